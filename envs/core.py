@@ -1,0 +1,388 @@
+"""A task as Gymnasium environments: `VectorEnv` for a batch, and `SingleEnv`, the same thing with one simulation."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from ..errors import LanceletError, check_names
+from ..registry import load_object
+from .simulation import Field, Simulation
+from .task import Observation, Task
+
+count_nonzero = np.count_nonzero  # a tenth of the time of .any() on small arrays
+
+
+def make_task(task: str | type[Task] | Task, options: Mapping[str, Any]) -> Task:
+    """The task object from a class, its ``"module:Class"`` name, or an object (then no options)."""
+    if isinstance(task, Task):
+        return dataclasses.replace(task, **options)
+    cls = load_object(task) if isinstance(task, str) else task
+    check_names(f"option of {cls.__name__}", options, [field.name for field in dataclasses.fields(cls)])
+    return cls(**options)
+
+
+class VectorEnv(gym.vector.VectorEnv):
+    """n simulations of one task behind Gymnasium's vector API.
+
+    Simulation i, reset with seed s, is bit for bit the single environment reset with seed s + i; a list gives one
+    seed each. ``options``: ``qpos`` and ``qvel``, of shape (nq,) or (n, nq), set the start state; ``reset_mask``
+    (bool, (n,)) resets some; a task may read more.
+
+    Info: ``terms`` (reward terms, every step); at an episode's end ``episode`` (``r`` return, ``l`` length) and
+    ``metrics`` (the task's); ``diverged`` where the physics blew up: that episode ends with ``terminated``, its
+    last observation repeated and the task's ``divergence_reward``.
+
+    Args:
+        num_envs: number of simulations.
+        task: a `Task` class, its ``"module:Class"`` name, or an object.
+        max_episode_steps: truncation; None or -1: never.
+        render_mode: None or ``"rgb_array"``.
+        autoreset_mode: an `AutoresetMode` or its value: ``"NextStep"``, ``"SameStep"``, ``"Disabled"``.
+        nthread: physics threads, 0 for all cores; the numbers do not depend on it.
+        **options: fields of the task.
+
+    Raises:
+        LanceletError: an option, an action or a start state that the task cannot take.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        task: str | type[Task] | Task = "",
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        nthread: int = 0,
+        **options: Any,
+    ) -> None:
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+            raise LanceletError(f"num_envs = {num_envs!r}: must be a whole number, 1 or more")
+        if render_mode not in (None, "rgb_array"):
+            raise LanceletError(f"render_mode = {render_mode!r}: must be None or 'rgb_array'")
+        limit = None if max_episode_steps in (None, -1) else max_episode_steps
+        if limit is not None and limit < 1:
+            raise LanceletError(f"max_episode_steps = {limit!r}: must be 1 or more, or None for no limit")
+        self.task = make_task(task, options)
+        self.num_envs, self.max_episode_steps, self.render_mode = num_envs, limit, render_mode
+        self.sim = self.task.make(num_envs, nthread)
+        self.mode = AutoresetMode(autoreset_mode)
+        fps = round(1 / self.task.control_dt(self.sim))
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.mode, "render_fps": fps}
+        self.single_observation_space = self.task.observation_space
+        self.single_action_space = self.task.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.memory = self.task.memory(num_envs)
+        self._fresh = {name: rows.copy() for name, rows in self.memory.items()}
+        self.rngs: list[np.random.Generator | None] = [None] * num_envs
+        self._live = np.zeros(num_envs, bool)
+        self._all_live = False
+        self._started = False
+        self._steps = np.zeros(num_envs, np.int64)
+        self._returns = np.zeros(num_envs)
+        self._everyone = np.ones(num_envs, bool)
+        self._everyone.flags.writeable = False
+        self._observation: Observation = {}
+        self._painter: Any = None
+
+    def field(self, name: str) -> Field:
+        """A model parameter of every simulation: ``env.field("opt.viscosity")[:] = 0.1``; see `Simulation.field`."""
+        return self.sim.field(name)
+
+    # -- reset ----------------------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start new episodes in all simulations, or in those of ``options["reset_mask"]``."""
+        options = options or {}
+        check_names("reset option", options, ["qpos", "qvel", "reset_mask", *self.task.reset_options])
+        mask = np.asarray(options.get("reset_mask", self._everyone))
+        if mask.shape != (self.num_envs,) or mask.dtype != bool:
+            raise LanceletError(f"options['reset_mask'] must be a bool array of shape ({self.num_envs},)")
+        if not self._started and not mask.all():
+            raise LanceletError("the first reset must reset every simulation: leave out options['reset_mask']")
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
+        if seeds is not None and len(seeds) != self.num_envs:
+            raise LanceletError(f"seed has {len(seeds)} entries: needs one number, or {self.num_envs}, one each")
+        ids = np.flatnonzero(mask)
+        for i in ids:
+            if seeds is not None and seeds[i] is not None:
+                self.rngs[i] = seeding.np_random(int(seeds[i]))[0]
+        self._reset(ids, options)
+        self._started = True
+        self._observation = self._observe()
+        return self._observation, {}
+
+    def _reset(self, ids: np.ndarray, options: Mapping[str, Any]) -> None:
+        for i in ids:
+            if self.rngs[i] is None:
+                self.rngs[i] = seeding.np_random(None)[0]
+        self.sim.reset(ids)
+        for name, rows in self.memory.items():
+            rows[ids] = self._fresh[name][ids]
+        self.task.reset(self.sim, self.memory, ids, [self.rngs[i] for i in ids], options)  # pyright: ignore[reportArgumentType]
+        if isinstance(self.sim, Simulation):
+            for name in ("qpos", "qvel"):
+                if name in options:
+                    getattr(self.sim, name)[ids] = self._start(name, options[name])[ids]
+            self.sim.forward(ids)
+        self._steps[ids], self._returns[ids], self._live[ids] = 0, 0.0, True
+        self._all_live = bool(self._live.all())
+
+    def _start(self, name: str, given: Any) -> np.ndarray:
+        shape = getattr(self.sim, name).shape
+        try:
+            value = np.broadcast_to(np.asarray(given, float), shape)
+        except ValueError as error:
+            raise LanceletError(
+                f"options[{name!r}] has shape {np.shape(given)}: must be {shape[1:]} or {shape}"
+            ) from error
+        if not np.isfinite(value).all():
+            raise LanceletError(f"options[{name!r}] holds a number that is not finite")
+        return value
+
+    # -- step -----------------------------------------------------------------------------------------------------
+
+    def step(self, actions: Any) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One control step of every live simulation; see Gymnasium's `VectorEnv.step`."""
+        live, observation, reward, terminated, terms, diverged = self.transition(actions)
+        info: dict[str, Any] = {"terms": _masked(terms, live), "_terms": live} if terms else {}
+        if diverged is not None:
+            info |= {"diverged": diverged, "_diverged": diverged}
+        self._steps += live
+        self._returns += reward
+        truncated = np.zeros(self.num_envs, bool)
+        if self.max_episode_steps is not None:
+            truncated = live & (self._steps >= self.max_episode_steps) & ~terminated
+        if count_nonzero(terminated) or count_nonzero(truncated):
+            observation = self._end(terminated | truncated, observation, info)
+        self._observation = observation
+        return observation, reward, terminated, truncated, info
+
+    def transition(self, actions: Any) -> tuple[Any, ...]:
+        """Physics and task of one step, without episode bookkeeping: what `step` and `SingleEnv` share.
+
+        Returns:
+            which simulations moved (n,), observation, reward (n,), terminated (n,), reward terms, and where the
+            physics diverged: (n,), or None for nowhere.
+        """
+        if not self._started:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        action = self._check(actions)
+        live = self._everyone if self._all_live else self._live.copy()
+        self._advance(action, live)
+        if live is not self._everyone and self.mode is AutoresetMode.NEXT_STEP:
+            self._reset(np.flatnonzero(~live), {})
+        observation = self._observe()
+        reward, terms = self.task.reward(self.sim, self.memory, action)
+        ended = self.task.terminated(self.sim, self.memory)
+        terminated = np.zeros(self.num_envs, bool) if ended is None else live & ended
+        reward = np.array(reward, float) if live is self._everyone else np.where(live, reward, 0.0)
+        faulty = self.sim.diverged() if isinstance(self.sim, Simulation) else None
+        if faulty is None and count_nonzero(np.isfinite(reward)) == self.num_envs:
+            return live, observation, reward, terminated, terms, None
+        diverged = live & ~np.isfinite(reward)
+        if faulty is not None:
+            diverged |= live & faulty
+        reward[diverged] = self.task.divergence_reward
+        terminated |= diverged
+        _put(observation, diverged, self._observation)
+        return live, observation, reward, terminated, terms, diverged if count_nonzero(diverged) else None
+
+    def _check(self, actions: Any) -> np.ndarray:
+        """The actions, clipped to the action space; a wrong shape or a number that is not finite is refused."""
+        space = self.action_space
+        action = np.asarray(actions)
+        if action.shape != space.shape:
+            raise LanceletError(f"actions of {type(self.task).__name__} have shape {action.shape}: must be {space.shape}")
+        if isinstance(space, spaces.Box):
+            if count_nonzero(np.isfinite(action)) < action.size:
+                i = int(np.flatnonzero(~np.isfinite(action.reshape(self.num_envs, -1)).all(1))[0])
+                raise LanceletError(f"the action of environment {i} is not finite: {action[i]}")
+            return np.minimum(np.maximum(action, space.low), space.high)
+        if not space.contains(action):
+            raise LanceletError(f"actions {action} lie outside {self.single_action_space}")
+        return action
+
+    def _advance(self, action: np.ndarray, live: np.ndarray) -> None:
+        if live is self._everyone:
+            self.sim.live = None
+            self.task.advance(self.sim, self.memory, action)
+            return
+        still = ~live
+        kept = {name: rows[still] for name, rows in self.memory.items()}
+        self.sim.live = np.flatnonzero(live)
+        self.task.advance(self.sim, self.memory, action)
+        self.sim.live = None
+        for name, rows in kept.items():
+            self.memory[name][still] = rows
+
+    def _observe(self) -> Observation:
+        seen, space = self.task.observe(self.sim, self.memory), self.single_observation_space
+        if isinstance(space, spaces.Dict):
+            return {name: np.asarray(seen[name], dtype=space[name].dtype) for name in space}
+        return np.asarray(seen, dtype=space.dtype)
+
+    def _end(self, ended: np.ndarray, observation: Observation, info: dict[str, Any]) -> Observation:
+        """Book the episodes that ended; in SAME_STEP start the next ones and return their observations."""
+        last = info if self.mode is not AutoresetMode.SAME_STEP else {}
+        last |= {"episode": _masked({"r": self._returns, "l": self._steps}, ended), "_episode": ended}
+        metrics = self.task.metrics(self.sim, self.memory)
+        if metrics:
+            last |= {"metrics": _masked(metrics, ended), "_metrics": ended}
+        self._live &= ~ended
+        self._all_live = False
+        if self.mode is not AutoresetMode.SAME_STEP:
+            return observation
+        for name in ("terms", "diverged"):
+            if name in info:
+                last |= {name: info[name], f"_{name}": info[f"_{name}"]}
+        final = np.full(self.num_envs, None, object)
+        for i in np.flatnonzero(ended):
+            final[i] = _row(observation, i)
+        self._reset(np.flatnonzero(ended), {})
+        info |= {"final_obs": final, "_final_obs": ended, "final_info": last, "_final_info": ended}
+        info |= {name: last[name] for name in ("episode", "_episode", "metrics", "_metrics") if name in last}
+        fresh = self._observe()
+        _put(observation, ended, fresh)
+        return observation
+
+    # -- state, pictures --------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that decides what comes next, as arrays: physics, memory, parameters, counters, generators."""
+        generators = [rng.bit_generator.state if rng else None for rng in self.rngs]
+        return {
+            "physics": np.array(getattr(self.sim, "state", np.zeros((self.num_envs, 0)))),
+            "memory": {name: rows.copy() for name, rows in self.memory.items()},
+            "fields": {name: rows.copy() for name, rows in getattr(self.sim, "expanded", {}).items()},
+            "counters": {"live": self._live.copy(), "steps": self._steps.copy(), "returns": self._returns.copy()},
+            "generators": np.frombuffer(json.dumps(generators).encode(), np.uint8).copy(),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> Observation:
+        """Continue from `state_dict`; returns the present observation."""
+        for name, rows in saved["fields"].items():
+            self.sim.field(name)[:] = rows
+        if saved["physics"].size:
+            self.sim.state[:] = saved["physics"]
+        for name, rows in saved["memory"].items():
+            self.memory[name][:] = rows
+        for i, state in enumerate(json.loads(bytes(saved["generators"]))):
+            self.rngs[i] = None if state is None else seeding.np_random(0)[0]
+            if self.rngs[i] is not None:
+                self.rngs[i].bit_generator.state = state  # pyright: ignore[reportOptionalMemberAccess]
+        counters = saved["counters"]
+        self._live[:], self._steps[:], self._returns[:] = counters["live"], counters["steps"], counters["returns"]
+        self._all_live, self._started = bool(self._live.all()), True
+        if isinstance(self.sim, Simulation):
+            self.sim.forward()
+        self._observation = self._observe()
+        return self._observation
+
+    def render(self) -> tuple[np.ndarray, ...]:
+        """One RGB picture (480, 640, 3) a simulation; needs ``render_mode="rgb_array"``."""
+        if self.render_mode is None:
+            raise LanceletError("this environment cannot render: make it with render_mode='rgb_array'")
+        if not isinstance(self.sim, Simulation):
+            raise LanceletError(f"{type(self.task).__name__} is not a MuJoCo task: it has no picture")
+        if self._painter is None:
+            from .rendering import Painter
+
+            self._painter = Painter(self.sim.model)
+        return tuple(self._painter.of(self.sim, i) for i in range(self.num_envs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Release the renderer."""
+        if self._painter is not None:
+            self._painter.close()
+            self._painter = None
+
+
+class SingleEnv(gym.Env):
+    """One simulation of a task: `VectorEnv` with one row, its numbers unwrapped.
+
+    Truncation is left to `gym.make`'s TimeLimit, so the environment cannot know an episode's last step:
+    ``info["metrics"]`` holds the episode so far at every step, and ``info["episode"]`` is left to
+    `gymnasium.wrappers.RecordEpisodeStatistics`, which refuses an environment that fills it.
+    """
+
+    metadata = {"render_modes": ["rgb_array"]}
+
+    def __init__(self, task: str | type[Task] | Task = "", render_mode: str | None = None, **options: Any) -> None:
+        self.vector = VectorEnv(
+            1, task, render_mode=render_mode, autoreset_mode=AutoresetMode.DISABLED, nthread=1, **options
+        )
+        self.task, self.render_mode = self.vector.task, render_mode
+        self.metadata = {**type(self).metadata, "render_fps": self.vector.metadata["render_fps"]}
+        self.observation_space = self.vector.single_observation_space
+        self.action_space = self.vector.single_action_space
+        self._ended = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; `options` as in `VectorEnv`."""
+        super().reset(seed=seed)
+        self.vector.rngs[0] = self.np_random
+        observation, _ = self.vector.reset(options=options)
+        self._ended = False
+        return _row(observation, 0), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One control step; after the end of an episode call `reset`."""
+        vector = self.vector
+        if self._ended:
+            raise gym.error.ResetNeeded("the episode has ended: call reset() before step()")
+        _, observation, reward, terminated, terms, diverged = vector.transition(np.asarray(action)[None])
+        vector._observation = observation
+        info: dict[str, Any] = {"terms": {name: rows[0].item() for name, rows in terms.items()}}
+        info["metrics"] = {name: rows[0].item() for name, rows in self.task.metrics(vector.sim, vector.memory).items()}
+        if diverged is not None:
+            info["diverged"] = True
+        self._ended = bool(terminated[0])
+        return _row(observation, 0), reward[0].item(), self._ended, False, info
+
+    def field(self, name: str) -> Field:
+        """A model parameter; see `Simulation.field`."""
+        return self.vector.field(name)
+
+    def render(self) -> Any:
+        """An RGB picture (480, 640, 3), or None without a render mode."""
+        return None if self.render_mode is None else self.vector.render()[0]
+
+    def close(self) -> None:
+        """Release the renderer."""
+        self.vector.close()
+
+
+def _row(observation: Observation, i: int) -> Observation:
+    return {k: v[i].copy() for k, v in observation.items()} if isinstance(observation, dict) else observation[i].copy()
+
+
+def _put(observation: Observation, mask: np.ndarray, source: Observation) -> None:
+    if isinstance(observation, dict):
+        for name, rows in observation.items():
+            rows[mask] = source[name][mask]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    else:
+        observation[mask] = source[mask]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def _masked(values: Mapping[str, np.ndarray], mask: np.ndarray) -> dict[str, np.ndarray]:
+    """Gymnasium's form of vector info: each array (copied where it is live state) beside its mask."""
+    out: dict[str, np.ndarray] = {}
+    for name, rows in values.items():
+        out[name], out[f"_{name}"] = np.array(rows), mask
+    return out
+

@@ -1,0 +1,15 @@
+"""Lancelet: bodies in MuJoCo, circuits from neuroscience, and the optimisers that shape both.
+
+Importing this package registers the Gymnasium ids by name only: no MuJoCo, no torch, no GL is loaded.
+"""
+
+from __future__ import annotations
+
+from ._version import __version__
+from .errors import LanceletError
+from .tasks import register, registered, task_id
+
+__all__ = ["LanceletError", "__version__", "register", "registered", "task_id"]
+
+register("lancelet/Swim-v0", "lancelet.envs.swim:Swim", max_episode_steps=1000)
+register("lancelet/SwimNavigate-v0", "lancelet.envs.swim:SwimNavigate", max_episode_steps=1000)

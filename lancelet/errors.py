@@ -1,0 +1,26 @@
+"""The one exception for what a user can mend, and the near-name hints it carries."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LanceletError(ValueError):
+    """Something the user can mend: one line that names the field, the value and what would be right."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> LanceletError:
+    """The error for a name that is not among `known`: near names first, else all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
+    return LanceletError(f"unknown {kind} {name!r}; {hint}")
+
+
+def check_names(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `unknown` for the first of `given` that is not among `known`."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise unknown(kind, name, known)

@@ -1,0 +1,66 @@
+"""Task ids: registration with Gymnasium, and the short names that commands use."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+from typing import Any
+
+import gymnasium as gym
+
+from .errors import LanceletError, unknown
+
+_VECTOR, _SINGLE = "lancelet.envs.core:VectorEnv", "lancelet.envs.core:SingleEnv"
+
+
+def register(id: str, task: str | type, max_episode_steps: int | None = None, **options: Any) -> None:
+    """Register a task under a Gymnasium id, for one environment and for a batch alike.
+
+    Args:
+        id: ``"namespace/Name-v0"``.
+        task: the `envs.Task` class, or ``"module:Class"`` (nothing is imported until it is made).
+        max_episode_steps: control steps of an episode; None for no limit.
+        **options: defaults of the task's fields.
+    """
+    if id in gym.registry and gym.registry[id].entry_point == _SINGLE:
+        del gym.registry[id]
+    gym.register(
+        id=id,
+        entry_point=_SINGLE,
+        vector_entry_point=_VECTOR,
+        max_episode_steps=max_episode_steps,
+        kwargs={"task": task, **options},
+    )
+
+
+def registered() -> dict[str, str]:
+    """Short name -> Gymnasium id of every task of the workbench: ``{"swim": "lancelet/Swim-v0"}``."""
+    ids = [spec.id for spec in gym.registry.values() if spec.entry_point == _SINGLE]
+    return {short_name(id): id for id in sorted(ids)}
+
+
+def short_name(id: str) -> str:
+    """The id in kebab case without module, namespace and version: ``BlimpAltitude-v0`` -> ``blimp-altitude``."""
+    name = re.sub(r"-v\d+$", "", id.rpartition(":")[2].rpartition("/")[2])
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+
+
+def task_id(name: str) -> str:
+    """The Gymnasium id for a short name, an id, or ``"module:"`` before either (the module is imported).
+
+    Raises:
+        LanceletError: no such task; the message lists near names.
+    """
+    module, _, rest = name.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise LanceletError(f"cannot import {module!r} for task {name!r}: {error}") from error
+    known = registered()
+    with contextlib.suppress(KeyError):
+        rest = known[rest]
+    if rest not in known.values():
+        raise unknown("task", rest, known.values() if "/" in rest else known)
+    return f"{module}:{rest}" if module else rest

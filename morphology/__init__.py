@@ -1,0 +1,18 @@
+"""Bodies: frozen dataclasses of physical parameters that build a `mujoco.MjSpec`."""
+
+from __future__ import annotations
+
+from ..registry import Registry
+from .core import Body, from_json, model_hash, to_json
+
+__all__ = ["Body", "bodies", "from_json", "make", "model_hash", "register", "to_json"]
+
+bodies = Registry("body")
+register = bodies.register
+
+register("swimmer", "lancelet.morphology.swimmer:Swimmer")
+
+
+def make(name: str, **parameters: object) -> Body:
+    """The body called `name` with the given parameters."""
+    return bodies.get(name)(**parameters)

@@ -1,0 +1,62 @@
+"""The body contract, and bodies as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from ..errors import LanceletError, check_names
+
+
+class Body(ABC):
+    """A frozen dataclass of physical parameters (SI units) that builds a model description.
+
+    Building is deterministic and touches no global state; `build` is called once per body.
+    """
+
+    @abstractmethod
+    def build(self) -> mujoco.MjSpec:
+        """A new spec of this body alone: no goal, no medium of a task."""
+
+    def positive(self, *names: str) -> None:
+        """Refuse fields (numbers, or tuples of them) that are not finite and above zero."""
+        for name in names:
+            value = getattr(self, name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if not (isinstance(number, int | float) and math.isfinite(number) and number > 0):
+                    raise LanceletError(f"{type(self).__name__}.{name} = {value!r}: must be finite and > 0")
+
+
+def to_json(body: Body) -> dict[str, Any]:
+    """The body as JSON values, with its registered name."""
+    from . import bodies
+
+    return {"name": bodies.name_of(type(body)), **dataclasses.asdict(body)}  # pyright: ignore[reportArgumentType]
+
+
+def from_json(data: dict[str, Any]) -> Body:
+    """The body that `to_json` described."""
+    from . import bodies
+
+    parameters = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    cls = bodies.get(str(parameters.pop("name", "")))
+    check_names(f"parameter of body {cls.__name__}", parameters, [field.name for field in dataclasses.fields(cls)])
+    return cls(**parameters)
+
+
+def model_hash(model: mujoco.MjModel) -> str:
+    """Sixteen hex digits over every number of a compiled model, the same in every process."""
+    digest = hashlib.sha256()
+    for name in sorted(dir(model)):
+        value = None if name.startswith("_") else getattr(model, name)
+        if isinstance(value, np.ndarray):
+            digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+    for name in ("timestep", "density", "viscosity", "gravity", "wind", "integrator", "disableflags"):
+        digest.update(np.asarray(getattr(model.opt, name)).tobytes())
+    return digest.hexdigest()[:16]
