@@ -1,1 +1,34 @@
-"""x."""
+"""Circuits: ``(observation, state) -> (action, state)``, for evolution, back-propagation and reinforcement alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..errors import check_names
+from ..registry import Registry
+from .core import Controller, Options, lesion
+from .population import Population
+from .store import load, save
+
+__all__ = ["Controller", "Options", "Population", "controllers", "lesion", "load", "make", "register", "save"]
+
+controllers = Registry("controller")
+register = controllers.register
+
+register("ncap", "lancelet.controllers.ncap:NCAP")
+register("mlp", "lancelet.controllers.mlp:MLP")
+register("zero", "lancelet.controllers.baselines:Zero")
+register("random", "lancelet.controllers.baselines:Random")
+
+
+def make(name: str, env: Any, **options: Any) -> Controller:
+    """The controller called `name` for the spaces of `env` (a Gymnasium environment, single or vector).
+
+    Raises:
+        LanceletError: unknown name or option, or spaces that the controller cannot read.
+    """
+    cls = controllers.get(name)
+    check_names(f"option of controller {name}", options, [field.name for field in dataclasses.fields(cls.Options)])
+    observation = getattr(env, "single_observation_space", env.observation_space)
+    return cls(observation, getattr(env, "single_action_space", env.action_space), cls.Options(**options))

@@ -1,0 +1,116 @@
+"""The controller contract: a torch module whose state belongs to the caller."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from ..errors import LanceletError, unknown
+
+State = Any
+"""any pytree of tensors, agents first; () for none"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a controller can be made with: JSON values, flags of the commands, saved beside the weights."""
+
+    lesions: tuple[str, ...] = ()
+    """named parts to silence; each controller lists its own"""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lesions", tuple(self.lesions))
+
+
+class Controller(nn.Module):
+    """A circuit with explicit, caller-owned state.
+
+    `forward` writes nothing in place and draws nothing at random, so that `torch.func.functional_call` and `vmap`
+    run a whole population of it. Shapes: observation (batch, k), or a dict of such; action (batch, m); every
+    tensor of the state (batch, ...). A *plastic* controller says ``pure = False``: its state may hold one opaque
+    object an agent (a list), changed in place by `forward`.
+
+    Args:
+        observation_space: of one agent; Box, or Dict of Box.
+        action_space: of one agent; Box.
+        options: of the subclass's `Options`.
+
+    Raises:
+        LanceletError: spaces that this controller cannot read, or an unknown part in ``options.lesions``.
+    """
+
+    Options: ClassVar[type[Options]] = Options
+    pure: ClassVar[bool] = True
+
+    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: Any) -> None:
+        super().__init__()
+        self.observation_space, self.action_space, self.options = observation_space, action_space, options
+        known = self.parts()
+        for part in options.lesions:
+            if part not in known:
+                raise unknown(f"part of {type(self).__name__}", part, known)
+
+    def parts(self) -> list[str]:
+        """Names of the parts that `lesion` can silence."""
+        return []
+
+    def initial_state(self, batch: int) -> State:
+        """State of `batch` agents at the start of an episode."""
+        return ()
+
+    def forward(self, observation: Any, state: State) -> tuple[Tensor, State]:
+        """Actions (batch, m) and next states."""
+        raise NotImplementedError
+
+    def reset(self, state: State, mask: Tensor) -> State:
+        """`state` with the agents of `mask` (batch,) back at the start of an episode."""
+        fresh = self.initial_state(mask.shape[0])
+
+        def pick(old: Tensor, new: Tensor) -> Tensor:
+            return torch.where(mask.reshape(-1, *[1] * (old.dim() - 1)), new, old)
+
+        return tree_map(pick, state, fresh)
+
+    def learn(
+        self, observation: Any, action: Tensor, reward: Tensor, ended: Tensor, next_observation: Any, state: State
+    ) -> State:
+        """Change within an episode after a step: `ended` (batch,) marks the last one, whose true observation is given."""
+        return state
+
+    def signals(self, state: State) -> dict[str, Tensor]:
+        """Named activity to record, (batch, ...) each."""
+        return {}
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of trainable numbers."""
+        return sum(p.numel() for p in self.parameters())
+
+    def silenced(self, kind: str) -> list[int]:
+        """Indices, from 0, of the lesioned parts named ``kind:number`` (numbers count from 1)."""
+        return [int(part.split(":")[1]) - 1 for part in self.options.lesions if part.startswith(f"{kind}:")]
+
+
+def lesion(controller: Controller, *parts: str) -> Controller:
+    """A copy of `controller` in which the named parts are silent; `controller.parts()` lists the names.
+
+    Raises:
+        LanceletError: an unknown part; the message lists near names.
+    """
+    options = dataclasses.replace(controller.options, lesions=(*controller.options.lesions, *parts))
+    copy = type(controller)(controller.observation_space, controller.action_space, options)
+    copy.load_state_dict(controller.state_dict())
+    return copy
+
+
+def box(space: spaces.Space, who: str, what: str) -> int:
+    """Length of a one-dimensional Box, or the error that `who` cannot read `what`."""
+    if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+        raise LanceletError(f"{who} cannot read {what} {space}: needs a one-dimensional Box")
+    return space.shape[0]

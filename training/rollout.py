@@ -1,0 +1,169 @@
+"""The one loop that marries task, controller and trainer: evaluation, evolution, benches and recording call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from torch.utils._pytree import tree_map
+
+from ..controllers import Controller, Population
+from ..envs import VectorEnv
+from ..errors import LanceletError
+
+
+@dataclass
+class Score:
+    """What a batch of episodes gave: arrays with one row an episode."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    metrics: dict[str, np.ndarray]
+    failed: np.ndarray
+    """True where the physics diverged or the controller gave a number that is not finite"""
+    record: dict[str, np.ndarray] = field(default_factory=dict)
+    """of the first episode, (steps + 1, ...) each: qpos, mocap_pos, mocap_quat; (steps, ...): reward, signals"""
+
+
+def make_env(id: str, n: int, max_episode_steps: int | None = None, nthread: int = 0, **task: Any) -> VectorEnv:
+    """The vector environment of `n` episodes side by side, each to be reset by the caller."""
+    limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+    env = gym.make_vec(id, num_envs=n, autoreset_mode=AutoresetMode.DISABLED, nthread=nthread, **limit, **task)
+    if not isinstance(env.unwrapped, VectorEnv):
+        raise LanceletError(f"{id} is not a task of the workbench: see `lancelet list`")
+    if env.unwrapped.max_episode_steps is None:
+        raise LanceletError(f"{id} has no time limit: give max_episode_steps=")
+    return env.unwrapped
+
+
+def rollout(
+    env: VectorEnv,
+    agents: Population,
+    seed: int | Sequence[int],
+    options: Mapping[str, Any] | None = None,
+    state: Any = None,
+    record: bool = False,
+    on_step: Callable[[int], None] | None = None,
+) -> tuple[Score, Any]:
+    """Run one episode in every simulation of `env`; return the score and the agents' last state.
+
+    Args:
+        env: with autoreset disabled and a time limit.
+        agents: as many as `env` has simulations.
+        seed: of the start states, as in `VectorEnv.reset`.
+        options: of the reset.
+        state: the agents' state to begin with; None: that of a fresh agent.
+        record: keep the configurations, rewards and signals of the first episode.
+        on_step: called with the step's number after each step.
+    """
+    observation, _ = env.reset(seed=seed, options=options)
+    n, controller = env.num_envs, agents.controller
+    state = agents.initial_state() if state is None else state
+    learns = type(controller).learn is not Controller.learn
+    returns, lengths = np.zeros(n), np.zeros(n, np.int64)
+    failed, live = np.zeros(n, bool), np.ones(n, bool)
+    metrics: dict[str, np.ndarray] = {}
+    tape = _Tape(env) if record else None
+    step = 0
+    while live.any():
+        action, state = agents(observation, state)
+        finite = np.isfinite(action).reshape(n, -1).all(1)
+        if not finite.all():
+            failed |= live & ~finite
+            action = np.where(np.isfinite(action), action, 0.0).astype(action.dtype)
+        before, moved = observation, live.copy()
+        observation, reward, terminated, truncated, info = env.step(action)
+        returns += reward
+        lengths += moved
+        ended = terminated | truncated
+        if learns:
+            arguments = (before, action, reward, ended, observation)
+            state = controller.learn(*tree_map(torch.as_tensor, arguments), state)
+        if "diverged" in info:
+            failed |= info["diverged"]
+        if ended.any():
+            for name, rows in info.get("metrics", {}).items():
+                if not name.startswith("_"):
+                    metrics.setdefault(name, np.full(rows.shape, np.nan))[ended] = rows[ended]
+        if tape is not None and moved[0]:
+            tape.add(env, reward[0], controller.signals(state))
+        live &= ~ended
+        step += 1
+        if on_step is not None:
+            on_step(step)
+    return Score(returns, lengths, metrics, failed, tape.arrays() if tape else {}), state
+
+
+class _Tape:
+    """Configurations of simulation 0 as float32 (kilobytes an episode), rewards and signals."""
+
+    _STATE = ("qpos", "mocap_pos", "mocap_quat")
+
+    def __init__(self, env: VectorEnv) -> None:
+        self._rows: dict[str, list[np.ndarray]] = {}
+        self._configuration(env)
+
+    def _configuration(self, env: VectorEnv) -> None:
+        for name in self._STATE:
+            if hasattr(env.sim, name):
+                self._rows.setdefault(name, []).append(getattr(env.sim, name)[0].astype(np.float32))
+
+    def add(self, env: VectorEnv, reward: float, signals: Mapping[str, torch.Tensor]) -> None:
+        self._configuration(env)
+        self._rows.setdefault("reward", []).append(np.float32(reward))  # pyright: ignore[reportArgumentType]
+        for name, values in signals.items():
+            self._rows.setdefault(f"signal.{name}", []).append(values[0].detach().numpy().astype(np.float32))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {name: np.stack(rows) for name, rows in self._rows.items()}
+
+
+def evaluate(
+    controller: Controller,
+    id: str,
+    episodes: int = 10,
+    seed: int = 0,
+    keep_state: bool = False,
+    options: Mapping[str, Any] | None = None,
+    record: bool = False,
+    nthread: int = 0,
+    **task: Any,
+) -> Score:
+    """Score a controller over start states; episode i starts as the single environment reset with ``seed + i``.
+
+    Episodes run side by side, each with a fresh agent, and do not depend on how many there are, nor on threads.
+
+    Args:
+        controller: what acts.
+        id: the task, ``"lancelet/Swim-v0"``.
+        episodes: their number.
+        seed: of the first start state.
+        keep_state: one agent lives through all the episodes, one after the other.
+        options: of every reset (``qpos`` of shape (episodes, nq), ...).
+        record: keep the first episode's configurations (``score.record``).
+        nthread: physics threads, 0 for all.
+        **task: fields of the task, and ``max_episode_steps``.
+    """
+    if episodes < 1:
+        raise LanceletError(f"episodes = {episodes}: must be 1 or more")
+    torch.set_num_threads(1)
+    if not keep_state:
+        env = make_env(id, episodes, nthread=nthread, **task)
+        return rollout(env, Population(controller, episodes), seed, options, record=record)[0]
+    env, agents, state, scores = make_env(id, 1, nthread=nthread, **task), Population(controller, 1), None, []
+    for episode in range(episodes):
+        score, state = rollout(env, agents, seed + episode, options, state, record and episode == 0)
+        scores.append(score)
+    join = np.concatenate
+    return Score(
+        join([s.returns for s in scores]),
+        join([s.lengths for s in scores]),
+        {name: join([s.metrics[name] for s in scores]) for name in scores[0].metrics},
+        join([s.failed for s in scores]),
+        scores[0].record,
+    )
