@@ -1,0 +1,160 @@
+"""What commands share: words first, then flags taken from dataclasses; errors in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import gymnasium as gym
+import tyro
+
+from lancelet import LanceletError, registered, task_id
+from lancelet.errors import unknown
+from lancelet.registry import load_object
+
+
+def guard(main: Callable[[list[str] | None], int | None], argv: list[str] | None = None) -> int:
+    """Run a command: what the user can mend becomes one line on stderr and status 2, Ctrl-C status 130."""
+    try:
+        return main(argv) or 0
+    except (LanceletError, gym.error.Error) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing at exit
+        return 141
+
+
+def spec_of(name: str) -> Any:
+    """Gymnasium's spec of the task called `name` (short name, id, or with ``module:`` before)."""
+    return gym.spec(task_id(name).rpartition(":")[2])
+
+
+def task_cls(name: str) -> type:
+    """The task class behind a short name or id.
+
+    Raises:
+        LanceletError: no such task; near names are listed.
+    """
+    task = spec_of(name).kwargs["task"]
+    return load_object(task) if isinstance(task, str) else task
+
+
+def task_defaults(name: str) -> Any:
+    """The task object with the defaults of its id: the instance that `parse` turns into flags."""
+    options = {key: value for key, value in spec_of(name).kwargs.items() if key != "task"}
+    return task_cls(name)(**options)
+
+
+def words(
+    command: str, about: str, argv: Sequence[str] | None, least: int | None = None, **known: Iterable[str]
+) -> tuple[list[str], list[str]]:
+    """The words that come before the flags, and the flags: ``swim ncap --joints 7`` -> ([swim, ncap], [...]).
+
+    Args:
+        command: name of the command.
+        about: one line for its help.
+        argv: without the program's name; None: the process's.
+        least: how many words must be given; None: all.
+        **known: one entry a word, in order: its name and what to list in the help.
+
+    Raises:
+        LanceletError: too few or too many words.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    count = next((i for i, word in enumerate(argv) if word.startswith("-")), len(argv))
+    given, flags = argv[:count], argv[count:]
+    least = len(known) if least is None else least
+    shown = " ".join(name.upper() if i < least else f"[{name.upper()}]" for i, name in enumerate(known))
+    usage = f"lancelet {command} {shown} [flags]".replace("  ", " ")
+    if len(given) < least:
+        if {"-h", "--help"} & set(flags):
+            lists = [f"\n{name.upper():12} {', '.join(names)}" for name, names in known.items()]
+            tail = f"\n\nFlags follow from them: lancelet {command} {' '.join(map(_first, known.values()))} --help"
+            print(f"usage: {usage}\n\n{about}\n{''.join(lists)}{tail}")
+            raise SystemExit(0)
+        name, names = list(known.items())[len(given)]
+        raise LanceletError(f"{command}: {name} is missing ({', '.join(names)}); usage: {usage}")
+    if len(given) > len(known):
+        raise LanceletError(f"{command}: {given[len(known)]!r} is one word too many; usage: {usage}")
+    return given, flags
+
+
+def _first(names: Iterable[str]) -> str:
+    return next(iter(names), "")
+
+
+def parse(command: str, about: str, argv: Sequence[str], /, prefixed: Iterable[str] = (), **parts: Any) -> Any:
+    """Flags of several dataclasses as one command; returns an object with one attribute a part, filled in.
+
+    ``parse("train swim ncap", "...", flags, prefixed=["controller"], task=Swim(), controller=NCAPOptions)`` takes
+    ``--joints 7 --controller.period 50``. Fields of type Any (bodies) are no flags. Help comes
+    from field docstrings; bad flags end the process with status 2 and say which.
+
+    Args:
+        command: shown in the usage line.
+        about: shown under it.
+        argv: the flags.
+        prefixed: parts whose flags carry the part's name; the others' names must not meet.
+        **parts: a dataclass, or an object of one whose values become the defaults.
+
+    Raises:
+        LanceletError: values that a dataclass refuses.
+    """
+    classes = {name: part if isinstance(part, type) else type(part) for name, part in parts.items()}
+    flags = {name: _flags(cls) for name, cls in classes.items()}
+    marks = {
+        name: flag if name in prefixed else Annotated[flag, tyro.conf.arg(name="")] for name, flag in flags.items()
+    }
+    whole = dataclasses.make_dataclass("Flags", [(name, mark) for name, mark in marks.items()])
+    defaults = {
+        name: flags[name]() if isinstance(part, type) else flags[name](**_values(part)) for name, part in parts.items()
+    }
+    filled = tyro.cli(whole, args=list(argv), default=whole(**defaults), prog=f"lancelet {command}", description=about)
+    result = {name: cls(**_values(getattr(filled, name))) for name, cls in classes.items()}
+    return dataclasses.make_dataclass("Parsed", list(result))(**result)
+
+
+def _flags(cls: type) -> Any:
+    """`cls` with its fields of type Any hidden from the command line."""
+    hidden = [field.name for field in dataclasses.fields(cls) if field.type in ("Any", Any)]
+    if not hidden:
+        return cls
+    frozen = cls.__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]
+    fields = [(name, Annotated[Any, tyro.conf.Suppress], dataclasses.field(default=None)) for name in hidden]
+    made = dataclasses.make_dataclass(cls.__name__, fields, bases=(cls,), frozen=frozen, kw_only=True)
+    made.__module__, made.__doc__ = cls.__module__, cls.__doc__  # where the field docstrings are read
+    return made
+
+
+def _values(part: Any) -> Mapping[str, Any]:
+    return {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.init}
+
+
+def by_file(package: str, kind: str, name: str) -> Any:
+    """The module ``package.name`` found by its file name (studies, benches).
+
+    Raises:
+        LanceletError: no such file; near names are listed.
+    """
+    if name not in found(package):
+        raise unknown(kind, name, found(package))
+    return importlib.import_module(f"{package}.{name}")
+
+
+def found(package: str) -> list[str]:
+    """File names, without ending, of the modules in `package`."""
+    import pkgutil
+
+    return sorted(item.name for item in pkgutil.iter_modules(importlib.import_module(package).__path__))
+
+
+def tasks() -> list[str]:
+    """Short names of all tasks."""
+    return list(registered())
