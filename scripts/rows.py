@@ -1,0 +1,135 @@
+"""Rows: the one form in which commands report what they measured; as JSON, a terminal table or markdown."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import math
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from lancelet.files import write_atomic
+
+Kind = Literal["gate", "speed", "claim", "info"]
+PACKAGES = ("lancelet", "mujoco", "gymnasium", "torch", "numpy")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured line."""
+
+    name: str
+    kind: Kind
+    """gate: our build is right, must hold; speed; claim: a published claim, or a goal beyond it; info"""
+    value: float | str | None = None
+    """None: not run, and `note` says why"""
+    target: float | str | None = None
+    """what `value` is held against, such as ``">= 1.2"``"""
+    holds: bool | None = None
+    """None: not run, or no target"""
+    seeds: int | None = None
+    """how many"""
+    interval: tuple[float, float] | None = None
+    """95 % interval of `value`"""
+    note: str = ""
+    reference: float | str | None = None
+    """what the source reports"""
+
+
+def at_least(name: str, kind: Kind, value: float, target: float, **rest: Any) -> Row:
+    """The row that holds where `value` >= `target`."""
+    return Row(name, kind, value, f">= {target:g}", bool(value >= target), **rest)
+
+
+def at_most(name: str, kind: Kind, value: float, target: float, **rest: Any) -> Row:
+    """The row that holds where `value` <= `target`."""
+    return Row(name, kind, value, f"<= {target:g}", bool(value <= target), **rest)
+
+
+def to_json(rows: Sequence[Row], path: str | Path) -> None:
+    """Write the rows as a list of objects, all at once; a number that is not finite becomes null."""
+    write_atomic(path, json.dumps([_plain(asdict(row)) for row in rows], indent=1, allow_nan=False) + "\n")
+
+
+def from_json(path: str | Path) -> list[Row]:
+    """The rows that `to_json` wrote."""
+    items = json.loads(Path(path).read_text())
+    return [Row(**{**item, "interval": item["interval"] and tuple(item["interval"])}) for item in items]
+
+
+def table(rows: Sequence[Row], title: str = "") -> Table:
+    """The rows for `rich.print`."""
+    whole = Table(
+        title=title or None,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    whole.add_column("name", ratio=3)
+    for heading in _headings(rows)[1:-1]:
+        whole.add_column(heading, justify="left" if heading == "kind" else "right")
+    whole.add_column("note", ratio=4)
+    for row in rows:
+        cells = _cells(row, rows)
+        style = {True: "green", False: "bold red", None: ""}[row.holds]
+        whole.add_row(*[Text(cell, style=style if i == len(cells) - 2 else "") for i, cell in enumerate(cells)])
+    return whole
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    """The rows as a markdown table."""
+    lines = [_headings(rows), ["---"] * len(_headings(rows)), *(_cells(row, rows) for row in rows)]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def header() -> dict[str, str]:
+    """Where and with what the rows were measured."""
+    versions = {"python": platform.python_version()}
+    versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
+
+
+def _headings(rows: Sequence[Row]) -> list[str]:
+    optional = [name for name in ("reference", "target") if any(getattr(row, name) is not None for row in rows)]
+    measured = ["measured", *(name for name in ("interval", "seeds") if any(getattr(row, name) for row in rows))]
+    return ["name", "kind", *optional, *measured, "holds", "note"]
+
+
+def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
+    interval = "" if row.interval is None else f"{_text(row.interval[0])} .. {_text(row.interval[1])}"
+    holds = {True: "yes", False: "no", None: "-"}[row.holds]
+    shown = {"measured": _text(row.value), "interval": interval, "holds": holds, "note": row.note}
+    return [shown[name] if name in shown else _text(getattr(row, name)) for name in _headings(rows)]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, str | int):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
