@@ -2,6 +2,64 @@
 
 from __future__ import annotations
 
-from .rollout import Score, evaluate
+from pathlib import Path
+from typing import Any
 
-__all__ = ["Score", "evaluate"]
+from ..errors import check_names
+from ..registry import Registry
+from .rollout import Score, evaluate
+from .trainer import Run, Trainer
+
+__all__ = ["Run", "Score", "Trainer", "algorithms", "evaluate", "evolve", "register"]
+
+algorithms = Registry("algorithm")
+register = algorithms.register
+
+register("snes", "lancelet.training.evolution:SNES")
+register("pgpe", "lancelet.training.evolution:PGPE")
+register("cma-es", "lancelet.training.evolution:CMAES")
+register("openai-es", "lancelet.training.openai_es:OpenAIES")
+
+
+def evolve(
+    id: str,
+    controller: str,
+    generations: int = 40,
+    seed: int = 0,
+    algorithm: str = "snes",
+    folder: str | Path | None = None,
+    resume: bool = False,
+    quiet: bool = True,
+    task_options: dict[str, Any] | None = None,
+    controller_options: dict[str, Any] | None = None,
+    **options: Any,
+) -> Run:
+    """Evolve a controller's weights; see `training.evolution.Evolve` for what `options` may hold.
+
+    Args:
+        id: the task.
+        controller: its registered name.
+        generations: how many.
+        seed: of everything random.
+        algorithm: ``snes``, ``pgpe``, ``cma-es``, ``openai-es``, or one of your own.
+        folder: of the run; None: a new one under ``runs/``.
+        resume: continue the run in `folder`.
+        quiet: no progress bar.
+        task_options: fields of the task, and ``max_episode_steps``.
+        controller_options: of the controller.
+        **options: of the algorithm (``population``, ``episodes``, ...).
+
+    Returns:
+        The run: ``run.folder``, ``run.controller`` (best by validation), ``run.summary``.
+    """
+    import dataclasses
+
+    cls = algorithms.get(algorithm)
+    check_names(f"option of algorithm {algorithm}", options, [field.name for field in dataclasses.fields(cls)])
+    if "generations" not in [field.name for field in dataclasses.fields(cls)]:
+        from ..errors import LanceletError
+
+        raise LanceletError(f"algorithm {algorithm!r} does not evolve: use snes, pgpe, cma-es or openai-es")
+    where = None if folder is None else str(folder)
+    common = {"generations": generations, "seed": seed, "folder": where, "resume": resume, "quiet": quiet}
+    return cls(**common, **options).train(id, controller, task_options, controller_options)

@@ -1,0 +1,81 @@
+"""Train a controller on a task: `lancelet train swim ncap --generations 40`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+from lancelet.scripts import cli
+
+DEFAULT = "snes"
+
+
+def main(argv: list[str] | None = None) -> int | None:
+    """Train, report on held-out start states, and say where the run lies."""
+    from lancelet import controllers, task_id, training
+    from lancelet.training.report import summary_rows
+
+    (task, controller), flags = cli.words(
+        "train", __doc__ or "", argv, task=cli.tasks(), controller=list(controllers.controllers)
+    )
+    algorithm, flags = _algorithm(flags)
+    trainer = training.algorithms.get(algorithm)
+    parsed = cli.parse(
+        f"train {task} {controller} --algorithm {algorithm}",
+        f"{__doc__}\n\nalgorithms: {', '.join(training.algorithms)} (--algorithm, default {DEFAULT})",
+        flags,
+        prefixed=["controller"],
+        trainer=trainer,
+        task=cli.task_defaults(task),
+        controller=controllers.controllers.get(controller).Options,
+    )
+    changed = _changed(parsed.controller)
+    try:
+        run = parsed.trainer.train(task_id(task), controller, parsed.task.options(), changed)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: continue with the same command and --folder {_folder()} --resume", file=sys.stderr)
+        raise
+    if run.summary:
+        _print(summary_rows(run.summary), len(run.summary["trained"]["return"]))
+    print(f"run folder: {run.folder}   (film it: lancelet render {run.folder})")
+    return 0
+
+
+def _algorithm(flags: list[str]) -> tuple[str, list[str]]:
+    """Take ``--algorithm NAME`` out of the flags: it decides which other flags there are."""
+    for i, flag in enumerate(flags):
+        if flag == "--algorithm" and i + 1 < len(flags):
+            return flags[i + 1], flags[:i] + flags[i + 2 :]
+        if flag.startswith("--algorithm="):
+            return flag.split("=", 1)[1], flags[:i] + flags[i + 1 :]
+    return DEFAULT, flags
+
+
+def _changed(options: Any) -> dict[str, Any]:
+    """The options that differ from their defaults."""
+    defaults = type(options)()
+    names = [field.name for field in dataclasses.fields(options)]
+    return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(defaults, name)}
+
+
+def _folder() -> str:
+    from lancelet.training.runs import RunFolder
+
+    return str(RunFolder.last or "RUN")
+
+
+def _print(rows: list[list[str]], starts: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{starts} held-out start states: mean [95 % interval]", title_justify="left")
+    for head in ("", "untrained", "trained"):
+        table.add_column(head)
+    for row in rows:
+        table.add_row(*[cell.replace("[", r"\[") for cell in row])
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.guard(main))

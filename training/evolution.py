@@ -1,0 +1,258 @@
+"""Evolution of a controller's weights with EvoTorch: one batch of simulations a generation, resumable to the bit."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from evotorch import Problem, SolutionBatch
+from evotorch.algorithms import CMAES as EvoCMAES
+from evotorch.algorithms import PGPE as EvoPGPE
+from evotorch.algorithms import SNES as EvoSNES
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from .. import controllers
+from ..controllers import Controller, Population
+from ..envs import VectorEnv
+from ..errors import LanceletError
+from .progress import progress
+from .rollout import make_env, rollout
+from .runs import RunFolder
+from .trainer import TRAINING, VALIDATION, Trainer, start_seeds
+
+logging.getLogger("evotorch").setLevel(logging.WARNING)
+
+FAILED = -1e9
+"""fitness of a candidate whose physics diverged or whose actions were not finite"""
+
+
+class Evaluation(Problem):
+    """Flat weights -> mean return over start states, as an EvoTorch problem."""
+
+    def __init__(self, length: int, seed: int, score: Callable[[Tensor], Tensor]) -> None:
+        super().__init__("max", solution_length=length, initial_bounds=(-1, 1), dtype=torch.float32, seed=seed)
+        self._score = score
+
+    def _evaluate_batch(self, batch: SolutionBatch) -> None:
+        batch.set_evals(self._score(torch.as_tensor(batch.values)))
+
+
+@dataclass(kw_only=True)
+class Evolve(Trainer):
+    """Evolution strategies over the flat weights; subclasses choose the strategy.
+
+    All candidates of a generation meet the same start states, new ones each generation. Every `validate_every`
+    generations the strategy's centre and the generation's best are scored on start states kept for that, and the
+    best so far is the run's controller.
+    """
+
+    generations: int = 40
+    """number of generations"""
+    population: int = 32
+    """candidates a generation"""
+    episodes: int = 1
+    """start states that each candidate is scored on"""
+    validation: int = 16
+    """start states that choose the run's controller"""
+    validate_every: int = 4
+    """generations between two choices"""
+    chunk: int = 1024
+    """simulations in one batch; larger populations go through in pieces"""
+
+    @abstractmethod
+    def searcher(self, problem: Problem, start: Tensor) -> Any:
+        """The EvoTorch search algorithm, its centre at `start`."""
+
+    @abstractmethod
+    def state_names(self) -> tuple[str, ...]:
+        """Attributes of the search algorithm that decide its next step (tensors and numbers)."""
+
+    def check(self) -> None:
+        """Counts must be positive."""
+        super().check()
+        for name in ("population", "episodes", "validation", "validate_every", "chunk"):
+            if getattr(self, name) < 1:
+                raise LanceletError(f"{name} = {getattr(self, name)}: must be 1 or more")
+        if self.generations < 0:
+            raise LanceletError(f"generations = {self.generations}: must be 0 or more")
+
+    def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
+        """Generation by generation, with a checkpoint after each."""
+        start = parameters_to_vector(controller.parameters()).detach()
+        if not start.numel():
+            raise LanceletError(f"{type(controller).__name__} has no weights to evolve: choose another controller")
+        scores = _Scores(self, controller, task, task_options)
+        problem = Evaluation(start.numel(), self.seed, scores.training)
+        searcher, saved = self.searcher(problem, start), run.load()
+        generation, best, best_score, seconds = 0, start, -np.inf, 0.0
+        if saved is None:
+            best_score = scores.validate(start[None])[0].item()
+            self._keep(run, controller, best, best_score, generation)
+        else:
+            generation, best, best_score = saved["generation"], saved["best"], saved["best_score"]
+            seconds = saved["seconds"]
+            self._restore(searcher, saved["searcher"])
+            self._keep(run, controller, best, best_score, generation)
+        run.begin_log(generation)
+        begun = time.monotonic() - seconds
+        with progress("evolving", self.generations, "generations", generation, self.quiet) as advance:
+            while generation < self.generations:
+                scores.generation = generation
+                searcher.step()
+                generation += 1
+                fitness = searcher.population.evals[:, 0]
+                figures = {"mean": fitness[fitness > FAILED].mean().item(), "best": fitness.max().item()}
+                if generation % self.validate_every == 0 or generation == self.generations:
+                    top = torch.as_tensor(searcher.population.values)[fitness.argmax()]
+                    candidates = torch.stack([torch.as_tensor(searcher.status["center"]), top]).float()
+                    validated = scores.validate(candidates)
+                    figures["validation"] = validated.max().item()
+                    if validated.max() > best_score:
+                        best, best_score = candidates[validated.argmax()].clone(), validated.max().item()
+                        self._keep(run, controller, best, best_score, generation)
+                seconds = time.monotonic() - begun
+                run.log(generation, **figures, steps=generation * scores.steps_a_generation, seconds=seconds)
+                run.save(
+                    {
+                        "generation": generation,
+                        "best": best,
+                        "best_score": best_score,
+                        "seconds": seconds,
+                        "searcher": self._state(searcher),
+                    }
+                )
+                advance(**figures)
+
+    def _keep(self, run: RunFolder, controller: Controller, best: Tensor, score: float, generation: int) -> None:
+        vector_to_parameters(best, controller.parameters())
+        controllers.save(controller, run.path / "best.safetensors", validation=score, generation=generation)
+
+    def _state(self, searcher: Any) -> dict[str, Any]:
+        population = searcher._population
+        distribution = getattr(searcher, "_distribution", None)
+        optimizer = getattr(searcher, "_optimizer", None)
+        return {
+            "generator": searcher.problem.generator.get_state(),
+            "steps": searcher._steps_count,
+            "values": torch.as_tensor(population.values).clone(),
+            "evals": torch.as_tensor(population.evals).clone(),
+            "own": {name: getattr(searcher, name) for name in self.state_names()},
+            "distribution": {} if distribution is None else dict(distribution.parameters),
+            "velocity": None if optimizer is None else optimizer._velocity,
+        }
+
+    def _restore(self, searcher: Any, saved: dict[str, Any]) -> None:
+        problem = searcher.problem
+        problem.generator.set_state(saved["generator"])
+        searcher._steps_count = saved["steps"]
+        searcher._population = SolutionBatch(problem, popsize=len(saved["values"]), empty=True)
+        searcher._population.set_values(saved["values"])
+        searcher._population.set_evals(saved["evals"])
+        for name, value in saved["own"].items():
+            setattr(searcher, name, value)
+        if saved["distribution"]:
+            searcher._distribution = searcher._distribution.modified_copy(**saved["distribution"])
+        if saved["velocity"] is not None:
+            searcher._optimizer._velocity = saved["velocity"]
+
+
+class _Scores:
+    """Mean returns of rows of flat weights, on training or validation start states."""
+
+    def __init__(self, options: Evolve, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
+        self._o, self._controller, self._task, self._task_options = options, controller, task, task_options
+        self._envs: dict[int, VectorEnv] = {}
+        self.generation = 0
+        self.steps_a_generation = 0
+
+    def training(self, genomes: Tensor) -> Tensor:
+        seeds = start_seeds(TRAINING, self._o.seed, self.generation, self._o.episodes)
+        fitness, steps = self._score(genomes, seeds)
+        self.steps_a_generation = steps
+        return fitness
+
+    def validate(self, genomes: Tensor) -> Tensor:
+        return self._score(genomes, start_seeds(VALIDATION, self._o.seed, 0, self._o.validation))[0]
+
+    def _score(self, genomes: Tensor, seeds: list[int]) -> tuple[Tensor, int]:
+        rows = max(1, self._o.chunk // len(seeds))
+        fitness, steps = [], 0
+        for first in range(0, len(genomes), rows):
+            piece = genomes[first : first + rows]
+            n = len(piece) * len(seeds)
+            if n not in self._envs:
+                self._envs[n] = make_env(self._task, n, **self._task_options)
+            score, _ = rollout(self._envs[n], Population(self._controller, n, piece), seeds * len(piece))
+            steps += int(score.lengths.sum())
+            returns = np.where(score.failed, FAILED, score.returns).reshape(len(piece), -1)
+            fitness.append(torch.as_tensor(returns.mean(1), dtype=torch.float32).clamp(min=FAILED))
+        return torch.cat(fitness), steps
+
+
+@dataclass(kw_only=True)
+class SNES(Evolve):
+    """Separable natural evolution strategy (Schaul et al. 2011), by EvoTorch."""
+
+    stdev: float = 0.5
+    """of the first generation's weights around the start"""
+
+    def searcher(self, problem: Problem, start: Tensor) -> Any:
+        """EvoTorch's SNES."""
+        return EvoSNES(problem, stdev_init=self.stdev, center_init=start, popsize=self.population)
+
+    def state_names(self) -> tuple[str, ...]:
+        """See `Evolve`."""
+        return ("_first_iter", "_mean_eval")
+
+
+@dataclass(kw_only=True)
+class PGPE(Evolve):
+    """Policy gradients with parameter-based exploration, symmetric, ClipUp (Toklu et al. 2020), by EvoTorch."""
+
+    stdev: float = 0.3
+    """of the first generation's weights around the start"""
+    center_rate: float = 0.15
+    """learning rate of the centre"""
+    stdev_rate: float = 0.1
+    """learning rate of the standard deviations"""
+
+    def searcher(self, problem: Problem, start: Tensor) -> Any:
+        """EvoTorch's PGPE."""
+        rates = {"center_learning_rate": self.center_rate, "stdev_learning_rate": self.stdev_rate}
+        return EvoPGPE(problem, popsize=self.population, stdev_init=self.stdev, center_init=start, **rates)
+
+    def state_names(self) -> tuple[str, ...]:
+        """See `Evolve`."""
+        return ("_first_iter", "_mean_eval")
+
+    def check(self) -> None:
+        """Symmetric sampling needs pairs."""
+        super().check()
+        if self.population % 2:
+            raise LanceletError(f"population = {self.population}: must be even for mirrored sampling")
+
+
+@dataclass(kw_only=True)
+class CMAES(Evolve):
+    """Covariance matrix adaptation (Hansen 2016), by EvoTorch."""
+
+    stdev: float = 0.5
+    """of the first generation's weights around the start"""
+    separable: bool = False
+    """diagonal covariance: for more than some hundred weights"""
+
+    def searcher(self, problem: Problem, start: Tensor) -> Any:
+        """EvoTorch's CMAES."""
+        options = {"popsize": self.population, "separable": self.separable}
+        return EvoCMAES(problem, stdev_init=self.stdev, center_init=start, **options)
+
+    def state_names(self) -> tuple[str, ...]:
+        """See `Evolve`."""
+        return ("m", "sigma", "C", "A", "p_sigma", "p_c")

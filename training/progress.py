@@ -1,0 +1,34 @@
+"""The progress bar of every long job: done, rate, time left, and the figure that matters."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f} {self._unit}/s", style="cyan")
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int, unit: str, done: int = 0, quiet: bool = False) -> Iterator[Callable[..., None]]:
+    """A bar on stderr; yields ``advance(count=1, **figures)``."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[figures]}"), console=Console(stderr=True), disable=quiet) as bar:
+        task = bar.add_task(what, total=total, completed=done, figures="")
+
+        def advance(count: int = 1, **figures: float) -> None:
+            text = "  ".join(f"{name} {value:,.4g}" for name, value in figures.items())
+            bar.update(task, advance=count, **({"figures": text} if text else {}))
+
+        yield advance

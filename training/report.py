@@ -1,0 +1,100 @@
+"""One self-contained HTML page a run: configuration, learning curve, untrained beside trained."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import write_atomic
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
+    "table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
+    "img,video{max-width:100%}.yes{color:#176b2c}.no{color:#b3261e}"
+)
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self' file:"
+
+
+def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean (bias-corrected; seeded, so that a report does not change by itself)."""
+    from scipy.stats import bootstrap
+
+    sample = np.asarray(values, float)
+    if len(sample) < 2 or np.ptp(sample) == 0:
+        return float(sample.mean()), float(sample.mean())
+    found = bootstrap((sample,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(0))
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def figure(plot: Any) -> str:
+    """A matplotlib figure as an `img` element; the figure is closed."""
+    import matplotlib.pyplot as plt
+
+    data = io.BytesIO()
+    plot.savefig(data, format="png", dpi=110, bbox_inches="tight")
+    plt.close(plot)
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """An HTML table; every cell is escaped."""
+    lines = ["".join(f"<th>{html.escape(str(cell))}</th>" for cell in head)]
+    lines += ["".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in rows]
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def write_page(path: str | Path, title: str, *parts: str) -> None:
+    """Write a page of HTML `parts` that loads nothing from elsewhere."""
+    head = f"<meta charset=utf-8><meta http-equiv=Content-Security-Policy content=\"{_POLICY}\"><style>{_STYLE}</style>"
+    name = html.escape(title)
+    body = f"<!doctype html><html lang=en><head>{head}<title>{name}</title></head><body><h1>{name}</h1>"
+    write_atomic(path, body + "\n".join(parts) + "</body></html>")
+
+
+def summary_rows(summary: Mapping[str, Mapping[str, Sequence[float]]]) -> list[list[str]]:
+    """Figure | untrained | trained, each a mean with its 95 % interval over start states."""
+    rows = []
+    for name in summary["untrained"]:
+        cells = []
+        for which in ("untrained", "trained"):
+            values = summary[which][name]
+            low, high = interval(values)
+            cells.append(f"{np.mean(values):.4g} [{low:.4g}, {high:.4g}]")
+        rows.append([name, *cells])
+    return rows
+
+
+def write_report(
+    folder: Path, config: Mapping[str, Any], log: Sequence[Mapping[str, float]], summary: Mapping[str, Any]
+) -> None:
+    """Write `report.html` into a run folder."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    parts = []
+    starts = len(summary["trained"]["return"])
+    parts.append(f"<h2>On {starts} start states that training never saw (mean, 95 % interval)</h2>")
+    parts.append(table(["", "untrained", "trained"], summary_rows(summary)))
+    names = [name for name in ("mean", "best", "validation") if any(name in line for line in log)]
+    if names:
+        plot, axes = plt.subplots(figsize=(7, 3.5))
+        for name in names:
+            lines = [line for line in log if name in line]
+            style = {"marker": "o", "markersize": 3} if name == "validation" else {}
+            axes.plot([line["steps"] for line in lines], [line[name] for line in lines], label=name, **style)
+        axes.set_xlabel("environment steps")
+        axes.set_ylabel("return")
+        axes.legend()
+        axes.spines[["top", "right"]].set_visible(False)
+        parts.append(f"<h2>Training</h2>{figure(plot)}")
+    parts.append('<video src="video.mp4" controls></video>')
+    parts.append("<h2>Configuration</h2>" + table(["", ""], [[key, value] for key, value in config.items()]))
+    write_page(folder / "report.html", f"{config['controller']} on {config['task']}, {config['algorithm']}", *parts)

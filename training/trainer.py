@@ -1,0 +1,140 @@
+"""What every trainer shares: the run folder, resuming, and the report on start states that training never saw."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from .. import controllers
+from ..controllers import Controller
+from ..errors import LanceletError
+from ..files import write_atomic
+from ..morphology import model_hash
+from ..tasks import task_id
+from .report import write_report
+from .rollout import evaluate
+from .runs import RunFolder, read_log
+
+TRAINING, VALIDATION = 2**32, 2**33
+"""first seeds of the start states that are trained and selected on; tests use seeds below both"""
+
+
+def start_seeds(first: int, seed: int, generation: int, count: int) -> list[int]:
+    """Seeds of `count` start states from a split that begins at `first` (`TRAINING` or `VALIDATION`)."""
+    return [first + int(word) for word in np.random.SeedSequence([seed, generation]).generate_state(count)]
+
+
+@dataclass
+class Run:
+    """A finished run."""
+
+    folder: Path
+    controller: Controller
+    """the best by validation"""
+    summary: dict[str, Any]
+    """untrained and trained on held-out start states; empty where ``test=0``"""
+
+
+@dataclass(kw_only=True)
+class Trainer(ABC):
+    """An algorithm with its options; subclasses add theirs and implement `learn`."""
+
+    seed: int = 0
+    """of everything random in the run"""
+    folder: str | None = None
+    """run folder; none: a new one under runs/"""
+    resume: bool = False
+    """continue the run in the folder (or begin there)"""
+    test: int = 20
+    """held-out start states of the final report; 0: no report"""
+    quiet: bool = False
+    """no progress bar"""
+
+    @abstractmethod
+    def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
+        """Train `controller`, leaving the best by validation in the run folder's ``best.safetensors``."""
+
+    def check(self) -> None:
+        """Refuse options that make no sense, before anything is written."""
+        if self.test < 0:
+            raise LanceletError(f"test = {self.test}: must be 0 or more")
+
+    def train(
+        self,
+        task: str,
+        controller: str,
+        task_options: Mapping[str, Any] | None = None,
+        controller_options: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """Train a controller on a task, by their names.
+
+        Raises:
+            LanceletError: unknown names or options, or a folder that cannot be used; one line says which.
+        """
+        self.check()
+        torch.set_num_threads(1)
+        task, task_options = task_id(task), dict(task_options or {})
+        env = gym.make(task, **{k: v for k, v in task_options.items() if k != "max_episode_steps"})
+        circuit = controllers.make(controller, env, **dict(controller_options or {}))
+        resolved = env.unwrapped.task.options()  # pyright: ignore[reportAttributeAccessIssue]
+        resolved |= {k: v for k, v in task_options.items() if k == "max_episode_steps"}
+        model = getattr(env.unwrapped.vector.sim, "model", None)  # pyright: ignore[reportAttributeAccessIssue]
+        env.close()
+        run = RunFolder(
+            {
+                "task": task,
+                "task_options": resolved,
+                "controller": controller,
+                "controller_options": dataclasses.asdict(circuit.options),
+                "algorithm": algorithm_name(type(self)),
+                "algorithm_options": self._options(),
+                "model_hash": None if model is None else model_hash(model),
+            },
+            self.folder,
+            self.resume,
+        )
+        try:
+            controllers.save(circuit, run.path / "initial.safetensors")
+            self.learn(run, circuit, task, resolved)
+            best = controllers.load(run.path)
+            return Run(run.path, best, self._report(run, circuit, best, task, resolved))
+        finally:
+            run.close()
+
+    def _options(self) -> dict[str, Any]:
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if name not in ("folder", "resume", "quiet")}
+
+    def _report(
+        self, run: RunFolder, untrained: Controller, trained: Controller, task: str, task_options: dict[str, Any]
+    ) -> dict[str, Any]:
+        if not self.test:
+            return {}
+        untrained = controllers.load(run.path / "initial.safetensors")
+        summary = {}
+        for name, circuit in (("untrained", untrained), ("trained", trained)):
+            score = evaluate(circuit, task, episodes=self.test, seed=0, record=name == "trained", **task_options)
+            figures = {"return": score.returns, **score.metrics}
+            summary[name] = {figure: [float(value) for value in values] for figure, values in figures.items()}
+            if score.record:
+                np.savez(run.path / "episode.tmp.npz", **score.record)  # pyright: ignore[reportArgumentType]
+                (run.path / "episode.tmp.npz").replace(run.path / "episode.npz")
+        write_atomic(run.path / "summary.json", json.dumps(summary))
+        write_report(run.path, run.config, read_log(run.path), summary)
+        return summary
+
+
+def algorithm_name(cls: type[Trainer]) -> str:
+    """The name an algorithm is registered under."""
+    from . import algorithms
+
+    return algorithms.name_of(cls)
