@@ -56,6 +56,7 @@ class VectorEnv(gym.vector.VectorEnv):
     """
 
     metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    _painter: Any = None  # on the class: `close` runs on environments whose constructor refused
 
     def __init__(
         self,
@@ -95,7 +96,6 @@ class VectorEnv(gym.vector.VectorEnv):
         self._everyone = np.ones(num_envs, bool)
         self._everyone.flags.writeable = False
         self._observation: Observation = {}
-        self._painter: Any = None
 
     def field(self, name: str) -> Field:
         """A model parameter of every simulation: ``env.field("opt.viscosity")[:] = 0.1``; see `Simulation.field`."""
@@ -268,14 +268,14 @@ class VectorEnv(gym.vector.VectorEnv):
         return {
             "physics": np.array(getattr(self.sim, "state", np.zeros((self.num_envs, 0)))),
             "memory": {name: rows.copy() for name, rows in self.memory.items()},
-            "fields": {name: rows.copy() for name, rows in getattr(self.sim, "expanded", {}).items()},
+            "fields": {name: np.array(self.sim.field(name)) for name in getattr(self.sim, "compiled", {})},
             "counters": {"live": self._live.copy(), "steps": self._steps.copy(), "returns": self._returns.copy()},
             "generators": np.frombuffer(json.dumps(generators).encode(), np.uint8).copy(),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> Observation:
         """Continue from `state_dict`; returns the present observation."""
-        for name, rows in saved["fields"].items():
+        for name, rows in {**getattr(self.sim, "compiled", {}), **saved["fields"]}.items():
             self.sim.field(name)[:] = rows
         if saved["physics"].size:
             self.sim.state[:] = saved["physics"]

@@ -57,6 +57,7 @@ class Field:
     def __setitem__(self, index: Any, values: Any) -> None:
         sim = self._sim
         ids = np.unique(np.arange(sim.n)[index[0] if isinstance(index, tuple) else index])
+        sim.compiled.setdefault(self._name, np.array(self.values))
         if sim.models:
             new = np.array(self.values)
             new[index] = values
@@ -100,6 +101,8 @@ class Simulation:
         self.live: np.ndarray | None = None
         """ids to step, set by the core; None: all"""
         self.expanded: dict[str, np.ndarray] = {}
+        self.compiled: dict[str, np.ndarray] = {}
+        """the fields ever written, with the values they were compiled with"""
         self._fields: dict[str, Field] = {}
         self.state = self.batch.state
         self._faults = self.batch.warning[:, 3:6, 1]  # BADQPOS, BADQVEL, BADQACC

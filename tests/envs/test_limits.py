@@ -1,0 +1,55 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+from conftest import SWIM
+
+from lancelet.envs import VectorEnv
+
+
+def lengths(id, limit, steps, **options):
+    """At which steps the single environment and a vector of two truncate."""
+    kwargs = {} if limit == "default" else {"max_episode_steps": limit}
+    single, vector = gym.make(id, **kwargs, **options), gym.make_vec(id, num_envs=2, **kwargs, **options)
+    single.reset(seed=0), vector.reset(seed=0)
+    ends, ends_vector = [], []
+    for step in range(1, steps + 1):
+        if single.step(single.action_space.sample())[3]:
+            ends.append(step)
+            break
+    for step in range(1, steps + 1):
+        truncated = vector.step(vector.action_space.sample())[3]
+        assert truncated[0] == truncated[1]
+        if truncated.all():
+            ends_vector.append(step)
+            break
+    return ends, ends_vector
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7])
+def test_single_and_vector_truncate_at_the_same_step(limit):
+    assert lengths(SWIM, limit, 10) == ([limit], [limit])
+
+
+def test_the_default_limit_is_a_thousand_steps():
+    assert lengths(SWIM, "default", 1001, joints=1) == ([1000], [1000])
+
+
+def test_minus_one_means_no_limit():
+    assert lengths(SWIM, -1, 1005, joints=1) == ([], [])
+    for limit in (None, -1):
+        assert VectorEnv(1, "lancelet.envs.swim:Swim", max_episode_steps=limit).max_episode_steps is None
+
+
+def test_a_truncated_episode_is_not_terminated():
+    env = gym.make_vec(SWIM, num_envs=2, max_episode_steps=1)
+    env.reset(seed=0)
+    _, _, terminated, truncated, _ = env.step(np.zeros((2, 5)))
+    assert truncated.all() and not terminated.any()
+
+
+def test_the_count_starts_anew_after_a_reset():
+    env = gym.make_vec(SWIM, num_envs=1, max_episode_steps=3)
+    env.reset(seed=0)
+    env.step(np.zeros((1, 5)))
+    env.reset()
+    assert [bool(env.step(np.zeros((1, 5)))[3][0]) for _ in range(3)] == [False, False, True]
