@@ -4,32 +4,48 @@ from __future__ import annotations
 
 import mujoco
 
-BODY = [0.93, 0.62, 0.32, 1]
+BODY = [0.95, 0.5, 0.16, 1]
 EYE = [0.1, 0.12, 0.2, 1]
-TARGET = [0.85, 0.25, 0.3, 1]
+TARGET = [0.85, 0.2, 0.3, 1]
 
 
-def floor(spec: mujoco.MjSpec, size: float = 4.0) -> None:
-    """A checkered ground plane, bright enough to look alike with and without shadows, and one light over it."""
+def floor(spec: mujoco.MjSpec) -> None:
+    """An endless checkered ground plane and the light around; all lights add up to about 1.
+
+    More than 1 would bleach the floor with shadows on, while without them its texture caps it (facts/rendering.md 1).
+    """
     spec.add_texture(
         name="floor", type=mujoco.mjtTexture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
-        width=64, height=64, rgb1=[0.36, 0.55, 0.66], rgb2=[0.44, 0.63, 0.73],
+        width=64, height=64, rgb1=[0.71, 0.85, 0.9], rgb2=[0.79, 0.91, 0.94],
     )  # fmt: skip
-    material = spec.add_material(name="floor", texrepeat=[5, 5], texuniform=True)
+    material = spec.add_material(name="floor", texrepeat=[5, 5], texuniform=True, specular=0)
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
     spec.worldbody.add_geom(
-        name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[size, size, 0.1], material="floor",
-        contype=0, conaffinity=0,
-    )  # fmt: skip
-    spec.worldbody.add_light(pos=[0, 0, 2], dir=[0.1, 0.1, -1], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
-    spec.visual.headlight.ambient = [0.45, 0.45, 0.45]
-    spec.visual.headlight.diffuse = [0.5, 0.5, 0.5]
+        name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.1], material="floor", contype=0, conaffinity=0
+    )
+    spec.visual.headlight.ambient = [0.4, 0.4, 0.4]
+    spec.visual.headlight.diffuse = [0.25, 0.25, 0.25]
+    spec.visual.headlight.specular = [0, 0, 0]
+    spec.visual.quality.shadowsize = 1024
+    spec.visual.map.zfar = 100
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1920, 1080
 
 
-def tracking_camera(body: mujoco.MjsBody, span: float) -> None:
-    """A camera named ``track`` that follows the centre of mass from above, slightly behind; `span` in m."""
+def follow(body: mujoco.MjsBody, span: float, centre: tuple[float, float] = (0, 0)) -> None:
+    """A light, and a camera named ``track`` above and slightly behind, that follow the body's centre of mass.
+
+    Args:
+        body: root of the tree to follow.
+        span: m, length of the whole.
+        centre: m, where the centre of mass lies in the body's frame before anything moves.
+    """
+    x, y = centre
     body.add_camera(
-        name="track", mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, pos=[0, -0.45 * span, 1.15 * span],
-        xyaxes=[1, 0, 0, 0, 0.93, 0.36], fovy=60,
+        name="track", mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, pos=[x, y - 0.45 * span, 1.15 * span],
+        xyaxes=[1, 0, 0, 0, 0.93, 0.36], fovy=56,
+    )  # fmt: skip
+    body.add_light(  # a spot: a directional light speckles the floor with false shadows
+        mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=60, exponent=0,
+        pos=[x - 0.85 * span, y - 0.5 * span, 3.4 * span], dir=[0.25, 0.15, -1],
+        diffuse=[0.45, 0.45, 0.45], specular=[0.2, 0.2, 0.2], castshadow=True,
     )  # fmt: skip

@@ -78,7 +78,8 @@ class Swimmer(Body):
                 self._joint(spec, body, link - 1, half)
             else:
                 self._root(body, half)
-                scenery.tracking_camera(body, span=sum(self.link_lengths))
+                span = sum(self.link_lengths)
+                scenery.follow(body, span, centre=(0, span / 2 - half))
             self._link(spec, body, link, half)
             parent, before = body, half
         for name, kind in (

@@ -16,7 +16,8 @@ _BY_PLATFORM = {"darwin": ("cgl",), "win32": ("wgl",)}
 _DRAW = (
     "import mujoco as j;"
     "m=j.MjModel.from_xml_string('<mujoco><worldbody><geom size=\".1\"/></worldbody></mujoco>');d=j.MjData(m);"
-    "j.mj_forward(m,d);r=j.Renderer(m,32,32);r.update_scene(d);ok=r.render().any();r.close();print('ok' if ok else 'black')"
+    "j.mj_forward(m,d);r=j.Renderer(m,32,32);r.update_scene(d);ok=r.render().any();r.close();"
+    "print('ok' if ok else 'black')"
 )
 
 

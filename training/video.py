@@ -1,0 +1,170 @@
+"""A run folder's episode as a video, gif or picture, drawn in a child process where OpenGL lives."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from ..errors import LanceletError
+from ..files import write_atomic
+from ..morphology import model_hash
+from ..tasks import task_id
+from . import gl
+from .runs import read_config
+
+FORMS = (".mp4", ".gif", ".png")
+
+
+def draw(
+    model: mujoco.MjModel,
+    record: Mapping[str, np.ndarray],
+    out: str | Path,
+    fps: float,
+    width: int | None = None,
+    height: int | None = None,
+    shadows: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Draw recorded configurations to `out`: a film (.mp4), an animation (.gif) or one picture (.png).
+
+    Args:
+        model: of the simulation.
+        record: ``qpos``, ``mocap_pos`` and ``mocap_quat``, one row a frame.
+        out: what was there before is replaced only by a whole file.
+        fps: frames of the record in a second.
+        width: in pixels; None: 640, 320 (gif) or 1200 (png).
+        height: in pixels; None: 480, 240 or 400.
+        shadows: good looks for a third of the speed.
+        progress: called with frames done and frames in all.
+
+    Raises:
+        LanceletError: no OpenGL here (the message says what to install), or the drawing failed.
+    """
+    out = Path(out)
+    if out.suffix not in FORMS:
+        raise LanceletError(f"cannot draw to {out}: its name must end in {', '.join(FORMS)}")
+    size = {"width": width, "height": height}
+    for name, value in size.items():
+        if value is not None and not (16 <= value <= 4096 and value % 2 == 0):
+            raise LanceletError(f"{name} = {value}: must be an even number from 16 to 4096")
+    if "qpos" not in record:
+        raise LanceletError("the recorded episode holds no configurations: only MuJoCo tasks have pictures")
+    backend = gl.probe()
+    if backend is None:
+        raise LanceletError(gl.advice())
+    options = {"fps": fps, "shadows": shadows} | {name: value for name, value in size.items() if value is not None}
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lancelet-")))
+        temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
+        stack.callback(temporary.unlink, missing_ok=True)
+        mujoco.mj_saveModel(model, str(folder / "model.mjb"), None)
+        np.savez(folder / "record.npz", **{key: record[key] for key in _KEYS if key in record})  # pyright: ignore[reportArgumentType]
+        job = {
+            "model": str(folder / "model.mjb"),
+            "record": str(folder / "record.npz"),
+            "out": str(temporary.resolve()),
+        }
+        (folder / "job.json").write_text(json.dumps(job | {"options": options}))
+        _child(folder / "job.json", backend, progress)
+        temporary.replace(out)
+    return out
+
+
+_KEYS = ("qpos", "mocap_pos", "mocap_quat")
+
+
+def _child(job: Path, backend: str, progress: Callable[[int, int], None] | None) -> None:
+    command = [sys.executable, "-m", "lancelet.envs.film", str(job)]
+    with (
+        open(job.with_suffix(".err"), "w+") as errors,
+        subprocess.Popen(
+            command, env=gl.environment(backend), stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as child,
+    ):
+        try:
+            for line in child.stdout or ():
+                if progress is not None:
+                    done, total = line.split()
+                    progress(int(done), int(total))
+        except BaseException:
+            child.kill()
+            raise
+        if child.wait():
+            errors.seek(0)
+            reason = (errors.read().strip().splitlines() or [f"status {child.returncode}"])[-1]
+            raise LanceletError(f"drawing with MUJOCO_GL={backend} failed: {reason}")
+
+
+def render_run(
+    folder: str | Path,
+    out: str | Path | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    shadows: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Draw a run's recorded episode, by default to ``video.mp4`` in its folder; see `draw`.
+
+    Raises:
+        LanceletError: no such run, half-written, of another version, or no OpenGL here.
+    """
+    folder, config = Path(folder), read_config(folder)
+    env = _env(config, folder)
+    try:
+        model, fps = env.sim.model, 1 / env.task.control_dt(env.sim)
+        if config.get("model_hash") not in (None, model_hash(model)):
+            print(f"warning: {folder}: this version builds another body than the run had", file=sys.stderr)
+        return draw(model, episode(folder), out or folder / "video.mp4", fps, width, height, shadows, progress)
+    finally:
+        env.close()
+
+
+def episode(folder: str | Path) -> dict[str, np.ndarray]:
+    """The recorded episode of a run folder; where there is none, its best controller swims one from seed 0.
+
+    Raises:
+        LanceletError: the record is cut short, or there is neither a record nor a controller.
+    """
+    path = Path(folder) / "episode.npz"
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return dict(file)
+        except Exception as error:  # zipfile, zlib, numpy and the file system each have their own
+            raise LanceletError(f"{path} is no record, or is cut short: delete it, and it is made anew") from error
+    from .. import controllers
+    from .rollout import evaluate
+
+    config = read_config(folder)
+    controller = controllers.load(folder)
+    record = evaluate(controller, task_id(config["task"]), episodes=1, seed=0, record=True, **_options(config)).record
+    buffer = io.BytesIO()
+    np.savez(buffer, **record)  # pyright: ignore[reportArgumentType]
+    write_atomic(path, buffer.getvalue())
+    return record
+
+
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(config.get("task_options") or {})
+
+
+def _env(config: Mapping[str, Any], folder: Path) -> Any:
+    from .rollout import make_env
+
+    if "task" not in config:
+        raise LanceletError(f"{folder / 'config.yaml'} names no task: not a run of `lancelet train`")
+    env = make_env(task_id(config["task"]), 1, nthread=1, **_options(config))
+    if not hasattr(env.sim, "model"):
+        env.close()
+        raise LanceletError(f"{config['task']} is not a MuJoCo task: it has no picture")
+    return env
