@@ -207,7 +207,8 @@ class VectorEnv(gym.vector.VectorEnv):
         space = self.action_space
         action = np.asarray(actions)
         if action.shape != space.shape:
-            raise LanceletError(f"actions of {type(self.task).__name__} have shape {action.shape}: must be {space.shape}")
+            who = type(self.task).__name__
+            raise LanceletError(f"actions of {who} have shape {action.shape}: must be {space.shape}")
         if isinstance(space, spaces.Box):
             if count_nonzero(np.isfinite(action)) < action.size:
                 i = int(np.flatnonzero(~np.isfinite(action.reshape(self.num_envs, -1)).all(1))[0])

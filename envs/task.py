@@ -31,10 +31,12 @@ class Task(ABC):
     may write to the simulator or the memory.
 
     Not MuJoCo? Override `make` and return your own object with ``reset(ids)`` and ``step()``, and `control_dt`.
+    The core sets its ``live`` (ids to step, None: all) and saves its ``state`` (an array of n rows) if it has one.
     """
 
     body: Any = None
-    """a Body, its JSON, or a list of bodies of one layout (simulation i gets number i modulo their count); None: the usual one"""
+    """a Body, its JSON, or a list of bodies of one layout (simulation i gets number i modulo their count);
+    None: the usual one"""
 
     substeps: ClassVar[int] = 1
     """simulator steps in a control step"""
@@ -84,7 +86,8 @@ class Task(ABC):
         except ValueError as error:
             if isinstance(error, LanceletError):
                 raise
-            raise LanceletError(f"{type(self).__name__}: the body does not compile: {str(error).splitlines()[0]}") from error
+            reason = str(error).splitlines()[0]
+            raise LanceletError(f"{type(self).__name__}: the body does not compile: {reason}") from error
 
     def make(self, n: int, nthread: int) -> Any:
         """The simulator of `n` simulations on `nthread` threads (0: all)."""

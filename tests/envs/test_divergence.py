@@ -38,7 +38,7 @@ def test_the_blown_up_simulation_ends_its_own_episode(mode, capfd, tmp_path, mon
     last = info["final_obs"][BAD] if mode is AutoresetMode.SAME_STEP else seen[BAD]
     np.testing.assert_array_equal(last, before[BAD])
     assert info["episode"]["l"][BAD] == STEPS and info["_episode"][BAD] and not info["_episode"][OTHERS].any()
-    for seen, reward, _, _, later in out:
+    for seen, reward, *_ in out:
         assert np.isfinite(seen).all() and np.isfinite(reward).all()
     for *_, later in out[STEPS:]:
         assert "diverged" not in later, "the next episode begins clean"
