@@ -1,4 +1,4 @@
-"""Recorded configurations as mp4, gif or png; ``python -m lancelet.envs.film job.json`` with MUJOCO_GL set does one job.
+"""Recorded configurations as mp4, gif or png: ``python -m lancelet.envs.film job.json``, MUJOCO_GL set, does one job.
 
 A process of its own, because MUJOCO_GL counts only before `import mujoco`, and a missing library kills that import.
 """
@@ -20,8 +20,8 @@ from .rendering import Configuration, Painter
 GHOSTS = 5
 """positions of the body in a still"""
 
-Progress = Callable[[int, int], None]
-"""called with frames done and frames in all"""
+Progress = Callable[[int], object]
+"""called with the number of frames just drawn"""
 
 
 def configurations(record: Mapping[str, np.ndarray]) -> list[Configuration]:
@@ -97,10 +97,10 @@ def _frames(
     model: mujoco.MjModel, shots: list[Configuration], width: int, height: int, shadows: bool, progress: Progress | None
 ) -> Iterator[np.ndarray]:
     painter = Painter(model, width, height, shadows)
-    for done, shot in enumerate(shots, start=1):
+    for shot in shots:
         yield painter.frame(*shot)
-        if progress is not None and (done % 10 == 0 or done == len(shots)):
-            progress(done, len(shots))
+        if progress is not None:
+            progress(1)
     painter.close()
 
 
@@ -117,7 +117,7 @@ def _stream(path: str | Path, frames: Iterator[np.ndarray], size: tuple[int, int
 
 
 def _check_frames(path: str | Path, least: int) -> None:
-    """ffmpeg's end is not checked by its wrapper: a full disk shows only here."""
+    """Raise where the film is short: the wrapper does not look how ffmpeg ended, a full disk shows only here."""
     import imageio_ffmpeg
 
     try:
@@ -135,9 +135,8 @@ def main(job: str) -> int:
         model = mujoco.MjModel.from_binary_path(todo["model"])
         with np.load(todo["record"], allow_pickle=False) as file:
             record = dict(file)
-        FORMS[Path(todo["out"]).suffix](
-            model, record, todo["out"], progress=lambda done, total: print(done, total, flush=True), **todo["options"]
-        )
+        draw = FORMS[Path(todo["out"]).suffix]
+        draw(model, record, todo["out"], progress=lambda count: print(count, flush=True), **todo["options"])
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         print(next((line for line in lines if "No space" in line), lines[0]), file=sys.stderr)

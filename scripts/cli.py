@@ -149,10 +149,11 @@ def by_file(package: str, kind: str, name: str) -> Any:
 
 
 def found(package: str) -> list[str]:
-    """File names, without ending, of the modules in `package`."""
+    """File names, without ending, of the modules in `package`; those that begin with _ are helpers."""
     import pkgutil
 
-    return sorted(item.name for item in pkgutil.iter_modules(importlib.import_module(package).__path__))
+    modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    return sorted(item.name for item in modules if not item.name.startswith("_"))
 
 
 def tasks() -> list[str]:

@@ -33,7 +33,7 @@ def draw(
     width: int | None = None,
     height: int | None = None,
     shadows: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> Path:
     """Draw recorded configurations to `out`: a film (.mp4), an animation (.gif) or one picture (.png).
 
@@ -45,7 +45,7 @@ def draw(
         width: in pixels; None: 640, 320 (gif) or 1200 (png).
         height: in pixels; None: 480, 240 or 400.
         shadows: good looks for a third of the speed.
-        progress: called with frames done and frames in all.
+        progress: called with the number of frames just drawn.
 
     Raises:
         LanceletError: no OpenGL here (the message says what to install), or the drawing failed.
@@ -83,7 +83,7 @@ def draw(
 _KEYS = ("qpos", "mocap_pos", "mocap_quat")
 
 
-def _child(job: Path, backend: str, progress: Callable[[int, int], None] | None) -> None:
+def _child(job: Path, backend: str, progress: Callable[[int], object] | None) -> None:
     command = [sys.executable, "-m", "lancelet.envs.film", str(job)]
     with (
         open(job.with_suffix(".err"), "w+") as errors,
@@ -94,8 +94,7 @@ def _child(job: Path, backend: str, progress: Callable[[int, int], None] | None)
         try:
             for line in child.stdout or ():
                 if progress is not None:
-                    done, total = line.split()
-                    progress(int(done), int(total))
+                    progress(int(line))
         except BaseException:
             child.kill()
             raise
@@ -111,7 +110,7 @@ def render_run(
     width: int | None = None,
     height: int | None = None,
     shadows: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> Path:
     """Draw a run's recorded episode, by default to ``video.mp4`` in its folder; see `draw`.
 
@@ -135,7 +134,7 @@ def episode(folder: str | Path) -> dict[str, np.ndarray]:
     Raises:
         LanceletError: the record is cut short, or there is neither a record nor a controller.
     """
-    path = Path(folder) / "episode.npz"
+    config, path = read_config(folder), Path(folder) / "episode.npz"
     if path.exists():
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -145,7 +144,6 @@ def episode(folder: str | Path) -> dict[str, np.ndarray]:
     from .. import controllers
     from .rollout import evaluate
 
-    config = read_config(folder)
     controller = controllers.load(folder)
     record = evaluate(controller, task_id(config["task"]), episodes=1, seed=0, record=True, **_options(config)).record
     buffer = io.BytesIO()

@@ -1,0 +1,45 @@
+"""Film a run's recorded episode: `lancelet render runs/RUN`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lancelet.scripts import cli
+
+
+@dataclass
+class Render:
+    """What to draw."""
+
+    out: str | None = None
+    """mp4, gif or png file; none: video.mp4 in the run folder"""
+    width: int | None = None
+    """pixels; none: 640 (gif 320, png 1200)"""
+    height: int | None = None
+    """pixels; none: 480 (gif 240, png 400)"""
+    shadows: bool = False
+    """better looks for a third of the speed"""
+    gif: bool = False
+    """an animated gif (video.gif in the run folder) in place of the mp4"""
+    still: str | None = None
+    """draw one picture to this png in place of the mp4: the body at five moments, seen from above"""
+
+
+def main(argv: list[str] | None = None) -> int | None:
+    """Draw, with a progress bar, and say where the file is."""
+    (run,), flags = cli.words("render", __doc__ or "", argv, run=["a folder under runs/"])
+    options = cli.parse("render RUN", __doc__ or "", flags, options=Render).options
+    from lancelet.training.progress import progress
+    from lancelet.training.video import episode, render_run
+
+    out = options.still or options.out or (str(Path(run) / "video.gif") if options.gif else None)
+    frames = len(episode(run).get("qpos", ()))
+    with progress("drawing", frames, "frames", quiet=bool(out and out.endswith(".png"))) as advance:
+        path = render_run(run, out, options.width, options.height, options.shadows, advance)
+    print(f"{path}  ({path.stat().st_size / 1024:,.0f} kB)")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.guard(main))
