@@ -65,7 +65,7 @@ def load(path: str | Path, env: Any = None) -> Controller:
     if env is not None:
         observation = getattr(env, "single_observation_space", env.observation_space)
         action = getattr(env, "single_action_space", env.action_space)
-    cls = controllers.get(about["controller"])
+    cls = controllers.known(about["controller"])
     controller = cls(observation, action, cls.Options(**about["options"]))
     own = controller.state_dict()
     for name in own.keys() | tensors.keys():

@@ -37,11 +37,15 @@ class Registry:
                 importlib.import_module(module)
             except ImportError as error:
                 raise LanceletError(f"cannot import {module!r} for {self.kind} {name!r}: {error}") from error
-        if short not in self._targets:
-            raise unknown(self.kind, short, self._targets)
-        if isinstance(self._targets[short], str):
-            self._targets[short] = load_object(self._targets[short])
-        return self._targets[short]
+        return self.known(short)
+
+    def known(self, name: str) -> Any:
+        """The object registered under `name`: the look-up for names read from files, which must import nothing else."""
+        if name not in self._targets:
+            raise unknown(self.kind, name, self._targets)
+        if isinstance(self._targets[name], str):
+            self._targets[name] = load_object(self._targets[name])
+        return self._targets[name]
 
     def name_of(self, target: Any) -> str:
         """The name that `target` is registered under."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..registry import Registry
-from .core import Body, from_json, model_hash, to_json
+from .core import Body, create, from_json, model_hash, to_json
 
 __all__ = ["Body", "bodies", "from_json", "make", "model_hash", "register", "to_json"]
 
@@ -15,4 +15,4 @@ register("swimmer", "lancelet.morphology.swimmer:Swimmer")
 
 def make(name: str, **parameters: object) -> Body:
     """The body called `name` with the given parameters."""
-    return bodies.get(name)(**parameters)
+    return create(bodies.get(name), parameters)

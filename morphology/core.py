@@ -44,9 +44,15 @@ def from_json(data: dict[str, Any]) -> Body:
     """The body that `to_json` described."""
     from . import bodies
 
-    parameters = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    cls = bodies.get(str(parameters.pop("name", "")))
-    check_names(f"parameter of body {cls.__name__}", parameters, [field.name for field in dataclasses.fields(cls)])
+    parameters = dict(data)
+    return create(bodies.known(str(parameters.pop("name", ""))), parameters)
+
+
+def create(cls: type[Body], parameters: dict[str, Any]) -> Body:
+    """A body of class `cls`; unknown parameters are refused, lists become tuples."""
+    parameters = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
+    known = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]
+    check_names(f"parameter of body {cls.__name__}", parameters, known)
     return cls(**parameters)
 
 

@@ -1,0 +1,79 @@
+import dataclasses
+import json
+
+import pytest
+
+from lancelet import LanceletError, morphology
+
+BODIES = [
+    morphology.make("swimmer"),
+    morphology.make("swimmer", joints=3, lengths=(0.1, 0.2, 0.1, 0.05)),
+    morphology.make("swimmer", joints=9, mass=0.02, joint_limit=0.4, gear=1e-3),
+]
+
+
+def digest(body):
+    return morphology.model_hash(body.build().compile())
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_body_makes_the_way_through_json(body):
+    text = json.dumps(morphology.to_json(body), allow_nan=False)
+    again = morphology.from_json(json.loads(text))
+    assert again == body and digest(again) == digest(body)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_building_is_deterministic_and_leaves_the_body_alone(body):
+    before = dataclasses.asdict(body)
+    assert digest(body) == digest(body)
+    assert dataclasses.asdict(body) == before
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        body.joints = 4
+
+
+def test_the_hash_is_the_same_in_every_process(python):
+    code = "from lancelet import morphology as m; print(m.model_hash(m.make('swimmer', joints=7).build().compile()))"
+    here = digest(morphology.make("swimmer", joints=7))
+    for seed in ("1", "2"):
+        assert python(code, PYTHONHASHSEED=seed).stdout.strip() == here
+
+
+def test_the_hash_tells_bodies_apart():
+    field = {"joints": 6, "lengths": 0.11, "mass": 0.011, "thickness": 0.003, "height": 0.03, "gear": 6e-4}
+    field |= {"armature": 2e-6, "joint_limit": 1.0, "timestep": 0.001}
+    hashes = {digest(morphology.make("swimmer", **{name: value})) for name, value in field.items()}
+    assert len(hashes | {digest(morphology.make("swimmer"))}) == len(field) + 1
+    assert all(len(one) == 16 for one in hashes)
+
+
+def test_unknown_names_are_refused_with_near_ones():
+    with pytest.raises(LanceletError, match="did you mean swimmer"):
+        morphology.make("swimer")
+    with pytest.raises(LanceletError, match="did you mean joints"):
+        morphology.from_json({"name": "swimmer", "joint": 3})
+    with pytest.raises(LanceletError, match="unknown body"):
+        morphology.from_json({"joints": 3})
+
+
+def test_an_unknown_parameter_of_make_is_refused_with_near_names():
+    with pytest.raises(LanceletError, match="did you mean joints"):
+        morphology.make("swimmer", joint=3)
+
+
+def test_a_body_that_nobody_registered_has_no_json():
+    @dataclasses.dataclass(frozen=True)
+    class Stranger(morphology.Body):
+        def build(self):
+            raise NotImplementedError
+
+    with pytest.raises(LanceletError, match="not registered"):
+        morphology.to_json(Stranger())
+
+
+def test_json_from_a_stranger_imports_nothing(tmp_path, monkeypatch):
+    (tmp_path / "stranger.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(LanceletError, match="unknown body"):
+        morphology.from_json({"name": "stranger:swimmer"})
+    assert not (tmp_path / "ran").exists()
