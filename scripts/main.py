@@ -9,7 +9,7 @@ from lancelet import __version__
 from lancelet.errors import unknown
 from lancelet.scripts.cli import found, guard
 
-_NOT_COMMANDS = {"main", "cli", "rows", "studies", "benches"}
+_NOT_COMMANDS = {"main", "cli", "rows", "study", "studies", "benches"}
 
 
 def commands() -> list[str]:

@@ -77,11 +77,11 @@ def table(rows: Sequence[Row], title: str = "") -> Table:
         collapse_padding=True,
     )
     whole.add_column("name", ratio=3)
-    for heading in _headings(rows)[1:-1]:
+    for heading in headings(rows)[1:-1]:
         whole.add_column(heading, justify="left" if heading == "kind" else "right")
     whole.add_column("note", ratio=4)
     for row in rows:
-        cells = _cells(row, rows)
+        cells = cells(row, rows)
         style = {True: "green", False: "bold red", None: ""}[row.holds]
         whole.add_row(*[Text(cell, style=style if i == len(cells) - 2 else "") for i, cell in enumerate(cells)])
     return whole
@@ -89,7 +89,7 @@ def table(rows: Sequence[Row], title: str = "") -> Table:
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """The rows as a markdown table."""
-    lines = [_headings(rows), ["---"] * len(_headings(rows)), *(_cells(row, rows) for row in rows)]
+    lines = [headings(rows), ["---"] * len(headings(rows)), *(cells(row, rows) for row in rows)]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
@@ -104,17 +104,19 @@ def header() -> dict[str, str]:
     }
 
 
-def _headings(rows: Sequence[Row]) -> list[str]:
+def headings(rows: Sequence[Row]) -> list[str]:
+    """Headings of a table of `rows`: columns that no row fills are left out."""
     optional = [name for name in ("reference", "target") if any(getattr(row, name) is not None for row in rows)]
     measured = ["measured", *(name for name in ("interval", "seeds") if any(getattr(row, name) for row in rows))]
     return ["name", "kind", *optional, *measured, "holds", "note"]
 
 
-def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
+def cells(row: Row, rows: Sequence[Row]) -> list[str]:
+    """One line of the table of `rows`."""
     interval = "" if row.interval is None else f"{_text(row.interval[0])} .. {_text(row.interval[1])}"
     holds = {True: "yes", False: "no", None: "-"}[row.holds]
     shown = {"measured": _text(row.value), "interval": interval, "holds": holds, "note": row.note}
-    return [shown[name] if name in shown else _text(getattr(row, name)) for name in _headings(rows)]
+    return [shown[name] if name in shown else _text(getattr(row, name)) for name in headings(rows)]
 
 
 def _text(value: Any) -> str:
@@ -122,7 +124,7 @@ def _text(value: Any) -> str:
         return "-"
     if isinstance(value, str | int):
         return str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ register("snes", "lancelet.training.evolution:SNES")
 register("pgpe", "lancelet.training.evolution:PGPE")
 register("cma-es", "lancelet.training.evolution:CMAES")
 register("openai-es", "lancelet.training.openai_es:OpenAIES")
+register("ppo", "lancelet.training.ppo:PPO")
 
 
 def evolve(

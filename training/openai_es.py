@@ -34,7 +34,7 @@ class Searcher(SearchAlgorithm, SinglePopulationAlgorithmMixin):
         noise = torch.cat([noise, -noise])
         self._population.set_values(self.center + noise)
         self.problem.evaluate(self._population)
-        fitness = torch.as_tensor(self._population.evals)[:, 0]
+        fitness = self._population.evals[:, 0].as_subclass(Tensor)  # EvoTorch hands out read-only tensors
         ranks = torch.empty_like(fitness)
         ranks[fitness.argsort(stable=True)] = torch.arange(len(fitness), dtype=fitness.dtype)
         shaped = ranks / (len(fitness) - 1) - 0.5

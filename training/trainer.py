@@ -16,6 +16,7 @@ import torch
 
 from .. import controllers
 from ..controllers import Controller
+from ..envs import Task
 from ..errors import LanceletError
 from ..files import write_atomic
 from ..morphology import model_hash
@@ -63,6 +64,14 @@ class Trainer(ABC):
     def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
         """Train `controller`, leaving the best by validation in the run folder's ``best.safetensors``."""
 
+    def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
+        """Fields of the task that must change before this algorithm can train the controller; none by default.
+
+        Asked before anything is written; task and controller are made anew with what it returns, and it is asked
+        again, until it returns nothing. Raise `LanceletError` where no task would do.
+        """
+        return {}
+
     def check(self) -> None:
         """Refuse options that make no sense, before anything is written."""
         if self.test < 0:
@@ -83,12 +92,18 @@ class Trainer(ABC):
         self.check()
         torch.set_num_threads(1)
         task, task_options = task_id(task), dict(task_options or {})
-        env = gym.make(task, **{k: v for k, v in task_options.items() if k != "max_episode_steps"})
-        circuit = controllers.make(controller, env, **dict(controller_options or {}))
-        resolved = env.unwrapped.task.options()  # pyright: ignore[reportAttributeAccessIssue]
-        resolved |= {k: v for k, v in task_options.items() if k == "max_episode_steps"}
-        model = getattr(env.unwrapped.vector.sim, "model", None)  # pyright: ignore[reportAttributeAccessIssue]
-        env.close()
+        fields = {k: v for k, v in task_options.items() if k != "max_episode_steps"}
+        while True:
+            env = gym.make(task, **fields)
+            circuit = controllers.make(controller, env, **dict(controller_options or {}))
+            whole, sim = env.unwrapped.task, env.unwrapped.vector.sim  # pyright: ignore[reportAttributeAccessIssue]
+            env.close()
+            changes = self.adapt_task(whole, circuit)
+            if not changes:
+                break
+            fields |= changes
+        resolved = whole.options() | {k: v for k, v in task_options.items() if k == "max_episode_steps"}
+        model = getattr(sim, "model", None)
         run = RunFolder(
             {
                 "task": task,

@@ -1,0 +1,347 @@
+"""NCAP swimmer: Neural Circuit Architectural Priors for Embodied Control (Bhattasali, Zador, Engel 2022, arXiv 2201.05242).
+
+Claims and reference figures: spec ncap sections 7 and 9. Reference figures were measured by the spec's author with
+the published code, not read from the paper; start states follow its random scheme (`start`). A7, A9 and A10 (PPO, DDPG)
+are not run here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tempfile
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from lancelet import controllers, training
+from lancelet.controllers import Controller, Population, lesion
+from lancelet.envs.swim import SPEED
+from lancelet.scripts.rows import Row
+from lancelet.scripts.studies._ncap_pictures import draw
+from lancelet.scripts.study import Study
+from lancelet.training.evolution import Evaluation
+from lancelet.training.lockstep import Lockstep
+from lancelet.training.openai_es import OpenAIES
+from lancelet.training.progress import progress
+from lancelet.training.report import interval
+from lancelet.training.rollout import Score, make_env, rollout
+
+TITLE = "NCAP swimmer (arXiv 2201.05242)"
+TASK, NAVIGATE = "lancelet/Swim-v0", "lancelet/SwimNavigate-v0"
+UNTRAINED = {3: 344.2, 5: 798.4, 7: 902.1, 9: 908.8, 11: 904.4, 13: 915.0}
+PER_SEED = (794.1, 807.0, 803.4, 801.5, 790.0, 799.3, 795.4, 797.0, 797.3, 798.8)
+PERIODS = (20, 30, 40, 50, 60, 70, 80, 100, 120, 160, 200)
+EPOCHS = (15, 30, 45, 60, 75, 90, 120)
+ES_REFERENCE = (831, 849, 859, 865, 869, 871, 872)
+
+
+def run(study: Study) -> None:
+    """All rows; `study.size` decides how much learning is run."""
+    quick = study.size == "quick"
+    data: dict[str, Any] = {}
+    body_and_circuit(study)
+    untrained(study, data)
+    periods(study, data)
+    steering(study, navigate=not quick)
+    signs = initial_signs(study)
+    magnitudes(study, seeds=16)
+    learned = evolution(study, data, seeds=2 if quick else 10)
+    if not quick:
+        ablations(study, data, signs)
+    best = plateau(study, seeds=1 if quick else 5)
+    transfer(study, data, {"evolution strategy": learned, "SNES": best})
+    lesions(study, data, best)
+    for name, claim in (
+        ("A7 PPO on NCAP, 1e5 steps: never below 760, final >= 795", "claim"),
+        ("A9 MLP (256, 256) under PPO: 20k < 300, 800 by 200k, >= 950 at 5e5", "claim"),
+        ("A10 steps to a return of 750: NCAP 0, MLP 60k-160k", "claim"),
+    ):
+        study.add(Row(name, claim, note="not run: the trainers' study"))  # pyright: ignore[reportArgumentType]
+    draw(study, data)
+
+
+def start(joints: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Start state (nq,) and target (2,) of the suite's legacy generator: heading, joints, then the target."""
+    random = np.random.RandomState(seed)
+    limit = 2 * math.pi / (joints + 1)
+    qpos = np.zeros(3 + joints)
+    qpos[2] = random.uniform(-math.pi, math.pi)
+    qpos[3:] = random.uniform(-limit, limit, joints)
+    box = 0.3 if random.rand() < 0.2 else 2.0
+    return qpos, random.uniform(-box, box, 2)
+
+
+def circuit(joints: int = 5, task: str = TASK, **options: Any) -> Controller:
+    """NCAP for a swimmer of `joints` joints."""
+    return controllers.make("ncap", gym.make(task, joints=joints), **options)
+
+
+def score(controller: Controller, seeds: int, joints: int = 5, task: str = TASK, **options: Any) -> Score:
+    """Episodes from the legacy start states 0 .. seeds - 1."""
+    starts = [start(joints, seed) for seed in range(seeds)]
+    reset: dict[str, Any] = {"qpos": np.stack([qpos for qpos, _ in starts])}
+    if task == NAVIGATE:
+        reset["target"] = np.stack([target for _, target in starts])
+    return training.evaluate(controller, task, seeds, options=reset, joints=joints, **options)
+
+
+def body_and_circuit(study: Study) -> None:
+    """A1 and A2: the model's constants and the circuit's identities; dm_control as an independent oracle."""
+    model = gym.make(TASK).unwrapped.vector.sim.model  # pyright: ignore[reportAttributeAccessIssue]
+    joint, link = model.joint("joint_0"), model.body("link_1")
+    wrong = [
+        name
+        for name, have, want in (
+            ("timestep", model.opt.timestep, 0.002),
+            ("density", model.opt.density, 3000),
+            ("viscosity", model.opt.viscosity, 0),
+            ("mass", link.mass[0], 0.01),
+            ("inertia", sorted(link.inertia), sorted([8.66667e-6, 3.36667e-7, 8.33667e-6])),
+            ("limit", joint.range[1], math.pi / 3),
+            ("armature", model.dof_armature[3:], 1e-6),
+            ("gear", model.actuator_gear[:, 0], 5e-4),
+            ("limit solref", joint.solref_limit if hasattr(joint, "solref_limit") else model.jnt_solref[3], [0.05, 1]),
+            ("limit solimp", model.jnt_solimp[3][:3], [0, 0.8, 0.1]),
+            ("sizes", [model.nq, model.nu, gym.make(TASK).observation_space.shape[0]], [8, 5, 23]),  # pyright: ignore[reportOptionalSubscript]
+        )
+        if not np.allclose(have, want, rtol=1e-5, atol=1e-12)
+    ]
+    study.add(Row("A1 model audit, constants off", "gate", len(wrong), "0", not wrong, note=", ".join(wrong)))
+    angles = torch.as_tensor(np.random.default_rng(0).uniform(-2, 2, (120, 23)), dtype=torch.float32)
+    action = circuit()(angles, torch.arange(120))[0].detach()
+    scaled = (angles[:, :5] / (math.pi / 3)).clamp(-1, 1)
+    square = torch.where(torch.arange(120) % 60 < 30, 1.0, -1.0)
+    off = max((action[:, 0] - square).abs().max().item(), (action[:, 1:] - scaled[:, :4]).abs().max().item())
+    counts = [circuit(**kind).parameter_count for kind in ({}, {"speed": True, "turn": True}, {"sharing": False})]
+    right = off == 0 and counts == [4, 6, 30]
+    study.add(Row("A2 unit-weight identity, largest error", "gate", off, "0", right, note=f"parameters {counts}"))
+    worst = max(abs(oracle(joints) / score(circuit(joints), 1, joints).returns[0] - 1) for joints in (3, 5, 9))
+    note = "same object in dm_control's swimmer, N = 3, 5, 9"
+    study.add(Row("dm_control oracle, relative gap of returns", "gate", worst, "<= 0.005", worst <= 0.005, note=note))
+
+
+def oracle(joints: int) -> float:
+    """Return of the untrained circuit in dm_control's own swimmer, start state 0."""
+    from dm_control.suite import swimmer
+
+    env, ncap = swimmer.swimmer(n_links=joints + 1, random=0), circuit(joints)
+    observation = env.reset().observation
+    state, total, size = ncap.initial_state(1), 0.0, ncap.observation_space.shape[0]  # pyright: ignore[reportOptionalSubscript]
+    for _ in range(1000):
+        seen = np.zeros((1, size), np.float32)
+        seen[0, :joints] = observation["joints"]
+        action, state = ncap(torch.as_tensor(seen), state)
+        observation = env.step(action[0].detach().numpy()).observation
+        total += float(np.clip(-observation["body_velocities"][1] / SPEED, 0, 1))
+    return total
+
+
+def untrained(study: Study, data: dict[str, Any]) -> None:
+    """A3 to A5: the circuit as it is born, in six bodies, and what is left without its parts."""
+    data["untrained"] = {joints: score(circuit(joints), 10, joints).returns for joints in UNTRAINED}
+    five = data["untrained"][5]
+    study.within(
+        "A3 untrained, N = 5", "gate", five.mean(), 785, 812, reference=798.4, interval=interval(five), seeds=10
+    )
+    gap = float(np.abs(five - PER_SEED).max())
+    study.add(Row("A3 untrained, largest gap per seed", "gate", gap, "<= 0.5", gap <= 0.5, seeds=10))
+    for joints in (3, 7, 9, 11, 13):
+        reference, found = UNTRAINED[joints], data["untrained"][joints]
+        study.within(
+            f"A4 untrained, N = {joints}", "gate", found.mean(), 0.98 * reference, 1.02 * reference,
+            reference=reference, interval=interval(found), seeds=10,
+        )  # fmt: skip
+    env = gym.make(TASK)
+    for name, low, high, reference, controller in (
+        ("zero action", 0, 0, 0.0, controllers.make("zero", env)),
+        ("random actions", 70, 115, 90.4, controllers.make("random", env)),
+        ("no proprioception", 110, 150, 129.8, circuit(proprioception=False)),
+        ("no head oscillator", 0, 200, 49.7, circuit(oscillator=False)),
+    ):
+        found = score(controller, 10).returns
+        rest: dict[str, Any] = {"reference": reference, "interval": interval(found), "seeds": 10}
+        study.within(f"A5 floor: {name}", "gate", found.mean(), low, high, **rest)
+
+
+def periods(study: Study, data: dict[str, Any]) -> None:
+    """A6: return over the oscillator's period."""
+    scan = {n: [score(circuit(n, period=p), 2, n).returns.mean() for p in PERIODS] for n in (5, 11, 13)}
+    data["periods"] = scan
+    best = PERIODS[int(np.argmax(scan[5]))]
+    study.within("A6 best period, N = 5", "gate", best, 60, 80, reference=70, seeds=2)
+    for joints, (early, late) in ((11, (962, 959)), (13, (954, 960))):
+        for where, at, reference in (("near 40", (30, 40, 50), early), ("near 80-100", (70, 80, 100), late)):
+            top = max(scan[joints][PERIODS.index(period)] for period in at)
+            name = f"A6 period {where}, N = {joints}"
+            study.add(Row(name, "gate", float(top), "> 950", top > 950, seeds=2, reference=reference))
+
+
+def steering(study: Study, navigate: bool) -> None:
+    """A14: the turn command turns the right way; with a front-end it finds targets."""
+    for command in (0.5, 0.75):
+        for side, sign in (("right", -1), ("left", 1)):
+            given = (1.0, command, 0.0) if side == "right" else (1.0, 0.0, command)
+            found = score(circuit(turn=True, command=given), 1, record=True)
+            heading = found.record["qpos"][:, 2]
+            rate, gain = float(heading[-1] - heading[0]) / 30, float(found.returns[0])
+            right = 0.2 <= sign * rate <= 0.4 and gain > 500
+            study.add(
+                Row(
+                    f"A14 turn {side}, command {command}: yaw rate", "gate", rate, f"{sign * 0.2} .. {sign * 0.4}",
+                    right, seeds=1, reference=sign * (0.25 if command == 0.5 else 0.35),
+                    note=f"rad/s; return {gain:.0f}, needs > 500",
+                )
+            )  # fmt: skip
+    if not navigate:
+        return
+    for weight, reference in ((0.0, 0.2), (0.5, 0.7), (0.75, 0.8)):
+        ncap = circuit(task=NAVIGATE, turn=True, speed=True, steering="hard")
+        ncap.turn.data.fill_(weight)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+        reached = score(ncap, 20, task=NAVIGATE).metrics["success"]
+        name = f"Navigate, fixed steering, w_t = {weight}: nose reached the target"
+        rest: dict[str, Any] = {"interval": interval(reached), "seeds": 20, "reference": reference}
+        study.add(Row(name, "info", float(reached.mean()), **rest))
+
+
+def initial_signs(study: Study) -> dict[tuple[float, ...], float]:
+    """A11 at its start: unit weights of either sign, every one of the 16 patterns."""
+    ncap, returns = circuit(sign=False), {}
+    for pattern in itertools.product((1.0, -1.0), repeat=4):
+        vector_to_parameters(torch.tensor(pattern), ncap.parameters())
+        returns[pattern] = float(score(ncap, 1).returns[0])
+    found = np.array(list(returns.values()))
+    rest: dict[str, Any] = {"seeds": 16, "note": "all 16 sign patterns, start state 0"}
+    study.add(
+        Row("A11 no sign constraint, untrained mean", "claim", float(found.mean()), "< 200", found.mean() < 200, **rest)
+    )
+    study.within("A11 no sign constraint, best pattern", "claim", found.max(), 784, 804, reference=794.1, **rest)
+    return returns
+
+
+def magnitudes(study: Study, seeds: int) -> None:
+    """A12 at its start: signs kept, magnitudes uniform."""
+    found = np.array([score(circuit(init="uniform", seed=seed), 1).returns[0] for seed in range(seeds)])
+    rest: dict[str, Any] = {"reference": 226.0, "interval": interval(found), "seeds": seeds}
+    study.within("A12 uniform magnitudes, untrained mean", "claim", found.mean(), 100, 400, **rest)
+
+
+def strategies(
+    what: str, ncap: Controller, starts: list[Tensor], epochs: tuple[int, ...] = EPOCHS
+) -> tuple[np.ndarray, list[Tensor]]:
+    """The published evolution strategy from many starts side by side, P = 8, a fresh start state per candidate.
+
+    Returns:
+        deterministic return of each search's centre at 0 and at `epochs`, (len(epochs) + 1, searches); end weights.
+    """
+    size, n = 8, 8 * len(starts)
+    env, check = make_env(TASK, n), make_env(TASK, 4 * len(starts))
+    checks = {"qpos": np.stack([start(5, seed)[0] for seed in range(100, 104)] * len(starts))}
+    epoch = 0
+
+    def evaluate(candidates: list[Tensor]) -> list[Tensor]:
+        seeds = [training.trainer.TRAINING + epoch * n + i for i in range(n)]
+        returns = rollout(env, Population(ncap, n, torch.cat(candidates)), seeds)[0].returns
+        return list(torch.as_tensor(returns, dtype=torch.float32).split(size))
+
+    meet = Lockstep(len(starts), evaluate)
+    options = OpenAIES(population=size)
+    searchers = []
+    for i, weights in enumerate(starts):
+        problem = Evaluation(len(weights), i, lambda values, i=i: meet.submit(i, values))
+        searchers.append(options.searcher(problem, weights))
+
+    def centres() -> np.ndarray:
+        weights = torch.stack([searcher.center for searcher in searchers])
+        found = rollout(check, Population(ncap, check.num_envs, weights), 0, checks)[0].returns
+        return found.reshape(len(starts), 4).mean(1)
+
+    curve = [centres()]
+    with progress(what, epochs[-1], "epochs") as advance:
+        for epoch in range(epochs[-1]):
+            meet.step(searchers)
+            if epoch + 1 in epochs:
+                curve.append(centres())
+            advance(mean=float(curve[-1].mean()))
+    return np.array(curve), [searcher.center for searcher in searchers]
+
+
+def evolution(study: Study, data: dict[str, Any], seeds: int) -> Controller:
+    """A8: the published evolution strategy from the default weights."""
+    ncap = circuit()
+    unit = parameters_to_vector(ncap.parameters()).detach()
+    curve, ends = strategies("A8 evolution strategy", ncap, [unit.clone() for _ in range(seeds)])
+    data["es"] = curve
+    for epoch, low, reference in ((60, 855, 865.0), (120, 862, 872.0)):
+        found = curve[1 + EPOCHS.index(epoch)]
+        rest: dict[str, Any] = {"reference": reference, "interval": interval(found), "seeds": seeds}
+        value = float(found.mean())
+        study.add(Row(f"A8 evolution strategy, epoch {epoch}", "claim", value, f">= {low}", value >= low, **rest))
+    vector_to_parameters(torch.stack(ends).mean(0), ncap.parameters())
+    study.weights("evolution-strategy", ncap, note="mean of the searches' centres at epoch 120")
+    return ncap
+
+
+def ablations(study: Study, data: dict[str, Any], signs: dict[tuple[float, ...], float]) -> None:
+    """A11 and A12 with learning."""
+    curve, _ = strategies("A11 learning", circuit(sign=False), [torch.tensor(pattern) for pattern in signs])
+    data["signs"] = curve
+    above = curve.max(0) > 500
+    note = f"never learned: {int((~above).sum())} of 16; best {curve.max():.0f}"
+    study.add(Row("A11 share of sign patterns that ever exceed 500", "claim", float(above.mean()), seeds=16, note=note))
+    starts = [parameters_to_vector(circuit(init="uniform", seed=seed).parameters()).detach() for seed in range(10)]
+    curve, _ = strategies("A12 learning", circuit(), starts)
+    data["magnitudes"] = curve
+    top = float(curve.max())
+    note = f"120 epochs; mean at the end {curve[-1].mean():.0f}, {int((curve.max(0) >= 850).sum())} of 10 reach 850"
+    study.add(
+        Row("A12 uniform magnitudes, best after learning", "claim", top, ">= 850", top >= 850, seeds=10, note=note)
+    )
+
+
+def plateau(study: Study, seeds: int) -> Controller:
+    """SNES with the workbench's defaults, from the default start, on 20 held-out start states."""
+    found, best = [], (-np.inf, circuit())
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            done = training.evolve(TASK, "ncap", seed=seed, folder=folder, quiet=False)
+        found.append(float(np.mean(done.summary["trained"]["return"])))
+        chosen = float(training.evaluate(done.controller, TASK, 16, seed=training.trainer.VALIDATION).returns.mean())
+        best = max(best, (chosen, done.controller), key=lambda pair: pair[0])
+    value = float(np.mean(found))
+    rest: dict[str, Any] = {"interval": interval(found), "seeds": seeds, "reference": 865.0}
+    note = f"20 held-out start states; circuit's ceiling about 927, share reached {value / 927:.3f}"
+    study.add(Row("SNES beats the published code's plateau", "claim", value, ">= 905", value >= 905, note=note, **rest))
+    study.weights("best", best[1], seeds=seeds, chosen_by="16 validation start states")
+    return best[1]
+
+
+def transfer(study: Study, data: dict[str, Any], trained: dict[str, Controller]) -> None:
+    """A13: weights trained at N = 5 in other bodies, unchanged."""
+    data["transfer"] = {}
+    for name, source in trained.items():
+        found = {}
+        for joints in UNTRAINED:
+            ncap = circuit(joints)
+            ncap.load_state_dict(source.state_dict())
+            found[joints] = score(ncap, 5, joints).returns
+        data["transfer"][name] = found
+        for joints, low, reference in ((3, 500, 542), (7, 930, 946), (9, 930, 950), (11, 930, 954), (13, 930, 955)):
+            value = float(found[joints].mean())
+            rest: dict[str, Any] = {"interval": interval(found[joints]), "seeds": 5}
+            if name == "evolution strategy":
+                rest["reference"] = float(reference)
+            study.add(Row(f"A13 {name}, N = 5 -> {joints}", "claim", value, f">= {low}", value >= low, **rest))
+
+
+def lesions(study: Study, data: dict[str, Any], best: Controller) -> None:
+    """What each part of the trained circuit is worth: return without it."""
+    whole = score(best, 5).returns.mean()
+    data["lesions"] = {part: score(lesion(best, part), 5).returns.mean() / whole for part in best.parts()}
+    worst = min(data["lesions"], key=data["lesions"].get)
+    note = "share of the intact circuit's return; every part in the picture"
+    study.add(Row(f"Trained circuit without {worst}", "info", float(data["lesions"][worst]), seeds=5, note=note))
