@@ -23,7 +23,10 @@ def main(argv: list[str] | None = None) -> int | None:
         console.print(Text(kind, style="bold"))
         for name, about in entries:
             line = Text.assemble("  ", (f"{name:18}", "cyan"), f" {about}")
-            console.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=not console.is_terminal)
+            if console.is_terminal:
+                console.print(line, no_wrap=True, overflow="ellipsis")
+            else:
+                print(line.plain)
     return 0
 
 

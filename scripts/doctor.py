@@ -1,0 +1,151 @@
+"""Check this machine: versions, physics, OpenGL, video, cores and memory; what to install where something lacks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lancelet.scripts import cli
+
+if TYPE_CHECKING:
+    from lancelet.scripts.rows import Row
+
+NEEDED = ("mujoco", "gymnasium", "torch", "numpy", "stable-baselines3", "ray", "evotorch")
+PAIR = {"mujoco": ("3.17", "4"), "dm-control": ("1.0.50", "2")}
+"""versions known to fit one another: from, and below"""
+
+
+@dataclass
+class Doctor:
+    """Output."""
+
+    json: str | None = None
+    """also write the rows here"""
+
+
+def main(argv: list[str] | None = None) -> int | None:
+    """Print one line a check; the exit status is 0 whatever they say."""
+    from lancelet.scripts.rows import to_json
+    from rich.console import Console
+    from rich.text import Text
+
+    _, flags = cli.words("doctor", __doc__ or "", argv)
+    options = cli.parse("doctor", __doc__ or "", flags, options=Doctor).options
+    console, rows = Console(), []
+    for row in checks():
+        rows.append(row)
+        mark, style = {True: ("ok", "green"), False: ("no", "bold red"), None: ("--", "dim")}[row.holds]
+        note = f"   {row.note}" if row.note else ""
+        console.print(
+            Text.assemble((f"{mark}  ", style), (f"{row.name:18}", "cyan"), f" {row.value}{note}"), soft_wrap=True
+        )
+    if options.json:
+        to_json(rows, options.json)
+    return 0
+
+
+def checks() -> Iterator[Row]:
+    """All checks, one after the other."""
+    yield from _versions()
+    yield _physics()
+    yield from _drawing()
+    yield _ffmpeg()
+    yield from _machine()
+
+
+def _versions() -> Iterator[Row]:
+    from lancelet.scripts.rows import Row
+    from packaging.version import Version
+
+    python = platform.python_version()
+    fits = Version("3.11") <= Version(python) < Version("3.14")
+    yield Row("python", "gate", python, ">= 3.11, < 3.14", fits, note="" if fits else "use Python 3.11, 3.12 or 3.13")
+    for name in NEEDED:
+        found = _version(name)
+        yield Row(name, "gate", found or "missing", holds=found is not None, note="" if found else "run `make setup`")
+    found = {name: _version(name) for name in PAIR}
+    bad = [
+        f"{name} {found[name]} (needs >= {low}, < {high})"
+        for name, (low, high) in PAIR.items()
+        if not (found[name] and Version(low) <= Version(str(found[name])) < Version(high))
+    ]
+    value = " + ".join(f"{name} {version}" for name, version in found.items())
+    yield Row(
+        "dm-control pair", "gate", value, holds=not bad, note=f"{', '.join(bad)}: run `make setup`" if bad else ""
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _physics() -> Row:
+    import numpy as np
+    from lancelet.scripts.rows import Row
+
+    try:
+        from lancelet.envs.swim import Swim
+
+        sim = Swim(joints=3).make(2, 1)
+        sim.ctrl[:] = 1.0
+        sim.step(100)
+        moved = np.ptp(sim.qpos[0]) > 0 and np.array_equal(sim.qpos[0], sim.qpos[1]) and np.isfinite(sim.state).all()
+    except Exception as error:
+        return Row("physics", "gate", f"{type(error).__name__}: {error}", holds=False, note="run `make setup`")
+    return Row("physics", "gate", "swimmer compiles and moves", holds=bool(moved))
+
+
+def _drawing() -> Iterator[Row]:
+    from lancelet.scripts.rows import Row
+    from lancelet.training import gl
+
+    works = []
+    for backend in gl.candidates():
+        reason = gl.why_not(backend)
+        works += [backend] if reason is None else []
+        note = "" if reason is None else gl.INSTALL.get(backend, "")
+        yield Row(f"opengl {backend}", "info", "draws" if reason is None else reason, holds=reason is None, note=note)
+    value = f"by {works[0]}" if works else "not possible"
+    yield Row("render", "gate", value, holds=bool(works), note="" if works else "install one of the above")
+
+
+def _ffmpeg() -> Row:
+    from lancelet.scripts.rows import Row
+
+    try:
+        import imageio_ffmpeg
+
+        return Row("ffmpeg", "gate", imageio_ffmpeg.get_ffmpeg_version(), holds=True)
+    except (ImportError, RuntimeError, OSError) as error:
+        return Row("ffmpeg", "gate", str(error).split("\n")[0], holds=False, note="run `make setup`")
+
+
+def _machine() -> Iterator[Row]:
+    import torch
+    from lancelet.scripts.rows import Row
+
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Row("cores", "info", usable, note=f"{platform.system()} {platform.machine()}")
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+        yield Row("memory", "info", f"{memory:.1f} GiB")
+    except (ValueError, OSError, AttributeError):
+        yield Row("memory", "info", "unknown")
+    threads = torch.get_num_threads()
+    yield Row(
+        "torch threads",
+        "info",
+        threads,
+        note="the commands set 1: more are slower beside physics" if threads > 1 else "",
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.guard(main))
