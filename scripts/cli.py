@@ -31,6 +31,13 @@ def guard(main: Callable[[list[str] | None], int | None], argv: list[str] | None
         return 141
 
 
+def shield_gl() -> None:
+    """Keep a MUJOCO_GL whose library lacks from killing `import mujoco` here: only child processes draw."""
+    own = os.environ.get("MUJOCO_GL")
+    if own and "mujoco" not in sys.modules:
+        os.environ.update(LANCELET_GL=own, MUJOCO_GL="disable")
+
+
 def spec_of(name: str) -> Any:
     """Gymnasium's spec of the task called `name` (short name, id, or with ``module:`` before)."""
     return gym.spec(task_id(name).rpartition(":")[2])

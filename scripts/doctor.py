@@ -40,9 +40,8 @@ def main(argv: list[str] | None = None) -> int | None:
         rows.append(row)
         mark, style = {True: ("ok", "green"), False: ("no", "bold red"), None: ("--", "dim")}[row.holds]
         note = f"   {row.note}" if row.note else ""
-        console.print(
-            Text.assemble((f"{mark}  ", style), (f"{row.name:18}", "cyan"), f" {row.value}{note}"), soft_wrap=True
-        )
+        line = Text.assemble((f"{mark}  ", style), (f"{row.name:18}", "cyan"), f" {row.value}{note}")
+        console.print(line, soft_wrap=True)
     if options.json:
         to_json(rows, options.json)
     return 0
@@ -74,9 +73,8 @@ def _versions() -> Iterator[Row]:
         if not (found[name] and Version(low) <= Version(str(found[name])) < Version(high))
     ]
     value = " + ".join(f"{name} {version}" for name, version in found.items())
-    yield Row(
-        "dm-control pair", "gate", value, holds=not bad, note=f"{', '.join(bad)}: run `make setup`" if bad else ""
-    )
+    note = f"{', '.join(bad)}: run `make setup`" if bad else ""
+    yield Row("dm-control pair", "gate", value, holds=not bad, note=note)
 
 
 def _version(name: str) -> str | None:
@@ -139,12 +137,8 @@ def _machine() -> Iterator[Row]:
     except (ValueError, OSError, AttributeError):
         yield Row("memory", "info", "unknown")
     threads = torch.get_num_threads()
-    yield Row(
-        "torch threads",
-        "info",
-        threads,
-        note="the commands set 1: more are slower beside physics" if threads > 1 else "",
-    )
+    note = "the commands set 1: more are slower beside physics" if threads > 1 else ""
+    yield Row("torch threads", "info", threads, note=note)
 
 
 if __name__ == "__main__":

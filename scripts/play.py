@@ -29,6 +29,7 @@ class Play:
 
 def main(argv: list[str] | None = None) -> int | None:
     """Play, and print return, length and metrics of every episode."""
+    cli.shield_gl()
     (task,), flags = cli.words("play", __doc__ or "", argv, task=cli.tasks())
     parsed = cli.parse(f"play {task}", __doc__ or "", flags, play=Play, task=cli.task_defaults(task))
     play, id, options = parsed.play, task_id(task), parsed.task.options()

@@ -28,6 +28,7 @@ class Render:
 
 def main(argv: list[str] | None = None) -> int | None:
     """Draw, with a progress bar, and say where the file is."""
+    cli.shield_gl()
     (run,), flags = cli.words("render", __doc__ or "", argv, run=["a folder under runs/"])
     options = cli.parse("render RUN", __doc__ or "", flags, options=Render).options
     from lancelet.training.progress import progress

@@ -22,8 +22,8 @@ _DRAW = (
 
 
 def candidates() -> list[str]:
-    """Backends worth a try, the user's own MUJOCO_GL first."""
-    own = os.environ.get("MUJOCO_GL", "").lower()
+    """Backends worth a try, the user's own MUJOCO_GL first (LANCELET_GL: where a command moved it to)."""
+    own = (os.environ.get("LANCELET_GL") or os.environ.get("MUJOCO_GL", "")).lower()
     names = [own] if own not in ("", "disable", "disabled", "off", "0", "false") else []
     return list(dict.fromkeys([*names, *_BY_PLATFORM.get(sys.platform, ("egl", "osmesa"))]))
 
