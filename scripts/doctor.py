@@ -29,6 +29,7 @@ class Doctor:
 
 def main(argv: list[str] | None = None) -> int | None:
     """Print one line a check; the exit status is 0 whatever they say."""
+    cli.shield_gl()
     from lancelet.scripts.rows import to_json
     from rich.console import Console
     from rich.text import Text
