@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from gymnasium import spaces
@@ -25,7 +25,12 @@ class Options:
     """named parts to silence; each controller lists its own"""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lesions", tuple(self.lesions))
+        for name, kind in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if isinstance(value, list):  # from JSON
+                object.__setattr__(self, name, tuple(value))
+            if get_origin(kind) is Literal and value not in get_args(kind):
+                raise unknown(name, value, get_args(kind))
 
 
 class Controller(nn.Module):
@@ -47,6 +52,8 @@ class Controller(nn.Module):
 
     Options: ClassVar[type[Options]] = Options
     pure: ClassVar[bool] = True
+    exploration: ClassVar[tuple[float, bool]] = (0.693, True)
+    """action noise that reinforcement learning begins with: standard deviation, and whether it is learned"""
 
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: Any) -> None:
         super().__init__()
@@ -80,7 +87,7 @@ class Controller(nn.Module):
     def learn(
         self, observation: Any, action: Tensor, reward: Tensor, ended: Tensor, next_observation: Any, state: State
     ) -> State:
-        """Change within an episode after a step: `ended` (batch,) marks the last one, whose true observation is given."""
+        """Change within an episode after a step; `ended` (batch,) marks the last, whose true observation is given."""
         return state
 
     def signals(self, state: State) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 import torch
@@ -30,8 +31,7 @@ class MLPOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        if any(not isinstance(units, int) or units < 1 for units in self.hidden):
+        if not isinstance(self.hidden, tuple) or any(not isinstance(units, int) or units < 1 for units in self.hidden):
             raise LanceletError(f"MLP hidden = {self.hidden}: must be whole numbers, 1 or more each")
 
 
@@ -52,7 +52,7 @@ class MLP(Controller):
         sizes = [*self._sizes, outputs]
         with torch.random.fork_rng():
             torch.manual_seed(options.seed)
-            self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+            self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("std", torch.ones(inputs))
         for k, units in enumerate(self._sizes):

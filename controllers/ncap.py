@@ -53,7 +53,7 @@ class NCAPOptions(Options):
 
 
 class NCAP(Controller):
-    """A chain of B-neuron pairs: a head oscillator, proprioception from the joint in front, muscles with cross-inhibition.
+    """A chain of B-neuron pairs: head oscillator, proprioception from the joint in front, cross-inhibited muscles.
 
     Observation: the first N numbers are the joint angles in rad, N = number of actions. The phase comes from the
     last number where there are 4N + 4 of them (4N + 6 with a target): -1 + 2 t / 1000; else from a step counter
@@ -64,6 +64,7 @@ class NCAP(Controller):
     """
 
     Options: ClassVar[type[Options]] = NCAPOptions
+    exploration: ClassVar[tuple[float, bool]] = (0.1, False)
 
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: NCAPOptions) -> None:
         self.joints = box(action_space, "NCAP", "the action space")
@@ -78,6 +79,10 @@ class NCAP(Controller):
             raise LanceletError(f"NCAP steering={options.steering!r} needs a target in the observation (4N+5 numbers)")
         if options.period < 2 or not 1 <= options.turn_joints <= n:
             raise LanceletError("NCAP: period must be 2 or more, turn_joints from 1 to the number of joints")
+        if options.joint_limit is not None and not 0 < options.joint_limit < math.inf:
+            raise LanceletError(f"NCAP joint_limit = {options.joint_limit!r}: must be finite and > 0")
+        if len(options.command) != 3:
+            raise LanceletError(f"NCAP command = {options.command!r}: needs speed, right turn, left turn")
         super().__init__(observation_space, action_space, options)
         self.clocked = extra in (4, 6)
         self.scale = options.joint_limit or 2 * math.pi / (n + 1)
@@ -96,7 +101,7 @@ class NCAP(Controller):
         self.register_buffer("turning", first, persistent=False)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Synapse classes present, with the shape of their weights where they are not shared: (joints, dorsal/ventral)."""
+        """Synapse classes present, with their weights' shape where they are not shared: (joints, dorsal/ventral)."""
         n, options = self.joints, self.options
         shapes: dict[str, tuple[int, ...]] = {}
         if options.proprioception:

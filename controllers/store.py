@@ -82,7 +82,8 @@ def _open(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if path.is_dir():
         path = path / FILE
         if not path.exists():
-            raise LanceletError(f"{path.parent} holds no {FILE}: not a run folder, or its run ended before the first save")
+            reason = "not a run folder, or its run ended before the first save"
+            raise LanceletError(f"{path.parent} holds no {FILE}: {reason}")
     if not path.exists():
         raise LanceletError(f"{path} does not exist: give a run folder or a .safetensors file")
     try:
