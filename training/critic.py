@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,6 +15,10 @@ LEAST_STD = 0.01
 
 class Running(nn.Module):
     """Mean and standard deviation of all rows so far (Chan et al. 1979), in buffers, so that they are saved."""
+
+    count: Tensor
+    average: Tensor
+    squares: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -54,11 +59,16 @@ class Critic(nn.Module):
         hidden: units of each hidden layer.
     """
 
+    shift: Tensor
+    scale: Tensor
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, size: int, hidden: Sequence[int] = (64, 64)) -> None:
         super().__init__()
         sizes = [size, *hidden]
         self.seen, self.returns = Running(size), Running(1)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.head = nn.Linear(sizes[-1], 1)
         self.register_buffer("shift", torch.zeros(1))
         self.register_buffer("scale", torch.ones(1))

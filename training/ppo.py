@@ -80,10 +80,10 @@ class PPO(Trainer):
     def check(self) -> None:
         """Counts must be positive, and batches fill a rollout."""
         super().check()
-        least = {"steps": 0, "envs": 1, "rollout": 1, "batch_size": 2, "epochs": 1, "validation": 1, "validate_every": 1}
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise LanceletError(f"{name} = {getattr(self, name)}: must be {bound} or more")
+        least = {"steps": 0, "batch_size": 2}
+        for name in ("steps", "envs", "rollout", "batch_size", "epochs", "validation", "validate_every"):
+            if getattr(self, name) < least.get(name, 1):
+                raise LanceletError(f"{name} = {getattr(self, name)}: must be {least.get(name, 1)} or more")
         for name in ("clip", "target_kl", "actor_rate", "critic_rate", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise LanceletError(f"{name} = {getattr(self, name)}: must be above 0")
@@ -185,15 +185,20 @@ class _Learning:
         model, buffer = self.model, self.model.rollout_buffer
         model.ep_info_buffer = None  # episodes of this rollout only
         # the networks are apart, so this weight only keeps a critic of any unit from filling the gradient's norm
-        model.vf_coef = 0.5 / self.policy.mlp_extractor.critic.scale.item() ** 2  # pyright: ignore
+        model.vf_coef = 0.5 / self.policy.critic.scale.item() ** 2
         model.learn(buffer.buffer_size * buffer.n_envs, reset_num_timesteps=False, log_interval=None)  # pyright: ignore
         if not all(p.isfinite().all() for p in self.policy.parameters()):
-            raise LanceletError(f"ppo: weights are not finite after {self.steps} steps: lower --actor-rate, or raise --std")
+            raise LanceletError(f"ppo: weights not finite after {self.steps} steps: lower --actor-rate or raise --std")
         self.policy.update_statistics(buffer.observations, buffer.returns)
         found = model.logger.name_to_value
         figures = {"reward": buffer.rewards.mean().item(), "kl": float(found["train/approx_kl"])}
-        figures |= {"value_loss": float(found["train/value_loss"]), "explained": float(found["train/explained_variance"])}
-        figures |= {"std": float(found["train/std"]), "clipped": float(found["train/clip_fraction"])}
+        names = {
+            "value_loss": "value_loss",
+            "explained": "explained_variance",
+            "std": "std",
+            "clipped": "clip_fraction",
+        }
+        figures |= {ours: float(found[f"train/{theirs}"]) for ours, theirs in names.items()}
         episodes: Any = model.ep_info_buffer
         if episodes:
             figures["mean"] = float(np.mean([episode["r"] for episode in episodes]))
@@ -210,7 +215,7 @@ class _Learning:
 
     def _state(self) -> dict[str, Any]:
         optimizer = self.policy.optimizer.state_dict()
-        _, words, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - the one stable-baselines3 draws from
+        numpy: Any = np.random.get_state()
         return {
             "steps": self.steps,
             "seconds": self.seconds,
@@ -219,7 +224,7 @@ class _Learning:
             "policy": dict(self.policy.state_dict()),
             "optimizer": {str(i): values for i, values in optimizer["state"].items()},
             "torch": torch.get_rng_state(),
-            "numpy": [words.astype(np.int64), int(position), int(has_gauss), float(gauss)],
+            "numpy": [numpy[1].astype(np.int64), int(numpy[2]), int(numpy[3]), float(numpy[4])],
             "env": self.env.env.state_dict(),
             "observation": self.model._last_obs,
             "starts": self.model._last_episode_starts,

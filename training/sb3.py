@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -59,7 +60,7 @@ class SB3VecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> Any:
-        """Start episodes everywhere, from the seeds of `seed` and the options of `set_options` (for all, or for none)."""
+        """Start episodes everywhere, from the seeds of `seed` and the options of `set_options`, for all or for none."""
         names = sorted({name for options in self._options for name in options})
         try:
             options = {name: np.stack([options[name] for options in self._options]) for name in names}
@@ -120,7 +121,7 @@ class SB3VecEnv(VecEnv):
 
     def _only_all(self, what: str, indices: Any) -> None:
         if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
-            raise LanceletError(f"cannot {what} for some simulations only: they share one vector env; use env.field(...)")
+            raise LanceletError(f"cannot {what} for some simulations only: they share one vector env; use env.field")
 
 
 def refuse_state(controller: Controller, algorithm: str = "stable-baselines3") -> None:
@@ -136,7 +137,7 @@ class Raw(BaseFeaturesExtractor):
     """The observation as it is: controllers read metres and radians, never normalised or flattened values."""
 
     def __init__(self, observation_space: spaces.Space) -> None:
-        super().__init__(observation_space, spaces.utils.flatdim(observation_space))
+        super().__init__(observation_space, flatdim(observation_space))
 
     def forward(self, observations: Any) -> Any:
         """The observation."""
@@ -149,7 +150,7 @@ class ActorCritic(nn.Module):
     def __init__(self, controller: Controller, critic: Critic) -> None:
         super().__init__()
         self.controller, self.critic = controller, critic
-        self.latent_dim_pi = spaces.utils.flatdim(controller.action_space)
+        self.latent_dim_pi = flatdim(controller.action_space)
         self.latent_dim_vf = 1
 
     def forward(self, observation: Any) -> tuple[Tensor, Tensor]:
@@ -218,9 +219,14 @@ class ControllerPolicy(ActorCriticPolicy):
         """The actor."""
         return self.mlp_extractor.controller  # pyright: ignore[reportReturnType]
 
+    @property
+    def critic(self) -> Critic:
+        """The critic."""
+        return self.mlp_extractor.critic  # pyright: ignore[reportReturnType]
+
     def _build_mlp_extractor(self) -> None:
         controller, hidden, _, _ = self._parts
-        size = spaces.utils.flatdim(self.observation_space)
+        size = flatdim(self.observation_space)
         self.mlp_extractor = ActorCritic(controller, Critic(size, hidden))  # pyright: ignore[reportAttributeAccessIssue]
 
     def _build(self, lr_schedule: Any) -> None:
@@ -229,7 +235,7 @@ class ControllerPolicy(ActorCriticPolicy):
         self.action_net, self.value_net = nn.Identity(), nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
         self.log_std.requires_grad_(learn_std)
         acting = [*self.controller.parameters(), *([self.log_std] if learn_std else [])]
-        judging = list(self.mlp_extractor.critic.parameters())  # pyright: ignore[reportAttributeAccessIssue]
+        judging = list(self.critic.parameters())
         groups = [{"params": acting, "lr": actor}, {"params": judging, "lr": critic}]
         self.optimizer = torch.optim.Adam([group for group in groups if group["params"]])
 
@@ -241,15 +247,14 @@ class ControllerPolicy(ActorCriticPolicy):
             observations: of the rollout, (..., k), or a dict of such.
             returns: the critic's targets for them, of any shape.
         """
-        critic: Critic = self.mlp_extractor.critic  # pyright: ignore[reportAssignmentType]
-        critic.update(_rows(observations, self.observation_space), torch.as_tensor(returns).flatten())
+        self.critic.update(_rows(observations, self.observation_space), torch.as_tensor(returns).flatten())
         own = dict(self.controller.named_buffers(recurse=False))
         if {"mean", "std"} <= own.keys():  # the controller normalises its input (mlp): the same statistics
-            own["mean"].copy_(critic.seen.mean.reshape(own["mean"].shape))
-            own["std"].copy_(critic.seen.std.reshape(own["std"].shape))
+            own["mean"].copy_(self.critic.seen.mean.reshape(own["mean"].shape))
+            own["std"].copy_(self.critic.seen.std.reshape(own["std"].shape))
 
 
 def _rows(observations: Any, space: spaces.Space) -> Tensor:
     if isinstance(space, spaces.Dict):
         return torch.cat([_rows(observations[name], space[name]) for name in sorted(space)], 1)
-    return torch.as_tensor(observations).reshape(-1, spaces.utils.flatdim(space))
+    return torch.as_tensor(observations).reshape(-1, flatdim(space))
