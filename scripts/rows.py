@@ -81,9 +81,9 @@ def table(rows: Sequence[Row], title: str = "") -> Table:
         whole.add_column(heading, justify="left" if heading == "kind" else "right")
     whole.add_column("note", ratio=4)
     for row in rows:
-        cells = cells(row, rows)
+        shown = cells(row, rows)
         style = {True: "green", False: "bold red", None: ""}[row.holds]
-        whole.add_row(*[Text(cell, style=style if i == len(cells) - 2 else "") for i, cell in enumerate(cells)])
+        whole.add_row(*[Text(cell, style=style if i == len(shown) - 2 else "") for i, cell in enumerate(shown)])
     return whole
 
 
