@@ -61,12 +61,17 @@ def load(path: str | Path, env: Any = None) -> Controller:
     from . import controllers
 
     about, tensors = _open(path)
-    observation, action = _space_from_json(about["observation_space"]), _space_from_json(about["action_space"])
-    if env is not None:
-        observation = getattr(env, "single_observation_space", env.observation_space)
-        action = getattr(env, "single_action_space", env.action_space)
-    cls = controllers.known(about["controller"])
-    controller = cls(observation, action, cls.Options(**about["options"]))
+    try:
+        observation, action = _space_from_json(about["observation_space"]), _space_from_json(about["action_space"])
+        if env is not None:
+            observation = getattr(env, "single_observation_space", env.observation_space)
+            action = getattr(env, "single_action_space", env.action_space)
+        cls = controllers.known(about["controller"])
+        controller: Controller = cls(observation, action, cls.Options(**about["options"]))
+    except LanceletError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise LanceletError(f"{path}: the header does not describe a controller of this version: {error}") from error
     own = controller.state_dict()
     for name in own.keys() | tensors.keys():
         have = tuple(tensors[name].shape) if name in tensors else "missing"

@@ -1,4 +1,4 @@
-"""The planar swimmer of the dm_control suite, in any number of links and any lengths (Tassa et al. 2018; spec ncap 1)."""
+"""The planar swimmer of the dm_control suite, any number of links, any lengths (Tassa et al. 2018; spec ncap 1)."""
 
 from __future__ import annotations
 
