@@ -1,0 +1,45 @@
+"""Measure speed against peers, as ratios within one run: `lancelet bench envs|evolve`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from lancelet.scripts import cli
+
+BENCHES = "lancelet.scripts.benches"
+
+
+@dataclass
+class Bench:
+    """Size and output of a bench."""
+
+    quick: bool = False
+    """fewer rounds, shorter episodes"""
+    json: str | None = None
+    """also write the rows here"""
+
+
+def main(argv: list[str] | None = None) -> int | None:
+    """Run a bench and print its rows; the exit status is 0 whatever they say."""
+    os.environ.setdefault("MUJOCO_GL", "disable")  # dm_control would look for a display
+    (name,), flags = cli.words("bench", __doc__ or "", argv, subject=cli.found(BENCHES))
+    options = cli.parse(f"bench {name}", __doc__ or "", flags, options=Bench).options
+    module = cli.by_file(BENCHES, "bench", name)
+
+    import rich
+    import torch
+    from lancelet.scripts.rows import header, table, to_json
+
+    torch.set_num_threads(1)
+    rows = module.run(options.quick)
+    rich.print(table(rows, f"bench {name}"))
+    for key, value in header().items():
+        print(f"{key}: {value}")
+    if options.json:
+        to_json(rows, options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.guard(main))
