@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 from lancelet.scripts import cli
 
 DEFAULT = "snes"
+
+
+@dataclass
+class Episodes:
+    """How long, and whether to film."""
+
+    max_episode_steps: int | None = None
+    """control steps of an episode; none: the task's own limit"""
+    video: bool = False
+    """film a held-out episode when done"""
 
 
 def main(argv: list[str] | None = None) -> int | None:
@@ -28,11 +39,14 @@ def main(argv: list[str] | None = None) -> int | None:
         prefixed=["controller"],
         trainer=trainer,
         task=cli.task_defaults(task),
+        episodes=Episodes,
         controller=controllers.controllers.get(controller).Options,
     )
-    changed = _changed(parsed.controller)
+    changed, options = _changed(parsed.controller), parsed.task.options()
+    if parsed.episodes.max_episode_steps is not None:
+        options["max_episode_steps"] = parsed.episodes.max_episode_steps
     try:
-        run = parsed.trainer.train(task_id(task), controller, parsed.task.options(), changed)
+        run = parsed.trainer.train(task_id(task), controller, options, changed)
     except KeyboardInterrupt:
         print(f"\ninterrupted: continue with the same command and --folder {_folder()} --resume", file=sys.stderr)
         raise

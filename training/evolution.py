@@ -7,7 +7,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from .. import controllers
 from ..controllers import Controller, Population
-from ..envs import VectorEnv
+from ..envs import Task, VectorEnv
 from ..errors import LanceletError
 from .progress import progress
 from .rollout import make_env, rollout
@@ -53,6 +53,9 @@ class Evolve(Trainer):
     best so far is the run's controller.
     """
 
+    mirrored: ClassVar[bool] = False
+    """candidates come in pairs around the centre"""
+
     generations: int = 40
     """number of generations"""
     population: int = 32
@@ -62,7 +65,7 @@ class Evolve(Trainer):
     validation: int = 16
     """start states that choose the run's controller"""
     validate_every: int = 4
-    """generations between two choices"""
+    """generations between two choices; those after the last choice are not considered"""
     chunk: int = 1024
     """simulations in one batch; larger populations go through in pieces"""
 
@@ -80,26 +83,31 @@ class Evolve(Trainer):
         for name in ("population", "episodes", "validation", "validate_every", "chunk"):
             if getattr(self, name) < 1:
                 raise LanceletError(f"{name} = {getattr(self, name)}: must be 1 or more")
+        if self.mirrored and self.population % 2:
+            raise LanceletError(f"population = {self.population}: must be even for mirrored sampling")
         if self.generations < 0:
             raise LanceletError(f"generations = {self.generations}: must be 0 or more")
+
+    def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
+        """Any task will do; a controller without weights will not."""
+        if not controller.parameter_count:
+            raise LanceletError(f"{type(controller).__name__} has no weights to evolve: choose another controller")
+        return {}
 
     def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
         """Generation by generation, with a checkpoint after each."""
         start = parameters_to_vector(controller.parameters()).detach()
-        if not start.numel():
-            raise LanceletError(f"{type(controller).__name__} has no weights to evolve: choose another controller")
         scores = _Scores(self, controller, task, task_options)
         problem = Evaluation(start.numel(), self.seed, scores.training)
         searcher, saved = self.searcher(problem, start), run.load()
-        generation, best, best_score, seconds = 0, start, -np.inf, 0.0
+        generation, best, best_score, found, seconds = 0, start, -np.inf, 0, 0.0
         if saved is None:
             best_score = scores.validate(start[None])[0].item()
-            self._keep(run, controller, best, best_score, generation)
         else:
             generation, best, best_score = saved["generation"], saved["best"], saved["best_score"]
-            seconds = saved["seconds"]
+            found, seconds = saved["found"], saved["seconds"]
             self._restore(searcher, saved["searcher"])
-            self._keep(run, controller, best, best_score, generation)
+        self._keep(run, controller, best, best_score, found)
         run.begin_log(generation)
         begun = time.monotonic() - seconds
         with progress("evolving", self.generations, "generations", generation, self.quiet) as advance:
@@ -109,14 +117,15 @@ class Evolve(Trainer):
                 generation += 1
                 fitness = searcher.population.evals[:, 0]
                 figures = {"mean": fitness[fitness > FAILED].mean().item(), "best": fitness.max().item()}
-                if generation % self.validate_every == 0 or generation == self.generations:
+                if generation % self.validate_every == 0:
                     top = torch.as_tensor(searcher.population.values)[fitness.argmax()]
                     candidates = torch.stack([torch.as_tensor(searcher.status["center"]), top]).float()
                     validated = scores.validate(candidates)
                     figures["validation"] = validated.max().item()
                     if validated.max() > best_score:
                         best, best_score = candidates[validated.argmax()].clone(), validated.max().item()
-                        self._keep(run, controller, best, best_score, generation)
+                        found = generation
+                        self._keep(run, controller, best, best_score, found)
                 seconds = time.monotonic() - begun
                 run.log(generation, **figures, steps=generation * scores.steps_a_generation, seconds=seconds)
                 run.save(
@@ -124,6 +133,7 @@ class Evolve(Trainer):
                         "generation": generation,
                         "best": best,
                         "best_score": best_score,
+                        "found": found,
                         "seconds": seconds,
                         "searcher": self._state(searcher),
                     }
@@ -216,6 +226,8 @@ class SNES(Evolve):
 class PGPE(Evolve):
     """Policy gradients with parameter-based exploration, symmetric, ClipUp (Toklu et al. 2020), by EvoTorch."""
 
+    mirrored: ClassVar[bool] = True
+
     stdev: float = 0.3
     """of the first generation's weights around the start"""
     center_rate: float = 0.15
@@ -231,12 +243,6 @@ class PGPE(Evolve):
     def state_names(self) -> tuple[str, ...]:
         """See `Evolve`."""
         return ("_first_iter", "_mean_eval")
-
-    def check(self) -> None:
-        """Symmetric sampling needs pairs."""
-        super().check()
-        if self.population % 2:
-            raise LanceletError(f"population = {self.population}: must be even for mirrored sampling")
 
 
 @dataclass(kw_only=True)

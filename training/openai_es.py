@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from evotorch import Problem, SolutionBatch
 from evotorch.algorithms.searchalgorithm import SearchAlgorithm, SinglePopulationAlgorithmMixin
 from torch import Tensor
 
-from .evolution import PGPE, Evolve
+from .evolution import Evolve
 
 
 class Searcher(SearchAlgorithm, SinglePopulationAlgorithmMixin):
@@ -50,14 +50,14 @@ class Searcher(SearchAlgorithm, SinglePopulationAlgorithmMixin):
 class OpenAIES(Evolve):
     """The NCAP code's strategy: sigma 0.02, Adam 0.01, L2 0.005, mirrored, ranks centred (spec ncap 5)."""
 
+    mirrored: ClassVar[bool] = True
+
     sigma: float = 0.02
     """standard deviation of the noise"""
     rate: float = 0.01
     """Adam's learning rate"""
     decay: float = 0.005
     """L2 coefficient"""
-
-    check = PGPE.check
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
         """See `Searcher`."""

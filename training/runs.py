@@ -82,10 +82,13 @@ class RunFolder:
 
     def log(self, step: int, **figures: float) -> None:
         """Append a line to `metrics.jsonl` and to the TensorBoard events."""
-        self._log.write(json.dumps({"step": step, **figures}) + "\n")
-        self._log.flush()
-        for name, value in figures.items():
-            self._events.add_scalar(name, value, step)
+        try:
+            self._log.write(json.dumps({"step": step, **figures}) + "\n")
+            self._log.flush()
+            for name, value in figures.items():
+                self._events.add_scalar(name, value, step)
+        except OSError as error:
+            raise LanceletError(f"cannot write the log of {self.path}: {error.strerror}; the checkpoint is valid") from error
 
     def close(self) -> None:
         """Let the folder go."""
