@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map
 from ..controllers import Controller, Population
 from ..envs import VectorEnv
 from ..errors import LanceletError
+from ..tasks import task_id
 
 
 @dataclass
@@ -33,12 +34,12 @@ class Score:
 def make_env(id: str, n: int, max_episode_steps: int | None = None, nthread: int = 0, **task: Any) -> VectorEnv:
     """The vector environment of `n` episodes side by side, each to be reset by the caller."""
     limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-    env = gym.make_vec(id, num_envs=n, autoreset_mode=AutoresetMode.DISABLED, nthread=nthread, **limit, **task)
-    if not isinstance(env.unwrapped, VectorEnv):
-        raise LanceletError(f"{id} is not a task of the workbench: see `lancelet list`")
-    if env.unwrapped.max_episode_steps is None:
+    env = gym.make_vec(task_id(id), num_envs=n, autoreset_mode=AutoresetMode.DISABLED, nthread=nthread, **limit, **task)
+    env = env.unwrapped
+    assert isinstance(env, VectorEnv)
+    if env.max_episode_steps is None:
         raise LanceletError(f"{id} has no time limit: give max_episode_steps=")
-    return env.unwrapped
+    return env
 
 
 def rollout(
