@@ -89,9 +89,11 @@ class Critic(nn.Module):
         self.seen.update(observations)
         self.mean.copy_(self.seen.mean)
         self.std.copy_(self.seen.std)
+        first = not self.returns.count
         self.returns.update(returns[:, None])
         shift, scale = self.returns.mean, self.returns.std
-        self.head.weight *= self.scale / scale
-        self.head.bias.copy_((self.head.bias * self.scale + self.shift - shift) / scale)
+        if not first:  # before, the values were in units of nothing: they begin at the mean return instead
+            self.head.weight *= self.scale / scale
+            self.head.bias.copy_((self.head.bias * self.scale + self.shift - shift) / scale)
         self.shift.copy_(shift)
         self.scale.copy_(scale)

@@ -45,15 +45,15 @@ class PPO(Trainer):
     """control steps of all simulations together, rounded up to whole rollouts"""
     envs: int = 64
     """simulations side by side"""
-    rollout: int = 64
+    rollout: int = 32
     """control steps of each simulation between two updates"""
-    batch_size: int = 2048
+    batch_size: int = 1024
     """control steps in a gradient step; must divide envs x rollout"""
     epochs: int = 20
     """passes over a rollout, fewer where `target_kl` is reached"""
     clip: float = 0.2
     """clip range of the probability ratio"""
-    target_kl: float = 0.015
+    target_kl: float = 0.03
     """a pass ends early at 1.5 times this divergence from the policy that acted"""
     actor_rate: float = 3e-4
     """Adam's learning rate of the controller and its noise"""
@@ -111,7 +111,9 @@ class PPO(Trainer):
             _Learning(self, run, controller, task, task_options).run()
 
 
-class _Model(sb3.PPO):
+class Model(sb3.PPO):
+    """stable-baselines3's PPO with the actor's and the critic's learning rates apart."""
+
     def _update_learning_rate(self, optimizers: Any) -> None:
         """Leave the actor's and the critic's rates as `ControllerPolicy` set them."""
 
@@ -126,7 +128,7 @@ class _Learning:
         self.o, self.folder, self.controller = options, run, controller
         std, learn_std = controller.exploration
         self.env = make_sb3_env(task, options.envs, **fields)
-        self.model = _Model(
+        self.model = Model(
             ControllerPolicy,
             self.env,
             n_steps=options.rollout,
@@ -150,7 +152,8 @@ class _Learning:
         self.model.set_logger(Logger(None, []))
         self.env._seeds = start_seeds(TRAINING, options.seed, 0, options.envs)  # pyright: ignore[reportAttributeAccessIssue]
         self.arena = make_env(task, options.validation, **fields)
-        self.best, self.best_score, self.seconds = copy.deepcopy(controller), -np.inf, 0.0
+        self.best, self.best_score, self.best_steps = copy.deepcopy(controller), -np.inf, 0
+        self.seconds = 0.0
 
     @property
     def steps(self) -> int:
@@ -173,6 +176,7 @@ class _Learning:
                     figures["validation"] = self._validate()
                     if figures["validation"] > self.best_score:
                         self.best, self.best_score = copy.deepcopy(self.controller), figures["validation"]
+                        self.best_steps = self.steps
                         self._keep()
                 self.seconds = time.monotonic() - begun
                 self.folder.log(self.steps, **figures, steps=self.steps, seconds=self.seconds)
@@ -186,9 +190,15 @@ class _Learning:
         model.ep_info_buffer = None  # episodes of this rollout only
         # the networks are apart, so this weight only keeps a critic of any unit from filling the gradient's norm
         model.vf_coef = 0.5 / self.policy.critic.scale.item() ** 2
-        model.learn(buffer.buffer_size * buffer.n_envs, reset_num_timesteps=False, log_interval=None)  # pyright: ignore
+        wrong: ValueError | None = None
+        try:
+            model.learn(buffer.buffer_size * buffer.n_envs, reset_num_timesteps=False, log_interval=None)  # pyright: ignore
+        except ValueError as error:  # torch's check of a distribution's numbers, in a thousand lines
+            wrong = error
         if not all(p.isfinite().all() for p in self.policy.parameters()):
             raise LanceletError(f"ppo: weights not finite after {self.steps} steps: lower --actor-rate or raise --std")
+        if wrong is not None:
+            raise wrong
         self.policy.update_statistics(buffer.observations, buffer.returns)
         found = model.logger.name_to_value
         figures = {"reward": buffer.rewards.mean().item(), "kl": float(found["train/approx_kl"])}
@@ -211,7 +221,8 @@ class _Learning:
         return float(np.where(score.failed, FAILED, score.returns).mean())
 
     def _keep(self) -> None:
-        controllers.save(self.best, self.folder.path / "best.safetensors", validation=self.best_score, steps=self.steps)
+        notes = {"validation": self.best_score, "steps": self.best_steps}
+        controllers.save(self.best, self.folder.path / "best.safetensors", **notes)
 
     def _state(self) -> dict[str, Any]:
         optimizer = self.policy.optimizer.state_dict()
@@ -221,6 +232,7 @@ class _Learning:
             "seconds": self.seconds,
             "best": dict(self.best.state_dict()),
             "best_score": self.best_score,
+            "best_steps": self.best_steps,
             "policy": dict(self.policy.state_dict()),
             "optimizer": {str(i): values for i, values in optimizer["state"].items()},
             "torch": torch.get_rng_state(),
@@ -232,7 +244,8 @@ class _Learning:
 
     def _restore(self, saved: dict[str, Any]) -> None:
         model, optimizer = self.model, self.policy.optimizer
-        model.num_timesteps, self.seconds, self.best_score = saved["steps"], saved["seconds"], saved["best_score"]
+        model.num_timesteps, self.seconds = saved["steps"], saved["seconds"]
+        self.best_score, self.best_steps = saved["best_score"], saved["best_steps"]
         self.best.load_state_dict(saved["best"])
         self.policy.load_state_dict(saved["policy"])
         state = {int(i): values for i, values in saved["optimizer"].items()}

@@ -180,7 +180,8 @@ class ControllerPolicy(ActorCriticPolicy):
         std: standard deviation of the action noise at the start.
         learn_std: whether it is trained (one number an action), or stays.
         critic: hidden units of the critic.
-        learning_rates: of the actor and of the critic.
+        learning_rates: of the actor and of the critic; they hold under `ppo.Model`, while stable-baselines3's own
+            classes set both to their ``learning_rate`` before each update.
         use_sde: must be False.
 
     Raises:
