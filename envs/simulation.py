@@ -38,8 +38,8 @@ class Field:
     @property
     def values(self) -> np.ndarray:
         """The present values, (n, ...); write by item assignment only."""
-        if self._name in self._sim.expanded:
-            view = self._sim.expanded[self._name].view()
+        if self._name in self._sim.expanded or (SET_CONST & self._sim.compiled.keys() and not self._sim.models):
+            view = self._rows().view()
         elif self._sim.models:
             view = np.stack([np.asarray(self._of(model)) for model in self._sim.models])
         else:
@@ -71,11 +71,16 @@ class Field:
                     mujoco.mj_setConst(model, mujoco.MjData(model))
             sim.batch.set_models(sim.models)
             return
-        if self._name not in sim.expanded:
-            sim.expanded[self._name] = sim.batch.expand(self._name)
-        sim.expanded[self._name][index] = values
+        self._rows()[index] = values
         if self._name in SET_CONST:
             sim.batch.set_const(ids)
+
+    def _rows(self) -> np.ndarray:
+        """The batch's own rows of this field: what was written, or what `set_const` derived from it."""
+        sim = self._sim
+        if self._name not in sim.expanded:
+            sim.expanded[self._name] = sim.batch.expand(self._name)
+        return sim.expanded[self._name]
 
 
 class Simulation:

@@ -100,7 +100,7 @@ class Swim(Task):
         self, sim: Any, memory: Memory, ids: np.ndarray, rngs: Sequence[np.random.Generator], options: Mapping[str, Any]
     ) -> None:
         """Heading, then joints, from each simulation's generator."""
-        limits = sim.field("jnt_range")
+        limits = sim.field("jnt_range").values  # once: with many bodies every look at a field gathers it
         for i, rng in zip(ids, rngs, strict=True):
             sim.qpos[i, 2] = rng.uniform(-np.pi, np.pi)
             sim.qpos[i, 3:] = rng.uniform(limits[i, 3:, 0], limits[i, 3:, 1])

@@ -79,8 +79,12 @@ def test_same_step_names_no_last_observation_where_none_ended():
 def test_disabled_leaves_the_finished_ones_still_until_their_mask_comes():
     env = make("Disabled")
     last, *_ = run_to_the_end(env)
+    memory, physics = {name: rows.copy() for name, rows in env.memory.items()}, env.sim.qpos.copy()
     seen, reward, terminated, truncated, _ = env.step(actions(9))
     np.testing.assert_array_equal(seen, last)
+    np.testing.assert_array_equal(env.sim.qpos, physics)
+    for name, rows in memory.items():
+        np.testing.assert_array_equal(env.memory[name], rows)
     assert not reward.any() and not terminated.any() and not truncated.any()
     fresh, _ = env.reset(options={"reset_mask": np.array([False, True, False])})
     np.testing.assert_array_equal(fresh[[0, 2]], last[[0, 2]])

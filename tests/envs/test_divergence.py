@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 from conftest import SWIM
 from gymnasium.vector import AutoresetMode
+from lancelet.envs import VectorEnv
+from lancelet.envs.swim import Swim
 
 N, BAD, STEPS = 4, 2, 3
 OTHERS = [i for i in range(N) if i != BAD]
@@ -106,3 +108,27 @@ assert env.step(np.zeros((64, 5)))[2].all()
 """
     done = python(code)
     assert done.stdout == done.stderr == "" and not list(tmp_path.iterdir())
+
+
+class Undefined(Swim):
+    """A reward that is no number at the second step of one simulation."""
+
+    divergence_reward = -5.0
+
+    def reward(self, sim, memory, action):
+        reward, terms = super().reward(sim, memory, action)
+        return np.where((memory["steps"] == 2) & (np.arange(sim.n) == BAD), np.nan, reward), terms
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_a_reward_that_is_no_number_ends_the_episode_with_the_tasks_own_penalty(mode):
+    env = VectorEnv(N, Undefined, autoreset_mode=mode, joints=3)
+    env.reset(seed=0)
+    before, *_ = env.step(action(0))
+    seen, reward, terminated, _, info = env.step(action(1))
+    np.testing.assert_array_equal(terminated, np.arange(N) == BAD)
+    np.testing.assert_array_equal(info["diverged"], terminated)
+    last = info["final_obs"][BAD] if mode is AutoresetMode.SAME_STEP else seen[BAD]
+    np.testing.assert_array_equal(last, before[BAD])
+    assert reward[BAD] == -5.0 and np.isfinite(reward).all()
+    assert info["episode"]["r"][BAD] == pytest.approx(-5.0, abs=1.0)

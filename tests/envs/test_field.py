@@ -84,15 +84,21 @@ def test_a_field_reads_as_an_array_of_one_row_a_simulation(name, body):
         field.values[0] = 0
 
 
-@pytest.mark.parametrize("index", [1, [0, 2], slice(1, 3), np.array([True, False, True, False]), -1, ...])
-def test_any_index_of_rows_writes_those_rows_in_both_forms(index):
-    new = np.full((4, 6), 0.03)[index]
-    for body in (SWIMMER, [SWIMMER, LONG]):
-        env = make(4, body)
-        want = np.array(env.field("body_mass"))
-        want[index] = new[..., : want.shape[1]]
-        env.field("body_mass")[index] = new[..., : want.shape[1]]
-        np.testing.assert_array_equal(env.field("body_mass")[:], want)
+INDICES = [1, [0, 2], slice(1, 3), np.array([True, False, True, False]), -1, ..., (1, 3), (slice(None), 2)]
+
+
+@pytest.mark.parametrize("index", INDICES, ids=str)
+@pytest.mark.parametrize("body", [SWIMMER, [SWIMMER, LONG]], ids=["one body", "many bodies"])
+def test_any_index_writes_there_and_nowhere_else(index, body):
+    env = make(4, body)
+    want = np.array(env.field("body_mass"))
+    want[index] = 0.03
+    env.field("body_mass")[index] = 0.03
+    np.testing.assert_array_equal(env.field("body_mass")[:], want)
+    if env.sim.models:
+        np.testing.assert_array_equal([model.body_mass for model in env.sim.models], want)
+    total = want[:, 1:].sum(1)
+    np.testing.assert_allclose(env.field("body_subtreemass")[:, 1], total, err_msg="derived constants follow")
 
 
 def test_a_changed_parameter_outlives_a_reset():
