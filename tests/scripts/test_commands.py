@@ -1,0 +1,92 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lancelet.training import gl
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def command(tmp_path):
+    """`command("play", "swim")` as a user types it, in an empty folder."""
+
+    def run(*words, script=False, **env):
+        start = [str(ROOT / "scripts" / f"{words[0]}.py")] if script else ["-m", "lancelet.scripts.main", words[0]]
+        done = subprocess.run(
+            [sys.executable, *start, *map(str, words[1:])],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "100", **env},
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
+def test_list_has_a_line_for_everything(command):
+    lines = command("list", script=True).stdout.splitlines()
+    for word, about in (("swim", "Swim forward"), ("swimmer", "chain"), ("ncap", "neuron"), ("snes", "evolution")):
+        assert any(line.split()[:1] == [word] and about in line for line in lines), word
+    assert not any("does not load" in line for line in lines)
+
+
+def test_doctor_says_what_is_here(command, tmp_path):
+    done = command("doctor", "--json", "d.json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads((tmp_path / "d.json").read_text())}
+    assert rows["physics"]["holds"] and rows["dm-control pair"]["holds"] and rows["ffmpeg"]["holds"]
+    assert set(rows["physics"]) >= {"name", "kind", "value", "target", "holds", "seeds", "interval", "note"}
+    for name, row in rows.items():
+        assert name in done.stdout
+        if name.startswith("opengl") and not row["holds"]:
+            assert "apt-get install" in row["note"]
+
+
+def test_doctor_survives_a_gl_library_that_is_not_there(command):
+    done = command("doctor", MUJOCO_GL="osmesa")
+    assert done.returncode == 0 and "swimmer compiles" in done.stdout
+
+
+def test_play_prints_every_episode(command):
+    done = command("play", "swim", "--agent", "ncap", "--joints", "3", "--max-episode-steps", "30", "--seed", "4")
+    assert done.returncode == 0, done.stderr
+    seeds = [line.split()[0] for line in done.stdout.splitlines() if line.split() and line.split()[0].isdigit()]
+    assert seeds == ["4", "5", "6"] and "speed" in done.stdout and "mean" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("play", "swm"), "did you mean swim"),
+        (("play", "swim", "--agent", "ncp"), "did you mean ncap"),
+        (("play", "swim", "--agent", "runs/none"), "does not exist"),
+        (("play", "swim", "--joints", "0"), "joints = 0"),
+        (("play", "swim", "--episodes", "0"), "episodes = 0"),
+        (("play",), "task is missing"),
+        (("render", "runs/none"), "does not exist"),
+        (("render", "."), "no config.yaml"),
+        (("bench", "env"), "did you mean envs"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(command, words, says):
+    done = command(*words)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and says in done.stderr
+
+
+def test_a_video_or_one_line_that_says_what_to_install(command, tmp_path):
+    import imageio_ffmpeg
+
+    done = command("play", "swim", "--episodes", "1", "--max-episode-steps", "20", "--video", "swim.mp4", script=True)
+    if gl.probe() is None:
+        assert done.returncode == 2 and "apt-get install" in done.stderr.splitlines()[-1]
+        return
+    assert done.returncode == 0, done.stderr
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "swim.mp4"))
+    assert frames == 21 and seconds == pytest.approx(21 * 0.03, abs=0.04)

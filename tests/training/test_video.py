@@ -1,0 +1,175 @@
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import yaml
+from lancelet.envs.swim import Swim, SwimNavigate
+from lancelet.morphology import model_hash
+from lancelet.training import evaluate, gl, video
+from lancelet.training.rollout import make_env
+from lancelet.training.runs import FORMAT
+
+from lancelet import LanceletError, controllers
+
+needs_gl = pytest.mark.skipif(gl.probe() is None, reason="no OpenGL here")
+ID, OPTIONS = "lancelet/SwimNavigate-v0", {"joints": 3, "max_episode_steps": 12}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder that was killed before its episode was recorded."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (model,) = SwimNavigate(joints=3).models()
+    config = {"format": FORMAT, "task": ID, "task_options": OPTIONS, "model_hash": model_hash(model)}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    controllers.save(controllers.make("ncap", make_env(ID, 1, **OPTIONS)), folder)
+    return folder
+
+
+def size_of(path):
+    reader = imageio_ffmpeg.read_frames(str(path))
+    try:
+        return next(reader)["size"]
+    finally:
+        reader.close()
+
+
+def test_a_missing_episode_is_swum_again(run):
+    record = video.episode(run)
+    circuit = controllers.load(run)
+    again = evaluate(circuit, ID, episodes=1, record=True, **OPTIONS).record
+    assert record["qpos"].shape == (13, 6) and np.array_equal(record["qpos"], again["qpos"])
+    with np.load(run / "episode.npz", allow_pickle=False) as file:
+        assert np.array_equal(file["mocap_pos"], again["mocap_pos"])
+
+
+@needs_gl
+def test_the_film_has_every_frame(run, capsys):
+    drawn = []
+    path = video.render_run(run, width=96, height=64, progress=drawn.append)
+    assert path == run / "video.mp4" and sum(drawn) == 13
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
+    assert frames == 13 and seconds == pytest.approx(13 * 0.03, abs=0.04)
+    assert size_of(path) == (96, 64)
+    assert not list(run.glob(".*tmp*")) and capsys.readouterr().err == ""
+
+
+@needs_gl
+@pytest.mark.parametrize("name", ["a.gif", "a.png"])
+def test_other_forms(run, name):
+    path = video.render_run(run, run / name, shadows=True)
+    assert size_of(path) == {"a.gif": (320, 240), "a.png": (1200, 400)}[name]
+
+
+@needs_gl
+def test_the_body_is_in_the_picture_and_the_camera_follows(tmp_path):
+    from matplotlib.image import imread
+
+    (model,) = Swim(joints=5).models()
+    for x in (0.0, 25.0):
+        record = {"qpos": np.zeros((1, 8), np.float32)}
+        record["qpos"][:, 0] = x
+        path = video.draw(model, record, tmp_path / "one.mp4", 30, 160, 120)
+        frame = np.frombuffer(list(imageio_ffmpeg.read_frames(str(path)))[1], np.uint8).reshape(120, 160, 3) / 255.0
+        orange = (frame[..., 0] - frame[..., 2]) > 0.35
+        rows, columns = np.nonzero(orange)
+        assert 150 < len(rows) < 2000
+        assert abs(columns.mean() - 80) < 8 and 35 < rows.mean() < 85
+        assert frame[~orange].mean() > 0.7
+    still = imread(video.draw(model, record, tmp_path / "one.png", 30))
+    assert ((still[..., 0] - still[..., 2]) > 0.35).sum() > 1000
+
+
+@needs_gl
+def test_another_body_than_the_runs_is_told(run, capsys):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "model_hash": "0" * 16}))
+    video.render_run(run, run / "a.png")
+    assert "another body" in capsys.readouterr().err
+
+
+def test_no_opengl_is_one_line_that_says_what_to_install(run, monkeypatch):
+    monkeypatch.setattr(gl, "candidates", lambda: ["foo"])
+    (run / "video.mp4").write_bytes(b"before")
+    with pytest.raises(LanceletError, match="apt-get install -y libegl1") as error:
+        video.render_run(run)
+    assert "\n" not in str(error.value) and (run / "video.mp4").read_bytes() == b"before"
+    assert "invalid value" in gl.reasons()["foo"]
+
+
+@needs_gl
+def test_a_drawing_that_fails_leaves_what_was_there(run, monkeypatch):
+    monkeypatch.setattr(gl, "probe", lambda: "foo")
+    (run / "video.mp4").write_bytes(b"before")
+    with pytest.raises(LanceletError, match="MUJOCO_GL=foo failed"):
+        video.render_run(run)
+    assert (run / "video.mp4").read_bytes() == b"before"
+
+
+def _no_folder(run):
+    return run / "none"
+
+
+def _no_config(run):
+    (run / "config.yaml").unlink()
+    return run
+
+
+def _other_format(run):
+    (run / "config.yaml").write_text("format: 99\n")
+    return run
+
+
+def _torn_config(run):
+    (run / "config.yaml").write_text("format: [1")
+    return run
+
+
+def _torn_episode(run):
+    video.episode(run)
+    whole = (run / "episode.npz").read_bytes()
+    (run / "episode.npz").write_bytes(whole[: len(whole) // 2])
+    return run
+
+
+def _pickled_episode(run):
+    np.savez(run / "episode.npz", qpos=np.array([{"a": 1}], object))
+    return run
+
+
+def _nothing_trained(run):
+    (run / "best.safetensors").unlink()
+    return run
+
+
+def _no_qpos(run):
+    np.savez(run / "episode.npz", reward=np.zeros(3))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_no_folder, "does not exist"),
+        (_no_config, "no config.yaml"),
+        (_other_format, "format 99"),
+        (_torn_config, "cut short"),
+        (_torn_episode, "cut short"),
+        (_pickled_episode, "no record"),
+        (_nothing_trained, "no best.safetensors"),
+        (_no_qpos, "only MuJoCo tasks"),
+    ],
+)
+def test_broken_run_folders_are_one_line(run, spoil, says):
+    with pytest.raises(LanceletError, match=says) as error:
+        video.render_run(spoil(run))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"width": 7}, "width = 7"), ({"height": 5000}, "height = 5000"), ({"out": "film.avi"}, "must end in")],
+)
+def test_sizes_and_names_that_cannot_be(run, options, says):
+    with pytest.raises(LanceletError, match=says):
+        video.render_run(run, **options)
