@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 from lancelet import __version__
@@ -33,6 +34,7 @@ def _run(argv: list[str] | None) -> int | None:
     if argv[0] == "--version":
         print(__version__)
         return 0
+    sys.path.append(os.getcwd())  # so that `module:name` finds a user's own file, after everything installed
     if argv[0] not in commands():
         raise unknown("command", argv[0], commands())
     return importlib.import_module(f"lancelet.scripts.{argv[0]}").main(argv[1:])

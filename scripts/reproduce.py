@@ -27,14 +27,15 @@ class Reproduce:
 
 def main(argv: list[str] | None = None) -> int | None:
     """Run a study: claim, reference, measured, interval, seeds, holds or not."""
-    import rich
-    import torch
-
+    cli.shield_gl()
     (name,), flags = cli.words("reproduce", __doc__ or "", argv, study=cli.found(STUDIES))
     module = cli.by_file(STUDIES, "study", name)
     options = cli.parse(f"reproduce {name}", module.__doc__ or "", flags, options=Reproduce).options
     if options.quick and options.full:
         raise LanceletError("reproduce: give --quick or --full, not both")
+    import rich
+    import torch
+
     torch.set_num_threads(1)
     from lancelet.scripts.rows import table, to_json
     from lancelet.scripts.study import Study

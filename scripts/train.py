@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from lancelet import LanceletError
 from lancelet.scripts import cli
 
 DEFAULT = "snes"
@@ -27,6 +28,7 @@ def main(argv: list[str] | None = None) -> int | None:
     from lancelet import controllers, task_id, training
     from lancelet.training.report import summary_rows
 
+    cli.shield_gl()
     (task, controller), flags = cli.words(
         "train", __doc__ or "", argv, task=cli.tasks(), controller=list(controllers.controllers)
     )
@@ -52,8 +54,20 @@ def main(argv: list[str] | None = None) -> int | None:
         raise
     if run.summary:
         _print(summary_rows(run.summary), len(run.summary["trained"]["return"]))
-    print(f"run folder: {run.folder}   (film it: lancelet render {run.folder})")
+    if parsed.episodes.video:
+        _film(str(run.folder))
+    print(f"run folder: {run.folder}   (report: {run.folder / 'report.html'}; film it: lancelet render {run.folder})")
     return 0
+
+
+def _film(folder: str) -> None:
+    """Render the run; where that is impossible, say why and go on."""
+    from lancelet.scripts import render
+
+    try:
+        render.main([folder])
+    except LanceletError as error:
+        print(f"no video: {error}", file=sys.stderr)
 
 
 def _algorithm(flags: list[str]) -> tuple[str, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib.metadata
+import io
 import json
 import subprocess
 import time
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from .. import __version__
@@ -125,6 +127,13 @@ def read_log(folder: str | Path) -> list[dict[str, float]]:
         for line in (Path(folder) / "metrics.jsonl").read_text().splitlines():
             lines.append(json.loads(line))
     return lines
+
+
+def save_episode(folder: str | Path, record: Mapping[str, Any]) -> None:
+    """Write a recorded episode (`rollout.Score.record`) to `episode.npz`, all at once."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **record)
+    write_atomic(Path(folder) / "episode.npz", buffer.getvalue())
 
 
 def versions() -> dict[str, str]:

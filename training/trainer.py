@@ -23,7 +23,7 @@ from ..morphology import model_hash
 from ..tasks import task_id
 from .report import write_report
 from .rollout import evaluate
-from .runs import RunFolder, read_log
+from .runs import RunFolder, read_log, save_episode
 
 TRAINING, VALIDATION = 2**32, 2**33
 """first seeds of the start states that are trained and selected on; tests use seeds below both"""
@@ -141,8 +141,7 @@ class Trainer(ABC):
             figures = {"return": score.returns, **score.metrics}
             summary[name] = {figure: [float(value) for value in values] for figure, values in figures.items()}
             if score.record:
-                np.savez(run.path / "episode.tmp.npz", **score.record)  # pyright: ignore[reportArgumentType]
-                (run.path / "episode.tmp.npz").replace(run.path / "episode.npz")
+                save_episode(run.path, score.record)
         write_atomic(run.path / "summary.json", json.dumps(summary))
         write_report(run.path, run.config, read_log(run.path), summary)
         return summary

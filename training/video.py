@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import subprocess
 import sys
@@ -16,11 +15,10 @@ import mujoco
 import numpy as np
 
 from ..errors import LanceletError
-from ..files import write_atomic
 from ..morphology import model_hash
 from ..tasks import task_id
 from . import gl
-from .runs import read_config
+from .runs import read_config, save_episode
 
 FORMS = (".mp4", ".gif", ".png")
 
@@ -146,9 +144,7 @@ def episode(folder: str | Path) -> dict[str, np.ndarray]:
 
     controller = controllers.load(folder)
     record = evaluate(controller, task_id(config["task"]), episodes=1, seed=0, record=True, **_options(config)).record
-    buffer = io.BytesIO()
-    np.savez(buffer, **record)  # pyright: ignore[reportArgumentType]
-    write_atomic(path, buffer.getvalue())
+    save_episode(folder, record)
     return record
 
 
