@@ -151,11 +151,16 @@ def test_an_advantage_estimator_sees_the_same_numbers_in_every_mode():
 def test_episode_statistics_are_the_sums_of_the_rewards(mode):
     env = make(mode)
     env.reset(seed=2)
-    total = np.zeros(N)
-    for step in range(LIMIT):
-        _, reward, _, _, info = env.step(np.full((N, 3), (-1.0) ** step))
-        total += reward
-        assert ("episode" in info) == (step == LIMIT - 1)
-    np.testing.assert_array_equal(info["episode"]["r"], total)
-    np.testing.assert_array_equal(info["episode"]["l"], LIMIT)
-    assert info["_episode"].all() and info["metrics"]["_speed"].all()
+    for _episode in range(3):
+        total = np.zeros(N)
+        for step in range(LIMIT):
+            _, reward, _, _, info = env.step(np.full((N, 3), (-1.0) ** step))
+            total += reward
+            assert ("episode" in info) == (step == LIMIT - 1)
+        np.testing.assert_array_equal(info["episode"]["r"], total)
+        np.testing.assert_array_equal(info["episode"]["l"], LIMIT)
+        assert total.any() and info["_episode"].all() and info["metrics"]["_speed"].all()
+        if mode is AutoresetMode.NEXT_STEP:
+            env.step(actions(0))
+        if mode is AutoresetMode.DISABLED:
+            env.reset(options={"reset_mask": np.ones(N, bool)})

@@ -140,6 +140,23 @@ def test_a_goal_is_reached_and_terminates_its_own_episode():
     assert set(info["terms"]) == {"near", "_near", "effort", "_effort"}
 
 
+def test_the_task_sees_actions_within_their_range():
+    env = gym.make_vec("doubles/Reach-v0", num_envs=2)
+    env.reset(seed=0)
+    terms = env.step(np.array([[9.0], [-0.5]]))[-1]["terms"]
+    np.testing.assert_allclose(terms["effort"], [-0.01, -0.0025])
+
+
+def test_a_finished_episode_ends_once():
+    env = gym.make_vec("doubles/Reach-v0", num_envs=2, autoreset_mode="Disabled")
+    env.reset(seed=0, options={"goal": [[0.01], [0.9]]})
+    _, _, terminated, _, info = env.step(np.zeros((2, 1)))
+    np.testing.assert_array_equal(terminated, [True, False])
+    assert info["_episode"].tolist() == [True, False]
+    _, reward, terminated, _, info = env.step(np.zeros((2, 1)))
+    assert not terminated.any() and reward[0] == 0.0 and "episode" not in info
+
+
 def test_an_option_of_the_task_alone_is_known_and_others_are_not():
     env = gym.make("doubles/Reach-v0")
     assert env.reset(options={"goal": 0.7})[0]["desired_goal"][0] == np.float32(0.7)
