@@ -107,7 +107,7 @@ def _frames(
 def _stream(path: str | Path, frames: Iterator[np.ndarray], size: tuple[int, int], fps: float, **output: Any) -> None:
     import imageio_ffmpeg
 
-    writer = imageio_ffmpeg.write_frames(str(path), size, fps=fps, **output)
+    writer = imageio_ffmpeg.write_frames(str(path), size, fps=fps, **output)  # pyright: ignore[reportArgumentType]
     writer.send(None)
     try:
         for frame in frames:
@@ -124,7 +124,7 @@ def _check_frames(path: str | Path, least: int) -> None:
         found, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
     except (RuntimeError, OSError):
         found = 0
-    if found < least:
+    if found is None or found < least:
         raise LanceletError(f"the video came out short, {found} of {least} frames: is the disk full?")
 
 

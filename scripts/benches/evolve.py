@@ -99,20 +99,18 @@ def _ray() -> Iterator[str]:
 
     logging.getLogger(evotorch.__name__).setLevel(logging.WARNING)
     home = tempfile.mkdtemp(prefix="lr", dir="/tmp" if os.path.isdir("/tmp") else None)
-    try:
-        import ray
+    import ray
 
+    trouble = ""
+    try:
         ray.init(
             num_cpus=max(TARGETS), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
             object_store_memory=100 * 2**20, _temp_dir=home,
         )  # fmt: skip
     except Exception as error:
         trouble = f"ray does not start ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-    else:
-        trouble = ""
     try:
         yield trouble
     finally:
-        if not trouble:
-            ray.shutdown()
+        ray.shutdown()
         shutil.rmtree(home, ignore_errors=True)
