@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import stable_baselines3 as sb3
 import torch
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from .. import controllers
@@ -118,6 +119,16 @@ class Model(sb3.PPO):
         """Leave the actor's and the critic's rates as `ControllerPolicy` set them."""
 
 
+class _Reward(BaseCallback):
+    """Mean reward a control step: the rollout buffer's own rewards hold the time-outs' bootstraps as well."""
+
+    total = 0.0
+
+    def _on_step(self) -> bool:
+        self.total += float(self.locals["rewards"].mean())
+        return True
+
+
 class _Learning:
     """One call of `PPO.learn`: the model, its counters, and their checkpoint."""
 
@@ -190,9 +201,9 @@ class _Learning:
         model.ep_info_buffer = None  # episodes of this rollout only
         # the networks are apart, so this weight only keeps a critic of any unit from filling the gradient's norm
         model.vf_coef = 0.5 / self.policy.critic.scale.item() ** 2
-        wrong: ValueError | None = None
+        reward, wrong = _Reward(), None
         try:
-            model.learn(buffer.buffer_size * buffer.n_envs, reset_num_timesteps=False, log_interval=None)  # pyright: ignore
+            model.learn(buffer.buffer_size * buffer.n_envs, reward, None, reset_num_timesteps=False)  # pyright: ignore
         except ValueError as error:  # torch's check of a distribution's numbers, in a thousand lines
             wrong = error
         if not all(p.isfinite().all() for p in self.policy.parameters()):
@@ -201,7 +212,7 @@ class _Learning:
             raise wrong
         self.policy.update_statistics(buffer.observations, buffer.returns)
         found = model.logger.name_to_value
-        figures = {"reward": buffer.rewards.mean().item(), "kl": float(found["train/approx_kl"])}
+        figures = {"reward": reward.total / buffer.buffer_size, "kl": float(found["train/approx_kl"])}
         names = {
             "value_loss": "value_loss",
             "explained": "explained_variance",

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import SWIM
+
+from lancelet import LanceletError, controllers, training
 from lancelet.training import checkpoint
 from lancelet.training.critic import Critic
 from lancelet.training.ppo import PPO
 from lancelet.training.runs import RunFolder, read_config, read_log
-
-from lancelet import LanceletError, controllers, training
 
 doubles.register_all()
 SMALL = {"envs": 8, "rollout": 16, "batch_size": 64, "epochs": 3, "validation": 2, "validate_every": 256, "test": 0}
@@ -42,6 +42,7 @@ def test_an_mlp_learns_and_its_normaliser_with_it(tmp_path):
     assert [line["steps"] for line in lines] == [128, 256, 384, 512]
     assert all(np.isfinite(list(line.values())).all() for line in lines)
     assert [("validation" in line) for line in lines] == [False, True, False, True]
+    assert all(0 <= line["reward"] <= 1 for line in lines), "the mean reward a step, without the time-outs' values"
     assert lines[1]["length"] == 24 and "mean" in lines[1] and {"kl", "value_loss", "reward"} <= lines[0].keys()
     assert torch.equal(seen["mlp_extractor.controller.mean"], seen["mlp_extractor.critic.mean"])
     assert seen["mlp_extractor.critic.std"].min() >= 0.01 and seen["mlp_extractor.controller.mean"].abs().max() > 0
