@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from conftest import SWIM
 from gymnasium.vector import AutoresetMode
+
 from lancelet.envs import VectorEnv
 from lancelet.envs.swim import Swim
 
@@ -59,10 +60,11 @@ def test_the_others_never_notice(mode):
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_a_start_velocity_beyond_all_measure_diverges_at_the_first_step(mode, capfd):
+@pytest.mark.parametrize("value", [1e30, 1e9], ids=["velocity itself", "acceleration that follows"])
+def test_a_start_velocity_beyond_all_measure_diverges_at_the_first_step(mode, value, capfd):
     env = make(mode)
     speed = np.zeros((N, 6))
-    speed[BAD] = 1e30
+    speed[BAD] = value
     seen, _ = env.reset(seed=0, options={"qvel": speed})
     assert np.isfinite(seen).all()
     seen, reward, terminated, _, info = env.step(action(0))
@@ -84,6 +86,15 @@ def test_divergence_at_the_last_step_is_a_termination_not_a_truncation(mode):
     _, _, terminated, truncated, _ = env.step(action(0))
     np.testing.assert_array_equal(terminated, np.arange(N) == BAD)
     np.testing.assert_array_equal(truncated, np.arange(N) != BAD)
+
+
+def test_a_position_that_is_no_number_is_divergence_too():
+    env = make()
+    env.reset(seed=0)
+    env.sim.qpos[BAD] = np.nan
+    seen, _, terminated, _, info = env.step(action(0))
+    np.testing.assert_array_equal(info["diverged"], np.arange(N) == BAD)
+    assert terminated[BAD] and np.isfinite(seen).all()
 
 
 def test_the_single_environment_says_so_and_goes_on_after_a_reset():

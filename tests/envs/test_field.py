@@ -5,9 +5,9 @@ import mujoco
 import numpy as np
 import pytest
 from conftest import SWIM
-from lancelet.envs.simulation import SET_CONST
 
 from lancelet import LanceletError, envs, morphology
+from lancelet.envs.simulation import SET_CONST
 
 SWIMMER = morphology.make("swimmer", joints=3)
 HEAVY = morphology.make("swimmer", joints=3, mass=0.02)

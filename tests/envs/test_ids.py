@@ -5,9 +5,9 @@ import gymnasium as gym
 import pytest
 from conftest import NAVIGATE, SWIM
 from gymnasium.vector import AutoresetMode
-from lancelet.envs import SingleEnv, VectorEnv
 
 import lancelet
+from lancelet.envs import SingleEnv, VectorEnv
 
 IDS = sorted(lancelet.registered().values())
 

@@ -2,6 +2,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from conftest import SWIM
+
 from lancelet.envs import VectorEnv
 
 
