@@ -48,6 +48,8 @@ class Random(Controller):
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: RandomOptions) -> None:
         super().__init__(observation_space, action_space, options)
         space = _bounded(action_space, "Random")
+        self.low: Tensor
+        self.high: Tensor
         self.register_buffer("low", torch.as_tensor(space.low), persistent=False)
         self.register_buffer("high", torch.as_tensor(space.high), persistent=False)
 

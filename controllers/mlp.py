@@ -53,6 +53,9 @@ class MLP(Controller):
         with torch.random.fork_rng():
             torch.manual_seed(options.seed)
             self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.mean: Tensor
+        self.std: Tensor
+        self.mask_0: Tensor
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("std", torch.ones(inputs))
         for k, units in enumerate(self._sizes):

@@ -94,6 +94,9 @@ class NCAP(Controller):
         sensors, neurons = torch.ones(n, 1), torch.ones(n, 1)
         sensors[self.silenced("sensor")] = 0
         neurons[self.silenced("neurons")] = 0
+        self.sensors: Tensor
+        self.neurons: Tensor
+        self.turning: Tensor
         self.register_buffer("sensors", sensors, persistent=False)
         self.register_buffer("neurons", neurons, persistent=False)
         first = torch.zeros(n, 1)

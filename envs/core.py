@@ -118,9 +118,10 @@ class VectorEnv(gym.vector.VectorEnv):
         if seeds is not None and len(seeds) != self.num_envs:
             raise LanceletError(f"seed has {len(seeds)} entries: needs one number, or {self.num_envs}, one each")
         ids = np.flatnonzero(mask)
-        for i in ids:
-            if seeds is not None and seeds[i] is not None:
-                self.rngs[i] = seeding.np_random(int(seeds[i]))[0]
+        for i in ids.tolist() if seeds is not None else ():
+            seed = seeds[i]  # pyright: ignore[reportOptionalSubscript]
+            if seed is not None:
+                self.rngs[i] = seeding.np_random(int(seed))[0]
         self._reset(ids, options)
         self._started = True
         self._observation = self._observe()
@@ -252,7 +253,7 @@ class VectorEnv(gym.vector.VectorEnv):
             if name in info:
                 last |= {name: info[name], f"_{name}": info[f"_{name}"]}
         final = np.full(self.num_envs, None, object)
-        for i in np.flatnonzero(ended):
+        for i in np.flatnonzero(ended).tolist():
             final[i] = _row(observation, i)
         self._reset(np.flatnonzero(ended), {})
         info |= {"final_obs": final, "_final_obs": ended, "final_info": last, "_final_info": ended}
@@ -283,9 +284,10 @@ class VectorEnv(gym.vector.VectorEnv):
         for name, rows in saved["memory"].items():
             self.memory[name][:] = rows
         for i, state in enumerate(json.loads(bytes(saved["generators"]))):
-            self.rngs[i] = None if state is None else seeding.np_random(0)[0]
-            if self.rngs[i] is not None:
-                self.rngs[i].bit_generator.state = state  # pyright: ignore[reportOptionalMemberAccess]
+            rng = None if state is None else seeding.np_random(0)[0]
+            if rng is not None:
+                rng.bit_generator.state = state  # pyright: ignore[reportAttributeAccessIssue]
+            self.rngs[i] = rng
         counters = saved["counters"]
         self._live[:], self._steps[:], self._returns[:] = counters["live"], counters["steps"], counters["returns"]
         self._all_live, self._started = bool(self._live.all()), True
@@ -386,4 +388,3 @@ def _masked(values: Mapping[str, np.ndarray], mask: np.ndarray) -> dict[str, np.
     for name, rows in values.items():
         out[name], out[f"_{name}"] = np.array(rows), mask
     return out
-

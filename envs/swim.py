@@ -127,9 +127,7 @@ class Swim(Task):
             seen[:, -1] = 2.0 * memory["steps"] / HORIZON - 1.0
         return seen
 
-    def reward(
-        self, sim: Any, memory: Memory, action: np.ndarray
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def reward(self, sim: Any, memory: Memory, action: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Forward speed of the head, ramped."""
         reward = np.minimum(np.maximum(sim.sensordata[:, 1] / -SPEED, 0.0), 1.0)
         return reward, {"forward": reward}
@@ -208,9 +206,7 @@ class SwimNavigate(Swim):
         seen[:, self.joints : self.joints + 2] = self._to_target(sim)
         return seen
 
-    def reward(
-        self, sim: Any, memory: Memory, action: np.ndarray
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def reward(self, sim: Any, memory: Memory, action: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Long-tailed fall-off with the distance beyond the target's radius."""
         beyond = np.maximum(self._distance(sim) - self.radius, 0.0) / (5 * self.radius)
         reward = 1.0 / ((3.0 * beyond) ** 2 + 1.0)

@@ -95,7 +95,7 @@ class Swimmer(Body):
         for name, axis in (("root_x", [1, 0, 0]), ("root_y", [0, 1, 0])):
             head.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=axis, pos=pivot)
         head.add_joint(name="root_heading", type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 0, 1], pos=pivot)
-        head.add_site(name="nose", pos=[0, -half - 0.01, 0])
+        head.add_site(name="nose", pos=[0, -half - 0.01, 0], rgba=[0, 0, 0, 0])
         head.add_geom(
             name="head_visual", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID, size=[0.02, 0.04, 0.017],
             pos=[0, 0.028 - half, 0], rgba=scenery.BODY, mass=0,

@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> int | None:
 
     import rich
     import torch
+
     from lancelet.scripts.rows import header, table, to_json
 
     torch.set_num_threads(1)

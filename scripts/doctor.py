@@ -30,9 +30,10 @@ class Doctor:
 def main(argv: list[str] | None = None) -> int | None:
     """Print one line a check; the exit status is 0 whatever they say."""
     cli.shield_gl()
-    from lancelet.scripts.rows import to_json
     from rich.console import Console
     from rich.text import Text
+
+    from lancelet.scripts.rows import to_json
 
     _, flags = cli.words("doctor", __doc__ or "", argv)
     options = cli.parse("doctor", __doc__ or "", flags, options=Doctor).options
@@ -58,8 +59,9 @@ def checks() -> Iterator[Row]:
 
 
 def _versions() -> Iterator[Row]:
-    from lancelet.scripts.rows import Row
     from packaging.version import Version
+
+    from lancelet.scripts.rows import Row
 
     python = platform.python_version()
     fits = Version("3.11") <= Version(python) < Version("3.14")
@@ -87,6 +89,7 @@ def _version(name: str) -> str | None:
 
 def _physics() -> Row:
     import numpy as np
+
     from lancelet.scripts.rows import Row
 
     try:
@@ -128,6 +131,7 @@ def _ffmpeg() -> Row:
 
 def _machine() -> Iterator[Row]:
     import torch
+
     from lancelet.scripts.rows import Row
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

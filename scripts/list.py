@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from lancelet.scripts import cli
-
 from lancelet import LanceletError
+from lancelet.scripts import cli
 
 
 def main(argv: list[str] | None = None) -> int | None:

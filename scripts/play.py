@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lancelet.scripts import cli
-
 from lancelet import LanceletError, task_id
+from lancelet.scripts import cli
 
 
 @dataclass

@@ -58,4 +58,3 @@ class Study:
         pictures = [f"<figure>{image}<figcaption>{caption}</figcaption></figure>" for caption, image in self._pictures]
         table = html_table(headings(self.rows), lines)
         write_page(self.folder / "report.html", self.title, f"<p>{about}</p>", table, *pictures)
-

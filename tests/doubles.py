@@ -8,11 +8,11 @@ import mujoco
 import numpy as np
 import torch
 from gymnasium import spaces
-from lancelet.envs import Task
-from lancelet.envs.swim import Swim
 
 import lancelet
 from lancelet import controllers, morphology
+from lancelet.envs import Task
+from lancelet.envs.swim import Swim
 
 
 @dataclass(frozen=True)

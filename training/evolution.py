@@ -237,8 +237,14 @@ class PGPE(Evolve):
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
         """EvoTorch's PGPE."""
-        rates = {"center_learning_rate": self.center_rate, "stdev_learning_rate": self.stdev_rate}
-        return EvoPGPE(problem, popsize=self.population, stdev_init=self.stdev, center_init=start, **rates)
+        return EvoPGPE(
+            problem,
+            popsize=self.population,
+            center_learning_rate=self.center_rate,
+            stdev_learning_rate=self.stdev_rate,
+            stdev_init=self.stdev,
+            center_init=start,
+        )
 
     def state_names(self) -> tuple[str, ...]:
         """See `Evolve`."""
@@ -256,8 +262,13 @@ class CMAES(Evolve):
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
         """EvoTorch's CMAES."""
-        options = {"popsize": self.population, "separable": self.separable}
-        return EvoCMAES(problem, stdev_init=self.stdev, center_init=start, **options)
+        return EvoCMAES(
+            problem,
+            stdev_init=self.stdev,  # pyright: ignore[reportArgumentType] - a float is no numbers.Real to a type checker
+            center_init=start,
+            popsize=self.population,
+            separable=self.separable,
+        )
 
     def state_names(self) -> tuple[str, ...]:
         """See `Evolve`."""

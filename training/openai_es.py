@@ -1,4 +1,4 @@
-"""The evolution strategy of the NCAP code: mirrored sampling, centred ranks, Adam (Salimans et al. 2017; spec ncap 5)."""
+"""The NCAP code's evolution strategy: mirrored sampling, centred ranks, Adam (Salimans et al. 2017; spec ncap 5)."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ def progress(what: str, total: int, unit: str, done: int = 0, quiet: bool = Fals
         task = bar.add_task(what, total=total, completed=done, figures="")
 
         def advance(count: int = 1, **figures: float) -> None:
-            text = "  ".join(f"{name} {value:,.4g}" for name, value in figures.items())
-            bar.update(task, advance=count, **({"figures": text} if text else {}))
+            if figures:
+                bar.update(task, figures="  ".join(f"{name} {value:,.4g}" for name, value in figures.items()))
+            bar.advance(task, count)
 
         yield advance

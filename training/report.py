@@ -15,7 +15,8 @@ from ..files import write_atomic
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
+    "table{border-collapse:collapse;margin:1rem 0}"
+    "td,th{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
     "img,video{max-width:100%}.yes{color:#176b2c}.no{color:#b3261e}"
 )
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self' file:"
@@ -51,7 +52,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def write_page(path: str | Path, title: str, *parts: str) -> None:
     """Write a page of HTML `parts` that loads nothing from elsewhere."""
-    head = f"<meta charset=utf-8><meta http-equiv=Content-Security-Policy content=\"{_POLICY}\"><style>{_STYLE}</style>"
+    head = f'<meta charset=utf-8><meta http-equiv=Content-Security-Policy content="{_POLICY}"><style>{_STYLE}</style>'
     name = html.escape(title)
     body = f"<!doctype html><html lang=en><head>{head}<title>{name}</title></head><body><h1>{name}</h1>"
     write_atomic(path, body + "\n".join(parts) + "</body></html>")

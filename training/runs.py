@@ -52,11 +52,15 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise LanceletError(f"{self.path} is being trained by another process: wait, or give another --folder") from error
+            raise LanceletError(
+                f"{self.path} is being trained by another process: wait, or give another --folder"
+            ) from error
         self.config = {"format": FORMAT, **config}
         if (self.path / "config.yaml").exists():
             if not resume:
-                raise LanceletError(f"{self.path} already holds a run: give --resume to continue it, or another --folder")
+                raise LanceletError(
+                    f"{self.path} already holds a run: give --resume to continue it, or another --folder"
+                )
             _same_run(read_config(self.path), self.config, self.path)
         about = {"versions": versions(), "git": _git_hash(), "created": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         write_atomic(self.path / "config.yaml", yaml.safe_dump({**self.config, **about}, sort_keys=False))
@@ -90,7 +94,9 @@ class RunFolder:
             for name, value in figures.items():
                 self._events.add_scalar(name, value, step)
         except OSError as error:
-            raise LanceletError(f"cannot write the log of {self.path}: {error.strerror}; the checkpoint is valid") from error
+            raise LanceletError(
+                f"cannot write the log of {self.path}: {error.strerror}; the checkpoint is valid"
+            ) from error
 
     def close(self) -> None:
         """Let the folder go."""

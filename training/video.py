@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,7 @@ def draw(
     options = {"fps": fps, "shadows": shadows} | {name: value for name, value in size.items() if value is not None}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lancelet-")))
+        out.parent.mkdir(parents=True, exist_ok=True)
         temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
         stack.callback(temporary.unlink, missing_ok=True)
         mujoco.mj_saveModel(model, str(folder / "model.mjb"), None)
@@ -73,7 +75,14 @@ def draw(
             "out": str(temporary.resolve()),
         }
         (folder / "job.json").write_text(json.dumps(job | {"options": options}))
-        _child(folder / "job.json", backend, progress)
+        try:
+            _child(folder / "job.json", backend, progress)
+        except LanceletError as error:
+            if shutil.disk_usage(temporary.resolve().parent).free < 2**20:
+                raise LanceletError(
+                    f"cannot write {out}: the disk is full; what was there before is untouched"
+                ) from error
+            raise
         temporary.replace(out)
     return out
 

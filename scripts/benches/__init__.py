@@ -1,1 +1,1 @@
-"""x."""
+"""Benches: one file a subject, found by file name; each has `run(quick) -> rows`."""

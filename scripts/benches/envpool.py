@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+
 from lancelet.scripts.benches._timing import take_turns
 from lancelet.scripts.rows import Row, at_least
 

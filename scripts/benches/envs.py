@@ -11,9 +11,10 @@ from typing import Any
 import gymnasium as gym
 import mujoco
 import numpy as np
+from mujoco.batch import Batch
+
 from lancelet.scripts.benches._timing import take_turns
 from lancelet.scripts.rows import Row, at_least, at_most
-from mujoco.batch import Batch
 
 ID, JOINTS, SUBSTEPS = "lancelet/Swim-v0", 5, 15
 EQUAL = "equal actions, median ratio of rounds in turn"

@@ -13,12 +13,12 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from lancelet.controllers import Controller, Population
-from lancelet.scripts.benches._timing import take_turns
-from lancelet.scripts.rows import Row, at_least
 from torch import Tensor, nn
 
 from lancelet import controllers
+from lancelet.controllers import Controller, Population
+from lancelet.scripts.benches._timing import take_turns
+from lancelet.scripts.rows import Row, at_least
 
 ID, POPULATION = "lancelet/Swim-v0", 256
 TARGETS = {0: 3.0, 2: 1.5}

@@ -1,1 +1,1 @@
-"""x."""
+"""Studies: one file a paper, found by file name; each has `TITLE` and `run(study)`."""

@@ -47,7 +47,8 @@ def _axes(title: str, x: str, y: str = "return", width: float = 6.5) -> tuple[An
 def _untrained(study: Study, found: dict[int, np.ndarray], reference: dict[int, float]) -> None:
     plot, axes = _axes("A3, A4: untrained NCAP in six bodies", "joints")
     for joints, returns in found.items():
-        axes.plot(np.full(len(returns), joints), returns, "o", color=OURS, alpha=0.35, label="measured" if joints == 3 else None)
+        label = "measured" if joints == 3 else None
+        axes.plot(np.full(len(returns), joints), returns, "o", color=OURS, alpha=0.35, label=label)
     axes.plot(list(reference), list(reference.values()), "_", color=THEIRS, markersize=22, label="reference")
     axes.set_xticks(list(reference))
     axes.set_ylim(0, 1000)
@@ -83,7 +84,6 @@ def _transfer(study: Study, found: dict[str, dict[int, np.ndarray]]) -> None:
     plot, axes = _axes("A13: weights trained at N = 5, other bodies, unchanged", "joints")
     for (name, returns), color in zip(found.items(), (OURS, "#e09f3e"), strict=False):
         axes.plot(list(returns), [r.mean() for r in returns.values()], "o-", color=color, label=name)
-    axes.set_xticks(list(returns))
     axes.set_ylim(0, 1000)
     axes.legend(frameon=False)
     study.picture("transfer", "Five start states each.", plot)

@@ -1,4 +1,4 @@
-"""NCAP swimmer: Neural Circuit Architectural Priors for Embodied Control (Bhattasali, Zador, Engel 2022, arXiv 2201.05242).
+"""NCAP swimmer: Neural Circuit Architectural Priors for Embodied Control (Bhattasali et al. 2022, arXiv 2201.05242).
 
 Claims and reference figures: spec ncap sections 7 and 9. Reference figures were measured by the spec's author with
 the published code, not read from the paper; start states follow its random scheme (`start`). A7, A9 and A10 (PPO, DDPG)
@@ -117,7 +117,7 @@ def body_and_circuit(study: Study) -> None:
     scaled = (angles[:, :5] / (math.pi / 3)).clamp(-1, 1)
     square = torch.where(torch.arange(120) % 60 < 30, 1.0, -1.0)
     off = max((action[:, 0] - square).abs().max().item(), (action[:, 1:] - scaled[:, :4]).abs().max().item())
-    counts = [circuit(**kind).parameter_count for kind in ({}, {"speed": True, "turn": True}, {"sharing": False})]
+    counts = [ncap.parameter_count for ncap in (circuit(), circuit(speed=True, turn=True), circuit(sharing=False))]
     right = off == 0 and counts == [4, 6, 30]
     study.add(Row("A2 unit-weight identity, largest error", "gate", off, "0", right, note=f"parameters {counts}"))
     worst = max(abs(oracle(joints) / score(circuit(joints), 1, joints).returns[0] - 1) for joints in (3, 5, 9))
@@ -342,6 +342,6 @@ def lesions(study: Study, data: dict[str, Any], best: Controller) -> None:
     """What each part of the trained circuit is worth: return without it."""
     whole = score(best, 5).returns.mean()
     data["lesions"] = {part: score(lesion(best, part), 5).returns.mean() / whole for part in best.parts()}
-    worst = min(data["lesions"], key=data["lesions"].get)
+    worst = min(data["lesions"], key=lambda part: data["lesions"][part])
     note = "share of the intact circuit's return; every part in the picture"
     study.add(Row(f"Trained circuit without {worst}", "info", float(data["lesions"][worst]), seeds=5, note=note))

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import SWIM
-from lancelet.controllers.baselines import Random, RandomOptions
 
 from lancelet import LanceletError, controllers, training
+from lancelet.controllers.baselines import Random, RandomOptions
 
 
 def make(name, joints=3, **options):

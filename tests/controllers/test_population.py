@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import SWIM
-from lancelet.controllers import Population
 
 from lancelet import controllers, training
+from lancelet.controllers import Population
 
 NAMES = ("ncap", "mlp", "random", "zero")
 STEPS = 30

@@ -7,10 +7,10 @@ import gymnasium as gym
 import pytest
 import torch
 from conftest import NAVIGATE, SWIM
-from lancelet.controllers import store
 from safetensors.torch import save_file
 
 from lancelet import LanceletError, controllers
+from lancelet.controllers import store
 
 
 def make(name="ncap", id=SWIM, joints=5, **options):

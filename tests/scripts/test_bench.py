@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+
 from lancelet.scripts import bench, cli
 from lancelet.scripts.benches import envs, evolve
 from lancelet.scripts.benches._timing import Times, take_turns

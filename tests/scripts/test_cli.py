@@ -2,11 +2,11 @@ from dataclasses import dataclass
 
 import gymnasium as gym
 import pytest
+
+from lancelet import LanceletError
 from lancelet.controllers.mlp import MLPOptions
 from lancelet.envs.swim import Swim
 from lancelet.scripts import cli
-
-from lancelet import LanceletError
 
 
 @dataclass

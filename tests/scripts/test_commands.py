@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from lancelet.training import gl
 
 ROOT = Path(__file__).parents[2]

@@ -3,11 +3,11 @@ import json
 
 import numpy as np
 import pytest
-from lancelet.scripts import rows
-from lancelet.scripts.rows import Row
 from rich.console import Console
 
 from lancelet import LanceletError
+from lancelet.scripts import rows
+from lancelet.scripts.rows import Row
 
 SOME = [
     rows.at_least("single env vs dm_control", "speed", 1.74, 1.2, note="median of 5 rounds, one thread each " * 4),

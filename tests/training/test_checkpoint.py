@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from lancelet.training import checkpoint
 
 from lancelet import LanceletError
+from lancelet.training import checkpoint
 
 TREE = {
     "generation": 3,
@@ -62,7 +62,7 @@ def test_another_format_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FORMAT", 99)
     checkpoint.save(tmp_path / "state", TREE)
     monkeypatch.undo()
-    with pytest.raises(LanceletError, match="format 99.*needs 1"):
+    with pytest.raises(LanceletError, match=r"format 99.*needs 1"):
         checkpoint.load(tmp_path / "state")
 
 

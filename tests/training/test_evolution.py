@@ -9,17 +9,18 @@ import time
 import numpy as np
 import pytest
 import torch
+
+from lancelet import LanceletError, controllers, training
 from lancelet.training import checkpoint
 from lancelet.training.evolution import FAILED, SNES, Evaluation
 from lancelet.training.lockstep import Lockstep
-from lancelet.training.runs import read_config
-
-from lancelet import LanceletError, controllers, training
+from lancelet.training.runs import read_config, read_log
 
 TASK = "lancelet/Swim-v0"
 SMALL = {"population": 6, "validation": 2, "validate_every": 2, "test": 2, "task_options": {"max_episode_steps": 20}}
 COMMAND = [sys.executable, "-m", "lancelet.scripts.main", "train", "swim", "ncap", "--joints", "3", "--test", "0",
-           "--population", "6", "--validation", "2", "--validate-every", "2", "--max-episode-steps", "100", "--generations", "30"]  # fmt: skip
+           "--population", "6", "--validation", "2", "--validate-every", "2", "--max-episode-steps", "100",
+           "--generations", "30"]  # fmt: skip
 
 
 def same_run(one, other):
@@ -27,10 +28,7 @@ def same_run(one, other):
     for state in states:
         state.pop("seconds")
     flat = [json.dumps(state, default=lambda tensor: tensor.tolist(), sort_keys=True) for state in states]
-    logs = [
-        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in open(folder / "metrics.jsonl")]
-        for folder in (one, other)
-    ]
+    logs = [[{**line, "seconds": 0} for line in read_log(folder)] for folder in (one, other)]
     weights = [(folder / "best.safetensors").read_bytes() for folder in (one, other)]
     return flat[0] == flat[1] and logs[0] == logs[1] and weights[0] == weights[1]
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import NAVIGATE, SWIM
-from lancelet.controllers import Controller, Options, Population
-from lancelet.training.rollout import make_env, rollout
 
 from lancelet import LanceletError, controllers, training
+from lancelet.controllers import Controller, Options, Population
+from lancelet.training.rollout import make_env, rollout
 
 SHORT = {"joints": 3, "max_episode_steps": 20}
 

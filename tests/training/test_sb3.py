@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import SWIM
-from lancelet.training.critic import Critic, Running
-from lancelet.training.ppo import Model
-from lancelet.training.sb3 import ControllerPolicy, SB3VecEnv, make_sb3_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from lancelet import LanceletError, controllers
+from lancelet.training.critic import Critic, Running
+from lancelet.training.ppo import Model
+from lancelet.training.sb3 import ControllerPolicy, SB3VecEnv, make_sb3_env
 
 N, LIMIT, STEPS = 4, 20, 70
 doubles.register_all()

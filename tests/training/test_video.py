@@ -1,14 +1,16 @@
+from types import SimpleNamespace
+
 import imageio_ffmpeg
 import numpy as np
 import pytest
 import yaml
+
+from lancelet import LanceletError, controllers
 from lancelet.envs.swim import Swim, SwimNavigate
 from lancelet.morphology import model_hash
 from lancelet.training import evaluate, gl, video
 from lancelet.training.rollout import make_env
 from lancelet.training.runs import FORMAT
-
-from lancelet import LanceletError, controllers
 
 needs_gl = pytest.mark.skipif(gl.probe() is None, reason="no OpenGL here")
 ID, OPTIONS = "lancelet/SwimNavigate-v0", {"joints": 3, "max_episode_steps": 12}
@@ -104,6 +106,14 @@ def test_a_drawing_that_fails_leaves_what_was_there(run, monkeypatch):
     with pytest.raises(LanceletError, match="MUJOCO_GL=foo failed"):
         video.render_run(run)
     assert (run / "video.mp4").read_bytes() == b"before"
+
+
+@needs_gl
+def test_a_full_disk_is_told_as_such(run, monkeypatch):
+    monkeypatch.setattr(gl, "probe", lambda: "foo")  # the drawing fails, as it does when ffmpeg cannot write
+    monkeypatch.setattr(video.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(LanceletError, match="the disk is full"):
+        video.render_run(run, run / "deep" / "film.mp4")
 
 
 def _no_folder(run):
