@@ -161,8 +161,14 @@ class SwimNavigate(Swim):
     radius: ClassVar[float] = 0.1
 
     def spec(self, body: morphology.Body) -> mujoco.MjSpec:
-        """The body in the medium, with the target to be seen."""
+        """The body in the medium, sensors of where its nose points, and the target to be seen."""
         spec = super().spec(body)
+        for name, kind in (
+            ("nose", mujoco.mjtSensor.mjSENS_FRAMEPOS),
+            ("head_x", mujoco.mjtSensor.mjSENS_FRAMEXAXIS),
+            ("head_y", mujoco.mjtSensor.mjSENS_FRAMEYAXIS),
+        ):
+            spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="nose")
         target = spec.worldbody.add_body(name="target", mocap=True)
         target.add_geom(
             type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[self.radius, 0, 0], rgba=scenery.TARGET, contype=0, conaffinity=0

@@ -19,7 +19,7 @@ class Swimmer(Body):
     """A chain of boxes in a plane, head first, the nose towards -y, with a motor on every joint.
 
     Sensors: for each link, head first, `velocity_k` and `spin_k` (3 numbers each, link frame, at the link's
-    centre); then `nose` (position), `head_x` and `head_y` (axes of the head, world frame).
+    centre). A site `nose` marks the front of the head.
     """
 
     joints: int = 5
@@ -82,12 +82,6 @@ class Swimmer(Body):
                 scenery.follow(body, span, centre=(0, span / 2 - half))
             self._link(spec, body, link, half)
             parent, before = body, half
-        for name, kind in (
-            ("nose", mujoco.mjtSensor.mjSENS_FRAMEPOS),
-            ("head_x", mujoco.mjtSensor.mjSENS_FRAMEXAXIS),
-            ("head_y", mujoco.mjtSensor.mjSENS_FRAMEYAXIS),
-        ):
-            spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="nose")
         return spec
 
     def _root(self, head: mujoco.MjsBody, half: float) -> None:
