@@ -141,7 +141,7 @@ def _single(rounds: int) -> list[Row]:
     rows.append(at_least(name, "speed", value, 1.2, interval=interval, note=f"Swim-v0, env.step; {EQUAL}"))
     value, interval = times.ratio("peer", "navigate")
     rows.append(
-        Row(f"{name}, its own task", "info", value, interval=interval, note="SwimNavigate-v0 observes the same")
+        Row(f"{name}, like for like", "info", value, interval=interval, note="SwimNavigate-v0 observes the same")
     )
     rate = times.rate("swim", len(actions))
     return [*rows, Row("single env, env steps/s", "info", rate, note="fastest round")]
