@@ -109,6 +109,7 @@ class Simulation:
         self.compiled: dict[str, np.ndarray] = {}
         """the fields ever written, with the values they were compiled with"""
         self._fields: dict[str, Field] = {}
+        self._sensors: dict[str, np.ndarray] = {}
         self.state = self.batch.state
         self._faults = self.batch.warning[:, 3:6, 1]  # BADQPOS, BADQVEL, BADQACC
 
@@ -121,8 +122,10 @@ class Simulation:
 
     def sensor(self, name: str) -> np.ndarray:
         """Live view (n, size) of the sensor called `name`."""
-        sensor = self.model.sensor(name)
-        return self.sensordata[:, sensor.adr[0] : sensor.adr[0] + sensor.dim[0]]
+        if name not in self._sensors:
+            sensor = self.model.sensor(name)
+            self._sensors[name] = self.sensordata[:, sensor.adr[0] : sensor.adr[0] + sensor.dim[0]]
+        return self._sensors[name]
 
     def field(self, name: str) -> Field:
         """A model parameter that may differ between simulations; the only way to change one."""

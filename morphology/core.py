@@ -56,11 +56,17 @@ def create(cls: type[Body], parameters: dict[str, Any]) -> Body:
     return cls(**parameters)
 
 
+_LOOKS = ("_", "tex_", "mat_", "cam_", "light_", "skin_", "name", "paths")
+
+
 def model_hash(model: mujoco.MjModel) -> str:
-    """Sixteen hex digits over every number of a compiled model, the same in every process."""
+    """Sixteen hex digits over all that the physics of a compiled model reads, the same in every process.
+
+    Colours, cameras and lights are left out: a prettier body is no other body.
+    """
     digest = hashlib.sha256()
     for name in sorted(dir(model)):
-        value = None if name.startswith("_") else getattr(model, name)
+        value = None if name.startswith(_LOOKS) or name.endswith(("_rgba", "_matid")) else getattr(model, name)
         if isinstance(value, np.ndarray):
             digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
     for name in ("timestep", "density", "viscosity", "gravity", "wind", "integrator", "disableflags"):

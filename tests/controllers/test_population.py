@@ -122,3 +122,17 @@ def test_a_dictionary_of_observations_reaches_every_member():
     population = Population(reader, 3, torch.tensor([[1.0], [2.0], [3.0]]))
     seen = {"a": np.ones((3, 1), np.float32), "b": np.zeros((3, 1), np.float32)}
     np.testing.assert_array_equal(population(seen, ())[0], [[1], [2], [3]])
+
+
+@pytest.mark.parametrize(("name", "options"), [("ncap", {"sharing": False}), ("mlp", {}), ("mlp", {"hidden": (256,)})])
+def test_a_genome_acts_to_the_bit_as_the_controller_that_carries_it(name, options):
+    controller = make(name, **options)
+    genomes = torch.randn(5, controller.parameter_count, generator=torch.Generator().manual_seed(2)) / 4
+    seen = np.random.default_rng(0).standard_normal((5, 15)).astype(np.float32)
+    together = Population(controller, 5, genomes)
+    want, _ = together(seen, together.initial_state())
+    for k in range(5):
+        torch.nn.utils.vector_to_parameters(genomes[k].clone(), controller.parameters())
+        alone = Population(controller, 3)
+        got, _ = alone(seen[[k] * 3], alone.initial_state())
+        np.testing.assert_array_equal(got, want[[k] * 3])

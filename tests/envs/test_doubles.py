@@ -245,3 +245,22 @@ def test_a_registered_body_makes_the_way_through_json():
     assert morphology.to_json(body) == {"name": "bead", "mass": 2.0}
     env = gym.make("doubles/Reach-v0", body={"name": "bead", "mass": 2.0}).unwrapped
     assert env.vector.sim.model.body_mass[1] == 2.0
+
+
+class Late(controllers.Controller):
+    """Goes straight on; no number from the second step where the goal is at hand."""
+
+    def initial_state(self, batch):
+        return torch.zeros(batch, 1)
+
+    def forward(self, observation, state):
+        late = (state >= 1) & (observation["desired_goal"].abs() < 0.05)
+        return torch.where(late, torch.nan, 1.0), state + 1
+
+
+def test_what_an_agent_does_after_its_end_counts_for_nothing():
+    env = gym.make("doubles/Reach-v0")
+    late = Late(env.observation_space, env.action_space, controllers.Options())
+    score = training.evaluate(late, "doubles/Reach-v0", episodes=2, options={"goal": [[0.01], [0.6]]})
+    assert score.lengths[0] == 1 < score.lengths[1] and not score.failed.any()
+    np.testing.assert_array_equal(score.metrics["success"], [1.0, 1.0])

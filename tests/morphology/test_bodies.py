@@ -77,3 +77,12 @@ def test_json_from_a_stranger_imports_nothing(tmp_path, monkeypatch):
     with pytest.raises(LanceletError, match="unknown body"):
         morphology.from_json({"name": "stranger:swimmer"})
     assert not (tmp_path / "ran").exists()
+
+
+def test_the_hash_does_not_see_colours_and_cameras():
+    body = morphology.make("swimmer", joints=3)
+    spec = body.build()
+    spec.geoms[-1].rgba = [0, 1, 0, 1]
+    spec.worldbody.add_camera(name="another")
+    spec.worldbody.add_light(pos=[0, 0, 3])
+    assert morphology.model_hash(spec.compile()) == digest(body)
