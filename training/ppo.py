@@ -104,6 +104,8 @@ class PPO(Trainer):
         if getattr(task, "clock", None) is False and controller.pure and controller.initial_state(1) != ():
             return {"clock": True}
         refuse_state(controller, "ppo")
+        if not list(controller.parameters()):
+            raise LanceletError(f"{type(controller).__name__} has no weights to train: choose another controller")
         return {}
 
     def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
@@ -133,9 +135,6 @@ class _Learning:
     """One call of `PPO.learn`: the model, its counters, and their checkpoint."""
 
     def __init__(self, options: PPO, run: RunFolder, controller: Controller, task: str, fields: dict[str, Any]) -> None:
-        refuse_state(controller, "ppo")
-        if not list(controller.parameters()):
-            raise LanceletError(f"{type(controller).__name__} has no weights to train: choose another controller")
         self.o, self.folder, self.controller = options, run, controller
         std, learn_std = controller.exploration
         self.env = make_sb3_env(task, options.envs, **fields)

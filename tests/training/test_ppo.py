@@ -141,7 +141,8 @@ def test_controllers_that_it_cannot_train_are_refused_before_anything_is_written
             PPO(folder=str(tmp_path / "run"), quiet=True, **SMALL).train(task, name)
         assert not (tmp_path / "run").exists()
     with pytest.raises(LanceletError, match="Zero has no weights to train"):
-        train(tmp_path / "zero", "zero")
+        train(tmp_path / "run", "zero")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
