@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import tempfile
+import warnings
 from typing import Any
 
 import gymnasium as gym
@@ -127,7 +128,9 @@ def body_and_circuit(study: Study) -> None:
 
 def oracle(joints: int) -> float:
     """Return of the untrained circuit in dm_control's own swimmer, start state 0."""
-    from dm_control.suite import swimmer
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # dm_control looks for a display
+        from dm_control.suite import swimmer
 
     env, ncap = swimmer.swimmer(n_links=joints + 1, random=0), circuit(joints)
     observation = env.reset().observation
