@@ -87,7 +87,10 @@ class Controller(nn.Module):
     def learn(
         self, observation: Any, action: Tensor, reward: Tensor, ended: Tensor, next_observation: Any, state: State
     ) -> State:
-        """Change within an episode after a step; `ended` (batch,) marks the last, whose true observation is given."""
+        """Change within an episode after a step.
+
+        `ended` (batch,) is True from an agent's last step on; at that step `next_observation` is the true last one.
+        """
         return state
 
     def signals(self, state: State) -> dict[str, Tensor]:

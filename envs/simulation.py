@@ -52,7 +52,7 @@ class Field:
         return np.array(self.values, dtype=dtype)
 
     def __getitem__(self, index: Any) -> Any:
-        return self.values[index]
+        return np.array(self.values[index])  # a copy, so that ``field[i] *= 2`` writes by item assignment
 
     def __setitem__(self, index: Any, values: Any) -> None:
         sim = self._sim

@@ -18,6 +18,17 @@ def load_object(target: str) -> Any:
         raise LanceletError(f"cannot load {target!r}: {error}") from error
 
 
+def import_prefix(name: str, kind: str) -> tuple[str, str]:
+    """Split ``"module:name"`` and import the module, which registers what is called `name`; module "" is none."""
+    module, _, short = name.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise LanceletError(f"cannot import {module!r} for {kind} {name!r}: {error}") from error
+    return module, short
+
+
 class Registry:
     """Name -> object, or the ``"module:name"`` string that leads to it (imported when first asked for)."""
 
@@ -31,13 +42,7 @@ class Registry:
 
     def get(self, name: str) -> Any:
         """The object called `name`; ``"module:name"`` imports the module, which registers it, first."""
-        module, _, short = name.rpartition(":")
-        if module:
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
-                raise LanceletError(f"cannot import {module!r} for {self.kind} {name!r}: {error}") from error
-        return self.known(short)
+        return self.known(import_prefix(name, self.kind)[1])
 
     def known(self, name: str) -> Any:
         """The object registered under `name`: the look-up for names read from files, which must import nothing else."""

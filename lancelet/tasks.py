@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import re
 from typing import Any
 
 import gymnasium as gym
 
-from .errors import LanceletError, unknown
+from .errors import unknown
+from .registry import import_prefix
 
 _VECTOR, _SINGLE = "lancelet.envs.core:VectorEnv", "lancelet.envs.core:SingleEnv"
 
@@ -52,12 +52,7 @@ def task_id(name: str) -> str:
     Raises:
         LanceletError: no such task; the message lists near names.
     """
-    module, _, rest = name.rpartition(":")
-    if module:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise LanceletError(f"cannot import {module!r} for task {name!r}: {error}") from error
+    module, rest = import_prefix(name, "task")
     known = registered()
     with contextlib.suppress(KeyError):
         rest = known[rest]

@@ -22,6 +22,8 @@ class Render:
     """better looks for a third of the speed"""
     gif: bool = False
     """an animated gif (video.gif in the run folder) in place of the mp4"""
+    trust: bool = False
+    """import the module that the run names for its task: it can run anything"""
     still: str | None = None
     """draw one picture to this png in place of the mp4: the body at five moments, seen from above"""
 
@@ -35,9 +37,9 @@ def main(argv: list[str] | None = None) -> int | None:
     from lancelet.training.video import episode, render_run
 
     out = options.still or options.out or (str(Path(run) / "video.gif") if options.gif else None)
-    frames = len(episode(run).get("qpos", ()))
+    frames = len(episode(run, options.trust).get("qpos", ()))
     with progress("drawing", frames, "frames", quiet=bool(out and out.endswith(".png"))) as advance:
-        path = render_run(run, out, options.width, options.height, options.shadows, advance)
+        path = render_run(run, out, options.width, options.height, options.shadows, advance, options.trust)
     print(f"{path}  ({path.stat().st_size / 1024:,.0f} kB)")
     return 0
 

@@ -25,12 +25,9 @@ from ..errors import LanceletError
 from .progress import progress
 from .rollout import make_env, rollout
 from .runs import RunFolder
-from .trainer import TRAINING, VALIDATION, Trainer, start_seeds
+from .trainer import FAILED, TRAINING, VALIDATION, Trainer, start_seeds
 
 logging.getLogger("evotorch").setLevel(logging.WARNING)
-
-FAILED = -1e9
-"""fitness of a candidate whose physics diverged or whose actions were not finite"""
 
 
 class Evaluation(Problem):

@@ -23,10 +23,7 @@ from .progress import progress
 from .rollout import make_env, rollout
 from .runs import RunFolder
 from .sb3 import ControllerPolicy, make_sb3_env, refuse_state
-from .trainer import TRAINING, VALIDATION, Trainer, start_seeds
-
-FAILED = -1e9
-"""validation return of an episode whose physics diverged or whose actions were not finite"""
+from .trainer import FAILED, TRAINING, VALIDATION, Trainer, start_seeds
 
 
 @dataclass(kw_only=True)

@@ -83,7 +83,7 @@ def rollout(
         lengths += moved
         ended = terminated | truncated
         if learns:
-            arguments = (before, action, reward, ended, observation)
+            arguments = (before, action, reward, ~moved | ended, observation)
             state = controller.learn(*tree_map(torch.as_tensor, arguments), state)
         if "diverged" in info:
             failed |= info["diverged"]
@@ -158,7 +158,8 @@ def evaluate(
         return rollout(env, Population(controller, episodes), seed, options, record=record)[0]
     env, agents, state, scores = make_env(id, 1, nthread=nthread, **task), Population(controller, 1), None, []
     for episode in range(episodes):
-        score, state = rollout(env, agents, seed + episode, options, state, record and episode == 0)
+        one = {name: value[episode] if np.ndim(value) > 1 else value for name, value in (options or {}).items()}
+        score, state = rollout(env, agents, seed + episode, one, state, record and episode == 0)
         scores.append(score)
     join = np.concatenate
     return Score(

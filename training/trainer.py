@@ -29,6 +29,10 @@ TRAINING, VALIDATION = 2**32, 2**33
 """first seeds of the start states that are trained and selected on; tests use seeds below both"""
 
 
+FAILED = -1e9
+"""return of an episode whose physics diverged or whose actions were not finite, where candidates are compared"""
+
+
 def start_seeds(first: int, seed: int, generation: int, count: int) -> list[int]:
     """Seeds of `count` start states from a split that begins at `first` (`TRAINING` or `VALIDATION`)."""
     return [first + int(word) for word in np.random.SeedSequence([seed, generation]).generate_state(count)]

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import LanceletError
 from ..morphology import model_hash
-from ..tasks import task_id
+from ..tasks import registered, task_id
 from . import gl
 from .runs import read_config, save_episode
 
@@ -118,24 +118,27 @@ def render_run(
     height: int | None = None,
     shadows: bool = False,
     progress: Callable[[int], object] | None = None,
+    trust: bool = False,
 ) -> Path:
     """Draw a run's recorded episode, by default to ``video.mp4`` in its folder; see `draw`.
+
+    With `trust`, the module that the run names for a task from outside the workbench is imported.
 
     Raises:
         LanceletError: no such run, half-written, of another version, or no OpenGL here.
     """
     folder, config = Path(folder), read_config(folder)
-    env = _env(config, folder)
+    env = _env(config, folder, trust)
     try:
         model, fps = env.sim.model, 1 / env.task.control_dt(env.sim)
         if config.get("model_hash") not in (None, model_hash(model)):
             print(f"warning: {folder}: this version builds another body than the run had", file=sys.stderr)
-        return draw(model, episode(folder), out or folder / "video.mp4", fps, width, height, shadows, progress)
+        return draw(model, episode(folder, trust), out or folder / "video.mp4", fps, width, height, shadows, progress)
     finally:
         env.close()
 
 
-def episode(folder: str | Path) -> dict[str, np.ndarray]:
+def episode(folder: str | Path, trust: bool = False) -> dict[str, np.ndarray]:
     """The recorded episode of a run folder; where there is none, its best controller swims one from seed 0.
 
     Raises:
@@ -152,21 +155,29 @@ def episode(folder: str | Path) -> dict[str, np.ndarray]:
     from .rollout import evaluate
 
     controller = controllers.load(folder)
-    record = evaluate(controller, task_id(config["task"]), episodes=1, seed=0, record=True, **_options(config)).record
+    record = evaluate(controller, _task(config, trust), episodes=1, seed=0, record=True, **_options(config)).record
     save_episode(folder, record)
     return record
+
+
+def _task(config: Mapping[str, Any], trust: bool) -> str:
+    """The run's task; a module that only the folder names is imported only where the caller trusts the folder."""
+    module, _, id = str(config.get("task", "")).rpartition(":")
+    if module and not trust and id not in registered().values():
+        raise LanceletError(f"this run's task lies in module {module!r}, which would be run: give --trust to import it")
+    return task_id(f"{module}:{id}" if module and trust else id)
 
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     return dict(config.get("task_options") or {})
 
 
-def _env(config: Mapping[str, Any], folder: Path) -> Any:
+def _env(config: Mapping[str, Any], folder: Path, trust: bool) -> Any:
     from .rollout import make_env
 
     if "task" not in config:
         raise LanceletError(f"{folder / 'config.yaml'} names no task: not a run of `lancelet train`")
-    env = make_env(task_id(config["task"]), 1, nthread=1, **_options(config))
+    env = make_env(_task(config, trust), 1, nthread=1, **_options(config))
     if not hasattr(env.sim, "model"):
         env.close()
         raise LanceletError(f"{config['task']} is not a MuJoCo task: it has no picture")

@@ -137,3 +137,11 @@ def test_bodies_of_different_layouts_are_refused_in_one_line():
 def test_an_empty_list_of_bodies_is_refused():
     with pytest.raises(LanceletError, match="empty"):
         envs.VectorEnv(1, "lancelet.envs.swim:Swim", body=[])
+
+
+def test_in_place_arithmetic_on_a_row_writes_it():
+    env = gym.make_vec(SWIM, num_envs=3).unwrapped
+    before = env.field("body_mass")[1]
+    env.field("body_mass")[1] *= 2
+    assert np.allclose(env.field("body_mass")[1], 2 * before)
+    assert np.allclose(env.field("body_mass")[0], before)

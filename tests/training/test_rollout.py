@@ -206,3 +206,13 @@ def test_bad_arguments_are_refused_in_one_line(arguments, match):
     with pytest.raises(LanceletError, match=match) as error:
         training.evaluate(make(), **arguments)
     assert "\n" not in str(error.value)
+
+
+def test_one_agent_through_many_episodes_takes_one_start_state_each():
+    qpos = np.zeros((3, 6))
+    qpos[:, 3] = [0.1, 0.2, 0.3]
+    ncap = controllers.make("ncap", gym.make(SWIM, joints=3))
+    options = {"joints": 3, "max_episode_steps": 5, "options": {"qpos": qpos}}
+    apart = training.evaluate(ncap, SWIM, episodes=3, **options)
+    kept = training.evaluate(ncap, SWIM, episodes=3, keep_state=True, **options)
+    assert kept.returns[0] == apart.returns[0] and len(set(kept.returns)) == 3

@@ -183,3 +183,16 @@ def test_broken_run_folders_are_one_line(run, spoil, says):
 def test_sizes_and_names_that_cannot_be(run, options, says):
     with pytest.raises(LanceletError, match=says):
         video.render_run(run, **options)
+
+
+def test_a_strangers_run_folder_imports_no_module_unless_trusted(run, tmp_path, monkeypatch):
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "task": "evil:mine/Task-v0"}))
+    with pytest.raises(LanceletError, match="'evil'.*--trust"):
+        video.render_run(run)
+    assert not (tmp_path / "executed").exists()
+    with pytest.raises(LanceletError, match="unknown task"):
+        video.render_run(run, trust=True)
+    assert (tmp_path / "executed").exists()
