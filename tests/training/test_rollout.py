@@ -215,4 +215,6 @@ def test_one_agent_through_many_episodes_takes_one_start_state_each():
     options = {"joints": 3, "max_episode_steps": 5, "options": {"qpos": qpos}}
     apart = training.evaluate(ncap, SWIM, episodes=3, **options)
     kept = training.evaluate(ncap, SWIM, episodes=3, keep_state=True, **options)
-    assert kept.returns[0] == apart.returns[0] and len(set(kept.returns)) == 3
+    speeds = kept.metrics["speed"].tolist()
+    assert speeds == apart.metrics["speed"].tolist()  # the clock runs on, but within the first half cycle
+    assert len(set(speeds)) == 3

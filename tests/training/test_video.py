@@ -190,7 +190,7 @@ def test_a_strangers_run_folder_imports_no_module_unless_trusted(run, tmp_path, 
     monkeypatch.syspath_prepend(str(tmp_path))
     config = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump({**config, "task": "evil:mine/Task-v0"}))
-    with pytest.raises(LanceletError, match="'evil'.*--trust"):
+    with pytest.raises(LanceletError, match=r"'evil'.*--trust"):
         video.render_run(run)
     assert not (tmp_path / "executed").exists()
     with pytest.raises(LanceletError, match="unknown task"):
