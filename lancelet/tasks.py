@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -23,6 +24,9 @@ def register(id: str, task: str | type, max_episode_steps: int | None = None, **
         max_episode_steps: control steps of an episode; None for no limit.
         **options: defaults of the task's fields.
     """
+    if isinstance(task, type) and getattr(sys.modules.get(task.__module__), task.__name__, None) is task:
+        if task.__module__ != "__main__":
+            task = f"{task.__module__}:{task.__name__}"  # a spec of strings can go to JSON and to other processes
     if id in gym.registry and gym.registry[id].entry_point == _SINGLE:
         del gym.registry[id]
     gym.register(

@@ -264,3 +264,14 @@ def test_what_an_agent_does_after_its_end_counts_for_nothing():
     score = training.evaluate(late, "doubles/Reach-v0", episodes=2, options={"goal": [[0.01], [0.6]]})
     assert score.lengths[0] == 1 < score.lengths[1] and not score.failed.any()
     np.testing.assert_array_equal(score.metrics["success"], [1.0, 1.0])
+
+
+def test_a_task_registered_as_a_class_has_a_spec_of_strings():
+    import doubles
+
+    import lancelet
+
+    lancelet.register("doubles/AsClass-v0", doubles.Cue, max_episode_steps=20)
+    spec = gym.spec("doubles/AsClass-v0")
+    assert spec.kwargs["task"] == "doubles:Cue"
+    assert gym.envs.registration.EnvSpec.from_json(spec.to_json()).kwargs == spec.kwargs
