@@ -18,7 +18,9 @@ class Reproduce:
     quick: bool = False
     """minutes: fewer seeds, no long training"""
     full: bool = False
-    """all that the study knows to run"""
+    """all that the study knows to run; broken off, it goes on with --resume"""
+    resume: bool = False
+    """take the long stages that an earlier run of this size finished from runs/reproduce-STUDY-SIZE"""
     json: str | None = None
     """also write the rows here"""
     out: str | None = None
@@ -42,7 +44,7 @@ def main(argv: list[str] | None = None) -> int | None:
 
     size = "quick" if options.quick else "full" if options.full else "shown"
     folder = Path(options.out or (f"runs/reproduce-{name}" if options.quick else f"results/{name}"))
-    study = Study(name, module.TITLE, size, folder, say=lambda line: rich.print(line))
+    study = Study(name, module.TITLE, size, folder, options.resume, say=lambda line: rich.print(line))
     module.run(study)
     flag = "" if size == "shown" else f" --{size}"
     study.write(f"lancelet reproduce {name}{flag}")

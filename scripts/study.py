@@ -10,6 +10,7 @@ from typing import Any, Literal
 from lancelet.controllers import Controller, save
 from lancelet.files import write_atomic
 from lancelet.scripts.rows import Row, cells, header, headings, to_json, to_markdown
+from lancelet.training import checkpoint
 from lancelet.training.report import figure, write_page
 from lancelet.training.report import table as html_table
 
@@ -24,6 +25,7 @@ class Study:
     title: str
     size: Size
     folder: Path
+    resume: bool = False
     say: Callable[[str], None] = print
     rows: list[Row] = field(default_factory=list)
     _pictures: list[tuple[str, str]] = field(default_factory=list)
@@ -33,6 +35,15 @@ class Study:
         self.rows.append(row)
         verdict = {True: "holds", False: "DOES NOT HOLD", None: "-"}[row.holds]
         self.say(f"  {row.name}: {row.value if row.value is not None else 'not run'}  {verdict}")
+
+    def stage(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives (arrays and JSON), kept on disk; with `resume`, what an earlier, broken-off run kept."""
+        path = Path("runs") / f"reproduce-{self.name}-{self.size}" / f"{name}.safetensors"
+        if self.resume and path.exists():
+            self.say(f"  {name}: taken from {path}")
+        else:
+            checkpoint.save(path, make())
+        return checkpoint.load(path)
 
     def within(self, name: str, kind: Any, value: float, low: float, high: float, **rest: Any) -> None:
         """A row that holds where low <= value <= high."""
