@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None) -> int | None:
         _print(summary_rows(run.summary), len(run.summary["trained"]["return"]))
     if parsed.episodes.video:
         _film(str(run.folder))
-    print(f"run folder: {run.folder}   (report: {run.folder / 'report.html'}; film it: lancelet render {run.folder})")
+    report = f"report: {run.folder / 'report.html'}; " if run.summary else ""
+    print(f"run folder: {run.folder}   ({report}film it: lancelet render {run.folder})")
     return 0
 
 

@@ -107,7 +107,7 @@ class Evolve(Trainer):
         self._keep(run, controller, best, best_score, found)
         run.begin_log(generation)
         begun = time.monotonic() - seconds
-        with progress("evolving", self.generations, "generations", generation, self.quiet) as advance:
+        with progress("evolving", self.generations, "gen", generation, self.quiet) as advance:
             while generation < self.generations:
                 scores.generation = generation
                 searcher.step()
