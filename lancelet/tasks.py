@@ -24,9 +24,10 @@ def register(id: str, task: str | type, max_episode_steps: int | None = None, **
         max_episode_steps: control steps of an episode; None for no limit.
         **options: defaults of the task's fields.
     """
-    if isinstance(task, type) and getattr(sys.modules.get(task.__module__), task.__name__, None) is task:
-        if task.__module__ != "__main__":
-            task = f"{task.__module__}:{task.__name__}"  # a spec of strings can go to JSON and to other processes
+    if isinstance(task, type):
+        named = task.__module__ != "__main__" and getattr(sys.modules.get(task.__module__), task.__name__, None) is task
+        # a spec of strings can go to JSON and to other processes
+        task = f"{task.__module__}:{task.__name__}" if named else task
     if id in gym.registry and gym.registry[id].entry_point == _SINGLE:
         del gym.registry[id]
     gym.register(

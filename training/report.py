@@ -98,12 +98,5 @@ def write_report(
         axes.spines[["top", "right"]].set_visible(False)
         parts.append(f"<h2>Training</h2>{figure(plot)}")
     parts.append('<video src="video.mp4" controls></video>')
-    parts.append(f"<h2>Configuration</h2><pre>{html.escape(yaml.safe_dump(_plain(config), sort_keys=False))}</pre>")
+    parts.append(f"<h2>Configuration</h2><pre>{html.escape(yaml.safe_dump(dict(config), sort_keys=False))}</pre>")
     write_page(folder / "report.html", f"{config['controller']} on {config['task']}, {config['algorithm']}", *parts)
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists: YAML's safe form has no tuples."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
