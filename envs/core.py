@@ -56,7 +56,7 @@ class VectorEnv(gym.vector.VectorEnv):
     """
 
     metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
-    _painter: Any = None  # on the class: `close` runs on environments whose constructor refused
+    _painters: dict[int, Any] = {}  # on the class: `close` runs on environments whose constructor refused
 
     def __init__(
         self,
@@ -76,6 +76,7 @@ class VectorEnv(gym.vector.VectorEnv):
         if limit is not None and limit < 1:
             raise LanceletError(f"max_episode_steps = {limit!r}: must be 1 or more, or None for no limit")
         self.task = make_task(task, options)
+        self._painters = {}
         self.num_envs, self.max_episode_steps, self.render_mode = num_envs, limit, render_mode
         self.sim = self.task.make(num_envs, nthread)
         self.mode = AutoresetMode(autoreset_mode)
@@ -302,17 +303,21 @@ class VectorEnv(gym.vector.VectorEnv):
             raise LanceletError("this environment cannot render: make it with render_mode='rgb_array'")
         if not isinstance(self.sim, Simulation):
             raise LanceletError(f"{type(self.task).__name__} is not a MuJoCo task: it has no picture")
-        if self._painter is None:
-            from .rendering import Painter
+        return tuple(self._paint(i) for i in range(self.num_envs))
 
-            self._painter = Painter(self.sim.model)
-        return tuple(self._painter.of(self.sim, i) for i in range(self.num_envs))
+    def _paint(self, i: int) -> np.ndarray:
+        from .rendering import Painter
+
+        which = i if self.sim.models else 0  # bodies may look different
+        if which not in self._painters:
+            self._painters[which] = Painter(self.sim.models[i] if self.sim.models else self.sim.model)
+        return self._painters[which].of(self.sim, i)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Release the renderer."""
-        if self._painter is not None:
-            self._painter.close()
-            self._painter = None
+        for painter in self._painters.values():
+            painter.close()
+        self._painters = {}
 
 
 class SingleEnv(gym.Env):
