@@ -27,14 +27,13 @@ def main(argv: list[str] | None = None) -> int | None:
     options = cli.parse(f"bench {name}", __doc__ or "", flags, options=Bench).options
     module = cli.by_file(BENCHES, "bench", name)
 
-    import rich
     import torch
 
-    from lancelet.scripts.rows import header, table, to_json
+    from lancelet.scripts.rows import header, show, to_json
 
     torch.set_num_threads(1)
     rows = module.run(options.quick)
-    rich.print(table(rows, f"bench {name}"))
+    show(rows, f"bench {name}")
     for key, value in header().items():
         print(f"{key}: {value}")
     if options.json:

@@ -35,20 +35,19 @@ def main(argv: list[str] | None = None) -> int | None:
     options = cli.parse(f"reproduce {name}", module.__doc__ or "", flags, options=Reproduce).options
     if options.quick and options.full:
         raise LanceletError("reproduce: give --quick or --full, not both")
-    import rich
     import torch
 
     torch.set_num_threads(1)
-    from lancelet.scripts.rows import table, to_json
+    from lancelet.scripts.rows import show, to_json
     from lancelet.scripts.study import Study
 
     size = "quick" if options.quick else "full" if options.full else "shown"
     folder = Path(options.out or (f"runs/reproduce-{name}" if options.quick else f"results/{name}"))
-    study = Study(name, module.TITLE, size, folder, options.resume, say=lambda line: rich.print(line))
+    study = Study(name, module.TITLE, size, folder, options.resume)
     module.run(study)
     flag = "" if size == "shown" else f" --{size}"
     study.write(f"lancelet reproduce {name}{flag}")
-    rich.print(table(study.rows, study.title))
+    show(study.rows, study.title)
     if options.json:
         to_json(study.rows, options.json)
     print(f"report: {folder / 'report.html'}")

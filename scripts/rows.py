@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -66,8 +67,15 @@ def from_json(path: str | Path) -> list[Row]:
     return [Row(**{**item, "interval": item["interval"] and tuple(item["interval"])}) for item in items]
 
 
-def table(rows: Sequence[Row], title: str = "") -> Table:
-    """The rows for `rich.print`."""
+def show(rows: Sequence[Row], title: str = "") -> None:
+    """Print the rows; a file gets 150 columns, a narrow terminal no notes (they are in the report and the JSON)."""
+    console = Console()
+    console = console if console.is_terminal else Console(width=150)
+    console.print(table(rows, title, notes=console.width >= 110))
+
+
+def table(rows: Sequence[Row], title: str = "", notes: bool = True) -> Table:
+    """The rows for `rich.print`, with or without their notes."""
     whole = Table(
         title=title or None,
         title_justify="left",
@@ -79,11 +87,13 @@ def table(rows: Sequence[Row], title: str = "") -> Table:
     whole.add_column("name", ratio=3)
     for heading in headings(rows)[1:-1]:
         whole.add_column(heading, justify="left" if heading == "kind" else "right")
-    whole.add_column("note", ratio=4)
+    if notes:
+        whole.add_column("note", ratio=4)
     for row in rows:
-        shown = cells(row, rows)
+        *shown, note = cells(row, rows)
         style = {True: "green", False: "bold red", None: ""}[row.holds]
-        whole.add_row(*[Text(cell, style=style if i == len(shown) - 2 else "") for i, cell in enumerate(shown)])
+        texts = [Text(cell) for cell in shown[:-1]] + [Text(shown[-1], style=style)]
+        whole.add_row(*texts, *([Text(note)] if notes else []))
     return whole
 
 

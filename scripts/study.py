@@ -34,7 +34,8 @@ class Study:
         """Keep a row and say it."""
         self.rows.append(row)
         verdict = {True: "holds", False: "DOES NOT HOLD", None: "-"}[row.holds]
-        self.say(f"  {row.name}: {row.value if row.value is not None else 'not run'}  {verdict}")
+        value = row.value if row.value is not None else "not run"
+        self.say(f"  {row.name}: {value if isinstance(value, str) else format(value, '.4g')}  {verdict}")
 
     def stage(self, name: str, make: Callable[[], Any]) -> Any:
         """What `make` gives (arrays and JSON), kept on disk; with `resume`, what an earlier, broken-off run kept."""
