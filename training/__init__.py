@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ..errors import check_names
+from ..errors import LanceletError, check_names
 from ..registry import Registry
 from .rollout import Score, evaluate
 from .trainer import Run, Trainer
@@ -53,13 +54,9 @@ def evolve(
     Returns:
         The run: ``run.folder``, ``run.controller`` (best by validation), ``run.summary``.
     """
-    import dataclasses
-
     cls = algorithms.get(algorithm)
     check_names(f"option of algorithm {algorithm}", options, [field.name for field in dataclasses.fields(cls)])
     if "generations" not in [field.name for field in dataclasses.fields(cls)]:
-        from ..errors import LanceletError
-
         raise LanceletError(f"algorithm {algorithm!r} does not evolve: use snes, pgpe, cma-es or openai-es")
     where = None if folder is None else str(folder)
     common = {"generations": generations, "seed": seed, "folder": where, "resume": resume, "quiet": quiet}

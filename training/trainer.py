@@ -125,7 +125,7 @@ class Trainer(ABC):
             controllers.save(circuit, run.path / "initial.safetensors")
             self.learn(run, circuit, task, resolved)
             best = controllers.load(run.path)
-            return Run(run.path, best, self._report(run, circuit, best, task, resolved))
+            return Run(run.path, best, self._report(run, best, task, resolved))
         finally:
             run.close()
 
@@ -133,13 +133,10 @@ class Trainer(ABC):
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if name not in ("folder", "resume", "quiet")}
 
-    def _report(
-        self, run: RunFolder, untrained: Controller, trained: Controller, task: str, task_options: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _report(self, run: RunFolder, trained: Controller, task: str, task_options: dict[str, Any]) -> dict[str, Any]:
         if not self.test:
             return {}
-        untrained = controllers.load(run.path / "initial.safetensors")
-        summary = {}
+        untrained, summary = controllers.load(run.path / "initial.safetensors"), {}
         for name, circuit in (("untrained", untrained), ("trained", trained)):
             score = evaluate(circuit, task, episodes=self.test, seed=0, record=name == "trained", **task_options)
             figures = {"return": score.returns, **score.metrics}
