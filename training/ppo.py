@@ -19,6 +19,7 @@ from .. import controllers
 from ..controllers import Controller, Population
 from ..envs import Task
 from ..errors import LanceletError
+from . import interrupt
 from .progress import progress
 from .rollout import make_env, rollout
 from .runs import RunFolder
@@ -124,6 +125,7 @@ class _Reward(BaseCallback):
     total = 0.0
 
     def _on_step(self) -> bool:
+        interrupt.check()
         self.total += float(self.locals["rewards"].mean())
         return True
 

@@ -16,6 +16,7 @@ from ..controllers import Controller, Population
 from ..envs import VectorEnv
 from ..errors import LanceletError
 from ..tasks import task_id
+from . import interrupt
 
 
 @dataclass
@@ -95,6 +96,7 @@ def rollout(
             tape.add(env, reward[0], controller.signals(state))
         live &= ~ended
         step += 1
+        interrupt.check()
         if on_step is not None:
             on_step(step)
     return Score(returns, lengths, metrics, failed, tape.arrays() if tape else {}), state

@@ -21,6 +21,7 @@ from ..errors import LanceletError
 from ..files import write_atomic
 from ..morphology import model_hash
 from ..tasks import task_id
+from . import interrupt
 from .report import write_report
 from .rollout import evaluate
 from .runs import RunFolder, read_log, save_episode
@@ -123,7 +124,8 @@ class Trainer(ABC):
         )
         try:
             controllers.save(circuit, run.path / "initial.safetensors")
-            self.learn(run, circuit, task, resolved)
+            with interrupt.deferred():
+                self.learn(run, circuit, task, resolved)
             best = controllers.load(run.path)
             return Run(run.path, best, self._report(run, best, task, resolved))
         finally:
