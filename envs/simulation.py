@@ -18,7 +18,7 @@ mujoco.set_mju_user_warning(lambda _message: None)
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)
 NONE = int(mujoco.mjtStage.mjSTAGE_NONE)
 
-# Inputs of mj_setConst (mujoco 3.17's private MjModel._setconst_inputs; a test compares the two).
+# Fields from which mj_setConst derives others (a private name of mujoco 3.17: a test keeps watch over what is in it).
 SET_CONST = frozenset(mujoco.MjModel._setconst_inputs)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -27,13 +27,15 @@ class Field:
 
     def __init__(self, sim: Simulation, name: str) -> None:
         self._sim, self._name = sim, name
-        owner = sim.model.opt if name.startswith("opt.") else sim.model
         self._attribute = name.removeprefix("opt.")
-        if not hasattr(owner, self._attribute):
+        if not hasattr(self._owner(sim.model), self._attribute):
             raise LanceletError(f"unknown model field {name!r}: give a name of MjModel, or opt.<name> of MjOption")
 
+    def _owner(self, model: mujoco.MjModel) -> Any:
+        return model.opt if self._name.startswith("opt.") else model
+
     def _of(self, model: mujoco.MjModel) -> Any:
-        return getattr(model.opt if self._name.startswith("opt.") else model, self._attribute)
+        return getattr(self._owner(model), self._attribute)
 
     @property
     def values(self) -> np.ndarray:
@@ -63,8 +65,8 @@ class Field:
             new[index] = values
             for i in ids:
                 model = sim.models[i]
-                if self._name == "opt.timestep" or np.ndim(self._of(model)) == 0:
-                    setattr(model.opt if self._name.startswith("opt.") else model, self._attribute, new[i])
+                if np.ndim(self._of(model)) == 0:
+                    setattr(self._owner(model), self._attribute, new[i])
                 else:
                     self._of(model)[:] = new[i]
                 if self._name in SET_CONST:

@@ -23,9 +23,9 @@ from ..controllers import Controller, Population
 from ..envs import Task, VectorEnv
 from ..errors import LanceletError
 from .progress import progress
-from .rollout import make_env, rollout
+from .rollout import FAILED, make_env, rollout
 from .runs import RunFolder
-from .trainer import FAILED, TRAINING, VALIDATION, Trainer, start_seeds
+from .trainer import TRAINING, VALIDATION, Trainer, start_seeds
 
 logging.getLogger("evotorch").setLevel(logging.WARNING)
 
@@ -77,13 +77,10 @@ class Evolve(Trainer):
     def check(self) -> None:
         """Counts must be positive."""
         super().check()
-        for name in ("population", "episodes", "validation", "validate_every", "chunk"):
-            if getattr(self, name) < 1:
-                raise LanceletError(f"{name} = {getattr(self, name)}: must be 1 or more")
+        self.at_least(1, "population", "episodes", "validation", "validate_every", "chunk")
+        self.at_least(0, "generations")
         if self.mirrored and self.population % 2:
             raise LanceletError(f"population = {self.population}: must be even for mirrored sampling")
-        if self.generations < 0:
-            raise LanceletError(f"generations = {self.generations}: must be 0 or more")
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
         """Any task will do; a controller without weights will not."""
@@ -102,7 +99,7 @@ class Evolve(Trainer):
             best_score = scores.validate(start[None])[0].item()
         else:
             generation, best, best_score = saved["generation"], saved["best"], saved["best_score"]
-            found, seconds = saved["found"], saved["seconds"]
+            found, seconds, scores.steps = saved["found"], saved["seconds"], saved["steps"]
             self._restore(searcher, saved["searcher"])
         self._keep(run, controller, best, best_score, found)
         run.begin_log(generation)
@@ -124,7 +121,7 @@ class Evolve(Trainer):
                         found = generation
                         self._keep(run, controller, best, best_score, found)
                 seconds = time.monotonic() - begun
-                run.log(generation, **figures, steps=generation * scores.steps_a_generation, seconds=seconds)
+                run.log(generation, **figures, steps=scores.steps, seconds=seconds)
                 run.save(
                     {
                         "generation": generation,
@@ -132,6 +129,7 @@ class Evolve(Trainer):
                         "best_score": best_score,
                         "found": found,
                         "seconds": seconds,
+                        "steps": scores.steps,
                         "searcher": self._state(searcher),
                     }
                 )
@@ -177,12 +175,12 @@ class _Scores:
         self._o, self._controller, self._task, self._task_options = options, controller, task, task_options
         self._envs: dict[int, VectorEnv] = {}
         self.generation = 0
-        self.steps_a_generation = 0
+        self.steps = 0
 
     def training(self, genomes: Tensor) -> Tensor:
         seeds = start_seeds(TRAINING, self._o.seed, self.generation, self._o.episodes)
         fitness, steps = self._score(genomes, seeds)
-        self.steps_a_generation = steps
+        self.steps += steps
         return fitness
 
     def validate(self, genomes: Tensor) -> Tensor:
@@ -198,7 +196,7 @@ class _Scores:
                 self._envs[n] = make_env(self._task, n, **self._task_options)
             score, _ = rollout(self._envs[n], Population(self._controller, n, piece), seeds * len(piece))
             steps += int(score.lengths.sum())
-            returns = np.where(score.failed, FAILED, score.returns).reshape(len(piece), -1)
+            returns = score.comparable.reshape(len(piece), -1)
             fitness.append(torch.as_tensor(returns.mean(1), dtype=torch.float32).clamp(min=FAILED))
         return torch.cat(fitness), steps
 

@@ -24,7 +24,7 @@ from .progress import progress
 from .rollout import make_env, rollout
 from .runs import RunFolder
 from .sb3 import ControllerPolicy, make_sb3_env, refuse_state
-from .trainer import FAILED, TRAINING, VALIDATION, Trainer, start_seeds
+from .trainer import TRAINING, VALIDATION, Trainer, start_seeds
 
 
 @dataclass(kw_only=True)
@@ -79,10 +79,9 @@ class PPO(Trainer):
     def check(self) -> None:
         """Counts must be positive, and batches fill a rollout."""
         super().check()
-        least = {"steps": 0, "batch_size": 2}
-        for name in ("steps", "envs", "rollout", "batch_size", "epochs", "validation", "validate_every"):
-            if getattr(self, name) < least.get(name, 1):
-                raise LanceletError(f"{name} = {getattr(self, name)}: must be {least.get(name, 1)} or more")
+        self.at_least(0, "steps")
+        self.at_least(1, "envs", "rollout", "epochs", "validation", "validate_every")
+        self.at_least(2, "batch_size")
         for name in ("clip", "target_kl", "actor_rate", "critic_rate", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise LanceletError(f"{name} = {getattr(self, name)}: must be above 0")
@@ -227,7 +226,7 @@ class _Learning:
     def _validate(self) -> float:
         seeds = start_seeds(VALIDATION, self.o.seed, 0, self.o.validation)
         score, _ = rollout(self.arena, Population(self.controller, self.o.validation), seeds)
-        return float(np.where(score.failed, FAILED, score.returns).mean())
+        return float(score.comparable.mean())
 
     def _keep(self) -> None:
         notes = {"validation": self.best_score, "steps": self.best_steps}

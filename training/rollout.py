@@ -18,6 +18,9 @@ from ..errors import LanceletError
 from ..tasks import task_id
 from . import interrupt
 
+FAILED = -1e9
+"""return of a failed episode where candidates are compared"""
+
 
 @dataclass
 class Score:
@@ -30,6 +33,11 @@ class Score:
     """True where the physics diverged or the controller gave a number that is not finite"""
     record: dict[str, np.ndarray] = field(default_factory=dict)
     """of the first episode, (steps + 1, ...) each: qpos, mocap_pos, mocap_quat; (steps, ...): reward, signals"""
+
+    @property
+    def comparable(self) -> np.ndarray:
+        """Returns, (episodes,), with `FAILED` for those that failed."""
+        return np.where(self.failed, FAILED, self.returns)
 
 
 def make_env(id: str, n: int, max_episode_steps: int | None = None, nthread: int = 0, **task: Any) -> VectorEnv:

@@ -30,10 +30,6 @@ TRAINING, VALIDATION = 2**32, 2**33
 """first seeds of the start states that are trained and selected on; tests use seeds below both"""
 
 
-FAILED = -1e9
-"""return of an episode whose physics diverged or whose actions were not finite, where candidates are compared"""
-
-
 def start_seeds(first: int, seed: int, generation: int, count: int) -> list[int]:
     """Seeds of `count` start states from a split that begins at `first` (`TRAINING` or `VALIDATION`)."""
     return [first + int(word) for word in np.random.SeedSequence([seed, generation]).generate_state(count)]
@@ -79,8 +75,13 @@ class Trainer(ABC):
 
     def check(self) -> None:
         """Refuse options that make no sense, before anything is written."""
-        if self.test < 0:
-            raise LanceletError(f"test = {self.test}: must be 0 or more")
+        self.at_least(0, "test")
+
+    def at_least(self, least: int, *names: str) -> None:
+        """Refuse options below `least`."""
+        for name in names:
+            if getattr(self, name) < least:
+                raise LanceletError(f"{name} = {getattr(self, name)}: must be {least} or more")
 
     def train(
         self,
@@ -94,6 +95,8 @@ class Trainer(ABC):
         Raises:
             LanceletError: unknown names or options, or a folder that cannot be used; one line says which.
         """
+        from . import algorithms
+
         self.check()
         torch.set_num_threads(1)
         task, task_options = task_id(task), dict(task_options or {})
@@ -115,7 +118,7 @@ class Trainer(ABC):
                 "task_options": resolved,
                 "controller": controller,
                 "controller_options": dataclasses.asdict(circuit.options),
-                "algorithm": algorithm_name(type(self)),
+                "algorithm": algorithms.name_of(type(self)),
                 "algorithm_options": self._options(),
                 "model_hash": None if model is None else model_hash(model),
             },
@@ -148,10 +151,3 @@ class Trainer(ABC):
         write_atomic(run.path / "summary.json", json.dumps(summary))
         write_report(run.path, run.config, read_log(run.path), summary)
         return summary
-
-
-def algorithm_name(cls: type[Trainer]) -> str:
-    """The name an algorithm is registered under."""
-    from . import algorithms
-
-    return algorithms.name_of(cls)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lancelet import LanceletError, controllers, training
-from lancelet.training import checkpoint
+from lancelet.training import checkpoint, evolution
 from lancelet.training.evolution import FAILED, SNES, Evaluation
 from lancelet.training.lockstep import Lockstep
 from lancelet.training.runs import read_config, read_log
@@ -176,3 +176,21 @@ def test_an_error_in_the_scoring_ends_the_lockstep():
     searchers = [SNES(population=4).searcher(Evaluation(2, i, score[i]), torch.zeros(2)) for i in range(2)]
     with pytest.raises(RuntimeError, match="no score"):
         meet.step(searchers)
+
+
+def test_the_log_counts_the_steps_that_were_taken(tmp_path, monkeypatch):
+    """Also where episodes end early, and on after a resume."""
+    lengths = iter([[1, 2, 3, 4], [5, 6, 7, 8], [2, 2, 2, 2]])
+    honest = evolution.rollout
+
+    def cut_short(env, agents, seeds):
+        score, state = honest(env, agents, seeds)
+        if env.num_envs == 4:  # training; validation has other numbers
+            score.lengths = np.array(next(lengths))
+        return score, state
+
+    monkeypatch.setattr(evolution, "rollout", cut_short)
+    options = {**SMALL, "population": 4, "validation": 3, "test": 0}
+    training.evolve(TASK, "ncap", generations=2, folder=tmp_path / "a", **options)
+    training.evolve(TASK, "ncap", generations=3, folder=tmp_path / "a", resume=True, **options)
+    assert [line["steps"] for line in read_log(tmp_path / "a")] == [10, 36, 44]
