@@ -20,7 +20,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from .. import controllers
 from ..controllers import Controller, Population
-from ..envs import Task, VectorEnv
+from ..envs import VectorEnv
 from ..errors import LanceletError
 from .progress import progress
 from .rollout import FAILED, make_env, rollout
@@ -82,11 +82,10 @@ class Evolve(Trainer):
         if self.mirrored and self.population % 2:
             raise LanceletError(f"population = {self.population}: must be even for mirrored sampling")
 
-    def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
-        """Any task will do; a controller without weights will not."""
-        if not controller.parameter_count:
-            raise LanceletError(f"{type(controller).__name__} has no weights to evolve: choose another controller")
-        return {}
+    def refusal(self, controller: Controller) -> str | None:
+        """A plastic controller, whose agents cannot have weights of their own."""
+        plastic = None if controller.pure else "is plastic: its agents share one set of weights"
+        return super().refusal(controller) or plastic
 
     def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
         """Generation by generation, with a checkpoint after each."""

@@ -17,6 +17,7 @@ from ..envs import VectorEnv
 from ..errors import LanceletError
 from ..tasks import task_id
 from . import interrupt
+from .sampled import Sampled
 
 FAILED = -1e9
 """return of a failed episode where candidates are compared"""
@@ -143,6 +144,7 @@ def evaluate(
     options: Mapping[str, Any] | None = None,
     record: bool = False,
     nthread: int = 0,
+    std: float | Sequence[float] | None = None,
     **task: Any,
 ) -> Score:
     """Score a controller over start states; episode i starts as the single environment reset with ``seed + i``.
@@ -158,6 +160,7 @@ def evaluate(
         options: of every reset (``qpos`` of shape (episodes, nq), ...).
         record: keep the first episode's configurations (``score.record``).
         nthread: physics threads, 0 for all.
+        std: of Gaussian action noise, one number or one an action: the sampled policy of reinforcement learning.
         **task: fields of the task, and ``max_episode_steps``.
     """
     if episodes < 1:
@@ -165,7 +168,12 @@ def evaluate(
     torch.set_num_threads(1)
     if not keep_state:
         env = make_env(id, episodes, nthread=nthread, **task)
-        return rollout(env, Population(controller, episodes), seed, options, record=record)[0]
+        agents = Population(controller, episodes)
+        if std is not None:
+            agents = Sampled(controller, std, range(seed, seed + episodes), env.max_episode_steps or 0)
+        return rollout(env, agents, seed, options, record=record)[0]
+    if std is not None:
+        raise LanceletError("keep_state=True with std: noise is drawn for fresh agents only")
     env, agents, state, scores = make_env(id, 1, nthread=nthread, **task), Population(controller, 1), None, []
     for episode in range(episodes):
         one = {name: value[episode] if np.ndim(value) > 1 else value for name, value in (options or {}).items()}

@@ -12,6 +12,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
@@ -124,13 +125,18 @@ class SB3VecEnv(VecEnv):
             raise LanceletError(f"cannot {what} for some simulations only: they share one vector env; use env.field")
 
 
-def refuse_state(controller: Controller, algorithm: str = "stable-baselines3") -> None:
-    """Raise the error for a controller with state: these algorithms learn from shuffled single steps."""
-    if not controller.pure or controller.initial_state(1) != ():
-        raise LanceletError(
-            f"{algorithm} cannot train {type(controller).__name__}, which keeps a state from step to step: give "
-            f"--clock (clock=True) for ncap, whose only state is the time, or evolve it (--algorithm snes)"
-        )
+def state_refusal(controller: Controller) -> str | None:
+    """Why these algorithms, which learn from shuffled single steps, cannot train `controller`; None: they can."""
+    stateful = not controller.pure or controller.initial_state(1) != ()
+    return "keeps a state from step to step (ncap: only the time, which clock=True observes)" if stateful else None
+
+
+def episode_figures(model: BaseAlgorithm) -> dict[str, float]:
+    """Mean return and length of the episodes in the model's buffer; nothing where none has ended."""
+    episodes: Any = model.ep_info_buffer
+    if not episodes:
+        return {}
+    return {name: float(np.mean([item[key] for item in episodes])) for name, key in (("mean", "r"), ("length", "l"))}
 
 
 class Raw(BaseFeaturesExtractor):
@@ -201,7 +207,9 @@ class ControllerPolicy(ActorCriticPolicy):
         learning_rates: tuple[float, float] = (3e-4, 1e-3),
         use_sde: bool = False,
     ) -> None:
-        refuse_state(controller)
+        reason = state_refusal(controller)
+        if reason:
+            raise LanceletError(f"stable-baselines3 cannot train {type(controller).__name__}, which {reason}")
         if use_sde:
             raise LanceletError("use_sde=True: state-dependent noise needs features, which a controller has not")
         self._parts = [controller, tuple(critic), learn_std, learning_rates]  # a list: Module.__init__ has not run

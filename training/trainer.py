@@ -69,9 +69,13 @@ class Trainer(ABC):
         """Fields of the task that must change before this algorithm can train the controller; none by default.
 
         Asked before anything is written; task and controller are made anew with what it returns, and it is asked
-        again, until it returns nothing. Raise `LanceletError` where no task would do.
+        again, until it returns nothing.
         """
         return {}
+
+    def refusal(self, controller: Controller) -> str | None:
+        """Why this algorithm cannot train `controller`, as in "which keeps a state"; None: it can."""
+        return None if controller.parameter_count else "has no weights to train"
 
     def check(self) -> None:
         """Refuse options that make no sense, before anything is written."""
@@ -110,6 +114,7 @@ class Trainer(ABC):
             if not changes:
                 break
             fields |= changes
+        self._refuse(circuit)
         resolved = whole.options() | {k: v for k, v in task_options.items() if k == "max_episode_steps"}
         model = getattr(sim, "model", None)
         run = RunFolder(
@@ -133,6 +138,18 @@ class Trainer(ABC):
             return Run(run.path, best, self._report(run, best, task, resolved))
         finally:
             run.close()
+
+    def _refuse(self, controller: Controller) -> None:
+        """Raise the error for a controller that this algorithm cannot train; it names the algorithms that can."""
+        from . import algorithms
+
+        reason = self.refusal(controller)
+        if reason is None:
+            return
+        able = [name for name in algorithms if algorithms.get(name)().refusal(controller) is None]
+        hint = f"{', '.join(able)} can" if able else "choose another controller"
+        who = algorithms.name_of(type(self))
+        raise LanceletError(f"{who} cannot train {type(controller).__name__}, which {reason}; {hint}")
 
     def _options(self) -> dict[str, Any]:
         values = dataclasses.asdict(self)

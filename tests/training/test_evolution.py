@@ -110,7 +110,7 @@ def test_bad_options_are_named(tmp_path, options, message):
 
 
 def test_a_controller_without_weights_is_refused(tmp_path):
-    with pytest.raises(LanceletError, match="no weights to evolve"):
+    with pytest.raises(LanceletError, match="no weights to train"):
         training.evolve(TASK, "zero", folder=tmp_path / "a", **SMALL)
 
 

@@ -178,7 +178,7 @@ def test_a_termination_is_not_bootstrapped():
 
 def test_controllers_with_a_state_are_refused_in_one_line():
     for name, id in (("ncap", SWIM), ("plastic", "doubles/Cue-v0")):
-        with pytest.raises(LanceletError, match=r"keeps a state from step to step.*--clock") as caught:
+        with pytest.raises(LanceletError, match=r"keeps a state from step to step.*clock=True") as caught:
             policy_of(name, id)
         assert "\n" not in str(caught.value)
 
