@@ -18,6 +18,9 @@ register = controllers.register
 
 register("ncap", "lancelet.controllers.ncap:NCAP")
 register("mlp", "lancelet.controllers.mlp:MLP")
+register("gru", "lancelet.controllers.recurrent:GRU")
+register("lstm", "lancelet.controllers.recurrent:LSTM")
+register("reflex", "lancelet.controllers.reflex:Reflex")
 register("zero", "lancelet.controllers.baselines:Zero")
 register("random", "lancelet.controllers.baselines:Random")
 

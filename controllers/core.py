@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from ..errors import LanceletError, unknown
 
@@ -55,6 +55,11 @@ class Controller(nn.Module):
     exploration: ClassVar[tuple[float, bool]] = (0.693, True)
     """action noise that reinforcement learning begins with: standard deviation, and whether it is learned"""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "forward" in vars(cls) and "unroll" not in vars(cls):  # a parent's short cut would not be this class's
+            cls.unroll = Controller.unroll
+
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: Any) -> None:
         super().__init__()
         self.observation_space, self.action_space, self.options = observation_space, action_space, options
@@ -74,6 +79,17 @@ class Controller(nn.Module):
     def forward(self, observation: Any, state: State) -> tuple[Tensor, State]:
         """Actions (batch, m) and next states."""
         raise NotImplementedError
+
+    def unroll(self, observation: Any, state: State) -> tuple[Tensor, State]:
+        """Actions (steps, batch, m) over observations (steps, batch, k) in time order, and the last state.
+
+        `forward` step by step; a controller that can go through time faster may do so, with equal numbers to rounding.
+        """
+        actions = []
+        for now in range(tree_leaves(observation)[0].shape[0]):
+            action, state = self(tree_map(lambda x: x[now], observation), state)  # noqa: B023 - called at once
+            actions.append(action)
+        return torch.stack(actions), state
 
     def reset(self, state: State, mask: Tensor) -> State:
         """`state` with the agents of `mask` (batch,) back at the start of an episode."""

@@ -157,6 +157,13 @@ class NCAP(Controller):
         muscle = (self._weight("ipsilateral") * b + self._weight("contralateral") * b.flip(-1)).clamp(0, 1)
         return muscle[..., 0] - muscle[..., 1], state if self.clocked else state + 1
 
+    def unroll(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
+        """All steps at once: nothing but the counter flows from one to the next."""
+        steps = len(observation)
+        times = state if self.clocked else (state + torch.arange(steps)[:, None]).flatten()
+        action, _ = self(observation.flatten(0, 1), times)
+        return action.unflatten(0, (steps, -1)), state if self.clocked else state + steps
+
     def _command(self, observation: Tensor) -> Tensor:
         """Input of speed and turn to the B neurons, broadcastable to (batch, N, 2)."""
         speed, turns = self._steering(observation)

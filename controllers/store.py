@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,30 @@ def load(path: str | Path, env: Any = None) -> Controller:
     return controller
 
 
+def foreign(path: str | Path) -> str | None:
+    """What archive of another library `path` is, by the names in it alone; None: none that we know."""
+    path = Path(path)
+    if path.is_dir():
+        names = ("rllib_checkpoint.json", "algorithm_state.pkl", "class_and_ctor_args.pkl")
+        return "an RLlib checkpoint" if any((path / name).exists() for name in names) else None
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        known = "policy.pth" in archive.namelist() and "data" in archive.namelist()
+    return "a zip of stable-baselines3" if known else None
+
+
+def untrusted(path: str | Path, kind: str) -> LanceletError:
+    """The error for an archive that `foreign` knows and nobody vouches for."""
+    why = "loading it unpickles, which can run anything that its author put in"
+    return LanceletError(f"{path} is {kind}: {why}; if you trust them: lancelet play TASK --agent {path} --trust")
+
+
 def _open(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     path = Path(path)
+    kind = foreign(path)
+    if kind is not None:
+        raise untrusted(path, kind)
     if path.is_dir():
         path = path / FILE
         if not path.exists():

@@ -15,7 +15,7 @@ class Play:
     """Who acts, and how often."""
 
     agent: str = "random"
-    """a controller's name, a run folder, or a .safetensors file"""
+    """a controller's name, a run folder, a .safetensors file, or (--trust) an archive of another library"""
     episodes: int = 3
     """start states, the first drawn from the seed, the next from seed + 1 ..."""
     seed: int = 0
@@ -24,6 +24,8 @@ class Play:
     """control steps of an episode; none: the task's"""
     video: str | None = None
     """draw the first episode to this mp4, gif or png file"""
+    trust: bool = False
+    """open an agent's zip of stable-baselines3 or RLlib checkpoint, which can run anything that its author put in"""
 
 
 def main(argv: list[str] | None = None) -> int | None:
@@ -41,7 +43,7 @@ def main(argv: list[str] | None = None) -> int | None:
     env = make_env(id, 1, nthread=1, **options)
     if play.video and not hasattr(env.sim, "model"):
         raise LanceletError(f"{id} is not a MuJoCo task: it has no picture")
-    agent = _agent(play.agent, env)
+    agent = _agent(play.agent, env, play.trust)
     score = evaluate(agent, id, play.episodes, play.seed, record=bool(play.video), **options)
     _print(score, play.seed)
     if play.video:
@@ -55,12 +57,13 @@ def main(argv: list[str] | None = None) -> int | None:
     return 0
 
 
-def _agent(name: str, env: Any) -> Any:
+def _agent(name: str, env: Any, trust: bool) -> Any:
     """The controller called `name`, or the one saved there."""
     from lancelet import controllers
+    from lancelet.training.archives import open_archive
 
     if name not in controllers.controllers and (Path(name).exists() or "/" in name):
-        return controllers.load(name, env)
+        return open_archive(name, env, trust)
     return controllers.make(name, env)
 
 

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int | None:
     (task, controller), flags = cli.words(
         "train", __doc__ or "", argv, task=cli.tasks(), controller=list(controllers.controllers)
     )
-    algorithm, flags = _algorithm(flags)
+    algorithm, flags = algorithm_of(flags)
     trainer = training.algorithms.get(algorithm)
     parsed = cli.parse(
         f"train {task} {controller} --algorithm {algorithm}",
@@ -44,11 +44,11 @@ def main(argv: list[str] | None = None) -> int | None:
         episodes=Episodes,
         controller=controllers.controllers.get(controller).Options,
     )
-    changed, options = _changed(parsed.controller), parsed.task.options()
+    own, options = changed(parsed.controller), parsed.task.options()
     if parsed.episodes.max_episode_steps is not None:
         options["max_episode_steps"] = parsed.episodes.max_episode_steps
     try:
-        run = parsed.trainer.train(task_id(task), controller, options, changed)
+        run = parsed.trainer.train(task_id(task), controller, options, own)
     except KeyboardInterrupt:
         print(f"\ninterrupted: continue with the same command and --folder {_folder()} --resume", file=sys.stderr)
         raise
@@ -71,7 +71,7 @@ def _film(folder: str) -> None:
         print(f"no video: {error}", file=sys.stderr)
 
 
-def _algorithm(flags: list[str]) -> tuple[str, list[str]]:
+def algorithm_of(flags: list[str]) -> tuple[str, list[str]]:
     """Take ``--algorithm NAME`` out of the flags: it decides which other flags there are."""
     for i, flag in enumerate(flags):
         if flag == "--algorithm" and i + 1 < len(flags):
@@ -81,9 +81,9 @@ def _algorithm(flags: list[str]) -> tuple[str, list[str]]:
     return DEFAULT, flags
 
 
-def _changed(options: Any) -> dict[str, Any]:
-    """The options that differ from their defaults."""
-    defaults = type(options)()
+def changed(options: Any, defaults: Any = None) -> dict[str, Any]:
+    """The options that differ from `defaults`, or from those of their class."""
+    defaults = type(options)() if defaults is None else defaults
     names = [field.name for field in dataclasses.fields(options)]
     return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(defaults, name)}
 

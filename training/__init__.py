@@ -21,6 +21,11 @@ register("pgpe", "lancelet.training.evolution:PGPE")
 register("cma-es", "lancelet.training.evolution:CMAES")
 register("openai-es", "lancelet.training.openai_es:OpenAIES")
 register("ppo", "lancelet.training.ppo:PPO")
+register("ddpg", "lancelet.training.off_policy:DDPG")
+register("td3", "lancelet.training.off_policy:TD3")
+register("sac", "lancelet.training.off_policy:SAC")
+register("rllib", "lancelet.training.rllib:RLlib")
+register("recurrent-ppo", "lancelet.training.recurrent_ppo:RecurrentPPO")
 
 
 def evolve(

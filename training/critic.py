@@ -7,7 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from gymnasium import spaces
+from gymnasium.spaces.utils import flatdim
 from torch import Tensor, nn
+
+from ..controllers import Controller
 
 LEAST_STD = 0.01
 """below which a number counts as constant"""
@@ -97,3 +101,23 @@ class Critic(nn.Module):
             self.head.bias.copy_((self.head.bias * self.scale + self.shift - shift) / scale)
         self.shift.copy_(shift)
         self.scale.copy_(scale)
+
+
+def flat(observations: Any, space: spaces.Space) -> Tensor:
+    """Observations (..., k), or a dict of such, as rows (n, size); entries stand in the order of their names."""
+    if isinstance(space, spaces.Dict):
+        return torch.cat([flat(observations[name], space[name]) for name in sorted(space)], 1)
+    return torch.as_tensor(observations).reshape(-1, flatdim(space))
+
+
+@torch.no_grad()
+def hand_down(seen: Running, controller: Controller) -> None:
+    """Give a controller that normalises its input (mlp, gru) the critic's statistics of the same observations.
+
+    Args:
+        seen: of rows that begin with the observation.
+        controller: changed where it has buffers ``mean`` and ``std`` of its own.
+    """
+    own = dict(controller.named_buffers(recurse=False))
+    for name in ("mean", "std") if {"mean", "std"} <= own.keys() else ():
+        own[name].copy_(getattr(seen, name)[: own[name].numel()].reshape(own[name].shape))

@@ -19,13 +19,14 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from .. import controllers
-from ..controllers import Controller, Population
-from ..envs import VectorEnv
+from ..controllers import Controller
 from ..errors import LanceletError
+from .cluster import check_address
 from .progress import progress
-from .rollout import FAILED, make_env, rollout
+from .rollout import FAILED
 from .runs import RunFolder
 from .trainer import TRAINING, VALIDATION, Trainer, start_seeds
+from .workers import Arena, Scorer, scorer
 
 logging.getLogger("evotorch").setLevel(logging.WARNING)
 
@@ -48,6 +49,11 @@ class Evolve(Trainer):
     All candidates of a generation meet the same start states, new ones each generation. Every `validate_every`
     generations the strategy's centre and the generation's best are scored on start states kept for that, and the
     best so far is the run's controller.
+
+    With `workers` or an `address` the candidates are scored by Ray tasks, a chunk each, handed out as workers get
+    free; one that dies loses nothing, its chunk is computed again. No option of these three decides any bit of the
+    result, so that a resumed run may change them (on a cluster: given equal machines, since other processors may
+    round otherwise).
     """
 
     mirrored: ClassVar[bool] = False
@@ -63,8 +69,15 @@ class Evolve(Trainer):
     """start states that choose the run's controller"""
     validate_every: int = 4
     """generations between two choices; those after the last choice are not considered"""
-    chunk: int = 1024
-    """simulations in one batch; larger populations go through in pieces"""
+    workers: int = 0
+    """processes that score the candidates, by Ray; 0: this one on all cores, or with an address the whole cluster.
+    Physics runs on threads anyhow: on one machine workers pay where the controller, not the physics, takes the time"""
+    address: str | None = None
+    """host:port of a running Ray cluster; none: this machine"""
+    chunk: int = 16
+    """simulations that a worker computes at once, rounded to whole candidates: the default makes two pieces of the
+    usual 32 candidates, each at half to two thirds of the speed of a large batch (larger populations: raise it);
+    without workers, chunks are joined to batches of 1024"""
 
     @abstractmethod
     def searcher(self, problem: Problem, start: Tensor) -> Any:
@@ -78,9 +91,11 @@ class Evolve(Trainer):
         """Counts must be positive."""
         super().check()
         self.at_least(1, "population", "episodes", "validation", "validate_every", "chunk")
-        self.at_least(0, "generations")
+        self.at_least(0, "generations", "workers")
         if self.mirrored and self.population % 2:
             raise LanceletError(f"population = {self.population}: must be even for mirrored sampling")
+        if self.address is not None:
+            check_address(self.address)
 
     def refusal(self, controller: Controller) -> str | None:
         """A plastic controller, whose agents cannot have weights of their own."""
@@ -89,8 +104,11 @@ class Evolve(Trainer):
 
     def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
         """Generation by generation, with a checkpoint after each."""
+        with scorer(Arena(controller, task, task_options), self.chunk, self.workers, self.address) as found:
+            self._learn(run, controller, _Scores(self, found))
+
+    def _learn(self, run: RunFolder, controller: Controller, scores: _Scores) -> None:
         start = parameters_to_vector(controller.parameters()).detach()
-        scores = _Scores(self, controller, task, task_options)
         problem = Evaluation(start.numel(), self.seed, scores.training)
         searcher, saved = self.searcher(problem, start), run.load()
         generation, best, best_score, found, seconds = 0, start, -np.inf, 0, 0.0
@@ -170,34 +188,19 @@ class Evolve(Trainer):
 class _Scores:
     """Mean returns of rows of flat weights, on training or validation start states."""
 
-    def __init__(self, options: Evolve, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
-        self._o, self._controller, self._task, self._task_options = options, controller, task, task_options
-        self._envs: dict[int, VectorEnv] = {}
+    def __init__(self, options: Evolve, scorer: Scorer) -> None:
+        self._o, self._scorer = options, scorer
         self.generation = 0
         self.steps = 0
 
     def training(self, genomes: Tensor) -> Tensor:
         seeds = start_seeds(TRAINING, self._o.seed, self.generation, self._o.episodes)
-        fitness, steps = self._score(genomes, seeds)
+        fitness, steps = self._scorer.score(genomes, seeds)
         self.steps += steps
         return fitness
 
     def validate(self, genomes: Tensor) -> Tensor:
-        return self._score(genomes, start_seeds(VALIDATION, self._o.seed, 0, self._o.validation))[0]
-
-    def _score(self, genomes: Tensor, seeds: list[int]) -> tuple[Tensor, int]:
-        rows = max(1, self._o.chunk // len(seeds))
-        fitness, steps = [], 0
-        for first in range(0, len(genomes), rows):
-            piece = genomes[first : first + rows]
-            n = len(piece) * len(seeds)
-            if n not in self._envs:
-                self._envs[n] = make_env(self._task, n, **self._task_options)
-            score, _ = rollout(self._envs[n], Population(self._controller, n, piece), seeds * len(piece))
-            steps += int(score.lengths.sum())
-            returns = score.comparable.reshape(len(piece), -1)
-            fitness.append(torch.as_tensor(returns.mean(1), dtype=torch.float32).clamp(min=FAILED))
-        return torch.cat(fitness), steps
+        return self._scorer.score(genomes, start_seeds(VALIDATION, self._o.seed, 0, self._o.validation))[0]
 
 
 @dataclass(kw_only=True)

@@ -7,21 +7,19 @@ from typing import Any
 
 import numpy as np
 import stable_baselines3 as sb3
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from ..controllers import Controller
 from ..envs import Task
-from ..errors import LanceletError
-from . import interrupt
-from .reinforcement import Learner, Reinforcement, with_clock
-from .sb3 import ControllerPolicy, episode_figures, make_sb3_env, state_refusal
+from .on_policy import OnPolicy
+from .reinforcement import Learner, with_clock
+from .sb3 import ControllerPolicy, Reward, episode_figures, make_sb3_env, state_refusal
 from .state import generators, optimizer_state, restore_generators, restore_optimizer
 from .trainer import TRAINING, start_seeds
 
 
 @dataclass(kw_only=True)
-class PPO(Reinforcement):
+class PPO(OnPolicy):
     """PPO over many simulations side by side; the controller sees raw observations, the critic normalised ones.
 
     Time-outs are bootstrapped with the critic's value of the true last observation. The action noise is the
@@ -32,40 +30,6 @@ class PPO(Reinforcement):
     statistics, generators, simulations and episodes are in the checkpoint). A run of N steps resumed to 2N has the
     weights of the run of 2N; its best controller may differ, since the end of N was one more validation.
     """
-
-    rollout: int = 32
-    """control steps of each simulation between two updates"""
-    batch_size: int = 1024
-    """control steps in a gradient step; must divide envs x rollout"""
-    epochs: int = 20
-    """passes over a rollout, fewer where `target_kl` is reached"""
-    clip: float = 0.2
-    """clip range of the probability ratio"""
-    target_kl: float = 0.03
-    """a pass ends early at 1.5 times this divergence from the policy that acted"""
-    actor_rate: float = 3e-4
-    """Adam's learning rate of the controller and its noise"""
-    critic_rate: float = 1e-3
-    """Adam's learning rate of the critic"""
-    gae_lambda: float = 0.97
-    """of the generalised advantage estimate"""
-    max_grad_norm: float = 0.5
-    """gradients are clipped to this norm: with a fixed small noise the ratio overflows otherwise"""
-    std: float | None = None
-    """standard deviation of the action noise at the start; None: the controller's own"""
-    learn_std: bool | None = None
-    """train the action noise; None: the controller's own"""
-
-    def check(self) -> None:
-        """Counts must be positive, and batches fill a rollout."""
-        super().check()
-        self.at_least(1, "rollout", "epochs")
-        self.at_least(2, "batch_size")
-        self.above_zero("clip", "target_kl", "actor_rate", "critic_rate", "max_grad_norm", "std")
-        self.share("gae_lambda")
-        if self.envs * self.rollout % self.batch_size:
-            whole = self.envs * self.rollout
-            raise LanceletError(f"batch_size = {self.batch_size}: must divide envs x rollout = {whole}")
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
         """The time in the observation for a controller with a clock."""
@@ -87,23 +51,12 @@ class Model(sb3.PPO):
         """Leave the actor's and the critic's rates as `ControllerPolicy` set them."""
 
 
-class _Reward(BaseCallback):
-    """Mean reward a control step: the rollout buffer's own rewards hold the time-outs' bootstraps as well."""
-
-    total = 0.0
-
-    def _on_step(self) -> bool:
-        interrupt.check()
-        self.total += float(self.locals["rewards"].mean())
-        return True
-
-
 class _Learning:
     """The model of one run, and its checkpoint."""
 
     def __init__(self, options: PPO, controller: Controller, task: str, fields: dict[str, Any]) -> None:
         self.o = options
-        std, learn_std = controller.exploration
+        std, learn_std = options.noise(controller)
         self.env = make_sb3_env(task, options.envs, **fields)
         self.model = Model(
             ControllerPolicy,
@@ -119,8 +72,8 @@ class _Learning:
             device="cpu",
             policy_kwargs={
                 "controller": controller,
-                "std": std if options.std is None else options.std,
-                "learn_std": learn_std if options.learn_std is None else options.learn_std,
+                "std": std,
+                "learn_std": learn_std,
                 "critic": options.critic,
                 "learning_rates": (options.actor_rate, options.critic_rate),
             },
@@ -142,13 +95,12 @@ class _Learning:
         model.ep_info_buffer = None  # episodes of this rollout only
         # the networks are apart, so this weight only keeps a critic of any unit from filling the gradient's norm
         model.vf_coef = 0.5 / self.policy.critic.scale.item() ** 2
-        reward, wrong = _Reward(), None
+        reward, wrong = Reward(), None  # the buffer's own rewards hold the time-outs' bootstraps as well
         try:
             model.learn(buffer.buffer_size * buffer.n_envs, reward, None, reset_num_timesteps=False)  # pyright: ignore
         except ValueError as error:  # torch's check of a distribution's numbers, in a thousand lines
             wrong = error
-        if not all(p.isfinite().all() for p in self.policy.parameters()):
-            raise LanceletError(f"ppo: weights not finite after {self.steps} steps: lower --actor-rate or raise --std")
+        self.o.check_weights(self.policy.parameters(), self.steps)
         if wrong is not None:
             raise wrong
         self.policy.update_statistics(buffer.observations, buffer.returns)

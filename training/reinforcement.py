@@ -111,12 +111,13 @@ class Reinforcement(Trainer):
     def _learn(self, run: RunFolder, learner: Learner, choice: Selection) -> None:
         saved, seconds = run.load(), 0.0
         if saved is None:
-            choice.look(0, learner.std())
+            run.begin_log(-1)
+            run.log(0, **choice.look(0, learner.std()), steps=0, seconds=0.0)
         else:
             learner.load_state_dict(saved["learner"])
             choice.load_state_dict(saved["selection"])
             seconds = saved["seconds"]
-        run.begin_log(learner.steps)
+            run.begin_log(learner.steps)
         begun, name = time.monotonic() - seconds, type(self).__name__.lower()
         with progress(name, self.steps, "steps", learner.steps, self.quiet) as advance:
             while learner.steps < self.steps:

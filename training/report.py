@@ -34,6 +34,26 @@ def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
+def interquartile(values: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Interquartile mean of all `values` (seeds, episodes), and its 95 % interval by resampling seeds.
+
+    Source: Agarwal et al. 2021 (NeurIPS), the mean of the middle half. One seed alone is resampled by its episodes.
+    """
+    from scipy.stats import bootstrap, trim_mean
+
+    rows = values if len(values) > 1 else values.T
+
+    def statistic(index: np.ndarray) -> float:
+        return float(trim_mean(rows[index.astype(int)], 0.25, axis=None))
+
+    value = statistic(np.arange(len(rows)))
+    if np.ptp(values) == 0:
+        return value, (value, value)
+    settings: Any = {"n_resamples": 2000, "vectorized": False, "method": "percentile", "rng": np.random.default_rng(0)}
+    found = bootstrap((np.arange(len(rows)),), statistic, **settings).confidence_interval
+    return value, (float(found.low), float(found.high))
+
+
 def figure(plot: Any) -> str:
     """A matplotlib figure as an `img` element; the figure is closed."""
     import matplotlib.pyplot as plt

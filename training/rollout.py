@@ -41,10 +41,17 @@ class Score:
         return np.where(self.failed, FAILED, self.returns)
 
 
-def make_env(id: str, n: int, max_episode_steps: int | None = None, nthread: int = 0, **task: Any) -> VectorEnv:
-    """The vector environment of `n` episodes side by side, each to be reset by the caller."""
+def make_env(
+    id: str,
+    n: int,
+    max_episode_steps: int | None = None,
+    nthread: int = 0,
+    autoreset: AutoresetMode = AutoresetMode.DISABLED,
+    **task: Any,
+) -> VectorEnv:
+    """The vector environment of `n` episodes side by side, each to be reset by the caller unless `autoreset` is on."""
     limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-    env = gym.make_vec(task_id(id), num_envs=n, autoreset_mode=AutoresetMode.DISABLED, nthread=nthread, **limit, **task)
+    env = gym.make_vec(task_id(id), num_envs=n, autoreset_mode=autoreset, nthread=nthread, **limit, **task)
     env = env.unwrapped
     assert isinstance(env, VectorEnv)
     if env.max_episode_steps is None:

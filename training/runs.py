@@ -9,7 +9,7 @@ import io
 import json
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from ..tasks import short_name
 from . import checkpoint
 
 FORMAT = 1
-_FREE = ("generations", "steps", "test")
-"""options that a resumed run may change: they say how long, not what"""
+_FREE = ("generations", "steps", "test", "workers", "address", "chunk")
+"""options that a resumed run may change: they say how long, or who computes, not what"""
 
 
 class RunFolder:
@@ -48,13 +48,7 @@ class RunFolder:
         self.path = Path(folder) if folder else _new_name(config)
         self.path.mkdir(parents=True, exist_ok=True)
         RunFolder.last = self.path
-        self._lock = open(self.path / "lock", "a")  # noqa: SIM115 - held until close
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LanceletError(
-                f"{self.path} is being trained by another process: wait, or give another --folder"
-            ) from error
+        self._lock = hold(self.path)
         self.config = {"format": FORMAT, **config}
         if (self.path / "config.yaml").exists():
             if not resume:
@@ -64,6 +58,8 @@ class RunFolder:
             _same_run(read_config(self.path), self.config, self.path)
         about = {"versions": versions(), "git": _git_hash(), "created": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         write_atomic(self.path / "config.yaml", yaml.safe_dump({**self.config, **about}, sort_keys=False))
+        self.watch: Callable[[dict[str, float]], None] | None = None
+        """told the figures of every line of the log, where somebody looks on"""
         self._log: Any = None
         self._events: Any = None
 
@@ -84,7 +80,7 @@ class RunFolder:
         kept = [line for line in path.read_text().splitlines() if _step_of(line) <= done] if path.exists() else []
         write_atomic(path, "".join(f"{line}\n" for line in kept))
         self._log = open(path, "a")  # noqa: SIM115 - held until close
-        self._events = SummaryWriter(str(self.path), purge_step=done + 1 if done else None)
+        self._events = SummaryWriter(str(self.path), purge_step=done + 1 if done > 0 else None)
 
     def log(self, step: int, **figures: float) -> None:
         """Append a line to `metrics.jsonl` and to the TensorBoard events."""
@@ -97,12 +93,29 @@ class RunFolder:
             raise LanceletError(
                 f"cannot write the log of {self.path}: {error.strerror}; the checkpoint is valid"
             ) from error
+        if self.watch is not None:
+            self.watch(figures)
 
     def close(self) -> None:
         """Let the folder go."""
         for file in (self._log, self._events, self._lock):
             if file is not None:
                 file.close()
+
+
+def hold(folder: Path) -> Any:
+    """The lock of a folder, as an open file: held until it is closed, or its process is gone.
+
+    Raises:
+        LanceletError: another process holds it.
+    """
+    lock = open(folder / "lock", "a")  # noqa: SIM115 - held until close
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise LanceletError(f"{folder} is being trained by another process: wait, or give another --folder") from error
+    return lock
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from gymnasium import spaces
 from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
@@ -21,7 +22,8 @@ from torch import Tensor, nn
 from ..controllers import Controller
 from ..envs import VectorEnv
 from ..errors import LanceletError
-from .critic import Critic
+from . import interrupt
+from .critic import Critic, flat, hand_down
 
 
 def make_sb3_env(id: str, n: int, max_episode_steps: int | None = None, nthread: int = 0, **task: Any) -> SB3VecEnv:
@@ -129,6 +131,17 @@ def state_refusal(controller: Controller) -> str | None:
     """Why these algorithms, which learn from shuffled single steps, cannot train `controller`; None: they can."""
     stateful = not controller.pure or controller.initial_state(1) != ()
     return "keeps a state from step to step (ncap: only the time, which clock=True observes)" if stateful else None
+
+
+class Reward(BaseCallback):
+    """Sum over vector steps of the mean reward; each step is a safe point for Ctrl-C."""
+
+    total = 0.0
+
+    def _on_step(self) -> bool:
+        interrupt.check()
+        self.total += float(self.locals["rewards"].mean())
+        return True
 
 
 def episode_figures(model: BaseAlgorithm) -> dict[str, float]:
@@ -256,14 +269,5 @@ class ControllerPolicy(ActorCriticPolicy):
             observations: of the rollout, (..., k), or a dict of such.
             returns: the critic's targets for them, of any shape.
         """
-        self.critic.update(_rows(observations, self.observation_space), torch.as_tensor(returns).flatten())
-        own = dict(self.controller.named_buffers(recurse=False))
-        if {"mean", "std"} <= own.keys():  # the controller normalises its input (mlp): the same statistics
-            own["mean"].copy_(self.critic.seen.mean.reshape(own["mean"].shape))
-            own["std"].copy_(self.critic.seen.std.reshape(own["std"].shape))
-
-
-def _rows(observations: Any, space: spaces.Space) -> Tensor:
-    if isinstance(space, spaces.Dict):
-        return torch.cat([_rows(observations[name], space[name]) for name in sorted(space)], 1)
-    return torch.as_tensor(observations).reshape(-1, flatdim(space))
+        self.critic.update(flat(observations, self.observation_space), torch.as_tensor(returns).flatten())
+        hand_down(self.critic.seen, self.controller)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,9 @@ class Trainer(ABC):
         controller: str,
         task_options: Mapping[str, Any] | None = None,
         controller_options: Mapping[str, Any] | None = None,
+        watch: Callable[[dict[str, float]], None] | None = None,
     ) -> Run:
-        """Train a controller on a task, by their names.
+        """Train a controller on a task, by their names; `watch` is told the figures of every line of the log.
 
         Raises:
             LanceletError: unknown names or options, or a folder that cannot be used; one line says which.
@@ -103,7 +104,41 @@ class Trainer(ABC):
 
         self.check()
         torch.set_num_threads(1)
-        task, task_options = task_id(task), dict(task_options or {})
+        task = task_id(task)
+        circuit, resolved, model = self.prepare(task, controller, task_options, controller_options)
+        self.refuse(circuit)
+        run = RunFolder(
+            {
+                "task": task,
+                "task_options": resolved,
+                "controller": controller,
+                "controller_options": dataclasses.asdict(circuit.options),
+                "algorithm": algorithms.name_of(type(self)),
+                "algorithm_options": self._options(),
+                "model_hash": model,
+            },
+            self.folder,
+            self.resume,
+        )
+        run.watch = watch
+        try:
+            controllers.save(circuit, run.path / "initial.safetensors")
+            with interrupt.deferred():
+                self.learn(run, circuit, task, resolved)
+            best = controllers.load(run.path)
+            return Run(run.path, best, self._report(run, best, task, resolved))
+        finally:
+            run.close()
+
+    def prepare(
+        self,
+        task: str,
+        controller: str,
+        task_options: Mapping[str, Any] | None = None,
+        controller_options: Mapping[str, Any] | None = None,
+    ) -> tuple[Controller, dict[str, Any], str | None]:
+        """The controller, all options of the task as this algorithm needs it (`adapt_task`), the model's hash."""
+        task_options = dict(task_options or {})
         fields = {k: v for k, v in task_options.items() if k != "max_episode_steps"}
         while True:
             env = gym.make(task, **fields)
@@ -114,32 +149,11 @@ class Trainer(ABC):
             if not changes:
                 break
             fields |= changes
-        self._refuse(circuit)
         resolved = whole.options() | {k: v for k, v in task_options.items() if k == "max_episode_steps"}
         model = getattr(sim, "model", None)
-        run = RunFolder(
-            {
-                "task": task,
-                "task_options": resolved,
-                "controller": controller,
-                "controller_options": dataclasses.asdict(circuit.options),
-                "algorithm": algorithms.name_of(type(self)),
-                "algorithm_options": self._options(),
-                "model_hash": None if model is None else model_hash(model),
-            },
-            self.folder,
-            self.resume,
-        )
-        try:
-            controllers.save(circuit, run.path / "initial.safetensors")
-            with interrupt.deferred():
-                self.learn(run, circuit, task, resolved)
-            best = controllers.load(run.path)
-            return Run(run.path, best, self._report(run, best, task, resolved))
-        finally:
-            run.close()
+        return circuit, resolved, None if model is None else model_hash(model)
 
-    def _refuse(self, controller: Controller) -> None:
+    def refuse(self, controller: Controller) -> None:
         """Raise the error for a controller that this algorithm cannot train; it names the algorithms that can."""
         from . import algorithms
 

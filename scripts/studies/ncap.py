@@ -2,7 +2,7 @@
 
 Claims and reference figures: spec ncap sections 7 and 9. Reference figures were measured by the spec's author with
 the published code, not read from the paper; start states follow its random scheme (`start`). A7, A9 and A10 (PPO, DDPG)
-are not run here.
+are a study of their own, `lancelet reproduce reinforcement`.
 """
 
 from __future__ import annotations
@@ -60,12 +60,6 @@ def run(study: Study) -> None:
     best = plateau(study, seeds=1 if quick else 5)
     transfer(study, data, {"evolution strategy": learned, "SNES": best})
     lesions(study, data, best)
-    for name, claim in (
-        ("A7 PPO on NCAP, 1e5 steps: never below 760, final >= 795", "claim"),
-        ("A9 MLP (256, 256) under PPO: 20k < 300, 800 by 200k, >= 950 at 5e5", "claim"),
-        ("A10 steps to a return of 750: NCAP 0, MLP 60k-160k", "claim"),
-    ):
-        study.add(Row(name, claim, note="not run: the trainers' study"))  # pyright: ignore[reportArgumentType]
     draw(study, data)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lancelet import LanceletError, controllers, training
-from lancelet.training import checkpoint, evolution
+from lancelet.training import checkpoint, workers
 from lancelet.training.evolution import FAILED, SNES, Evaluation
 from lancelet.training.lockstep import Lockstep
 from lancelet.training.runs import read_config, read_log
@@ -58,19 +58,18 @@ def test_a_run_improves_and_its_folder_rebuilds_the_controller(tmp_path):
     assert config["task_options"]["joints"] == 3 and len(config["model_hash"]) == 16 and config["versions"]["mujoco"]
 
 
-def test_large_populations_stream_with_the_same_result(tmp_path):
+def test_large_populations_stream_with_the_same_result(tmp_path, monkeypatch):
     whole = training.evolve(TASK, "ncap", generations=2, folder=tmp_path / "a", **SMALL)
+    monkeypatch.setattr(workers, "BATCH", 4)
     pieces = training.evolve(TASK, "ncap", generations=2, folder=tmp_path / "b", chunk=4, **SMALL)
     assert (whole.folder / "best.safetensors").read_bytes() == (pieces.folder / "best.safetensors").read_bytes()
 
 
-def test_candidates_that_give_nan_lose_and_the_run_goes_on(tmp_path):
-    scores = training.evolution._Scores(  # pyright: ignore
-        SNES(episodes=2), controllers.make("mlp", training.rollout.make_env(TASK, 1)), TASK, {"max_episode_steps": 5}
-    )
-    count = scores._controller.parameter_count
-    genomes = torch.stack([torch.zeros(count), torch.full((count,), float("nan"))])
-    assert scores.training(genomes).tolist() == [0.0, FAILED]
+def test_candidates_that_give_nan_lose_and_the_run_goes_on():
+    controller = controllers.make("mlp", training.rollout.make_env(TASK, 1))
+    genomes = torch.stack([torch.zeros(n := controller.parameter_count), torch.full((n,), float("nan"))])
+    arena = workers.Arena(controller, TASK, {"max_episode_steps": 5})
+    assert arena.score(genomes, [1, 2])[0].tolist() == [0.0, FAILED]
 
 
 def test_a_folder_in_use_or_of_another_run_is_refused(tmp_path):
@@ -181,7 +180,7 @@ def test_an_error_in_the_scoring_ends_the_lockstep():
 def test_the_log_counts_the_steps_that_were_taken(tmp_path, monkeypatch):
     """Also where episodes end early, and on after a resume."""
     lengths = iter([[1, 2, 3, 4], [5, 6, 7, 8], [2, 2, 2, 2]])
-    honest = evolution.rollout
+    honest = workers.rollout
 
     def cut_short(env, agents, seeds):
         score, state = honest(env, agents, seeds)
@@ -189,7 +188,7 @@ def test_the_log_counts_the_steps_that_were_taken(tmp_path, monkeypatch):
             score.lengths = np.array(next(lengths))
         return score, state
 
-    monkeypatch.setattr(evolution, "rollout", cut_short)
+    monkeypatch.setattr(workers, "rollout", cut_short)
     options = {**SMALL, "population": 4, "validation": 3, "test": 0}
     training.evolve(TASK, "ncap", generations=2, folder=tmp_path / "a", **options)
     training.evolve(TASK, "ncap", generations=3, folder=tmp_path / "a", resume=True, **options)

@@ -38,7 +38,8 @@ def test_an_mlp_learns_and_its_normaliser_with_it(tmp_path):
     first, best = controllers.load(run.folder / "initial.safetensors"), run.controller
     seen = state(run.folder)["learner"]["policy"]
     assert not torch.equal(first.layers[0].weight, seen["mlp_extractor.controller.layers.0.weight"])
-    lines = log(run.folder)
+    untrained, *lines = log(run.folder)
+    assert untrained["steps"] == 0 and "validation" in untrained
     assert [line["steps"] for line in lines] == [128, 256, 384, 512]
     assert all(np.isfinite(list(line.values())).all() for line in lines)
     assert [("validation" in line) for line in lines] == [False, True, False, True]
@@ -54,7 +55,7 @@ def test_ncap_gets_its_clock_and_does_not_fall_apart(tmp_path):
     options = {"envs": 32, "rollout": 32, "batch_size": 512, "validation": 4}
     run = train(tmp_path / "run", "ncap", {"max_episode_steps": 300}, steps=6144, **options)
     assert read_config(run.folder)["task_options"]["clock"] is True
-    lines = log(run.folder)
+    lines = log(run.folder)[1:]
     assert all(line["std"] == pytest.approx(0.1) for line in lines)
     task = {"clock": True, "max_episode_steps": 300}
     untrained = training.evaluate(controllers.load(run.folder / "initial.safetensors"), SWIM, episodes=8, **task)

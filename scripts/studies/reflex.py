@@ -1,0 +1,212 @@
+"""Beyond NCAP: the best circuit of at most 40 shared weights found in 2e6 environment steps (a goal of this project).
+
+The claim: a circuit whose weights are shared by all joints, so that it moves to other bodies unchanged, is trained at
+N = 5 and held against NCAP (ceiling 927) and a perceptron of 73,221 weights (976), on start states that neither
+training nor design ever saw (seeds 0 to 63). The circuit is `lancelet.controllers.reflex`; its options were chosen on
+other start states (seeds from 5000).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from lancelet import controllers, training
+from lancelet.controllers import Controller, lesion
+from lancelet.scripts.rows import Row, at_least, at_most
+from lancelet.scripts.studies._reflex_pictures import draw
+from lancelet.scripts.study import Study
+from lancelet.training.report import interval
+from lancelet.training.runs import read_log
+from lancelet.training.trainer import VALIDATION
+
+TITLE = "Reflex chain: at most 40 shared weights against NCAP and a perceptron"
+TASK = "lancelet/Swim-v0"
+BODIES = (3, 5, 7, 9, 11, 13)
+STARTS = 64
+"""held-out start states, seeds 0 .. 63"""
+BUDGET, WEIGHTS = 2_000_000, 40
+"""environment steps of a search, those of validation included; weights of the circuit"""
+CEILING, PERCEPTRON = 927.0, 976.0
+"""return of the best NCAP of fixed period; of a perceptron of 73,221 weights (spec ncap 7.4, 7.5)"""
+STEPS, EPISODES, POPULATION, VALIDATED, EVERY = 300, 2, 32, 32, 10
+"""of a training episode; start states a generation; candidates; validation starts; generations between validations"""
+BARE: dict[str, Any] = {"hears": "front", "head": False, "membrane": False, "flow": False}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "front joint alone": {"hears": "front"},
+    "joint behind as well": {"hears": "behind"},
+    "no reception of the head's own": {"head": False},
+    "no membrane (delay, self-excitation)": {"membrane": False},
+    "no flow": {"flow": False},
+    "stretch rate as well": {"rate": True},
+    "Hopf oscillator of learned period as well": {"oscillator": True},
+    "forward speed as gain as well": {"speed": True},
+    "NCAP's chain, Hopf oscillator in place of the clock": {**BARE, "oscillator": True},
+}
+"""what was tried: options of the circuit, each searched anew from its weights at birth"""
+
+
+def run(study: Study) -> None:
+    """All rows; `study.size` decides how much is searched."""
+    quick = study.size == "quick"
+    data: dict[str, Any] = {}
+    counts(study)
+    if quick:
+        best, ncap = kept("reflex"), kept("ncap")
+        glimpse(study)
+    else:
+        best, ncap = searches(study, data, seeds=5), kept("ncap")
+        variants(study, data, seeds=3 if study.size == "full" else 1)
+    if best is None:
+        study.add(Row("trained circuit", "info", note="not run: results/reflex/best.safetensors is not here"))
+        return
+    if quick:
+        against(study, "committed weights", whole(best, STARTS, 0), 1)
+    transfer(study, data, best, ncap, STARTS if not quick else 8)
+    lesions(study, data, best, 8 if quick else STARTS)
+    data["record"] = training.evaluate(best, TASK, 1, seed=0, record=True).record
+    draw(study, data)
+
+
+def circuit(joints: int = 5, **options: Any) -> Controller:
+    """The reflex chain for a swimmer of `joints` joints."""
+    return controllers.make("reflex", gym.make(TASK, joints=joints), **options)
+
+
+def whole(controller: Controller, starts: int, seed: int, joints: int = 5) -> np.ndarray:
+    """Returns of whole episodes from the start states of seeds `seed`, `seed` + 1, ...; 0 for those held out."""
+    return training.evaluate(controller, TASK, starts, seed=seed, joints=joints).returns
+
+
+def kept(name: str) -> Controller | None:
+    """Trained weights that an earlier study left in results/; None where they are not."""
+    path = Path(__file__).resolve().parents[2] / "results" / name / "best.safetensors"
+    return controllers.load(path) if path.exists() else None
+
+
+def counts(study: Study) -> None:
+    """The circuit is as small as claimed, in every body, with every mechanism there is."""
+    shown = [circuit(joints).parameter_count for joints in BODIES]
+    every = [circuit(joints, oscillator=True, speed=True).parameter_count for joints in BODIES]
+    right = len({*shown}) == len({*every}) == 1 and every[0] <= WEIGHTS
+    note = f"equal for N = {', '.join(map(str, BODIES))}: {shown}; with every mechanism {every[0]}"
+    study.add(Row("weights of the circuit", "gate", shown[1], f"<= {WEIGHTS}", right, note=note))
+
+
+def cost(generations: int) -> int:
+    """Environment steps of a search: every candidate's, and those of validation (first, and then two circuits each)."""
+    return (generations * POPULATION * EPISODES + (2 * (generations // EVERY) + 1) * VALIDATED) * STEPS
+
+
+def affordable(budget: int) -> int:
+    """Generations, whole rounds of validation, that cost at most `budget`."""
+    rounds = 0
+    while cost((rounds + 1) * EVERY) <= budget:
+        rounds += 1
+    return rounds * EVERY
+
+
+def search(seed: int, generations: int | None = None, **options: Any) -> dict[str, Any]:
+    """One search at N = 5, its best by validation on whole episodes of the held-out start states."""
+    generations = generations or affordable(BUDGET)
+    with tempfile.TemporaryDirectory() as folder:
+        done = training.evolve(
+            TASK, "reflex", generations, seed, "snes", folder, quiet=False, test=0, controller_options=options,
+            task_options={"max_episode_steps": STEPS}, population=POPULATION, episodes=EPISODES, stdev=0.3,
+            validation=VALIDATED, validate_every=EVERY,
+        )  # fmt: skip
+        log = read_log(folder)
+    checks = [line for line in log if "validation" in line]
+    return {
+        "weights": parameters_to_vector(done.controller.parameters()).detach(),
+        "returns": whole(done.controller, STARTS, 0),
+        "validation": float(whole(done.controller, VALIDATED, VALIDATION).mean()),
+        "steps": log[-1]["steps"] + (2 * len(checks) + 1) * VALIDATED * STEPS,
+        "seconds": log[-1]["seconds"],
+        "curve": np.array([[line["steps"], line["validation"]] for line in checks]),
+    }
+
+
+def against(study: Study, what: str, returns: np.ndarray, seeds: int) -> None:
+    """Mean return against both figures; `returns` one row a search, or one start."""
+    value, rest = float(returns.mean()), {"interval": interval(returns), "seeds": seeds}
+    note = f"{STARTS} held-out start states"
+    study.add(at_least(f"{what}: above NCAP's ceiling", "claim", value, CEILING, reference=CEILING, note=note, **rest))
+    study.add(at_least(f"{what}: level with the MLP", "claim", value, PERCEPTRON, reference=PERCEPTRON, **rest))
+
+
+def searches(study: Study, data: dict[str, Any], seeds: int) -> Controller:
+    """The claim: searches of 2e6 steps."""
+    found = [study.stage(f"search-{seed}", lambda seed=seed: search(seed)) for seed in range(seeds)]
+    data["curves"] = [done["curve"] for done in found]
+    returns = np.array([done["returns"].mean() for done in found])
+    for seed, value in enumerate(returns):
+        study.add(Row(f"search {seed}", "info", float(value), note=f"validation {found[seed]['validation']:.1f}"))
+    against(study, f"reflex chain, {seeds} searches", returns, seeds)
+    steps = max(done["steps"] for done in found)
+    note = "training and validation; the longest of the searches"
+    study.add(at_most("environment steps of a search", "gate", steps, BUDGET, note=note))
+    study.add(Row("seconds of a search", "info", max(done["seconds"] for done in found), seeds=seeds))
+    best = circuit()
+    vector_to_parameters(max(found, key=lambda done: done["validation"])["weights"], best.parameters())
+    study.weights("best", best, seeds=seeds, chosen_by=f"{VALIDATED} validation start states")
+    return best
+
+
+def variants(study: Study, data: dict[str, Any], seeds: int) -> None:
+    """Every mechanism left out, or put in, and searched anew with a quarter of the budget."""
+    for name, options in VARIANTS.items():
+        key = "variant-" + "-".join(f"{option}-{value}" for option, value in options.items())
+        done = [study.stage(f"{key}-{seed}", lambda s=seed, o=options: search(s, 30, **o)) for seed in range(seeds)]
+        returns = np.array([one["returns"].mean() for one in done])
+        data.setdefault("variants", {})[name] = done[0]["curve"]
+        note = f"{done[0]['steps']:.2g} steps; {len(done[0]['weights'])} weights"
+        rest: dict[str, Any] = {"seeds": seeds, "interval": interval(returns) if seeds > 1 else None}
+        study.add(Row(f"tried: {name}", "info", float(returns.mean()), note=note, **rest))
+
+
+def glimpse(study: Study) -> None:
+    """The search itself, a few generations of it: from birth it climbs."""
+    before, after = whole(circuit(), 8, 0), search(0, EVERY)["returns"][:8]
+    note = "8 start states, before and after 10 generations"
+    gain = float(after.mean() - before.mean())
+    study.add(Row("ten generations: gain in return", "gate", gain, "> 0", gain > 0, note=note))
+
+
+def transfer(study: Study, data: dict[str, Any], best: Controller, ncap: Controller | None, starts: int) -> None:
+    """Weights trained at N = 5 in other bodies, unchanged; NCAP's beside them on the same start states."""
+    sources = {"reflex": best} | ({"ncap": ncap} if ncap is not None else {})
+    data["transfer"] = found = {
+        name: {joints: whole(moved(source, joints), starts, 0, joints) for joints in BODIES}
+        for name, source in sources.items()
+    }
+    for joints in BODIES:
+        own = found["reflex"][joints]
+        name, rest = f"N = 5 -> {joints}", {"interval": interval(own), "note": f"{starts} start states"}
+        if ncap is None:
+            study.add(Row(name, "info", float(own.mean()), note="results/ncap/best.safetensors is not here"))
+            continue
+        other = float(found["ncap"][joints].mean())
+        study.add(at_least(f"{name}, against NCAP's", "claim", float(own.mean()), round(other, 1), **rest))
+
+
+def moved(source: Controller, joints: int) -> Controller:
+    """`source` in a body of `joints` joints, its weights as they are."""
+    env = gym.make(TASK, joints=joints)
+    there = type(source)(env.observation_space, env.action_space, source.options)
+    there.load_state_dict(source.state_dict())
+    return there
+
+
+def lesions(study: Study, data: dict[str, Any], best: Controller, starts: int) -> None:
+    """The trained circuit with one mechanism silenced, not trained again."""
+    mechanisms = [part for part in best.parts() if ":" not in part]
+    data["lesions"] = {part: whole(lesion(best, part), starts, 0).mean() for part in mechanisms}
+    for part, value in data["lesions"].items():
+        study.add(Row(f"trained, then without {part}", "info", float(value), note=f"{starts} start states"))

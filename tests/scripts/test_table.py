@@ -1,0 +1,78 @@
+"""The table of benchmarks: trained from configurations, measured on held-out starts, honest about what was not run."""
+
+import numpy as np
+import pytest
+from conftest import SWIM
+
+from lancelet import LanceletError, controllers, training
+from lancelet.scripts.benches import table
+from lancelet.training.config import Config, committed, read
+from lancelet.training.report import interquartile
+
+SHORT = {"joints": 3, "max_episode_steps": 30}
+SMALL = {"steps": 64, "envs": 2, "rollout": 32, "batch_size": 64, "epochs": 1, "validation": 2}
+CONFIGS = {
+    "snes": Config(SWIM, "ncap", "snes", SHORT, {}, {"generations": 2, "population": 4, "validation": 2}, seeds=2),
+    "ppo": Config(SWIM, "ncap", "ppo", SHORT, {}, SMALL),
+    "later": Config(SWIM, "mlp", "ppo", SHORT, {}, SMALL),
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(table, "parallel", map)
+    monkeypatch.setattr(table, "STARTS", 3)
+    return tmp_path
+
+
+def test_rows_are_what_the_committed_weights_return(here, monkeypatch):
+    monkeypatch.setattr(table, "committed", lambda: {name: CONFIGS[name] for name in ("snes", "ppo")})
+    rows = {row.name: row for row in table.run(quick=False)}
+    assert set(rows) == {"swim ncap snes, deterministic", "swim ncap ppo, deterministic", "swim ncap ppo, sampled"}
+    found = [
+        training.evaluate(controllers.load(here / f"results/bench-table/snes-{seed}.safetensors"), SWIM, 3, **SHORT)
+        for seed in range(2)
+    ]
+    assert rows["swim ncap snes, deterministic"].value == interquartile(np.stack([s.returns for s in found]))[0]
+    assert rows["swim ncap ppo, deterministic"].value != rows["swim ncap ppo, sampled"].value
+    page = (here / "BENCHMARKS.md").read_text()
+    assert "`lancelet bench table`" in page and "mujoco 3." in page and "| swim | ncap | 4 | snes | 240 | 2 |" in page
+    monkeypatch.setattr(table, "committed", lambda: CONFIGS)
+    again = {row.name: row for row in table.run(quick=True)}
+    assert all(again[name].value == row.value for name, row in rows.items()), "quick: the same weights, the same rows"
+    assert again["swim mlp ppo"].value is None and "not run" in again["swim mlp ppo"].note
+    assert "not run | not run" in (here / "runs/bench-table/BENCHMARKS.md").read_text()
+
+
+def test_every_committed_configuration_names_things_that_exist():
+    for name, config in committed().items():
+        assert config.task_fields() and config.trainer(seed=0).check() is None, name
+
+
+def test_a_configuration_survives_its_file(tmp_path):
+    CONFIGS["snes"].write(tmp_path / "a.yaml")
+    assert read(tmp_path / "a.yaml") == CONFIGS["snes"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: swim\ncontroller: ncap\n", "algorithm = None: must be a name"),
+        ("- 1\n", "needs task, controller and algorithm"),
+        ("task: [", "not a training configuration"),
+        ("tsk: swim\n", "did you mean task"),
+    ],
+)
+def test_bad_configurations_are_named(tmp_path, text, message):
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(LanceletError, match=message):
+        read(tmp_path / "bad.yaml")
+
+
+def test_the_interquartile_mean_is_that_of_the_middle_half():
+    values = np.array([[0.0, 10, 20, 1000], [10, 20, 30, 40]])
+    assert interquartile(values)[0] == np.mean([10, 20, 20, 30])
+    rng = np.random.default_rng(0)
+    _, (low, high) = interquartile(rng.normal(size=(20, 50)) + rng.normal(size=(20, 1)))
+    assert 0.6 < high - low < 1.6, "the spread is that of seeds, about 4 / sqrt(20), not of episodes"

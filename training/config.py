@@ -1,0 +1,107 @@
+"""A training configuration as a small YAML file: what to train, by registered names and plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .. import controllers
+from ..errors import LanceletError, check_names
+from ..files import write_atomic
+from .cluster import parallel
+from .progress import progress
+from .trainer import Run, Trainer
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training but for its seed and folder; options left out have their defaults."""
+
+    task: str
+    controller: str
+    algorithm: str
+    task_options: dict[str, Any] = field(default_factory=dict)
+    controller_options: dict[str, Any] = field(default_factory=dict)
+    algorithm_options: dict[str, Any] = field(default_factory=dict)
+    seeds: int = 1
+    """how many times it is to be run, from seed 0"""
+
+    def trainer(self, **common: Any) -> Trainer:
+        """The algorithm with its options; `common` are those of every trainer (``seed``, ``folder``, ``resume``, ...).
+
+        Raises:
+            LanceletError: an unknown algorithm or option.
+        """
+        from . import algorithms
+
+        cls = algorithms.get(self.algorithm)
+        check_names(
+            f"option of algorithm {self.algorithm}", self.algorithm_options, [item.name for item in fields(cls)]
+        )
+        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in self.algorithm_options.items()}
+        return cls(**lists, **common)
+
+    def train(self, seed: int, **common: Any) -> Run:
+        """Run it with one seed, which is also that of the weights at birth where a controller draws them."""
+        drawn = "seed" in [item.name for item in fields(controllers.controllers.get(self.controller).Options)]
+        options = {**({"seed": seed} if drawn else {}), **self.controller_options}
+        return self.trainer(seed=seed, **common).train(self.task, self.controller, self.task_options, options)
+
+    def shorter(self, **options: Any) -> Config:
+        """The same with other options of the algorithm."""
+        return replace(self, algorithm_options={**self.algorithm_options, **options})
+
+    def task_fields(self) -> dict[str, Any]:
+        """All options of the task as the algorithm needs it: what the trained controller is to be evaluated with."""
+        return self.trainer().prepare(self.task, self.controller, self.task_options, self.controller_options)[1]
+
+    def write(self, path: str | Path) -> None:
+        """Write it to a file."""
+        write_atomic(path, yaml.safe_dump(asdict(self), sort_keys=False))
+
+
+def read(path: str | Path) -> Config:
+    """The configuration in a file.
+
+    Raises:
+        LanceletError: missing, not YAML, or keys that are missing or unknown.
+    """
+    try:
+        found = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LanceletError(f"{path} is not a training configuration: {str(error).splitlines()[0]}") from error
+    if not isinstance(found, dict):
+        raise LanceletError(f"{path} is not a training configuration: needs task, controller and algorithm")
+    check_names(f"key of {path}", found, [item.name for item in fields(Config)])
+    for name in ("task", "controller", "algorithm"):
+        if not isinstance(found.get(name), str):
+            raise LanceletError(f"{path}: {name} = {found.get(name)!r}: must be a name")
+    return Config(**found)
+
+
+def folder(name: str, seed: int) -> Path:
+    """Where runs of committed configurations lie, for studies and benches alike: what one has run the other reads."""
+    return Path("runs/configs") / name / str(seed)
+
+
+def train_all(names: Iterable[str], quiet: bool = False) -> None:
+    """Train committed configurations with all their seeds, two runs at a time; what is there is taken up."""
+    configs = committed()
+    jobs = [(name, seed, configs[name]) for name in names for seed in range(configs[name].seeds)]
+    with progress("training", len(jobs), "runs", quiet=quiet) as advance:
+        for _ in parallel(_train, jobs):
+            advance()
+
+
+def _train(job: tuple[str, int, Config]) -> None:
+    name, seed, config = job
+    config.train(seed=seed, folder=str(folder(name, seed)), resume=True, quiet=True, test=0)
+
+
+def committed() -> dict[str, Config]:
+    """Name -> configuration of every file in `training/configs`: what `lancelet bench table` runs."""
+    return {path.stem: read(path) for path in sorted((Path(__file__).parent / "configs").glob("*.yaml"))}

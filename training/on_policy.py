@@ -1,0 +1,64 @@
+"""What the on-policy trainers share: the options of proximal policy optimisation (Schulman et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..controllers import Controller
+from ..errors import LanceletError
+from .reinforcement import Reinforcement
+
+
+@dataclass(kw_only=True)
+class OnPolicy(Reinforcement):
+    """A trainer that learns from rollouts of its present policy, Normal(action of the controller, std)."""
+
+    rollout: int = 32
+    """control steps of each simulation between two updates"""
+    batch_size: int = 1024
+    """control steps in a gradient step; must divide envs x rollout"""
+    epochs: int = 20
+    """passes over a rollout, fewer where `target_kl` is reached"""
+    clip: float = 0.2
+    """clip range of the probability ratio"""
+    target_kl: float = 0.03
+    """a pass ends early at 1.5 times this divergence from the policy that acted"""
+    actor_rate: float = 3e-4
+    """Adam's learning rate of the controller and its noise"""
+    critic_rate: float = 1e-3
+    """Adam's learning rate of the critic"""
+    gae_lambda: float = 0.97
+    """of the generalised advantage estimate"""
+    max_grad_norm: float = 0.5
+    """gradients are clipped to this norm: with a fixed small noise the ratio overflows otherwise"""
+    std: float | None = None
+    """standard deviation of the action noise at the start; None: the controller's own"""
+    learn_std: bool | None = None
+    """train the action noise; None: the controller's own"""
+
+    def check(self) -> None:
+        """Counts must be positive, and batches fill a rollout."""
+        super().check()
+        self.at_least(1, "rollout", "epochs")
+        self.at_least(2, "batch_size")
+        self.above_zero("clip", "target_kl", "actor_rate", "critic_rate", "max_grad_norm", "std")
+        self.share("gae_lambda")
+        if self.envs * self.rollout % self.batch_size:
+            whole = self.envs * self.rollout
+            raise LanceletError(f"batch_size = {self.batch_size}: must divide envs x rollout = {whole}")
+
+    def noise(self, controller: Controller) -> tuple[float, bool]:
+        """Standard deviation of the action noise at the start, and whether it is trained."""
+        std, learn_std = controller.exploration
+        return std if self.std is None else self.std, learn_std if self.learn_std is None else self.learn_std
+
+    def check_weights(self, weights: Iterable[Tensor], steps: int) -> None:
+        """Stop a training whose weights are no numbers any more; the last checkpoint stays."""
+        from . import algorithms
+
+        if not all(weight.isfinite().all() for weight in weights):
+            who = algorithms.name_of(type(self))
+            raise LanceletError(f"{who}: weights not finite after {steps} steps: lower --actor-rate or raise --std")

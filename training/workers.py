@@ -1,0 +1,237 @@
+"""Scores of many weights: in this process, or in chunks by Ray workers. Who computes them changes no bit."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import uuid
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from ..controllers import Controller, Population, controllers
+from ..envs import VectorEnv
+from ..envs.simulation import Simulation
+from ..errors import LanceletError
+from . import interrupt
+from .cluster import connected
+from .rollout import FAILED, make_env, rollout
+from .shipping import Names
+
+BATCH = 1024
+"""simulations that this process runs side by side: whole chunks, or one chunk that is larger"""
+TRIES = 4
+"""times that a chunk is computed before it is taken to kill whoever computes it"""
+
+
+class Arena:
+    """Rows of flat weights -> mean returns, on environments that are kept for the next call.
+
+    Args:
+        controller: whose weights they are.
+        task: its id.
+        task_options: of the task.
+        nthread: physics threads, 0 for all.
+    """
+
+    def __init__(self, controller: Controller, task: str, task_options: dict[str, Any], nthread: int = 0) -> None:
+        self.controller, self.task, self.task_options, self._nthread = controller, task, task_options, nthread
+        self._envs: dict[int, VectorEnv] = {}
+
+    def score(self, genomes: Tensor, seeds: list[int]) -> tuple[Tensor, int]:
+        """Mean return (p,) of the rows of `genomes` (p, parameters) over `seeds`, and the control steps taken."""
+        n = len(genomes) * len(seeds)
+        score, _ = rollout(self._env(n), Population(self.controller, n, genomes), seeds * len(genomes))
+        returns = score.comparable.reshape(len(genomes), -1).mean(1)
+        return torch.as_tensor(returns, dtype=torch.float32).clamp(min=FAILED), int(score.lengths.sum())
+
+    def rows(self, chunk: int, episodes: int) -> int:
+        """Candidates in a chunk of about `chunk` simulations.
+
+        Simulation i has body i modulo their number, so that a chunk of candidates must end where the bodies begin
+        anew: only then does a candidate meet the same bodies whatever the chunk.
+        """
+        env = self._env(1)
+        bodies = len(env.task.bodies()) if isinstance(env.sim, Simulation) else 1
+        step = bodies // math.gcd(bodies, episodes)
+        return -(-max(1, chunk // episodes) // step) * step
+
+    def _env(self, n: int) -> VectorEnv:
+        if n not in self._envs:
+            self._envs[n] = make_env(self.task, n, nthread=self._nthread, **self.task_options)
+        return self._envs[n]
+
+
+class Scorer(ABC):
+    """Any number of candidates, cut into chunks of a fixed size and put together again in order."""
+
+    def __init__(self, arena: Arena, chunk: int) -> None:
+        self._arena, self._chunk = arena, chunk
+
+    def score(self, genomes: Tensor, seeds: list[int]) -> tuple[Tensor, int]:
+        """See `Arena.score`."""
+        rows = self.rows(len(seeds))
+        found = self.compute([genomes[first : first + rows] for first in range(0, len(genomes), rows)], seeds)
+        return torch.cat([fitness for fitness, _ in found]), sum(steps for _, steps in found)
+
+    def rows(self, episodes: int) -> int:
+        """Candidates in a chunk."""
+        return self._arena.rows(self._chunk, episodes)
+
+    @abstractmethod
+    def compute(self, chunks: list[Tensor], seeds: list[int]) -> list[tuple[Tensor, int]]:
+        """`Arena.score` of every chunk, in order."""
+
+
+class Here(Scorer):
+    """In this process, on all cores; several chunks make one batch, up to `BATCH` simulations."""
+
+    def rows(self, episodes: int) -> int:
+        """See `Scorer`."""
+        rows = super().rows(episodes)
+        return rows * max(1, BATCH // (rows * episodes))
+
+    def compute(self, chunks: list[Tensor], seeds: list[int]) -> list[tuple[Tensor, int]]:
+        """See `Scorer`."""
+        return [self._arena.score(chunk, seeds) for chunk in chunks]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a worker builds its arena from; the classes are registered there first."""
+
+    names: Names
+    controller: str
+    options: Any
+    spaces: tuple[spaces.Space, spaces.Space]
+    buffers: dict[str, np.ndarray]
+    """the controller's tensors that are no weights: a fixed random matrix cannot be built again"""
+    task_options: dict[str, Any]
+
+    @classmethod
+    def of(cls, arena: Arena) -> Plan:
+        """The plan of an arena in this process."""
+        own = arena.controller
+        name = controllers.name_of(type(own))
+        names = Names.of(arena.task, name, arena.task_options)
+        buffers = {name: value.numpy() for name, value in own.named_buffers()}
+        return cls(names, name, own.options, (own.observation_space, own.action_space), buffers, arena.task_options)
+
+    @torch.no_grad()
+    def arena(self) -> Arena:
+        """The arena in this process, one thread for physics and one for torch."""
+        torch.set_num_threads(1)
+        self.names.register()
+        controller: Controller = controllers.get(self.controller)(*self.spaces, self.options)
+        for name, value in controller.named_buffers():
+            value.copy_(torch.tensor(self.buffers[name]))
+        return Arena(controller, self.names.task, self.task_options, nthread=1)
+
+
+class Crew(Scorer):
+    """By Ray workers: a bounded number of chunks at once, a chunk whose worker died again.
+
+    Args:
+        ray: the connected module.
+        arena: what to compute, as this process would.
+        chunk: simulations in a chunk, about.
+        at_once: chunks handed out at a time.
+    """
+
+    def __init__(self, ray: Any, arena: Arena, chunk: int, at_once: int) -> None:
+        super().__init__(arena, chunk)
+        self._ray, self._at_once, self._key = ray, at_once, uuid.uuid4().hex
+        self._plan = ray.put(Plan.of(arena))
+        self._task = ray.remote(num_cpus=1, max_retries=0)(_compute)  # Ray's own retries come later than ours
+
+    def compute(self, chunks: list[Tensor], seeds: list[int]) -> list[tuple[Tensor, int]]:
+        """See `Scorer`."""
+        waiting, tries = deque(range(len(chunks))), Counter[int]()
+        running: dict[Any, int] = {}
+        found: dict[int, tuple[Tensor, int]] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < self._at_once:
+                    number = waiting.popleft()
+                    running[self._send(chunks[number], seeds)] = number
+                ready, _ = self._ray.wait(list(running), timeout=0.1)
+                interrupt.check()
+                for ref in ready:
+                    number = running.pop(ref)
+                    result = self._result(ref)
+                    if result is not None:
+                        found[number] = result
+                        continue
+                    tries[number] += 1
+                    if tries[number] == TRIES:
+                        raise LanceletError(f"{TRIES} workers died over the same candidates: too little memory?")
+                    waiting.appendleft(number)
+        finally:
+            for ref in running:
+                self._ray.cancel(ref, force=True)
+        return [found[number] for number in range(len(chunks))]
+
+    def _send(self, chunk: Tensor, seeds: list[int]) -> Any:
+        return self._task.remote(self._key, [self._plan], chunk.numpy(), seeds)
+
+    def _result(self, ref: Any) -> tuple[Tensor, int] | None:
+        """What a worker found; None where it died."""
+        from ray.exceptions import RayError, RayTaskError
+
+        try:
+            fitness, steps = self._ray.get(ref)
+            return torch.tensor(fitness), steps
+        except RayTaskError as error:
+            if isinstance(error.cause, LanceletError):
+                raise LanceletError(str(error.cause)) from error
+            raise
+        except RayError:
+            return None
+
+
+_arena: tuple[str, Arena] | None = None
+"""of a worker process: the one it computed with last"""
+
+
+def _compute(key: str, plan: list[Any], genomes: np.ndarray, seeds: list[int]) -> tuple[np.ndarray, int]:
+    """A chunk in a worker process; the plan in its list is a reference, looked at where the key is new."""
+    global _arena
+    if _arena is None or _arena[0] != key:
+        import ray
+
+        try:
+            made = ray.get(plan[0])
+        except ray.exceptions.RayError as error:
+            raise LanceletError(f"a worker cannot load task or controller: {str(error).splitlines()[0]}") from error
+        _arena = key, made.arena()
+    fitness, steps = _arena[1].score(torch.tensor(genomes), seeds)
+    return fitness.numpy(), steps
+
+
+@contextlib.contextmanager
+def scorer(arena: Arena, chunk: int, workers: int = 0, address: str | None = None) -> Iterator[Scorer]:
+    """`arena` in this process, or its twins in Ray workers while the context lasts.
+
+    Args:
+        arena: what to compute.
+        chunk: simulations in a chunk, about: whole candidates, at least one.
+        workers: processes; 0: this one, or with an address all slots of the cluster.
+        address: host:port of a running cluster; None: this machine.
+
+    Raises:
+        LanceletError: the address does not answer, or Ray does not start.
+    """
+    if not workers and address is None:
+        yield Here(arena, chunk)
+        return
+    with connected(workers, address) as ray:
+        slots = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        queue = workers if workers and address else 2 * slots  # a queue would run on a cluster's other slots
+        yield Crew(ray, arena, chunk, queue)
