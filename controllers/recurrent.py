@@ -155,6 +155,5 @@ class LSTM(Recurrent):
 
 
 def _sigmoid(x: Tensor) -> Tensor:
-    """By way of tanh: torch's own sigmoid gives the last numbers of a block other last bits, so that an agent would
-    act otherwise among other agents."""
+    # torch's own gives the last numbers of a block other last bits: an agent would act otherwise among other agents
     return 0.5 + 0.5 * torch.tanh(0.5 * x)

@@ -32,10 +32,10 @@ class ReflexOptions(Options):
     """joints that B neurons hear: the one in front; and their own; and the one behind as well: 1, 2 or 3 weights"""
     head: bool = True
     """the first pair has weights of its own for the first two joints: 2 weights, 4 with `rate`"""
-    membrane: bool = True
-    """B neurons are leaky and excite themselves: 2 weights; off: they have no memory"""
     flow: bool = True
     """lateral-line input: sideways flow at each joint's front link, at the head's, and the head's turning: 3 weights"""
+    membrane: bool = False
+    """B neurons are leaky (a delay) and excite themselves: 2 weights; off: they have no memory"""
     rate: bool = False
     """receptors tell how fast the joints bend as well: as many weights again, and 2 of the head's"""
     oscillator: bool = False
@@ -55,14 +55,14 @@ class Reflex(Controller):
 
         I_i = w . (x_{i-1}, x_i) + w_f f_i             and with options + w' . (r_{i-1}, r_i), and x_{i+1}, r_{i+1}
         I_1 also: u . (x_1, x_2, f_1, turning)          and with options + u' . (r_1, r_2) + o . z, the oscillator's
-        a_i = [y_i + k (I_i + s y_i - y_i)]
+        a_i = [I_i], or with the membrane [y_i + k (I_i + s y_i - y_i)]
 
     | mechanism | biology | weights |
     |---|---|---|
     | `stretch` | B neurons hear the joint in front (Wen et al. 2012), their own, the one behind | 1 .. 3 |
     | `head` | head motor neurons with reception of their own: the relaxation oscillator (Ji et al. 2021) | 2, 4 |
-    | `membrane` | time constant, k = sigmoid(1.5 - leak), and self-excitation s of B neurons (Boyle et al. 2012) | 2 |
     | `flow` | lateral line, and the head's turning (inner ear); fishes and lampreys, not the worm | 3 |
+    | `membrane` | time constant, k = sigmoid(1.5 - leak), and self-excitation s of B neurons (Boyle et al. 2012) | 2 |
     | `rate` | stretch receptors that tell velocity, like muscle spindles | 1 .. 3 |
     | `oscillator` | half-centres as a Hopf normal form at rest until stretch kicks it, phase reset by x_1 | 5 |
     | `speed` | forward speed as descending gain: 1 + w (v_f / 0.1 - 1), kept within 0 .. 3 | 1 |
@@ -71,7 +71,7 @@ class Reflex(Controller):
     stays so: nothing breaks the mirror.
 
     Observation (4N + 3): as of `lancelet/Swim-v0`, joint angles in rad and link velocities; N = number of actions.
-    State: ``neurons`` (batch, N), ``oscillator`` (batch, 2) where there is one.
+    State: ``neurons`` (batch, N), their last activity, ``oscillator`` (batch, 2) where there is one.
     Parts to lesion: the mechanisms present; ``sensor:i`` (stretch and rate of joint i), ``neurons:i``, i from 1.
     """
 
@@ -134,7 +134,7 @@ class Reflex(Controller):
             drive = drive * (1 + gain * (links[:, 0, 1] / -0.1 - 1)).clamp(0, 3).unsqueeze(1)
         before = state["neurons"]
         if (membrane := self._weight("membrane")) is not None:
-            drive = before + torch.sigmoid(1.5 - membrane[0]) * (drive + (membrane[1] - 1) * before)
+            drive = before + _sigmoid(1.5 - membrane[0]) * (drive + (membrane[1] - 1) * before)
         action = drive.clamp(-1, 1) * self.neurons
         after = {"neurons": action}
         return action, after | ({"oscillator": self._cycle(x, state)} if self.options.oscillator else {})
@@ -159,7 +159,8 @@ class Reflex(Controller):
 
     def _cycle(self, x: Tensor, state: State) -> Tensor:
         """One step of z' = (growth (1 - |z|^2) + i w) z, exact, after a kick from the first joint: (batch, 2)."""
-        log_period, kick = self.oscillator[0], self.oscillator[3:]
+        weights: Any = self.oscillator
+        log_period, kick = weights[0], weights[3:]
         angle = 2 * math.pi / (60 * torch.exp(-0.3 * log_period))
         z = state["oscillator"] + 0.1 * x[:, :1] * kick
         u, v, grown = z[:, 0], z[:, 1], math.exp(GROWTH)
@@ -173,6 +174,11 @@ class Reflex(Controller):
         if self.options.oscillator:
             found["phase"] = torch.atan2(state["oscillator"][:, 1], state["oscillator"][:, 0])
         return found
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    # by way of tanh: torch.sigmoid's last bits depend on where in a batch a number stands
+    return 0.5 + 0.5 * torch.tanh(0.5 * x)
 
 
 def _weights(options: ReflexOptions) -> dict[str, list[float]]:

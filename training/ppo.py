@@ -29,7 +29,22 @@ class PPO(OnPolicy):
     Resuming: a run that was stopped anywhere and resumed equals the undisturbed run to the bit (weights, optimiser,
     statistics, generators, simulations and episodes are in the checkpoint). A run of N steps resumed to 2N has the
     weights of the run of 2N; its best controller may differ, since the end of N was one more validation.
+
+    Segments and passes are by default those of tonic, which the NCAP paper trained with: long pieces of few episodes,
+    many whole-batch passes that the divergence ends. Short pieces of many (envs=256, rollout=32, batch_size=2048,
+    epochs=10) take less time a step and need more steps.
     """
+
+    envs: int = 16
+    """simulations side by side"""
+    rollout: int = 256
+    """control steps of each simulation between two updates"""
+    batch_size: int = 4096
+    """control steps in a gradient step; must divide envs x rollout"""
+    epochs: int = 80
+    """passes over a rollout, fewer where `target_kl` is reached"""
+    target_kl: float = 0.01
+    """a pass ends early at 1.5 times this divergence from the policy that acted"""
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
         """The time in the observation for a controller with a clock."""

@@ -44,7 +44,7 @@ def interquartile(values: np.ndarray) -> tuple[float, tuple[float, float]]:
     rows = values if len(values) > 1 else values.T
 
     def statistic(index: np.ndarray) -> float:
-        return float(trim_mean(rows[index.astype(int)], 0.25, axis=None))
+        return float(trim_mean(rows[index.astype(int)].ravel(), 0.25))
 
     value = statistic(np.arange(len(rows)))
     if np.ptp(values) == 0:

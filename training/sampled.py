@@ -21,7 +21,9 @@ class Sampled(Population):
         steps: how many steps an episode may have: the noise of each is drawn as one block at the start.
     """
 
-    def __init__(self, controller: Controller, std: float | np.ndarray, seeds: Sequence[int], steps: int) -> None:
+    def __init__(
+        self, controller: Controller, std: float | Sequence[float] | np.ndarray, seeds: Sequence[int], steps: int
+    ) -> None:
         super().__init__(controller, len(seeds))
         shape = (steps, *controller.action_space.shape)  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
         blocks = [np.random.default_rng([seed, 1]).standard_normal(shape, np.float32) for seed in seeds]

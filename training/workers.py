@@ -205,10 +205,11 @@ def _compute(key: str, plan: list[Any], genomes: np.ndarray, seeds: list[int]) -
     global _arena
     if _arena is None or _arena[0] != key:
         import ray
+        from ray.exceptions import RayError
 
         try:
-            made = ray.get(plan[0])
-        except ray.exceptions.RayError as error:
+            made: Any = ray.get(plan[0])
+        except RayError as error:
             raise LanceletError(f"a worker cannot load task or controller: {str(error).splitlines()[0]}") from error
         _arena = key, made.arena()
     fitness, steps = _arena[1].score(torch.tensor(genomes), seeds)

@@ -45,7 +45,7 @@ def _sb3(quick: bool) -> list[Row]:
     def learn(model: PPO) -> Callable[[], object]:
         return lambda: model.learn(rollouts * STEPS, reset_num_timesteps=False)
 
-    times = take_turns(rounds, **{name: learn(model) for name, model in models.items()})
+    times = take_turns(rounds, None, **{name: learn(model) for name, model in models.items()})
     subproc.close()
     note = f"MlpPolicy, {rollouts * STEPS:,} steps a round, median of {rounds}, one torch thread; ours: {ENVS} envs, " \
            f"n_steps {ROLLOUT}, batch {BATCH:,}"  # fmt: skip

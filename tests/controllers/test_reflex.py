@@ -63,14 +63,14 @@ def test_at_birth_it_is_the_chain_of_ncap():
     membrane = torch.sigmoid(torch.tensor(1.5))
     action = live(reflex, 1)[0][0]
     expected = torch.cat([torch.zeros(12, 1), 1.5 * x[:, :-1]], 1)
-    torch.testing.assert_close(action, (membrane * expected).clamp(-1, 1))
-    torch.testing.assert_close(live(make(membrane=False), 1)[0][0], expected.clamp(-1, 1))
+    torch.testing.assert_close(action, expected.clamp(-1, 1))
+    torch.testing.assert_close(live(make(membrane=True), 1)[0][0], (membrane * expected).clamp(-1, 1))
 
 
 @pytest.mark.parametrize(("hears", "heard"), [("front", 1), ("own", 2), ("behind", 3)])
 def test_any_weights_follow_the_equations(hears, heard):
     """The equations of the docstring, spelt out neuron by neuron for one animal."""
-    reflex = make(4, 3, hears=hears, rate=True)
+    reflex = make(4, 3, hears=hears, rate=True, membrane=True)
     weights = {name: values.tolist() for name, values in reflex.named_parameters()}
     limit, y = 2 * math.pi / 5, [0.0] * 4
     state = reflex.initial_state(1)

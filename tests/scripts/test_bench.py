@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from lancelet.scripts import bench, cli
-from lancelet.scripts.benches import envs, evolve
+from lancelet.scripts.benches import _recurrent, _rllib, envs, evolve, train
 from lancelet.scripts.benches._timing import Times, take_turns
 from lancelet.scripts.rows import Row
 
@@ -57,3 +57,24 @@ def test_both_sides_of_evolve_run_the_same_circuit(monkeypatch):
     seen = torch.linspace(-1, 1, 24)
     assert torch.equal(evolve.Policy(circuit)(seen), circuit(seen[None], circuit.initial_state(1))[0][0])
     assert circuit.initial_state(1) == ()
+
+
+def test_training_rows_of_sb3(monkeypatch):
+    for name, size in (("ENVS", 4), ("ROLLOUT", 8), ("BATCH", 32), ("STEPS", 32)):
+        monkeypatch.setattr(train, name, size)
+    rows = train._sb3(quick=True)
+    assert [row.target for row in rows] == [">= 4", ">= 1.5", None, None, None] and all(row.value > 0 for row in rows)
+
+
+def test_training_rows_of_a_recurrent_network(monkeypatch):
+    for name, size in (("ENVS", 4), ("ROLLOUT", 8), ("BATCH", 32), ("EPOCHS", 1)):
+        monkeypatch.setattr(_recurrent, name, size)
+    rows = _recurrent.rows(quick=True)
+    assert rows[0].target == ">= 0.8" and all(row.value > 0 for row in rows)
+
+
+def test_training_rows_of_rllib(monkeypatch):
+    for name, size in (("ENVS", 2), ("ROLLOUT", 40), ("BATCH", 80)):
+        monkeypatch.setattr(_rllib, name, size)
+    rows = _rllib.rows(quick=True)
+    assert rows[0].target == ">= 1.5" and all(row.value > 0 for row in rows)

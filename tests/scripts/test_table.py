@@ -6,6 +6,7 @@ from conftest import SWIM
 
 from lancelet import LanceletError, controllers, training
 from lancelet.scripts.benches import table
+from lancelet.training import config
 from lancelet.training.config import Config, committed, read
 from lancelet.training.report import interquartile
 
@@ -19,35 +20,46 @@ CONFIGS = {
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def only(tmp_path, monkeypatch):
+    """`only("snes")`: these are the committed configurations, in an empty folder, trained in this process."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(table, "parallel", map)
+    monkeypatch.setattr(config, "parallel", map)
     monkeypatch.setattr(table, "STARTS", 3)
-    return tmp_path
+
+    def choose(*names):
+        for module in (config, table):
+            monkeypatch.setattr(module, "committed", lambda: {name: CONFIGS[name] for name in names})
+        return tmp_path
+
+    return choose
 
 
-def test_rows_are_what_the_committed_weights_return(here, monkeypatch):
-    monkeypatch.setattr(table, "committed", lambda: {name: CONFIGS[name] for name in ("snes", "ppo")})
+def test_rows_are_what_the_runs_return(only):
+    here = only("snes", "ppo")
     rows = {row.name: row for row in table.run(quick=False)}
     assert set(rows) == {"swim ncap snes, deterministic", "swim ncap ppo, deterministic", "swim ncap ppo, sampled"}
-    found = [
-        training.evaluate(controllers.load(here / f"results/bench-table/snes-{seed}.safetensors"), SWIM, 3, **SHORT)
-        for seed in range(2)
-    ]
+    found = [training.evaluate(controllers.load(config.folder("snes", seed)), SWIM, 3, **SHORT) for seed in range(2)]
     assert rows["swim ncap snes, deterministic"].value == interquartile(np.stack([s.returns for s in found]))[0]
     assert rows["swim ncap ppo, deterministic"].value != rows["swim ncap ppo, sampled"].value
     page = (here / "BENCHMARKS.md").read_text()
     assert "`lancelet bench table`" in page and "mujoco 3." in page and "| swim | ncap | 4 | snes | 240 | 2 |" in page
-    monkeypatch.setattr(table, "committed", lambda: CONFIGS)
+    only("snes", "ppo", "later")
     again = {row.name: row for row in table.run(quick=True)}
-    assert all(again[name].value == row.value for name, row in rows.items()), "quick: the same weights, the same rows"
+    assert all(again[name].value == row.value for name, row in rows.items()), "quick: the same runs, the same rows"
     assert again["swim mlp ppo"].value is None and "not run" in again["swim mlp ppo"].note
-    assert "not run | not run" in (here / "runs/bench-table/BENCHMARKS.md").read_text()
+    assert "not run | not run" in (here / "runs/BENCHMARKS.md").read_text()
+
+
+def test_a_seed_is_also_that_of_the_weights_at_birth(only):
+    here = only()
+    runs = [CONFIGS["later"].train(seed=seed, folder=str(here / str(seed)), quiet=True, test=0) for seed in (3, 4)]
+    first, other = (controllers.load(run.folder / "initial.safetensors") for run in runs)
+    assert first.options.seed == 3 and first.layers[0].weight[0, 0] != other.layers[0].weight[0, 0]
 
 
 def test_every_committed_configuration_names_things_that_exist():
-    for name, config in committed().items():
-        assert config.task_fields() and config.trainer(seed=0).check() is None, name
+    for name, one in committed().items():
+        assert one.task_fields() and one.trainer(seed=0).check() is None, name
 
 
 def test_a_configuration_survives_its_file(tmp_path):
