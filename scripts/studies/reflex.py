@@ -5,9 +5,9 @@ N = 5 and held against NCAP (ceiling 927) and a perceptron of 73,221 weights (97
 training nor design ever saw (seeds 0 to 63). The circuit is `lancelet.controllers.reflex`.
 
 How its options were chosen: 29 searches of 0.2e6 to 2e6 steps in a compiled twin of the swimmer (its returns agree
-with MuJoCo's to 0.1) and a dozen shorter ones in MuJoCo, judged on 64 start states from seed 5000. Of the 69 points that trained NCAP loses there,
-44 go in the first 300 steps and the rest in dips of head speed within the steady cycle. Returns at N = 5, one seed
-unless said:
+with MuJoCo's to 0.1) and a dozen shorter ones in MuJoCo, judged on 64 start states from seed 5000. Of the 69 points
+that trained NCAP loses there, 44 go in the first 300 steps and the rest in dips of head speed within the steady
+cycle. Returns at N = 5, one seed unless said:
 
 - NCAP's chain, Hopf oscillator of learned period, phase reset by stretch, for the clock: 929. Learned period alone
   does not help.
