@@ -1,13 +1,13 @@
 """Returns of every committed configuration (training/configs): IQM and 95 % interval, deterministic and sampled.
 
-Writes BENCHMARKS.md. Runs lie under runs/configs and are taken up where they stopped; ``--quick`` trains nothing and
-measures those that are there (runs/BENCHMARKS.md). A configuration that was not run says so.
+Writes BENCHMARKS.md. Runs lie under runs/configs, those of `lancelet reproduce reinforcement` among them, and are
+taken up where they stopped; ``--quick`` trains nothing and measures those that are there. A configuration that was not
+run says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -39,9 +39,7 @@ def run(quick: bool) -> list[Row]:
     if not quick:
         train_all(configs)
     lines = [measure(name, config) for name, config in configs.items()]
-    flag = " --quick" if quick else ""
-    path = (Path("runs") if quick else Path(".")) / "BENCHMARKS.md"
-    write_atomic(path, page(lines, f"lancelet bench table{flag}"))
+    write_atomic("BENCHMARKS.md", page(lines, f"lancelet bench table{' --quick' if quick else ''}"))
     return [row for line in lines for row in line.rows]
 
 
@@ -84,6 +82,7 @@ def page(lines: list[Line], command: str) -> str:
     return (
         "# Benchmarks\n\nReturn of each configuration in `training/configs/`: interquartile mean over seeds and "
         f"{STARTS} held-out start states a seed, with its 95 % bootstrap interval over seeds. The controller is the "
-        "run's best by validation; *sampled* adds the action noise it was trained with. A row that was not run says "
-        f"so.\n\n{about}\n{text}"
+        "run's best by validation; *sampled* adds the action noise it was trained with. With `--quick` only runs that "
+        "were there already are measured: a row that was not run says so, and seeds are those that were.\n\n"
+        f"{about}\n{text}"
     )

@@ -47,7 +47,7 @@ def test_rows_are_what_the_runs_return(only):
     again = {row.name: row for row in table.run(quick=True)}
     assert all(again[name].value == row.value for name, row in rows.items()), "quick: the same runs, the same rows"
     assert again["swim mlp ppo"].value is None and "not run" in again["swim mlp ppo"].note
-    assert "not run | not run" in (here / "runs/BENCHMARKS.md").read_text()
+    assert "not run | not run" in (here / "BENCHMARKS.md").read_text()
 
 
 def test_a_seed_is_also_that_of_the_weights_at_birth(only):
