@@ -7,7 +7,7 @@ import torch
 from lancelet import LanceletError, controllers
 
 
-class Reflex(controllers.Controller):
+class Lever(controllers.Controller):
     """Reads a Dict observation through a random matrix that is no weight."""
 
     def __init__(self, observation_space, action_space, options):
@@ -20,14 +20,14 @@ class Reflex(controllers.Controller):
         return torch.tanh((observation["observation"] @ self.mix + self.bias) @ self.gains)[:, None], state
 
 
-class Doomed(Reflex):
+class Doomed(Lever):
     """Takes its process along."""
 
     def forward(self, observation, state):
         os._exit(1)
 
 
-class Broken(Reflex):
+class Broken(Lever):
     """Raises what a user can mend."""
 
     def forward(self, observation, state):
@@ -36,5 +36,5 @@ class Broken(Reflex):
 
 def register_all():
     """Put them in the registry, as a user's file would."""
-    for cls in (Reflex, Doomed, Broken):
+    for cls in (Lever, Doomed, Broken):
         controllers.register(cls.__name__.lower(), cls)

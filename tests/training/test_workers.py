@@ -65,7 +65,7 @@ def test_every_strategy_and_a_resume_with_another_number(tmp_path, ray, algorith
 @pytest.mark.parametrize("episodes", [1, 2, 3])
 def test_classes_of_a_file_outside_two_bodies_and_random_buffers_reach_the_workers(ray, episodes):
     options = {"max_episode_steps": 20}
-    arena = Arena(controllers.make("reflex", make_env("doubles/Gale-v0", 1)), "doubles/Gale-v0", options)
+    arena = Arena(controllers.make("lever", make_env("doubles/Gale-v0", 1)), "doubles/Gale-v0", options)
     genomes, seeds = torch.randn(9, 2), list(range(episodes))
     whole, steps = arena.score(genomes, seeds)
     for chunk in (1, 4, 6):
@@ -135,14 +135,14 @@ def test_bad_options_are_named_before_anything_is_written(tmp_path, options, mes
 
 
 SCRIPT = """
-from outsiders import Reflex
+from outsiders import Lever
 import doubles, numpy, torch
 from lancelet import controllers, register, training
 
 class Home(doubles.Reach):
     tolerance: float = 0.2
 
-class Own(Reflex):
+class Own(Lever):
     pass
 
 if __name__ == "__main__":
