@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SWIM
+from torch.utils._pytree import tree_leaves
 
 from lancelet import LanceletError, controllers, training
 from lancelet.controllers.baselines import Random, RandomOptions
@@ -33,11 +34,11 @@ def test_the_state_has_agents_first_and_can_be_reset_by_mask(name):
     state = controller.initial_state(3)
     _, after = forward(controller, torch.zeros(3, 15), state)
     again = controller.reset(after, mask)
-    if isinstance(state, torch.Tensor):
-        assert state.shape[0] == 3
-        assert torch.equal(again[mask], state[mask]) and torch.equal(again[~mask], after[~mask])
-    else:
-        assert again == state == ()
+    leaves = [tree_leaves(tree) for tree in (state, after, again)]
+    assert len({len(found) for found in leaves}) == 1 and (state != () or after == again == ())
+    for fresh, old, new in zip(*leaves, strict=True):
+        assert fresh.shape[0] == 3
+        assert torch.equal(new[mask], fresh[mask]) and torch.equal(new[~mask], old[~mask])
 
 
 def test_unknown_controllers_and_options_are_refused_with_near_names():
