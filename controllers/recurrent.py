@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from ..errors import LanceletError
-from .core import Controller, Options, State, box
+from .core import Controller, Options, State, box, sigmoid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ class GRU(Recurrent):
         """See `Recurrent.cell`."""
         given, own = self.input(x), self.recurrent(state)
         opening, keep = 2 * self._units, self._units
-        reset, update = _sigmoid(given[:, :opening] + own[:, :opening]).split(keep, 1)
+        reset, update = sigmoid(given[:, :opening] + own[:, :opening]).split(keep, 1)
         candidate = torch.tanh(given[:, opening:] + reset * own[:, opening:])
         hidden = (candidate + update * (state - candidate)) * self.units
         return hidden, hidden
@@ -140,8 +140,8 @@ class LSTM(Recurrent):
         """See `Recurrent.cell`."""
         hidden, cells = state
         taken, kept, candidate, shown = (self.input(x) + self.recurrent(hidden)).split(self._units, 1)
-        cells = _sigmoid(kept) * cells + _sigmoid(taken) * torch.tanh(candidate)
-        hidden = _sigmoid(shown) * torch.tanh(cells) * self.units
+        cells = sigmoid(kept) * cells + sigmoid(taken) * torch.tanh(candidate)
+        hidden = sigmoid(shown) * torch.tanh(cells) * self.units
         return hidden, (hidden, cells)
 
     def unroll(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
@@ -152,8 +152,3 @@ class LSTM(Recurrent):
     def signals(self, state: State) -> dict[str, Tensor]:
         """The units' activity and their cells."""
         return {"hidden": state[0], "cells": state[1]}
-
-
-def _sigmoid(x: Tensor) -> Tensor:
-    # torch's own gives the last numbers of a block other last bits: an agent would act otherwise among other agents
-    return 0.5 + 0.5 * torch.tanh(0.5 * x)

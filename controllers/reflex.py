@@ -17,7 +17,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from ..errors import LanceletError
-from .core import Controller, Options, State, box
+from .core import Controller, Options, State, box, sigmoid
 
 RATE, FLOW, GROWTH = 0.3, 0.2, 0.1
 """unit of the stretch rate: one q_max in 0.3 s; of the lateral flow, m/s; of the oscillator's growth, per step"""
@@ -134,7 +134,7 @@ class Reflex(Controller):
             drive = drive * (1 + gain * (links[:, 0, 1] / -0.1 - 1)).clamp(0, 3).unsqueeze(1)
         before = state["neurons"]
         if (membrane := self._weight("membrane")) is not None:
-            drive = before + _sigmoid(1.5 - membrane[0]) * (drive + (membrane[1] - 1) * before)
+            drive = before + sigmoid(1.5 - membrane[0]) * (drive + (membrane[1] - 1) * before)
         action = drive.clamp(-1, 1) * self.neurons
         after = {"neurons": action}
         return action, after | ({"oscillator": self._cycle(x, state)} if self.options.oscillator else {})
@@ -174,11 +174,6 @@ class Reflex(Controller):
         if self.options.oscillator:
             found["phase"] = torch.atan2(state["oscillator"][:, 1], state["oscillator"][:, 0])
         return found
-
-
-def _sigmoid(x: Tensor) -> Tensor:
-    # by way of tanh: torch.sigmoid's last bits depend on where in a batch a number stands
-    return 0.5 + 0.5 * torch.tanh(0.5 * x)
 
 
 def _weights(options: ReflexOptions) -> dict[str, list[float]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import stable_baselines3 as sb3
@@ -45,6 +45,8 @@ class OffPolicy(Reinforcement):
     steps resumed to 2N has the weights of the run of 2N; its best controller may differ, since the end of N was one
     more validation.
     """
+
+    remedy: ClassVar[str] = "lower --actor-rate and --critic-rate"
 
     steps: int = 200_000
     """control steps of all simulations together, rounded up to whole iterations"""
@@ -214,6 +216,8 @@ class _Rounds:
 
     random_steps = 0
     updates = 1.0
+    check_weights: Any
+    """`Reinforcement.check_weights` of the trainer"""
 
     def _update_learning_rate(self, optimizers: Any) -> None:
         """Leave the actor's and the critics' rates as the policy set them."""
@@ -233,9 +237,7 @@ class _Rounds:
             interrupt.check()
             super().train(min(due, _CHUNK), batch_size)  # pyright: ignore[reportAttributeAccessIssue]
             due -= _CHUNK
-        if not all(weight.isfinite().all() for net in (self.actor, self.critic) for weight in net.parameters()):
-            who, hint = type(self).__name__.strip("_").lower(), "lower --actor-rate and --critic-rate"
-            raise LanceletError(f"{who}: weights not finite after {now} steps: {hint}")
+        self.check_weights((*self.actor.parameters(), *self.critic.parameters()), now)
 
 
 class _DDPG(_Rounds, sb3.DDPG):
@@ -274,6 +276,7 @@ class _Learning:
         except MemoryError as error:
             raise LanceletError(f"buffer = {options.buffer}: does not fit into the memory, give less") from error
         self.model.random_steps, self.model.updates = options.random_steps, options.updates
+        self.model.check_weights = options.check_weights
         self.model.set_logger(_Means(None, []))
         self.env._seeds = start_seeds(TRAINING, options.seed, 0, options.envs)  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-
-from torch import Tensor
 
 from ..controllers import Controller
 from ..errors import LanceletError
@@ -54,11 +51,3 @@ class OnPolicy(Reinforcement):
         """Standard deviation of the action noise at the start, and whether it is trained."""
         std, learn_std = controller.exploration
         return std if self.std is None else self.std, learn_std if self.learn_std is None else self.learn_std
-
-    def check_weights(self, weights: Iterable[Tensor], steps: int) -> None:
-        """Stop a training whose weights are no numbers any more; the last checkpoint stays."""
-        from . import algorithms
-
-        if not all(weight.isfinite().all() for weight in weights):
-            who = algorithms.name_of(type(self))
-            raise LanceletError(f"{who}: weights not finite after {steps} steps: lower --actor-rate or raise --std")

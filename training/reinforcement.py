@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from ..controllers import Controller
 from ..envs import Task
@@ -51,6 +53,9 @@ class Learner(Protocol):
 @dataclass(kw_only=True)
 class Reinforcement(Trainer):
     """A trainer that learns from steps; subclasses make the `Learner`."""
+
+    remedy: ClassVar[str] = "lower --actor-rate or raise --std"
+    """what to try where weights are no numbers any more"""
 
     steps: int = 500_000
     """control steps of all simulations together, rounded up to whole iterations"""
@@ -97,6 +102,14 @@ class Reinforcement(Trainer):
         for name in names:
             if not 0 <= getattr(self, name) <= 1:
                 raise LanceletError(f"{name} = {getattr(self, name)}: must be from 0 to 1")
+
+    def check_weights(self, weights: Iterable[Tensor], steps: int) -> None:
+        """Stop a training whose weights are no numbers any more; the last checkpoint stays."""
+        from . import algorithms
+
+        if not all(weight.isfinite().all() for weight in weights):
+            who = algorithms.name_of(type(self))
+            raise LanceletError(f"{who}: weights not finite after {steps} steps: {self.remedy}")
 
     def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
         """Iteration by iteration, with a checkpoint after each (or every `save_every` steps)."""
