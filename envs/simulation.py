@@ -17,6 +17,7 @@ mujoco.set_mju_user_warning(lambda _message: None)
 
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)
 NONE = int(mujoco.mjtStage.mjSTAGE_NONE)
+CTRL = int(mujoco.mjtState.mjSTATE_CTRL)
 
 # Fields from which mj_setConst derives others (a private name of mujoco 3.17: a test keeps watch over what is in it).
 SET_CONST = frozenset(mujoco.MjModel._setconst_inputs)  # pyright: ignore[reportAttributeAccessIssue]
@@ -146,6 +147,14 @@ class Simulation:
     def step(self, substeps: int = 1) -> None:
         """Advance the live simulations, then refresh all that depends on position and velocity."""
         self.batch.step(self.live, substeps, VEL)
+
+    def drive(self, controls: np.ndarray) -> None:
+        """Advance by controls (n, substeps, nu) that change every substep, then refresh as `step` does."""
+        rows = controls if self.live is None else controls[self.live]
+        if rows.shape[1] > 1:
+            self.batch.rollout(rows.shape[1] - 1, rows[:, :-1], CTRL, record=(), ids=self.live)
+        self.ctrl[slice(None) if self.live is None else self.live] = rows[:, -1]
+        self.batch.step(self.live, 1, VEL)
 
     def diverged(self) -> np.ndarray | None:
         """True (n,) where MuJoCo had to reset a state that blew up since the last `reset`; None: nowhere."""

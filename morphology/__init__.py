@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from ..registry import Registry
-from .core import Body, create, from_json, model_hash, to_json
+from .core import Body, create, from_json, model_hash, quantity, ranges, to_json
 
-__all__ = ["Body", "bodies", "from_json", "make", "model_hash", "register", "to_json"]
+__all__ = ["Body", "bodies", "from_json", "make", "model_hash", "quantity", "ranges", "register", "to_json"]
 
 bodies = Registry("body")
 register = bodies.register
 
 register("swimmer", "lancelet.morphology.swimmer:Swimmer")
+register("blimp", "lancelet.morphology.blimp:Blimp")
 
 
 def make(name: str, **parameters: object) -> Body:

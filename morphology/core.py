@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import mujoco
@@ -26,11 +27,30 @@ class Body(ABC):
 
     def positive(self, *names: str) -> None:
         """Refuse fields (numbers, or tuples of them) that are not finite and above zero."""
+        self._finite(names, lambda number: number > 0, "> 0")
+
+    def not_negative(self, *names: str) -> None:
+        """Refuse fields (numbers, or tuples of them) that are not finite or below zero."""
+        self._finite(names, lambda number: number >= 0, ">= 0")
+
+    def _finite(self, names: tuple[str, ...], right: Callable[[float], bool], need: str) -> None:
         for name in names:
             value = getattr(self, name)
             for number in value if isinstance(value, tuple) else (value,):
-                if not (isinstance(number, int | float) and math.isfinite(number) and number > 0):
-                    raise LanceletError(f"{type(self).__name__}.{name} = {value!r}: must be finite and > 0")
+                if not (isinstance(number, int | float) and math.isfinite(number) and right(number)):
+                    raise LanceletError(f"{type(self).__name__}.{name} = {value!r}: must be finite and {need}")
+
+
+def quantity(default: float, unit: str, low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with its unit and, where it is uncertain or may vary, the range it is drawn from."""
+    bounds = {} if low is None else {"range": (low, high)}
+    return dataclasses.field(default=default, metadata={"unit": unit, **bounds})
+
+
+def ranges(body: Body | type[Body]) -> dict[str, tuple[float, float]]:
+    """Lower and upper bound of every field of a body that has a range."""
+    fields = dataclasses.fields(body)  # pyright: ignore[reportArgumentType]
+    return {field.name: field.metadata["range"] for field in fields if "range" in field.metadata}
 
 
 def to_json(body: Body) -> dict[str, Any]:

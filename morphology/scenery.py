@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import mujoco
 
 BODY = [0.95, 0.5, 0.16, 1]
@@ -47,5 +49,23 @@ def follow(body: mujoco.MjsBody, span: float, centre: tuple[float, float] = (0, 
     body.add_light(  # a spot: a directional light speckles the floor with false shadows
         mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=60, exponent=0,
         pos=[x - 0.85 * span, y - 0.5 * span, 3.4 * span], dir=[0.25, 0.15, -1],
+        diffuse=[0.45, 0.45, 0.45], specular=[0.2, 0.2, 0.2], castshadow=True,
+    )  # fmt: skip
+
+
+def beside(spec: mujoco.MjSpec, height: float, distance: float) -> None:
+    """A light from above and a camera named ``track`` that stands still beside the scene and sees `height` upright.
+
+    Args:
+        spec: of the scene, its middle over the origin.
+        height: m, that the picture shows from the floor up.
+        distance: m, of the camera.
+    """
+    fovy = 2 * math.degrees(math.atan(0.55 * height / distance))
+    spec.worldbody.add_camera(
+        name="track", pos=[0, -distance, 0.5 * height], xyaxes=[1, 0, 0, 0, 0, 1], fovy=fovy,
+    )  # fmt: skip
+    spec.worldbody.add_light(
+        type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=60, exponent=0, pos=[-1, -2, 3 * height], dir=[0.2, 0.4, -1],
         diffuse=[0.45, 0.45, 0.45], specular=[0.2, 0.2, 0.2], castshadow=True,
     )  # fmt: skip
