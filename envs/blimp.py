@@ -139,6 +139,7 @@ class BlimpAltitude(Task):
             "servo": np.zeros(n),
             "thrust": np.zeros(n),
             "plant": np.array([[getattr(body, name) for name in PLANT] for body in chosen]),
+            "lidar": np.array([body.lidar_range for body in chosen]),  # pyright: ignore[reportAttributeAccessIssue]
             "ballast": np.zeros(n),
             "step": np.zeros(n, np.int64),
             "times": np.zeros((n, rows)),
@@ -236,11 +237,11 @@ class BlimpAltitude(Task):
 
     def _height(self, sim: Any, memory: Memory) -> np.ndarray:
         """What the LiDAR tells, (n,)."""
-        plant, noise = self._plant(memory), memory["noise"]
-        low, high = self._seen
-        raw = sim.qpos[:, 0] + plant["lidar_noise"] * noise[np.arange(sim.n), memory["step"] % noise.shape[1]]
-        mark = np.where(plant["lidar_step"] > 0, plant["lidar_step"], 1.0)
-        return np.clip(np.where(plant["lidar_step"] > 0, np.rint(raw / mark) * mark, raw), low, high)
+        noise, (low, high) = memory["noise"], memory["lidar"].T
+        mark, spread = memory["plant"][:, PLANT.index("lidar_step")], memory["plant"][:, PLANT.index("lidar_noise")]
+        raw = sim.qpos[:, 0] + spread * noise[np.arange(sim.n), memory["step"] % noise.shape[1]]
+        fine = np.where(mark > 0, mark, 1e-12)
+        return np.minimum(np.maximum(np.rint(raw / fine) * fine, low), high)
 
     def observe(self, sim: Any, memory: Memory) -> np.ndarray:
         """The table of the class."""

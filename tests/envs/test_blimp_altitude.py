@@ -29,7 +29,7 @@ def test_the_observation_is_the_error_or_four_numbers():
     env = gym.make(ID, reference=1.5, track="rl")
     np.testing.assert_allclose(env.reset(seed=0)[0], [1.0, 0.0, 0.5, 0.0], atol=1e-6)
     heights = [1.0]
-    for step in range(1, 31):
+    for _ in range(30):
         seen, *_ = env.step(np.float32([5.0]))
         heights.append(seen[0])
         assert seen[1] == pytest.approx((heights[-1] - heights[-2]) / 0.1, abs=1e-4)
