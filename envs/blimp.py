@@ -188,7 +188,7 @@ class BlimpAltitude(Task):
         weight = COMMAND * plant["thrust"] * (np.abs(ballast) / COMMAND) ** plant["exponent"]
         up = np.where(ballast < 0, plant["down_efficiency"], 1.0)  # so that the command `ballast` hovers either way
         sim.qfrc_applied[ids, 0] = -(np.sign(ballast) * weight * up)[ids]
-        sim.mocap_pos[ids, 0] = np.stack([0 * ids, 0.3 + 0 * ids, memory["reference"][ids]], axis=1)
+        sim.mocap_pos[ids, 0] = np.stack([0 * ids, -0.3 + 0 * ids, memory["reference"][ids]], axis=1)
 
     def _draw(self, memory: Memory, i: int, rng: np.random.Generator) -> None:
         bounds = morphology.ranges(Blimp)

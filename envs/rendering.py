@@ -46,6 +46,8 @@ class Painter:
         self._data = mujoco.MjData(model)
         self._model = model
         self._camera: Any = "track" if any(model.camera(i).name == "track" for i in range(model.ncam)) else -1
+        fixed = self._camera == "track" and model.camera("track").mode == mujoco.mjtCamLight.mjCAMLIGHT_FIXED
+        self._still: str | None = "track" if fixed else None
 
     def of(self, sim: Any, i: int) -> np.ndarray:
         """RGB picture (height, width, 3) of simulation `i` as it is now."""
@@ -58,12 +60,15 @@ class Painter:
         return self._renderer.render().copy()
 
     def strobe(self, configurations: Sequence[Configuration]) -> np.ndarray:
-        """One RGB picture from above of several configurations together, the earlier the paler."""
+        """One RGB picture of several configurations together, the earlier the paler.
+
+        By the model's own camera ``track`` where that stands still, else from above.
+        """
         points = []
         for configuration in configurations:
             self._place(*configuration)
             points.append(self._data.xpos[1:, :2].copy())
-        self._renderer.update_scene(self._data, self._from_above(np.concatenate(points)))
+        self._renderer.update_scene(self._data, self._still or self._from_above(np.concatenate(points)))
         scene, option = self._renderer.scene, mujoco.MjvOption()
         for age, configuration in enumerate(reversed(configurations[:-1]), start=1):
             self._place(*configuration)

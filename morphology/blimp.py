@@ -114,7 +114,7 @@ class Blimp(Body):
         spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
         spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
         scenery.floor(spec)
-        scenery.beside(spec, height=1.6, distance=5.5)
+        scenery.beside(spec, height=2.4, distance=6.0)
         blimp = spec.worldbody.add_body(name="blimp")
         blimp.add_joint(
             name="height", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 0, 1], armature=self.added_mass,

@@ -54,13 +54,17 @@ def follow(body: mujoco.MjsBody, span: float, centre: tuple[float, float] = (0, 
 
 
 def beside(spec: mujoco.MjSpec, height: float, distance: float) -> None:
-    """A light from above and a camera named ``track`` that stands still beside the scene and sees `height` upright.
+    """A sky, a light, and a camera named ``track`` that stands still beside the scene and sees `height` upright.
 
     Args:
         spec: of the scene, its middle over the origin.
         height: m, that the picture shows from the floor up.
         distance: m, of the camera.
     """
+    spec.add_texture(
+        name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        width=64, height=384, rgb1=[0.86, 0.93, 0.98], rgb2=[0.97, 0.98, 1.0],
+    )  # fmt: skip
     fovy = 2 * math.degrees(math.atan(0.55 * height / distance))
     spec.worldbody.add_camera(
         name="track", pos=[0, -distance, 0.5 * height], xyaxes=[1, 0, 0, 0, 0, 1], fovy=fovy,
