@@ -33,7 +33,7 @@ class Population:
         if genomes is None:
             rows = {name: p.detach().expand(n, *p.shape) for name, p in controller.named_parameters()}
         else:
-            rows = dict(zip([name for name, _ in names], _unflatten(genomes, [s for _, s in names]), strict=True))
+            rows = dict(zip([name for name, _ in names], unflatten(genomes, [s for _, s in names]), strict=True))
             rows = {name: values.repeat_interleave(n // len(genomes), 0) for name, values in rows.items()}
         buffers = dict(controller.named_buffers())
 
@@ -65,7 +65,8 @@ def _squeeze(x: Tensor) -> Tensor:
     return x.squeeze(1)
 
 
-def _unflatten(genomes: Tensor, shapes: list[torch.Size]) -> list[Tensor]:
+def unflatten(genomes: Tensor, shapes: list[torch.Size]) -> list[Tensor]:
+    """Flat weights (p, parameters) as one tensor (p, *shape) a shape."""
     sizes = [math.prod(shape) for shape in shapes]
     parts = torch.split(genomes, sizes, dim=1)
     return [part.reshape(len(genomes), *shape).contiguous() for part, shape in zip(parts, shapes, strict=True)]

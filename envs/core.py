@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -97,6 +98,9 @@ class VectorEnv(gym.vector.VectorEnv):
         self._everyone = np.ones(num_envs, bool)
         self._everyone.flags.writeable = False
         self._observation: Observation = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return _forwarded(self, name)
 
     def field(self, name: str) -> Field:
         """A model parameter of every simulation: ``env.field("opt.viscosity")[:] = 0.1``; see `Simulation.field`."""
@@ -310,7 +314,8 @@ class VectorEnv(gym.vector.VectorEnv):
 
         which = i if self.sim.models else 0  # bodies may look different
         if which not in self._painters:
-            self._painters[which] = Painter(self.sim.models[i] if self.sim.models else self.sim.model)
+            model = self.sim.models[i] if self.sim.models else self.sim.model
+            self._painters[which] = Painter(copy.copy(model))  # the painter changes what it draws
         return self._painters[which].of(self.sim, i)
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -362,6 +367,9 @@ class SingleEnv(gym.Env):
         self._ended = bool(terminated[0])
         return _row(observation, 0), reward[0].item(), self._ended, False, info
 
+    def __getattr__(self, name: str) -> Any:
+        return _forwarded(self, name)
+
     def field(self, name: str) -> Field:
         """A model parameter; see `Simulation.field`."""
         return self.vector.field(name)
@@ -373,6 +381,14 @@ class SingleEnv(gym.Env):
     def close(self) -> None:
         """Release the renderer."""
         self.vector.close()
+
+
+def _forwarded(env: VectorEnv | SingleEnv, name: str) -> Any:
+    """The task's method that the environment shows as its own."""
+    task = env.__dict__.get("task")
+    if task is not None and name in task.forwarded:
+        return getattr(task, name)
+    raise AttributeError(f"{type(env).__name__!r} object has no attribute {name!r}")
 
 
 def _row(observation: Observation, i: int) -> Observation:

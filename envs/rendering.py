@@ -50,7 +50,9 @@ class Painter:
         self._still: str | None = "track" if fixed else None
 
     def of(self, sim: Any, i: int) -> np.ndarray:
-        """RGB picture (height, width, 3) of simulation `i` as it is now."""
+        """RGB picture (height, width, 3) of simulation `i` as it is now, geoms moved by its parameters too."""
+        if "geom_pos" in sim.compiled and not sim.models:
+            self._model.geom_pos[:] = sim.field("geom_pos").values[i]
         return self.frame(sim.qpos[i], sim.mocap_pos[i], sim.mocap_quat[i])
 
     def frame(self, qpos: np.ndarray, mocap_pos: np.ndarray, mocap_quat: np.ndarray) -> np.ndarray:

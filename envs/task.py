@@ -42,6 +42,8 @@ class Task(ABC):
     """simulator steps in a control step"""
     reset_options: ClassVar[tuple[str, ...]] = ()
     """keys of ``reset(options=)`` that the task reads, beside ``qpos``, ``qvel`` and ``reset_mask``"""
+    forwarded: ClassVar[tuple[str, ...]] = ()
+    """methods that the environments show as their own, such as the ``compute_reward`` that hindsight replay calls"""
     divergence_reward: ClassVar[float] = 0.0
     """reward of the step in which the physics blew up"""
 

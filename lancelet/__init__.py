@@ -14,3 +14,4 @@ __all__ = ["LanceletError", "__version__", "register", "registered", "task_id"]
 register("lancelet/Swim-v0", "lancelet.envs.swim:Swim", max_episode_steps=1000)
 register("lancelet/SwimNavigate-v0", "lancelet.envs.swim:SwimNavigate", max_episode_steps=1000)
 register("lancelet/BlimpAltitude-v0", "lancelet.envs.blimp:BlimpAltitude", max_episode_steps=700)
+register("lancelet/PointMaze-v0", "lancelet.envs.maze:PointMaze", max_episode_steps=10_000)

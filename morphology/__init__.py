@@ -12,6 +12,7 @@ register = bodies.register
 
 register("swimmer", "lancelet.morphology.swimmer:Swimmer")
 register("blimp", "lancelet.morphology.blimp:Blimp")
+register("ball", "lancelet.morphology.ball:Ball")
 
 
 def make(name: str, **parameters: object) -> Body:

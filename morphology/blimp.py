@@ -18,6 +18,13 @@ COMMAND = 10.0
 """largest command; the firmware clips there"""
 GRAVITY = 9.81
 
+CALIBRATED = {
+    "thrust": 0.0229, "exponent": 1.0083, "down_efficiency": 0.9663, "lag": 0.5312, "latency": 0.0341,
+    "sweep": 0.5438, "damping": 0.0236, "drag": 1.3601,
+}  # fmt: skip
+"""quantities fitted to one flight of the real blimp (spec blimp_snn 2.3) and to the overshoot of its PID (R7), by
+`lancelet reproduce blimp --full`; what they reach stands in results/blimp: ``make("blimp", **CALIBRATED)``"""
+
 
 @dataclass(frozen=True)
 class Blimp(Body):

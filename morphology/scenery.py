@@ -9,6 +9,7 @@ import mujoco
 BODY = [0.95, 0.5, 0.16, 1]
 EYE = [0.1, 0.12, 0.2, 1]
 TARGET = [0.85, 0.2, 0.3, 1]
+WALL = [0.36, 0.5, 0.62, 1]
 
 
 def floor(spec: mujoco.MjSpec) -> None:
@@ -72,4 +73,24 @@ def beside(spec: mujoco.MjSpec, height: float, distance: float) -> None:
     spec.worldbody.add_light(
         type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=60, exponent=0, pos=[-1, -2, 3 * height], dir=[0.2, 0.4, -1],
         diffuse=[0.45, 0.45, 0.45], specular=[0.2, 0.2, 0.2], castshadow=True,
+    )  # fmt: skip
+
+
+def above(spec: mujoco.MjSpec, width: float, depth: float) -> None:
+    """A light, and a camera named ``track`` that stands still above the scene and sees `width` x `depth` m of it.
+
+    Args:
+        spec: of the scene, its middle over the origin.
+        width: m, along x.
+        depth: m, along y.
+    """
+    fovy, aspect = 30.0, 4 / 3
+    height = 1.08 * max(depth, width / aspect) / 2 / math.tan(math.radians(fovy / 2))
+    lean = 0.12  # a little from the front, so that walls have sides
+    spec.worldbody.add_camera(
+        name="track", pos=[0, -lean * height, height], xyaxes=[1, 0, 0, 0, 1, lean], fovy=fovy,
+    )  # fmt: skip
+    spec.worldbody.add_light(
+        type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=60, exponent=0, pos=[-0.4 * height, -0.2 * height, height],
+        dir=[0.4, 0.2, -1], diffuse=[0.45, 0.45, 0.45], specular=[0.1, 0.1, 0.1], castshadow=True,
     )  # fmt: skip

@@ -25,6 +25,7 @@ register("ddpg", "lancelet.training.off_policy:DDPG")
 register("td3", "lancelet.training.off_policy:TD3")
 register("sac", "lancelet.training.off_policy:SAC")
 register("rllib", "lancelet.training.rllib:RLlib")
+register("imitate", "lancelet.training.imitate:Imitate")
 register("recurrent-ppo", "lancelet.training.recurrent_ppo:RecurrentPPO")
 
 

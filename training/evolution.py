@@ -117,7 +117,7 @@ class Evolve(Trainer):
         else:
             generation, best, best_score = saved["generation"], saved["best"], saved["best_score"]
             found, seconds, scores.steps = saved["found"], saved["seconds"], saved["steps"]
-            self._restore(searcher, saved["searcher"])
+            restore_searcher(searcher, saved["searcher"])
         self._keep(run, controller, best, best_score, found)
         run.begin_log(generation)
         begun = time.monotonic() - seconds
@@ -147,7 +147,7 @@ class Evolve(Trainer):
                         "found": found,
                         "seconds": seconds,
                         "steps": scores.steps,
-                        "searcher": self._state(searcher),
+                        "searcher": searcher_state(searcher, self.state_names()),
                     }
                 )
                 advance(**figures)
@@ -156,33 +156,37 @@ class Evolve(Trainer):
         vector_to_parameters(best, controller.parameters())
         controllers.save(controller, run.path / "best.safetensors", validation=score, generation=generation)
 
-    def _state(self, searcher: Any) -> dict[str, Any]:
-        population = searcher._population
-        distribution = getattr(searcher, "_distribution", None)
-        optimizer = getattr(searcher, "_optimizer", None)
-        return {
-            "generator": searcher.problem.generator.get_state(),
-            "steps": searcher._steps_count,
-            "values": torch.as_tensor(population.values).clone(),
-            "evals": torch.as_tensor(population.evals).clone(),
-            "own": {name: getattr(searcher, name) for name in self.state_names()},
-            "distribution": {} if distribution is None else dict(distribution.parameters),
-            "velocity": None if optimizer is None else optimizer._velocity,
-        }
 
-    def _restore(self, searcher: Any, saved: dict[str, Any]) -> None:
-        problem = searcher.problem
-        problem.generator.set_state(saved["generator"])
-        searcher._steps_count = saved["steps"]
-        searcher._population = SolutionBatch(problem, popsize=len(saved["values"]), empty=True)
-        searcher._population.set_values(saved["values"])
-        searcher._population.set_evals(saved["evals"])
-        for name, value in saved["own"].items():
-            setattr(searcher, name, value)
-        if saved["distribution"]:
-            searcher._distribution = searcher._distribution.modified_copy(**saved["distribution"])
-        if saved["velocity"] is not None:
-            searcher._optimizer._velocity = saved["velocity"]
+def searcher_state(searcher: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """What decides the next step of an EvoTorch search: its attributes `names`, population, generator, distribution."""
+    population = searcher._population
+    distribution = getattr(searcher, "_distribution", None)
+    optimizer = getattr(searcher, "_optimizer", None)
+    return {
+        "generator": searcher.problem.generator.get_state(),
+        "steps": searcher._steps_count,
+        "values": torch.as_tensor(population.values).clone(),
+        "evals": torch.as_tensor(population.evals).clone(),
+        "own": {name: getattr(searcher, name) for name in names},
+        "distribution": {} if distribution is None else dict(distribution.parameters),
+        "velocity": None if optimizer is None else optimizer._velocity,
+    }
+
+
+def restore_searcher(searcher: Any, saved: dict[str, Any]) -> None:
+    """Continue from `searcher_state`, in a search that was built alike."""
+    problem = searcher.problem
+    problem.generator.set_state(saved["generator"])
+    searcher._steps_count = saved["steps"]
+    searcher._population = SolutionBatch(problem, popsize=len(saved["values"]), empty=True)
+    searcher._population.set_values(saved["values"])
+    searcher._population.set_evals(saved["evals"])
+    for name, value in saved["own"].items():
+        setattr(searcher, name, value)
+    if saved["distribution"]:
+        searcher._distribution = searcher._distribution.modified_copy(**saved["distribution"])
+    if saved["velocity"] is not None:
+        searcher._optimizer._velocity = saved["velocity"]
 
 
 class _Scores:

@@ -1,0 +1,155 @@
+"""Closed-loop tests of the blimp study: the flights of the paper in simulation (R4 to R9; gates G5 to G9)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lancelet import training
+from lancelet.controllers import Controller, Population
+from lancelet.controllers.sum import Sum
+from lancelet.morphology.blimp import CALIBRATED
+from lancelet.scripts.rows import Row, at_least, at_most
+from lancelet.scripts.studies._blimp_plant import HEAVY, TASK, pid
+from lancelet.scripts.study import Study
+from lancelet.training.report import interval
+from lancelet.training.rollout import Score
+
+STARTS = 10
+"""flights a network: start heights 0.95 to 1.05 m, drawn once"""
+NEUTRAL = (1.0, 0.5, 0.0, -0.5, -1.0)
+"""m, steps of R4, from 1.5 m"""
+REFERENCES = (0.5, 1.0, 1.5)
+"""m, of R6"""
+DRAWS = 50
+"""buoyancies of G7"""
+
+
+def fly(controller: Controller, reference: Any, ballast: Any = 0.0, starts: int = STARTS, **task: Any) -> Score:
+    """Flights from `starts` heights around 1 m, the same for every controller; `ballast` one number, or one each."""
+    heights = 1.0 + np.random.default_rng(5).uniform(-0.05, 0.05, (starts, 1))
+    options = {"qpos": heights, "ballast": np.broadcast_to(ballast, starts)}
+    return training.evaluate(controller, TASK, starts, seed=0, options=options, reference=reference, **task)
+
+
+def step(start: float, end: float, hold: float = 70.0) -> dict[str, Any]:
+    """Task options of a flight that holds `start` for `hold` seconds, then `end` as long."""
+    profile = ((0.0, start), (hold, end)) if end != start else ((0.0, start),)
+    return {"reference": profile, "max_episode_steps": round(20 * hold)}
+
+
+def each(controllers: Sequence[Controller], flights: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """Metric `name`, (controllers, flights, starts)."""
+    return np.array([[fly(one, **flight).metrics[name] for flight in flights] for one in controllers])
+
+
+def _row(values: np.ndarray) -> dict[str, Any]:
+    """Mean over networks with its interval: by network where there are several, else by flight."""
+    networks = values.reshape(len(values), -1).mean(1)
+    return {"interval": interval(networks if len(networks) > 1 else values.ravel()), "seeds": len(values)}
+
+
+def neutral(study: Study, pd: Sequence[Controller], data: dict[str, Any]) -> None:
+    """R4, G5, G8: spiking PD alone on the neutral blimp, against the PD law."""
+    flights = [step(1.5, 1.5 + size, 50.0) for size in NEUTRAL]
+    theirs = each([pid(ki=0.0)], flights, "oscillation")
+    ours = each(pd, flights, "oscillation")
+    data["neutral"] = (theirs, ours)
+    note = f"+-{100 * ours.mean():.1f} cm against +-{100 * theirs.mean():.1f} cm of PD; 5 steps, {STARTS} starts each"
+    study.add(at_most("G5 neutral: oscillation of spiking PD over PD's", "gate", float(ours.mean() / theirs.mean()),
+                      1.5, reference="1 (R4: both +-6 cm)", note=note, seeds=len(pd)))  # fmt: skip
+    study.add(at_most("G8 oscillation of spiking PD (m)", "claim", float(ours.mean()), 0.3,
+                      reference="0.3 (R9, the controller before)", **_row(ours)))  # fmt: skip
+
+
+def integral(study: Study, i: Mapping[str, Sequence[Controller]]) -> None:
+    """R5, G6: conventional PD and a spiking I, negatively buoyant."""
+    pd = pid(ki=0.0, derivative="mean")
+    flights = [{"ballast": HEAVY, **step(1.0, end)} for end in (1.5, 0.5)]
+    limits = {"iwta-lif": 0.02, "r-lif": 0.05, "r-iwta-lif": 0.05, "lif": None}
+    for structure, networks in i.items():
+        found = each([Sum.of(pd, one) for one in networks], flights, "steady_state_error")
+        name = f"R5 PD law + {structure} I: steady-state error (m)"
+        limit, rest = limits[structure], _row(found)
+        if limit is None:
+            study.add(Row(name, "info", float(found.mean()), **rest))
+        else:
+            study.add(at_most(name, "claim", float(found.mean()), limit, reference=limit, **rest))
+        if structure == "iwta-lif":
+            study.add(at_most("G6 PD law + IWTA I: steady-state error (m)", "gate", float(found.mean()), 0.03, **rest))
+
+
+def whole(study: Study, full: Sequence[Controller], data: dict[str, Any], name: str = "") -> None:
+    """R6 to R8, G6 and the goals beyond the paper: the full spiking controller with ballast, against PID and PD."""
+    flights = [{"ballast": HEAVY, **step(1.0, end)} for end in REFERENCES]
+    error = each(full, flights, "steady_state_error")
+    over = each(full, flights, "overshoot")
+    reference = each([pid()], flights, "overshoot")
+    label = name or "full SNN"
+    data[f"whole {name}"] = (error, over)
+    per = ", ".join(f"{end:g} m: {100 * error[:, k].mean():.1f} cm" for k, end in enumerate(REFERENCES))
+    if not name:
+        study.add(at_most("G6 full SNN: steady-state error (m)", "gate", float(error.mean()), 0.04,
+                          reference=0.03, note=per, **_row(error)))  # fmt: skip
+        alone = each([pid(ki=0.0)], flights, "steady_state_error")
+        study.add(at_least("G6 PD alone: steady-state error (m)", "gate", float(alone.mean()), 0.25))
+        up, down = reference[:, 2], reference[:, 0]
+        study.add(Row("R7 PID: overshoot of the step up (m)", "info", float(up.mean()), reference=0.14, **_row(up)))
+        study.add(Row("R7 PID: overshoot of the step down (m)", "info", float(down.mean()), reference=0.20,
+                      **_row(down)))  # fmt: skip
+        more = float((over[:, 0] - over[:, 2]).mean())
+        study.add(at_least("R8 full SNN: overshoot down less overshoot up (m)", "claim", more, 0.0,
+                           reference="down > up", **_row(over[:, 0] - over[:, 2])))  # fmt: skip
+    study.add(at_most(f"beyond: {label}, steady-state error (m)", "claim", float(error.mean()), 0.02, note=per,
+                      **_row(error)))  # fmt: skip
+    moved = [0, 2]
+    study.add(at_most(f"beyond: {label}, overshoot over PID's", "claim",
+                      float(over[:, moved].mean() / reference[:, moved].mean()), 1.0,
+                      note=f"{100 * over[:, moved].mean():.1f} cm against {100 * reference[:, moved].mean():.1f} cm, "
+                           f"steps of 0.5 m up and down", seeds=len(full)))  # fmt: skip
+
+
+def buoyancies(study: Study, full: Sequence[Controller], name: str = "full SNN") -> None:
+    """G7: buoyancy from -4 to 4 units without retraining."""
+    ballast = np.random.default_rng(7).uniform(-4, 4, DRAWS)
+    share = [
+        fly(one, 1.5, ballast, DRAWS, max_episode_steps=1400).metrics["steady_state_error"] <= 0.05 for one in full
+    ]
+    found = np.array(share, float)
+    law = fly(pid(), 1.5, ballast, DRAWS, max_episode_steps=1400).metrics["steady_state_error"]
+    note = f"steady-state error <= 5 cm, {DRAWS} buoyancies, 140 s; PID: {np.mean(law <= 0.05):.2f}"
+    study.add(at_least(f"G7 {name}: share of buoyancies held", "claim", float(found.mean()), 0.9, note=note,
+                       **_row(found)))  # fmt: skip
+
+
+def calibrated(study: Study, full: Sequence[Controller]) -> None:
+    """The same networks on the plant fitted to the logs, which they never saw."""
+    body = {"name": "blimp", **CALIBRATED}
+    flights = [{"ballast": HEAVY, "body": body, **step(1.0, end)} for end in REFERENCES]
+    error = each(full, flights, "steady_state_error")
+    study.add(Row("full SNN on the calibrated plant: steady-state error (m)", "info", float(error.mean()),
+                  **_row(error)))  # fmt: skip
+
+
+def costs(study: Study, full: Controller) -> None:
+    """G9: spikes, synaptic operations and time, which nobody has reported."""
+    record = training.evaluate(full, TASK, 1, seed=0, options={"ballast": HEAVY}, reference=1.5, record=True).record
+    for term, role in (("1", "PD"), ("2", "I")):
+        for layer in ("encoder", "hidden"):
+            spikes = record[f"signal.{term}.{layer}"]
+            study.add(Row(f"G9 spikes per second, {role} {layer}", "info", float(spikes.sum(1).mean() * 10),
+                          note=f"{spikes.shape[1]} neurons, 10 Hz, a 70 s flight with ballast"))  # fmt: skip
+        operations = record[f"signal.{term}.operations"]
+        study.add(Row(f"G9 synaptic operations per step, {role}", "info", float(operations.mean())))
+    agents = Population(full, 1)
+    state, seen = agents.initial_state(), np.full((1, 1), 0.3, np.float32)
+    for count in (20, 300):
+        begun = time.perf_counter()
+        for _ in range(count):
+            _, state = agents(seen, state)
+        taken = (time.perf_counter() - begun) / count
+    study.add(Row("G9 wall time per step (ms)", "info", 1000 * taken, note=f"torch {torch.__version__}, one agent"))
