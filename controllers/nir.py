@@ -52,14 +52,14 @@ def export(circuit: SNN, dt: float = 0.1) -> nir.NIRGraph:
     blocks = np.zeros((n // 2, 2, n // 2, 2))
     blocks[np.arange(n // 2), :, np.arange(n // 2), :] = w["hidden_weight"]
     nodes: dict[str, Any] = {
-        "input": nir.Input(np.array([1])),
+        "input": nir.Input({"input": np.array([1])}),
         "encoder_input": nir.Affine(w["encoder_weight"][:, None], w["encoder_bias"]),
         "encoder": _neurons(w["encoder_synapse"], w["encoder_membrane"], w["encoder_threshold"], dt),
         "hidden_input": nir.Linear(blocks.reshape(n, n)),
         "hidden": _neurons(w["synapse"], w["membrane"], w["threshold"], dt),
         "decoder_input": nir.Linear(w["decoder_weight"][None]),
         "decoder": nir.LI(tau=_tau(w["decoder_decay"][None], dt), r=np.ones(1), v_leak=np.zeros(1)),
-        "output": nir.Output(np.array([1])),
+        "output": nir.Output({"output": np.array([1])}),
     }
     names = list(nodes)
     edges = list(pairwise(names))
@@ -101,7 +101,7 @@ def read(source: str | Path | nir.NIRGraph, dt: float | None = None, form: str |
     about = graph.metadata if isinstance(graph.metadata, dict) else {}
     try:
         dt = float(about.get("dt", 0.1)) if dt is None else dt
-        ends = tuple(float(end) for end in np.ravel(about.get("decoder_decay", (0.0, 1.0))))
+        ends: Any = tuple(float(end) for end in np.ravel(about.get("decoder_decay", (0.0, 1.0))))
     except (TypeError, ValueError) as error:
         raise LanceletError(f"NIR metadata dt and decoder_decay must be numbers: {error}") from error
     if not 0 < dt < np.inf:
@@ -139,9 +139,9 @@ def read(source: str | Path | nir.NIRGraph, dt: float | None = None, form: str |
     _zero(*chain[6], "v_leak")
     values["decoder_weight"] = nodes[5].weight[0] * nodes[6].r
     values["decoder_decay"] = _decay(chain[6][0], "tau", nodes[6].tau, dt)[0]
+    kind: Any = form or about.get("form", "literal")
     options = SNNOptions(
-        hidden="r-lif" if recurrent else "lif", neurons=n, form=form or about.get("form", "literal"),
-        decoder_decay=ends,  # pyright: ignore[reportArgumentType]
+        hidden="r-lif" if recurrent else "lif", neurons=n, form=kind, decoder_decay=ends
     )  # fmt: skip
     # the blimp's spaces: an error in m, a command in command units
     circuit = SNN(spaces.Box(-12, 12, (1,), np.float32), spaces.Box(-10, 10, (1,), np.float32), options)

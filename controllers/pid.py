@@ -55,6 +55,9 @@ class PID(Controller):
     """
 
     Options: ClassVar[type[Options]] = PIDOptions
+    kp: Tensor
+    ki: Tensor
+    kd: Tensor
 
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: PIDOptions) -> None:
         self._size = box(action_space, "PID", "the action space")

@@ -21,6 +21,12 @@ BOUNDS = {
     "decoder_decay": (0.0, 1.0),
 }  # fmt: skip
 """range of every quantity in natural units; the options may narrow decoder_decay"""
+FIRST = {
+    "encoder_threshold": (0.1, 2.0), "threshold": (0.1, 3.0), "encoder_synapse": (0.1, 0.9),
+    "encoder_membrane": (0.1, 0.9), "synapse": (0.1, 0.9), "membrane": (0.1, 0.9), "threshold_decay": (0.1, 0.9),
+    "recurrent": (-0.01, 0.01),
+}  # fmt: skip
+"""narrower ranges of the first values: neurons that spike, and leak (spec 5: the authors' runs began narrower too)"""
 DECAYS = ("encoder_synapse", "encoder_membrane", "synapse", "membrane", "threshold_decay", "decoder_decay")
 SILENT = 1e30
 """threshold of a lesioned neuron; finite, for 0 spikes times it must be 0"""
@@ -66,8 +72,8 @@ class SNN(Controller):
     y[t] = a y[t-1] + (1 - a) sum w s[t].
 
     Every parameter is a *gene*: 0 is the lower bound of its quantity in `BOUNDS`, 1 the upper; decays are kept in
-    their range, the others are only scaled. `values` gives natural units. Genes begin uniform in [0, 1]; those of
-    recurrent weights so that the weights lie in +-0.01, as in the authors' runs.
+    their range, the others are only scaled. `values` gives natural units. Genes begin uniform in [0, 1], some in the
+    narrower ranges of `FIRST`.
 
     Spikes are 0 or 1. With gradients on, their derivative is that of arctan(pi x) / pi at x = v - theta, and none
     flows through the reset's spikes (as in snnTorch). Arithmetic order matters here: `snn_kernel` repeats it to
@@ -82,6 +88,7 @@ class SNN(Controller):
     """
 
     Options: ClassVar[type[Options]] = SNNOptions
+    encoder_weight: Tensor
 
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: SNNOptions) -> None:
         for space, what in ((observation_space, "observation"), (action_space, "action")):
@@ -91,8 +98,10 @@ class SNN(Controller):
         self.bounds = {**BOUNDS, "decoder_decay": options.decoder_decay}
         random = torch.Generator().manual_seed(options.seed)
         for name, shape in self._shapes().items():
-            gene = torch.rand(shape, generator=random)
-            setattr(self, name, nn.Parameter(0.5 + 0.005 * (2 * gene - 1) if name == "recurrent" else gene))
+            low, high = self.bounds[name]
+            first, last = FIRST.get(name, (low, high))
+            value = first + (last - first) * torch.rand(shape, generator=random)
+            setattr(self, name, nn.Parameter((value - low) / (high - low) if high > low else value * 0))
         silent = torch.zeros(options.neurons // 2, dtype=torch.bool)
         silent[self.silenced("pair")] = True
         self.silent: Tensor
@@ -246,7 +255,7 @@ class SNN(Controller):
         decay = w["decoder_decay"]
         new["output"] = decay * old["output"] + (1 - decay) * _sum(new["hidden"], w["decoder_weight"].unsqueeze(-2))
         new["operations"] = self._operations(old["hidden"], arriving, new["hidden"])
-        return new["output"], new
+        return new["output"], {name: new[name] for name in old}  # one order of leaves, whatever saves them
 
     def _operations(self, before: Tensor, arriving: Tensor, hidden: Tensor) -> Tensor:
         """Additions (batch,): a spike reaches 2 hidden neurons, or the decoder, and what the structure adds."""

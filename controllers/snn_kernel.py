@@ -37,14 +37,14 @@ def run(circuit: SNN, genomes: Tensor, errors: Any, threads: int = 0) -> tuple[T
     sets, people = np.atleast_2d(seen), len(genomes)
     outputs = np.empty((people * len(sets), sets.shape[1]), np.float32)
     spikes = np.zeros((len(outputs), 2), np.int64)
-    work = (*_arrays(circuit, genomes), circuit.options.trace == "code", sets, outputs, spikes)
+    work: list[Any] = [*_arrays(circuit, genomes), circuit.options.trace == "code", sets, outputs, spikes]
     threads = min(threads or os.cpu_count() or 1, max(len(outputs), 1))
     if threads == 1:
-        _run(*work, 0, len(outputs))
+        _run(0, len(outputs), *work)
     else:  # threads of Python's own: numba's pools do not survive a fork, and one of them is not reentrant
         cuts = np.linspace(0, len(outputs), threads + 1).astype(int)
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda first, last: _run(*work, first, last), cuts[:-1], cuts[1:]))
+            list(pool.map(lambda first, last: _run(first, last, *work), cuts[:-1], cuts[1:]))
     lead = (people, *seen.shape[:-1])
     return torch.from_numpy(outputs.reshape(*lead, -1)), torch.from_numpy(spikes.reshape(*lead, 2))
 
@@ -100,7 +100,7 @@ def _arrays(circuit: SNN, genomes: Tensor) -> tuple[np.ndarray, ...]:
 
 
 @njit(cache=True, nogil=True)
-def _run(rows, hidden, recurrent, decays, jumps, blocks, leaks, code, sets, outputs, spikes, first, last):
+def _run(first, last, rows, hidden, recurrent, decays, jumps, blocks, leaks, code, sets, outputs, spikes):
     for item in range(first, last):
         who = item // len(sets)
         _individual(

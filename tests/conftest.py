@@ -7,17 +7,35 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("MUJOCO_GL", "disable")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from gymnasium import spaces
 
 torch.set_num_threads(1)
 
 SWIM = "lancelet/Swim-v0"
 NAVIGATE = "lancelet/SwimNavigate-v0"
+BLIMP = "lancelet/BlimpAltitude-v0"
+MAZE = "lancelet/PointMaze-v0"
+NAVIGATORS = ("search", "random-edge", "lrta", "oracle")
+HOMES = {"pid": BLIMP, "snn": BLIMP, "sum": BLIMP, "search-momentum": "MountainCarContinuous-v0"}
+HOMES |= dict.fromkeys(NAVIGATORS, MAZE)
+"""controllers that read no swimmer -> a task that they read"""
+NEEDS = {"oracle": {"maze_map": ("#####", "#...#", "###.#", "#...#", "#####")}}
+"""controllers that cannot be made without options -> such options"""
+
+
+def observations(space: spaces.Space, n: int, scale: float = 0.0) -> Any:
+    """Observations of `n` agents, always the same, Gaussian times `scale`."""
+    if isinstance(space, spaces.Dict):
+        return {name: observations(part, n, scale) for name, part in space.items()}
+    assert space.shape is not None
+    return torch.randn(n, *space.shape, generator=torch.Generator().manual_seed(0)) * scale
 
 
 @pytest.fixture

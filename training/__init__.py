@@ -26,6 +26,7 @@ register("td3", "lancelet.training.off_policy:TD3")
 register("sac", "lancelet.training.off_policy:SAC")
 register("rllib", "lancelet.training.rllib:RLlib")
 register("imitate", "lancelet.training.imitate:Imitate")
+register("surrogate", "lancelet.training.surrogate:Surrogate")
 register("recurrent-ppo", "lancelet.training.recurrent_ppo:RecurrentPPO")
 
 

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from evotorch import Problem, SolutionBatch
-from evotorch.algorithms import CMAES as EvoCMAES
 from evotorch.algorithms import PGPE as EvoPGPE
 from evotorch.algorithms import SNES as EvoSNES
 from torch import Tensor
@@ -22,6 +21,7 @@ from .. import controllers
 from ..controllers import Controller
 from ..errors import LanceletError
 from .cluster import check_address
+from .cmaes import CMAES as DenseCMAES
 from .progress import progress
 from .rollout import FAILED
 from .runs import RunFolder
@@ -263,7 +263,7 @@ class CMAES(Evolve):
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
         """EvoTorch's CMAES."""
-        return EvoCMAES(
+        return DenseCMAES(
             problem,
             stdev_init=self.stdev,  # pyright: ignore[reportArgumentType] - a float is no numbers.Real to a type checker
             center_init=start,

@@ -2,57 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from evotorch.algorithms import CMAES
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from ..controllers.snn import SNN
 from ..controllers.snn_kernel import costs
 from ..controllers.snn_kernel import run as open_loop
+from ..errors import LanceletError, unknown
 from . import interrupt
+from .cmaes import CMAES
 from .evolution import Evaluation, restore_searcher, searcher_state
 from .flights import Flights
 from .imitation import Imitation, Shortlist
 from .progress import progress
 from .runs import RunFolder
 
+COVARIANCE = Literal["auto", "full", "diagonal"]
 SEPARABLE = 500
-"""genes above which the covariance is diagonal"""
+"""genes above which the covariance is diagonal where nobody says"""
 STATE = ("m", "sigma", "C", "A", "p_sigma", "p_c")
-
-
-class _CMAES(CMAES):
-    """EvoTorch's, its rank-mu update as one matrix product in place of a (population, d, d) array."""
-
-    def update_C(self, zs: Tensor, ys: Tensor, assigned_weights: Tensor, h_sig: Tensor) -> None:
-        if self.separable:
-            super().update_C(zs, ys, assigned_weights, h_sig)
-            return
-        weights = assigned_weights
-        if self.active:
-            shrunk = ys.shape[1] * weights / torch.norm(zs, dim=-1).pow(2.0)
-            weights = torch.where(weights > 0, weights, shrunk)
-        rank_one = self.c_1 * (1 - (1 - h_sig**2) * self.c_c * (2 - self.c_c))
-        along = (self.c_1 / (rank_one + 1e-23)) ** 0.5 * self.p_c
-        mixed = (weights[:, None] * ys).T @ ys
-        old = self.C
-        mixed = mixed - torch.sum(self.weights) * old
-        self.C = old + rank_one * (torch.outer(along, along) - old) + self.c_mu * mixed
 
 
 @dataclass(kw_only=True)
 class Imitate(Imitation):
     """CMA-ES (Hansen 2016) by EvoTorch, one training flight a generation, the same for all candidates.
 
-    Genes are in units of their range and begin where the controller's own do. The covariance is full up to 500
-    genes, diagonal above. Bounds: a gene beyond [0, 1] is reflected at them, coordinate by coordinate, wherever it is
-    used; the search distribution itself is free.
+    Genes are in units of their range and begin where the controller's own do. Bounds: a gene beyond [0, 1] is reflected
+    at them, coordinate by coordinate, wherever it is used; the search distribution itself is free.
     """
 
     generations: int = 3000
@@ -61,16 +44,26 @@ class Imitate(Imitation):
     """candidates a generation"""
     stdev: float = 0.1
     """of the first generation's genes, in units of their range"""
+    covariance: COVARIANCE = "auto"
+    """of the search distribution; auto: full up to 500 genes"""
 
     def check(self) -> None:
         """Counts must be positive."""
         super().check()
         self.at_least(0, "generations")
         self.at_least(2, "population")
+        if not 0 < self.stdev < math.inf:
+            raise LanceletError(f"stdev = {self.stdev}: must be finite and > 0")
+        if self.covariance not in get_args(COVARIANCE):
+            raise unknown("covariance", self.covariance, get_args(COVARIANCE))
+
+    def diagonal(self, circuit: SNN) -> bool:
+        """Whether genes are searched each by itself."""
+        return self.covariance == "diagonal" or (self.covariance == "auto" and circuit.parameter_count > SEPARABLE)
 
     def notes(self, circuit: SNN) -> dict[str, Any]:
         """How bounds and covariance are handled."""
-        form = "diagonal" if circuit.parameter_count > SEPARABLE else "full"
+        form = "diagonal" if self.diagonal(circuit) else "full"
         return {"bounds": "reflected, per coordinate", "covariance": form}
 
     def search(self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist) -> None:
@@ -84,12 +77,12 @@ class Imitate(Imitation):
             return -costs(outputs, train.targets[which])["loss"].float()
 
         problem = Evaluation(start.numel(), self.seed, score)
-        searcher = _CMAES(
+        searcher = CMAES(
             problem,
             stdev_init=self.stdev,  # pyright: ignore[reportArgumentType] - a float is no numbers.Real to a type checker
             center_init=start,
             popsize=self.population,
-            separable=start.numel() > SEPARABLE,
+            separable=self.diagonal(circuit),
         )
         saved, seconds = run.load(), 0.0
         if saved is None:

@@ -113,7 +113,10 @@ class Imitation(Trainer):
 
     def flights(self, task: str, first: int, count: int, **options: Any) -> Flights:
         """`count` flights of the split whose seeds begin at `first`."""
-        seeds = start_seeds(first, self.seed if first == TRAINING else 0, 0, count)
+        return self.recorded(task, start_seeds(first, self.seed if first == TRAINING else 0, 0, count), **options)
+
+    def recorded(self, task: str, seeds: list[int], **options: Any) -> Flights:
+        """The flights of these seeds, with this role's targets."""
         if self.role == "i":
             return integral(seeds, self.kp, self.ki, self.kd, self.clip)
         return proportional_derivative(task, seeds, self.kp, self.kd, self.clip, **options)
@@ -121,24 +124,24 @@ class Imitation(Trainer):
     def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
         """Record flights, search, then let the shortlist fly."""
         assert isinstance(controller, SNN)
-        body = {"body": task_options["body"]} if task_options.get("body") is not None else {}
+        plant = {name: task_options[name] for name in ("body", "randomise", "gaps") if task_options.get(name)}
         train, held = (
-            self.flights(task, TRAINING, self.sets, **body),
-            self.flights(task, VALIDATION, self.validation, **body),
+            self.flights(task, TRAINING, self.sets, **plant),
+            self.flights(task, VALIDATION, self.validation, **plant),
         )
         best = Shortlist(self.shortlist)
         self.search(run, controller, train, held, best)
-        flown = self.fly(controller, torch.stack(best.genes), task, **body)
+        flown = self.fly(controller, torch.stack(best.genes), task, **plant)
         near = [k for k, loss in enumerate(best.losses) if loss <= NEAR * best.losses[0]]
         chosen = min(near, key=lambda k: flown[k])
         for name, k in (("best_loss", 0), ("best", chosen)):
-            self.keep(run, controller, best, k, name, closed_loop=float(flown[k]))
+            self.keep(run, controller, best, k, name, closed_loop=float(flown[k]) if np.isfinite(flown[k]) else None)
 
     def keep(
         self, run: RunFolder, circuit: SNN, best: Shortlist, which: int = 0, name: str = "best", **notes: Any
     ) -> None:
         """Save a candidate of the shortlist with what is known of it."""
-        vector_to_parameters(best.genes[which], circuit.parameters())
+        vector_to_parameters(best.genes[which].clone(), circuit.parameters())  # else they would be views of it
         notes |= {
             "role": self.role,
             "validation": best.losses[which],
@@ -156,14 +159,14 @@ class Imitation(Trainer):
         outputs, _ = open_loop(circuit, genes, flights.errors)
         return {name: values.mean(1).float() for name, values in costs(outputs, flights.targets).items()}
 
-    def fly(self, circuit: SNN, genes: Tensor, task: str, **body: Any) -> np.ndarray:
+    def fly(self, circuit: SNN, genes: Tensor, task: str, **plant: Any) -> np.ndarray:
         """Closed-loop cost of rows of genes, (rows,), on validation starts.
 
         pd: alone on the neutral blimp, steady-state error + oscillation (m). i: beside the PD law under a ballast drawn
         from +-4 units, steady-state error (m).
         """
         ballast = None if self.role == "i" else 0.0
-        env = make_env(task, CLOSED * len(genes), ballast=ballast, **body)
+        env = make_env(task, CLOSED * len(genes), ballast=ballast, **plant)
         pilot: Controller = circuit
         if self.role == "i":
             law = controllers.make("pid", env, kp=self.kp, ki=0.0, kd=self.kd, derivative="mean")

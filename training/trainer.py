@@ -58,6 +58,8 @@ class Trainer(ABC):
     """continue the run in the folder (or begin there)"""
     test: int = 20
     """held-out start states of the final report; 0: no report"""
+    start: str | None = None
+    """run folder or file of weights to begin with, of the same controller; none: the controller's own first weights"""
     quiet: bool = False
     """no progress bar"""
 
@@ -107,6 +109,8 @@ class Trainer(ABC):
         task = task_id(task)
         circuit, resolved, model = self.prepare(task, controller, task_options, controller_options)
         self.refuse(circuit)
+        if self.start is not None:
+            _begin_with(circuit, self.start)
         run = RunFolder(
             {
                 "task": task,
@@ -182,3 +186,20 @@ class Trainer(ABC):
         write_atomic(run.path / "summary.json", json.dumps(summary))
         write_report(run.path, run.config, read_log(run.path), summary)
         return summary
+
+
+def _begin_with(circuit: Controller, path: str) -> None:
+    """Give `circuit` the weights saved in `path`; refuse those of another controller or structure."""
+    other = controllers.load(path)
+    if type(other) is not type(circuit):
+        raise LanceletError(f"start = {path}: holds a {type(other).__name__}, not a {type(circuit).__name__}")
+    have, need = dataclasses.asdict(other.options), dataclasses.asdict(circuit.options)
+    for name in need:
+        if name not in ("seed", "lesions") and have[name] != need[name]:
+            raise LanceletError(f"start = {path}: was made with {name} = {have[name]!r}, not {need[name]!r}")
+    weights, own = other.state_dict(), circuit.state_dict()
+    for name, value in own.items():
+        if weights[name].shape != value.shape:
+            shapes = f"{tuple(weights[name].shape)}, not {tuple(value.shape)}"
+            raise LanceletError(f"start = {path}: weight {name!r} is {shapes}, of another body or task")
+    circuit.load_state_dict(weights)

@@ -17,7 +17,7 @@ from lancelet.scripts.rows import Row, at_least, at_most
 from lancelet.scripts.studies._blimp_plant import HEAVY, TASK, pid
 from lancelet.scripts.study import Study
 from lancelet.training.report import interval
-from lancelet.training.rollout import Score
+from lancelet.training.rollout import Score, make_env
 
 STARTS = 10
 """flights a network: start heights 0.95 to 1.05 m, drawn once"""
@@ -40,6 +40,11 @@ def step(start: float, end: float, hold: float = 70.0) -> dict[str, Any]:
     """Task options of a flight that holds `start` for `hold` seconds, then `end` as long."""
     profile = ((0.0, start), (hold, end)) if end != start else ((0.0, start),)
     return {"reference": profile, "max_episode_steps": round(20 * hold)}
+
+
+def space() -> Any:
+    """An environment, for its spaces."""
+    return make_env(TASK, 1)
 
 
 def each(controllers: Sequence[Controller], flights: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
@@ -90,7 +95,7 @@ def whole(study: Study, full: Sequence[Controller], data: dict[str, Any], name: 
     over = each(full, flights, "overshoot")
     reference = each([pid()], flights, "overshoot")
     label = name or "full SNN"
-    data[f"whole {name}"] = (error, over)
+    data[f"whole {name}".strip()] = (error, over)
     per = ", ".join(f"{end:g} m: {100 * error[:, k].mean():.1f} cm" for k, end in enumerate(REFERENCES))
     if not name:
         study.add(at_most("G6 full SNN: steady-state error (m)", "gate", float(error.mean()), 0.04,

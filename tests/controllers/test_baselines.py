@@ -2,8 +2,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from conftest import SWIM
-from torch.utils._pytree import tree_leaves
+from conftest import HOMES, NEEDS, SWIM, observations
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from lancelet import LanceletError, controllers, training
 from lancelet.controllers.baselines import Random, RandomOptions
@@ -11,6 +11,11 @@ from lancelet.controllers.baselines import Random, RandomOptions
 
 def make(name, joints=3, **options):
     return controllers.make(name, gym.make(SWIM, joints=joints), **options)
+
+
+def home(name, joints):
+    """Id and options of a task that the controller can read."""
+    return (HOMES[name], {}) if name in HOMES else (SWIM, {"joints": joints})
 
 
 def forward(controller, seen, state=None):
@@ -21,20 +26,26 @@ def forward(controller, seen, state=None):
 @pytest.mark.parametrize("name", list(controllers.controllers))
 @pytest.mark.parametrize("vector", [False, True])
 def test_every_controller_is_made_for_either_kind_of_environment(name, vector):
-    env = gym.make_vec(SWIM, num_envs=2, joints=4) if vector else gym.make(SWIM, joints=4)
-    controller = controllers.make(name, env)
-    action, _ = forward(controller, torch.zeros(2, 19))
-    assert action.shape == (2, 4) and action.abs().max() <= 1
+    id, options = home(name, 4)
+    single = gym.make(id, **options)
+    env = gym.make_vec(id, num_envs=2, **options) if vector else single
+    controller = controllers.make(name, env, **NEEDS.get(name, {}))
+    action, _ = controller(observations(single.observation_space, 2), controller.initial_state(2))
+    assert action.shape == (2, *single.action_space.shape) and action.abs().max() <= 1
     assert controller.parameter_count == sum(p.numel() for p in controller.parameters())
 
 
 @pytest.mark.parametrize("name", list(controllers.controllers))
 def test_the_state_has_agents_first_and_can_be_reset_by_mask(name):
-    controller, mask = make(name), torch.tensor([True, False, True])
+    id, options = home(name, 3)
+    env, mask = gym.make(id, **options), torch.tensor([True, False, True])
+    controller = controllers.make(name, env, **NEEDS.get(name, {}))
     state = controller.initial_state(3)
-    _, after = forward(controller, torch.zeros(3, 15), state)
+    _, after = controller(observations(env.observation_space, 3), state)
+    after = tree_map_only(torch.Tensor, torch.clone, after)  # a plastic controller resets in place
     again = controller.reset(after, mask)
-    leaves = [tree_leaves(tree) for tree in (state, after, again)]
+    trees = (controller.initial_state(3), after, again)
+    leaves = [[leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)] for tree in trees]
     assert len({len(found) for found in leaves}) == 1 and (state != () or after == again == ())
     for fresh, old, new in zip(*leaves, strict=True):
         assert fresh.shape[0] == 3

@@ -4,7 +4,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from conftest import NAVIGATE, SWIM
+from conftest import HOMES, NAVIGATE, NEEDS, SWIM
+from conftest import observations as observe
+from torch.utils._pytree import tree_leaves
 
 from lancelet import LanceletError, controllers, training
 
@@ -17,16 +19,19 @@ def make(name, id=SWIM, **options):
 
 def complete(name):
     """The controller with every part it can have."""
+    if name in HOMES:
+        options = {"hidden": "r-iwta-lif"} if name == "snn" else NEEDS.get(name, {})
+        return controllers.make(name, gym.make(HOMES[name]), **options)
     return make(name, NAVIGATE, turn=True, speed=True) if name == "ncap" else make(name)
 
 
 def observations(controller, batch=32):
-    return torch.randn(batch, *controller.observation_space.shape, generator=torch.Generator().manual_seed(0)) / 2
+    return observe(controller.observation_space, batch, 0.5)
 
 
 def act(controller, seen=None, step=0):
     seen = observations(controller) if seen is None else seen
-    state = controller.initial_state(len(seen))
+    state = controller.initial_state(len(tree_leaves(seen)[0]))
     with torch.no_grad():
         return controller(seen, state + step if isinstance(state, torch.Tensor) else state)[0]
 

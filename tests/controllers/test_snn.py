@@ -27,14 +27,14 @@ def make(**options):
 
 
 def lively(**options):
-    """A network that spikes all over: thresholds low, feed-forward weights mostly excitatory, recurrent ones large."""
-    circuit = make(**options)
+    """A network that spikes all over: genes of its own, thresholds low, feed-forward weights mostly excitatory."""
+    circuit, random = make(**options), torch.Generator().manual_seed(options.get("seed", 0))
+    scales = {"encoder_threshold": (0.0, 0.1), "threshold": (0.0, 0.1), "hidden_weight": (0.4, 0.6),
+              "decoder_decay": (0.1, 0.5)}  # fmt: skip
     with torch.no_grad():
-        circuit.encoder_threshold.mul_(0.1)
-        circuit.threshold.mul_(0.1)
-        circuit.hidden_weight.mul_(0.6).add_(0.4)
-        if circuit.recurrent_layer:
-            circuit.recurrent.copy_(torch.rand(circuit.recurrent.shape, generator=torch.Generator().manual_seed(5)))
+        for name, gene in circuit.named_parameters():
+            low, span = scales.get(name, (0.0, 1.0))
+            gene.copy_(low + span * torch.rand(gene.shape, generator=random))
     return circuit
 
 
@@ -236,6 +236,7 @@ def test_a_reset_puts_back_only_the_masked():
     circuit, seen = lively(hidden="iwta-lif", neurons=8), errors(20, sets=2)
     _, state = circuit.unroll(seen, circuit.initial_state(2))
     after = circuit.reset(state, torch.tensor([True, False]))
+    assert list(after) == list(state) == list(circuit.initial_state(2))
     assert not any(value[0].any() for value in after.values())
     assert all(torch.equal(after[name][1], state[name][1]) for name in state)
 
