@@ -48,7 +48,8 @@ def load(path: str | Path) -> Any:
     try:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})["lancelet"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # cloned into aligned memory: products of matrices that lie otherwise round otherwise
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         version, tree = about["format"], about["tree"]
     except FileNotFoundError as error:
         raise LanceletError(f"{path} does not exist: there is no checkpoint") from error

@@ -23,7 +23,7 @@ from ..tasks import short_name
 from . import checkpoint
 
 FORMAT = 1
-_FREE = ("generations", "steps", "test", "workers", "address", "chunk")
+_FREE = ("generations", "steps", "updates", "test", "workers", "address", "chunk")
 """options that a resumed run may change: they say how long, or who computes, not what"""
 
 

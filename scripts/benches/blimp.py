@@ -1,22 +1,66 @@
-"""Spiking networks of the blimp: a population over recorded errors by the compiled kernel, against plain torch."""
+"""The blimp: a population over recorded errors by the compiled kernel, closed-loop physics, a search's generations."""
 
 from __future__ import annotations
 
+import tempfile
+
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from mujoco.batch import Batch
 
 from lancelet.controllers.snn import SNN, SNNOptions
 from lancelet.controllers.snn_kernel import run as evaluate
 from lancelet.scripts.benches._timing import take_turns
-from lancelet.scripts.rows import Row, at_least
+from lancelet.scripts.rows import Row, at_least, at_most
+from lancelet.training.imitate import Imitate
+from lancelet.training.runs import read_log
 
-PEOPLE, STEPS = 50, 1000
+TASK, PEOPLE, STEPS, ENVS, GENERATIONS = "lancelet/BlimpAltitude-v0", 50, 1000, 256, 1000
 
 
 def run(quick: bool) -> list[Row]:
-    """All rows; `quick` takes fewer rounds."""
-    return _population(2 if quick else 5)
+    """All rows; `quick` takes fewer rounds, and a fifth of the generations."""
+    rounds = 3 if quick else 7
+    return [*_population(2 if quick else 5), _physics(rounds), _search(GENERATIONS // 5 if quick else GENERATIONS)]
+
+
+def _physics(rounds: int) -> Row:
+    """Control steps of the vector environment against its model stepped bare, on one thread."""
+    env = gym.make_vec(TASK, num_envs=ENVS, nthread=1, reference=1.5, max_episode_steps=-1).unwrapped
+    env.reset(seed=0)
+    commands = np.random.default_rng(0).uniform(-5, 5, (30, ENVS, 1)).astype(np.float32)
+    bare = Batch(env.sim.model, ENVS, 1)  # pyright: ignore[reportAttributeAccessIssue]
+    bare.reset()
+    substeps = round(env.task.control_dt(env.sim) / env.sim.timestep)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def ours() -> None:
+        for command in commands:
+            env.step(command)
+
+    def theirs() -> None:
+        for command in commands:
+            bare.ctrl[:] = 0.017 * command
+            bare.step(nstep=substeps)
+
+    times = take_turns(rounds, ours=ours, bare=theirs)
+    value, interval = times.ratio("bare", "ours")
+    note = f"{times.rate('ours', ENVS * len(commands)):,.0f} control steps/s, {substeps} substeps each, one thread"
+    name = f"closed-loop vector env, n = {ENVS}, vs bare mujoco.batch"
+    return at_least(name, "speed", value, 0.7, interval=interval, note=note)
+
+
+def _search(generations: int) -> Row:
+    """Wall time of CMA-ES on the PD task: shared LIF form, population 50; recording and the last flights left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Imitate(generations=generations, sets=4, validation=2, test=0, quiet=True, folder=f"{folder}/run")
+        trainer.train(TASK, "snn")
+        seconds = read_log(f"{folder}/run")[-1]["seconds"] * GENERATIONS / generations
+    note = f"{generations} generations run, full covariance, sets of 1,000 steps"
+    return at_most(
+        f"{GENERATIONS:,} CMA-ES generations (shared LIF, population 50), s", "speed", seconds, 120, note=note
+    )
 
 
 def _population(rounds: int) -> list[Row]:
