@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from evotorch.algorithms import CMAES as EvoCMAES
 from torch import Tensor
@@ -10,16 +12,17 @@ from torch import Tensor
 class CMAES(EvoCMAES):
     """The same search (Hansen 2016); a diagonal covariance is untouched."""
 
-    def update_C(self, zs: Tensor, ys: Tensor, assigned_weights: Tensor, h_sig: Tensor) -> None:
+    def update_C(self, zs: Tensor, ys: Tensor, assigned_weights: Tensor, h_sig: Any) -> None:
         """The rank-mu update as one matrix product in place of a (population, d, d) array."""
         if self.separable:
             super().update_C(zs, ys, assigned_weights, h_sig)
             return
         weights = assigned_weights
         if self.active:
-            shrunk = ys.shape[1] * weights / torch.norm(zs, dim=-1).pow(2.0)
+            shrunk = ys.shape[1] * weights / zs.square().sum(-1)
             weights = torch.where(weights > 0, weights, shrunk)
-        rank_one = self.c_1 * (1 - (1 - h_sig**2) * self.c_c * (2 - self.c_c))
+        c_c: Any = self.c_c
+        rank_one = self.c_1 * (1 - (1 - h_sig**2) * c_c * (2 - c_c))
         along = (self.c_1 / (rank_one + 1e-23)) ** 0.5 * self.p_c
         mixed = (weights[:, None] * ys).T @ ys
         old = self.C

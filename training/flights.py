@@ -21,6 +21,9 @@ COMMAND = 10.0
 """command units, where targets are clipped"""
 GAINS = ((4.0, 14.0), (0.0, 1.5), (3.0, 20.0))
 """ranges of Kp, Ki, Kd of the recorded flights"""
+TRIM = 2.0
+"""command units: the recorded blimp is trimmed only so well, and the ballast of a flight drawn from +- this. Without it
+no flight has a lasting error, and what learns from them has no proportional part to speak of"""
 BIAS, STEPS, HOLD = 4.0, 5, 50.0
 """of the integral data: largest bias, steps a set, s a step"""
 
@@ -36,13 +39,13 @@ class Flights:
 def proportional_derivative(
     task: str, seeds: Sequence[int], kp: float, kd: float, clip: bool = True, length: int = 1000, **options: Any
 ) -> Flights:
-    """Flights of the blimp after the recording profile, each with PID gains of its own from `GAINS`, from 0.1 s on.
+    """Flights of the blimp after the recording profile, from 0.1 s on, each with PID gains and a trim of its own.
 
     The target is PD(kp, kd) on the flight's error, its derivative 0 where the reference jumps; clipped to +-10.
 
     Args:
         task: id, of `envs.blimp.BlimpAltitude`.
-        seeds: one a flight: of its gains and its reference.
+        seeds: one a flight: of its gains, its trim and its reference.
         kp: command units per m.
         kd: command units per m/s.
         clip: keep targets within the command's range.
@@ -50,7 +53,9 @@ def proportional_derivative(
         **options: of the task (``body``).
     """
     env = make_env(task, len(seeds), max_episode_steps=length, **{**options, "reference": "recording"})
-    gains = np.array([np.random.default_rng([seed, 1]).uniform(*zip(*GAINS, strict=True)) for seed in seeds])
+    low, high = np.array([*GAINS, (-TRIM, TRIM)]).T
+    drawn = np.array([np.random.default_rng([seed, 1]).uniform(low, high) for seed in seeds])
+    gains, trim = drawn[:, :3], drawn[:, 3]
     errors, references = [], []
 
     def look(_: int) -> None:
@@ -58,7 +63,7 @@ def proportional_derivative(
         references.append(env.memory["reference"].copy())
 
     pilots = Population(controllers.make("pid", env), len(seeds), torch.tensor(gains, dtype=torch.float32))
-    rollout(env, pilots, list(seeds), on_step=look)
+    rollout(env, pilots, list(seeds), {"ballast": trim}, on_step=look)
     error, reference = np.stack(errors, axis=1), np.stack(references, axis=1)
     change = np.diff(error, axis=1, prepend=error[:, :1])
     change[:, 1:][np.diff(reference, axis=1) != 0] = 0.0

@@ -111,7 +111,7 @@ class Imitate(Imitation):
                         best.offer(genes, loss, generation)
                     self.keep(run, circuit, best)
                     figures = {name: values[found["loss"].argmin()].item() for name, values in found.items()}
-                    figures |= {"best": best.losses[0], "mean": -fitness.mean().item(), "sigma": float(searcher.sigma)}
+                    figures |= {"best": best.losses[0], "mean": -fitness.mean().item(), "sigma": searcher._get_sigma()}
                     seconds = time.monotonic() - begun
                     run.log(generation, **figures, rate=generation / max(seconds, 1e-9), seconds=seconds)
                     advance(**{"validation": best.losses[0], "correlation": figures["correlation"]})

@@ -160,19 +160,24 @@ class Imitation(Trainer):
         return {name: values.mean(1).float() for name, values in costs(outputs, flights.targets).items()}
 
     def fly(self, circuit: SNN, genes: Tensor, task: str, **plant: Any) -> np.ndarray:
-        """Closed-loop cost of rows of genes, (rows,), on validation starts.
+        """Closed-loop cost (m) of rows of genes, (rows,), on validation starts.
 
-        pd: alone on the neutral blimp, steady-state error + oscillation (m). i: beside the PD law under a ballast drawn
-        from +-4 units, steady-state error (m).
+        Beside the rest of the law, under a ballast drawn from +-4 units: steady-state error. pd: and alone on the
+        neutral blimp, steady-state error + oscillation.
         """
-        ballast = None if self.role == "i" else 0.0
-        env = make_env(task, CLOSED * len(genes), ballast=ballast, **plant)
-        pilot: Controller = circuit
-        if self.role == "i":
-            law = controllers.make("pid", env, kp=self.kp, ki=0.0, kd=self.kd, derivative="mean")
-            gains = parameters_to_vector(law.parameters()).detach()
-            pilot, genes = Sum.of(law, circuit), torch.cat([gains.expand(len(genes), -1), genes], dim=1)
+        rest = {"kp": self.kp, "kd": self.kd, "ki": 0.0, "derivative": "mean"}
+        if self.role == "pd":
+            rest = {"kp": 0.0, "kd": 0.0, "ki": self.ki}
+        env = make_env(task, CLOSED * len(genes), ballast=None, **plant)
+        law = controllers.make("pid", env, **rest)
+        gains = parameters_to_vector(law.parameters()).detach().expand(len(genes), -1)
         seeds = start_seeds(VALIDATION, 0, 1, CLOSED) * len(genes)
-        score, _ = rollout(env, Population(pilot, env.num_envs, genes), seeds)
-        cost = score.metrics["steady_state_error"] + (score.metrics["oscillation"] if self.role == "pd" else 0.0)
-        return np.where(score.failed, np.inf, cost).reshape(len(genes), CLOSED).mean(1)
+        pair = Population(Sum.of(law, circuit), env.num_envs, torch.cat([gains, genes], dim=1))
+        score, _ = rollout(env, pair, seeds)
+        cost = np.where(score.failed, np.inf, score.metrics["steady_state_error"])
+        if self.role == "pd":
+            env = make_env(task, CLOSED * len(genes), **plant)
+            alone, _ = rollout(env, Population(circuit, env.num_envs, genes), seeds)
+            figures = alone.metrics["steady_state_error"] + alone.metrics["oscillation"]
+            cost = cost + np.where(alone.failed, np.inf, figures)
+        return cost.reshape(len(genes), CLOSED).mean(1)

@@ -27,7 +27,7 @@ def draw(study: Study, data: dict[str, Any]) -> None:
     """All pictures for which `data` holds the figures."""
     if "curves" in data:
         _curves(study, data["curves"])
-    full = data["full"][0]
+    full = data["full"]
     pd, i = full.terms
     _imitation(study, {"PD": (pd, data["pd held"]), "I": (i, data["i held"])})
     pilots = {"PID": pid(), "full SNN (LIF PD + IWTA I)": full}

@@ -17,7 +17,7 @@ from lancelet.training.rollout import make_env, rollout
 TASK, PERIOD = "lancelet/BlimpAltitude-v0", 0.1
 HEAVY = 3.0
 """command units of ballast in the flights of the paper, by the logs"""
-FREE = {"dead_zone": 0.0, "pwm": 0.0, "lidar_step": 0.0}
+FREE: dict[str, Any] = {"dead_zone": 0.0, "pwm": 0.0, "lidar_step": 0.0}
 """no dead zone, no counts, no centimetres"""
 LOGGED = {
     "delay": (0.55, 0.15, "s until the height has risen by 2 cm"),
@@ -45,12 +45,12 @@ def heights(bodies: Sequence[Blimp], controller: Controller, steps: int, **task:
     """What the LiDAR of each body told, (bodies, steps), in one flight under `controller`."""
     env = make_env(TASK, len(bodies), max_episode_steps=steps, body=list(bodies), **task)
     seen: list[np.ndarray] = []
-    rollout(
-        env,
-        Population(controller, len(bodies)),
-        0,
-        on_step=lambda _: seen.append(env.task.observe(env.sim, env.memory)[:, 0]),
-    )  # pyright: ignore[reportArgumentType]
+
+    def look(_: int) -> None:
+        observed: Any = env.task.observe(env.sim, env.memory)
+        seen.append(observed[:, 0])
+
+    rollout(env, Population(controller, len(bodies)), 0, on_step=look)
     times = np.arange(1, steps + 1) * PERIOD
     reference = task["reference"]
     profile = np.array([(0.0, reference)] if isinstance(reference, float) else reference)
@@ -109,7 +109,8 @@ def calibrate(study: Study, generations: int = 24) -> Blimp:
     bounds = morphology.ranges(Blimp)
 
     def blimp(values: np.ndarray) -> Blimp:
-        return Blimp(**dict(zip(FITTED, map(float, values), strict=True)))
+        parameters: dict[str, Any] = dict(zip(FITTED, map(float, values), strict=True))
+        return Blimp(**parameters)
 
     with progress("calibrating", generations, "gen") as advance:
         found = differential_evolution(
@@ -125,7 +126,8 @@ def calibrate(study: Study, generations: int = 24) -> Blimp:
 def plant(study: Study) -> None:
     """Gate G2 on the nominal plant, and both sets of quantities beside the logs."""
     nominal, free = Blimp(), Blimp(**FREE)
-    fitted = calibrate(study) if study.size == "full" else Blimp(**CALIBRATED)
+    values: dict[str, Any] = dict(CALIBRATED)
+    fitted = calibrate(study) if study.size == "full" else Blimp(**values)
     found = features([nominal, fitted, free])
     value = dict(zip(LOGGED, found[0], strict=True))
     note = "nominal plant of spec 2.5; one deterministic flight"
