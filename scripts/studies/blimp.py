@@ -193,7 +193,7 @@ def _by_validation(group: list[Job]) -> int:
 def _slow(circuit: Controller) -> float:
     """Audit (trap 9): the slowest membrane or synapse of the hidden layer."""
     assert isinstance(circuit, SNN)
-    values = circuit.values()
+    values = {name: value.detach() for name, value in circuit.values().items()}
     return float(torch.maximum(values["membrane"], values["synapse"]).max())
 
 
