@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -11,6 +12,11 @@ from torch import Tensor
 
 class CMAES(EvoCMAES):
     """The same search (Hansen 2016); a diagonal covariance is untouched."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        with warnings.catch_warnings():  # of torch and numpy about how it copies its own numbers
+            warnings.simplefilter("ignore")
+            super().__init__(*args, **options)
 
     def update_C(self, zs: Tensor, ys: Tensor, assigned_weights: Tensor, h_sig: Any) -> None:
         """The rank-mu update as one matrix product in place of a (population, d, d) array."""
