@@ -15,7 +15,7 @@ from gymnasium import spaces
 from .. import morphology
 from ..errors import LanceletError, unknown
 from ..morphology import scenery
-from ..morphology.blimp import COMMAND, Blimp
+from ..morphology.blimp import COMMAND, Blimp, thrust_curve
 from . import steps
 from .task import Memory, Task
 from .thruster import forces
@@ -185,7 +185,7 @@ class BlimpAltitude(Task):
             memory["ballast"][ids] = _option("ballast", options["ballast"], sim.n, -COMMAND, COMMAND)[ids]
         memory["reference"][ids] = memory["levels"][ids, 0]
         plant, ballast = self._plant(memory), memory["ballast"]
-        weight = COMMAND * plant["thrust"] * (np.abs(ballast) / COMMAND) ** plant["exponent"]
+        weight = thrust_curve(np.abs(ballast), plant["thrust"], plant["exponent"])
         up = np.where(ballast < 0, plant["down_efficiency"], 1.0)  # so that the command `ballast` hovers either way
         sim.qfrc_applied[ids, 0] = -(np.sign(ballast) * weight * up)[ids]
         sim.mocap_pos[ids, 0] = np.stack([0 * ids, -0.3 + 0 * ids, memory["reference"][ids]], axis=1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..morphology.blimp import COMMAND
+from ..morphology.blimp import COMMAND, thrust_curve
 
 Plant = Mapping[str, np.ndarray]
 """quantities of `morphology.blimp.Blimp`, (n,) each"""
@@ -57,8 +57,7 @@ def forces(
         turn = rate[:, None] * lasted
         goal = np.where(command >= 0, 0.0, np.pi)[:, None]
         angle = angle + np.clip(goal - angle, -turn, turn)
-        size = firmware(command, plant) / COMMAND
-        goal = (COMMAND * plant["thrust"] * size ** plant["exponent"])[:, None]
+        goal = thrust_curve(firmware(command, plant), plant["thrust"], plant["exponent"])[:, None]
         push = goal + (push - goal) * decay**lasted
     upright = np.cos(angle)
     force = push * np.where(upright < 0, upright * plant["down_efficiency"][:, None], upright)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import mujoco
 
@@ -24,6 +25,11 @@ CALIBRATED = {
 }  # fmt: skip
 """quantities fitted to one flight of the real blimp (spec blimp_snn 2.3) and to the overshoot of its PID (R7), by
 `lancelet reproduce blimp --full`; what they reach stands in results/blimp: ``make("blimp", **CALIBRATED)``"""
+
+
+def thrust_curve(size: Any, thrust: Any, exponent: Any) -> Any:
+    """Force (N) of a command of `size` >= 0 (command units); numbers or arrays."""
+    return COMMAND * thrust * (size / COMMAND) ** exponent
 
 
 @dataclass(frozen=True)
@@ -109,8 +115,7 @@ class Blimp(Body):
 
     def force(self, command: float) -> float:
         """Upward force (N) that a lasting `command` (command units, up positive) gives, dead zone and counts aside."""
-        size = COMMAND * self.thrust * (abs(command) / COMMAND) ** self.exponent
-        return math.copysign(size, command)
+        return math.copysign(thrust_curve(abs(command), self.thrust, self.exponent), command)
 
     def build(self) -> mujoco.MjSpec:
         """The spec: one slide joint with the added mass as armature, buoyancy by gravity compensation, no contact."""

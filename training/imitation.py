@@ -7,6 +7,7 @@ since an open loop does not show drift.
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -141,14 +142,15 @@ class Imitation(Trainer):
         self, run: RunFolder, circuit: SNN, best: Shortlist, which: int = 0, name: str = "best", **notes: Any
     ) -> None:
         """Save a candidate of the shortlist with what is known of it."""
-        vector_to_parameters(best.genes[which].clone(), circuit.parameters())  # else they would be views of it
+        kept = copy.deepcopy(circuit)  # the search goes on from its own genes
+        vector_to_parameters(best.genes[which], kept.parameters())
         notes |= {
             "role": self.role,
             "validation": best.losses[which],
             "found": best.found[which],
             **self.notes(circuit),
         }
-        controllers.save(circuit, run.path / f"{name}.safetensors", **notes)
+        controllers.save(kept, run.path / f"{name}.safetensors", **notes)
 
     def notes(self, circuit: SNN) -> dict[str, Any]:
         """What the search adds to the weights' notes."""

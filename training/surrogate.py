@@ -66,7 +66,7 @@ class Surrogate(Imitation):
         saved, update, seconds = run.load(), 0, 0.0
         if saved is None:
             self._choose(circuit, held, best, 0)
-            self.keep_now(run, circuit, best)
+            self.keep(run, circuit, best)
         else:
             update, seconds = saved["update"], saved["seconds"]
             best.restore(saved["shortlist"])
@@ -96,7 +96,7 @@ class Surrogate(Imitation):
                     advance()
                     interrupt.check()
                 figures = self._choose(circuit, held, best, update)
-                self.keep_now(run, circuit, best)
+                self.keep(run, circuit, best)
                 seconds = time.monotonic() - begun
                 run.log(update, **figures, mean=total / windows, best=best.losses[0], seconds=seconds)
                 run.save(
@@ -114,12 +114,6 @@ class Surrogate(Imitation):
         figures = {name: values.item() for name, values in self.losses(circuit, genes[None], held).items()}
         best.offer(genes, figures["loss"], update)
         return figures
-
-    def keep_now(self, run: RunFolder, circuit: SNN, best: Shortlist) -> None:
-        """Save the best so far, and go on from the present genes."""
-        present = {name: value.clone() for name, value in circuit.state_dict().items()}
-        self.keep(run, circuit, best)
-        circuit.load_state_dict(present)
 
     def notes(self, circuit: SNN) -> dict[str, Any]:
         """How bounds are handled."""

@@ -46,12 +46,19 @@ def fly(
     elif np.ndim(ballast) == 0:
         heights += random.uniform(-0.05, 0.05, (starts, 1))
     count = len(pilots)
-    env = make_env(TASK, count * starts, reference=reference, **task)
-    genomes = torch.stack([parameters_to_vector(pilot.parameters()).detach() for pilot in pilots])
     options = {"qpos": np.tile(heights, (count, 1)), "ballast": np.tile(np.broadcast_to(ballast, starts), count)}
-    score, _ = rollout(env, Population(pilots[0], env.num_envs, genomes), 0, options)
+    return _side_by_side(pilots, [0] * starts, options, reference=reference, **task)
+
+
+def _side_by_side(
+    pilots: Sequence[Controller], seeds: list[int], options: Mapping[str, Any] | None = None, **task: Any
+) -> dict[str, np.ndarray]:
+    """Metrics and ``failed`` (pilots, seeds) of one flight of every pilot from every seed."""
+    env = make_env(TASK, len(pilots) * len(seeds), **task)
+    genomes = torch.stack([parameters_to_vector(pilot.parameters()).detach() for pilot in pilots])
+    score, _ = rollout(env, Population(pilots[0], env.num_envs, genomes), seeds * len(pilots), options)
     metrics = score.metrics | {"failed": score.failed}
-    return {name: values.reshape(count, starts) for name, values in metrics.items()}
+    return {name: values.reshape(len(pilots), len(seeds)) for name, values in metrics.items()}
 
 
 def step(start: float, end: float, hold: float = 70.0) -> dict[str, Any]:
@@ -76,12 +83,11 @@ def _row(values: np.ndarray) -> dict[str, Any]:
     return {"interval": interval(networks if len(networks) > 1 else values.ravel()), "seeds": len(values)}
 
 
-def neutral(study: Study, pd: Sequence[Controller], data: dict[str, Any]) -> None:
+def neutral(study: Study, pd: Sequence[Controller]) -> None:
     """R4, G5, G8: spiking PD alone on the neutral blimp, against the PD law."""
     flights = [step(1.5, 1.5 + size, 50.0) for size in NEUTRAL]
     theirs = each([pid(ki=0.0)], flights, "oscillation")
     ours = each(pd, flights, "oscillation")
-    data["neutral"] = (theirs, ours)
     note = f"+-{100 * ours.mean():.1f} cm against +-{100 * theirs.mean():.1f} cm of PD; 5 steps, {STARTS} starts each"
     study.add(at_most("G5 neutral: oscillation of spiking PD over PD's", "gate", float(ours.mean() / theirs.mean()),
                       1.5, reference="1 (R4: both +-6 cm)", note=note, seeds=len(pd)))  # fmt: skip
@@ -108,12 +114,8 @@ def integral(study: Study, i: Mapping[str, Sequence[Controller]]) -> None:
 
 def validation(pilots: Sequence[Controller]) -> np.ndarray:
     """Mean steady-state error (m) of each pilot on validation starts: drawn references, ballast from -4 to 4 units."""
-    env = make_env(TASK, len(pilots) * VALIDATED, ballast=None)
-    genomes = torch.stack([parameters_to_vector(pilot.parameters()).detach() for pilot in pilots])
-    seeds = start_seeds(VALIDATION, 0, 2, VALIDATED) * len(pilots)
-    score, _ = rollout(env, Population(pilots[0], env.num_envs, genomes), seeds)
-    error = np.where(score.failed, np.inf, score.metrics["steady_state_error"])
-    return error.reshape(len(pilots), VALIDATED).mean(1)
+    flown = _side_by_side(pilots, start_seeds(VALIDATION, 0, 2, VALIDATED), ballast=None)
+    return np.where(flown["failed"], np.inf, flown["steady_state_error"]).mean(1)
 
 
 def pairs(study: Study, full: Sequence[Controller]) -> None:
@@ -125,14 +127,13 @@ def pairs(study: Study, full: Sequence[Controller]) -> None:
                   note=note, **_row(error)))  # fmt: skip
 
 
-def whole(study: Study, full: Sequence[Controller], data: dict[str, Any], name: str = "") -> None:
+def whole(study: Study, full: Sequence[Controller], name: str = "") -> None:
     """R6 to R8, G6 and the goals beyond the paper: the full spiking controller with ballast, against PID and PD."""
     flights = [{"ballast": HEAVY, **step(1.0, end)} for end in REFERENCES]
     error = each(full, flights, "steady_state_error")
     over = each(full, flights, "overshoot")
     reference = each([pid()], flights, "overshoot")
     label = name or "full SNN"
-    data[f"whole {name}".strip()] = (error, over)
     per = ", ".join(f"{end:g} m: {100 * error[:, k].mean():.1f} cm" for k, end in enumerate(REFERENCES))
     if not name:
         study.add(at_most("G6 full SNN: steady-state error (m)", "gate", float(error.mean()), 0.04,

@@ -70,7 +70,7 @@ def run(study: Study) -> None:
     if None in (*pd, *i):
         study.add(Row("closed loop", "info", note="not run: the networks of results/blimp are not here"))
         return
-    closed.neutral(study, pd, data)
+    closed.neutral(study, pd)
     closed.integral(study, by_structure)
     pairs: list[Controller] = [Sum.of(one, other) for one, other in zip(pd, i, strict=True)]
     if quick:
@@ -79,7 +79,7 @@ def run(study: Study) -> None:
         chosen = choose(study, found)
         study.weights("full", chosen, chosen_by="closed-loop flights of validation starts")
         closed.pairs(study, pairs)
-    closed.whole(study, [chosen], data)
+    closed.whole(study, [chosen])
     closed.buoyancies(study, [chosen])
     closed.calibrated(study, [chosen])
     closed.costs(study, chosen)
@@ -202,7 +202,7 @@ def beyond(study: Study, found: dict[tuple[str, str], list[Job]], full: Controll
     if study.size == "quick":
         again = kept("full-closed-loop")
         if again is not None:
-            closed.whole(study, [again], data, "full SNN evolved in closed loop (committed)")
+            closed.whole(study, [again], "full SNN evolved in closed loop (committed)")
         return
     same = []
     for role, structure in HEADLINE.items():
@@ -220,7 +220,7 @@ def beyond(study: Study, found: dict[tuple[str, str], list[Job]], full: Controll
         name = f"beyond: surrogate gradients over evolution, {role.upper()} {structure} test loss"
         study.add(at_most(name, "claim", float(ours / theirs), 1.0, seeds=len(group), note=note))
     flown = in_closed_loop(study, full)
-    closed.whole(study, [flown], data, "full SNN evolved in closed loop")
+    closed.whole(study, [flown], "full SNN evolved in closed loop")
     closed.buoyancies(study, [flown], "full SNN evolved in closed loop")
     study.weights("full-closed-loop", flown, started_from="full.safetensors")
     data["flown"] = flown
