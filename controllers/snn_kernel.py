@@ -37,16 +37,23 @@ def run(circuit: SNN, genomes: Tensor, errors: Any, threads: int = 0) -> tuple[T
     sets, people = np.atleast_2d(seen), len(genomes)
     outputs = np.empty((people * len(sets), sets.shape[1]), np.float32)
     spikes = np.zeros((len(outputs), 2), np.int64)
-    work: list[Any] = [*_arrays(circuit, genomes), circuit.options.trace == "code", sets, outputs, spikes]
-    threads = min(threads or os.cpu_count() or 1, max(len(outputs), 1))
-    if threads == 1:
-        _run(0, len(outputs), *work)
-    else:  # threads of Python's own: numba's pools do not survive a fork, and one of them is not reentrant
-        cuts = np.linspace(0, len(outputs), threads + 1).astype(int)
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda first, last: _run(first, last, *work), cuts[:-1], cuts[1:]))
+    with torch.no_grad():
+        values = [value.numpy() for value in arrays(circuit, genomes)]
+    in_threads(run_all, len(outputs), threads, *values, circuit.options.trace == "code", sets, outputs, spikes)
     lead = (people, *seen.shape[:-1])
     return torch.from_numpy(outputs.reshape(*lead, -1)), torch.from_numpy(spikes.reshape(*lead, 2))
+
+
+def in_threads(work: Any, count: int, threads: int, *values: Any) -> None:
+    """``work(first, last, *values)`` for slices of `count` items, one a thread; 0: as many as cores."""
+    threads = min(threads or os.cpu_count() or 1, max(count, 1))
+    if threads == 1:
+        work(0, count, *values)
+        return
+    # threads of Python's own: numba's pools do not survive a fork, and one of them is not reentrant
+    cuts = np.linspace(0, count, threads + 1).astype(int)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda first, last: work(first, last, *values), cuts[:-1], cuts[1:]))
 
 
 def costs(outputs: Any, targets: Any) -> dict[str, Tensor]:
@@ -74,11 +81,10 @@ def costs(outputs: Any, targets: Any) -> dict[str, Tensor]:
     return {"mae": mae, "correlation": correlation, "loss": mae + (1 - correlation)}
 
 
-@torch.no_grad()
-def _arrays(circuit: SNN, genomes: Tensor) -> tuple[np.ndarray, ...]:
-    """Values as `_run` wants them: the first neurons of all pairs, then the second ones, so that loops vectorise."""
+def arrays(circuit: SNN, genomes: Tensor) -> tuple[Tensor, ...]:
+    """Values as the loops want them: the first neurons of all pairs, then the second ones, so that loops vectorise."""
     names = [(name, gene.shape) for name, gene in circuit.named_parameters()]
-    genes = unflatten(genomes.detach().to(torch.float32), [shape for _, shape in names])
+    genes = unflatten(genomes.to(torch.float32), [shape for _, shape in names])
     values = circuit.values(dict(zip([name for name, _ in names], genes, strict=True)))
     n = circuit.options.neurons
     order = torch.cat([torch.arange(0, n, 2), torch.arange(1, n, 2)])
@@ -88,30 +94,35 @@ def _arrays(circuit: SNN, genomes: Tensor) -> tuple[np.ndarray, ...]:
         found = values.get(name)
         return none if found is None else found[:, order][:, :, order].transpose(1, 2)
 
-    jump, pairs, blocks = square("threshold_jump"), n // 2, none
+    jumps, pairs, blocks = square("threshold_jump"), n // 2, none
     if circuit.options.form == "shared" and circuit.adaptive:  # block diagonal: two numbers a neuron say it all
-        blocks = torch.stack([jump.diagonal(0, 1, 2), jump.roll(pairs, 1).diagonal(0, 1, 2)], 1)
-        jump = none
+        blocks = torch.stack([jumps.diagonal(0, 1, 2), jumps.roll(pairs, 1).diagonal(0, 1, 2)], 1)
+        jumps = none
     decay = values["threshold_decay"][:, None, order] if circuit.adaptive else none
     rows = torch.stack([values[name][:, order] for name in ROWS], 1)
     hidden = values["hidden_weight"].permute(0, 2, 3, 1).flatten(1, 2)  # (P, 4, pairs): post x pre
-    arrays = (rows, hidden, square("recurrent"), decay, jump, blocks, values["decoder_decay"])
-    return tuple(np.ascontiguousarray(array.numpy()) for array in arrays)
+    values = (rows, hidden, square("recurrent"), decay, jumps, blocks, values["decoder_decay"])
+    return tuple(value.contiguous() for value in values)
 
 
 @njit(cache=True, nogil=True)
-def _run(first, last, rows, hidden, recurrent, decays, jumps, blocks, leaks, code, sets, outputs, spikes):
+def run_all(first, last, rows, hidden, recurrent, decays, jumps, blocks, leaks, code, sets, outputs, spikes):
+    """Items `first` to `last` of individuals times sets."""
+    unseen = np.zeros((0, 0, 0), np.float32)
     for item in range(first, last):
         who = item // len(sets)
-        _individual(
+        run_individual(
             rows[who], hidden[who], recurrent[who], decays[who], jumps[who], blocks[who], leaks[who], code,
-            sets[item % len(sets)], outputs[item], spikes[item],
+            sets[item % len(sets)], outputs[item], spikes[item], unseen,
         )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def _individual(rows, hidden, recurrent, decays, jumps, blocks, leak, code, errors, output, spikes):
-    """One network through time; every float32 operation as in `SNN._step`, every sum in float64."""
+def run_individual(rows, hidden, recurrent, decays, jumps, blocks, leak, code, errors, output, spikes, states):
+    """One network through time; every float32 operation as in `SNN._step`, every sum in float64.
+
+    `states` (T + 1, 7, N), or empty: filled with every step's state from index 1 on, see `snn_gradient`.
+    """
     n = rows.shape[1]
     pairs = n // 2
     a_syn, a_mem, weight, bias, limit = rows[0], rows[1], rows[2], rows[3], rows[4]
@@ -144,10 +155,10 @@ def _individual(rows, hidden, recurrent, decays, jumps, blocks, leak, code, erro
             decay = decays[0]
             before[:] = after
             if code:
-                _jump(spike2, jumps, blocks, total)
+                jump(spike2, jumps, blocks, total)
                 for j in range(n):
                     offset[j] = decay[j] * offset[j] + np.float32(total[j])
-            _jump(spike, jumps, blocks, total)
+            jump(spike, jumps, blocks, total)
             for j in range(n):
                 offset[j] = decay[j] * offset[j] + np.float32(total[j])
             for j in range(n):
@@ -161,6 +172,10 @@ def _individual(rows, hidden, recurrent, decays, jumps, blocks, leak, code, erro
         spikes[1] += np.int64(_dot(spike2, ones))
         y = leak * y + rest * np.float32(_dot(spike2, decoder))
         output[t] = y
+        if len(states):
+            kept = states[t + 1]
+            kept[0], kept[1], kept[2] = current, potential, spike
+            kept[3], kept[4], kept[5], kept[6] = current2, potential2, spike2, offset
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc"})  # a double precision sum in any order rounds to one float32
@@ -184,7 +199,7 @@ def _gather(spike, weights, total):
 
 
 @njit(cache=True, nogil=True)
-def _jump(spike, jumps, blocks, total):
+def jump(spike, jumps, blocks, total):
     """Threshold jumps of the spikes, by whole rows or by 2 x 2 blocks (a neuron's own spike, its partner's)."""
     if len(blocks) == 0:
         _gather(spike, jumps, total)

@@ -108,8 +108,11 @@ def integral(study: Study, i: Mapping[str, Sequence[Controller]]) -> None:
             study.add(Row(name, "info", float(found.mean()), **rest))
         else:
             study.add(at_most(name, "claim", float(found.mean()), limit, reference=limit, **rest))
-        if structure == "iwta-lif":
-            study.add(at_most("G6 PD law + IWTA I: steady-state error (m)", "gate", float(found.mean()), 0.03, **rest))
+        if structure == "iwta-lif":  # the paper too flew one network, of 30 runs
+            chosen = found[[np.argmin(validation([Sum.of(pd, one) for one in networks]))]]
+            note = f"of {len(networks)} seeds, chosen by validation flights; all: R5"
+            study.add(at_most("G6 PD law + IWTA I: steady-state error (m)", "gate", float(chosen.mean()), 0.03,
+                              note=note, **_row(chosen)))  # fmt: skip
 
 
 def validation(pilots: Sequence[Controller]) -> np.ndarray:

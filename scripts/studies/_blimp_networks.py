@@ -28,9 +28,9 @@ from lancelet.training.surrogate import Surrogate
 STRUCTURES = ("lif", "iwta-lif", "r-lif", "r-iwta-lif")
 HEADLINE = {"pd": "lif", "i": "iwta-lif"}
 """the pair that flew"""
-SEEDS = {"quick": (1, 0), "shown": (5, 1), "full": (30, 30)}
+SEEDS = {"quick": (1, 0), "shown": (5, 2), "full": (30, 30)}
 """runs of the headline structures, and of the others"""
-GENERATIONS = {"quick": {"pd": 400, "i": 150}, "shown": {"pd": 3000, "i": 1500}, "full": {"pd": 50_000, "i": 50_000}}
+GENERATIONS = {"quick": {"pd": 400, "i": 150}, "shown": {"pd": 3000, "i": 4000}, "full": {"pd": 50_000, "i": 50_000}}
 TESTS, FIRST_TEST = 5, 1000
 """test flights, seen by no training and no choice, and the first of their seeds"""
 TRACKED = 0.3

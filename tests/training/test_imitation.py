@@ -32,7 +32,7 @@ def evolve(folder, generations=8, options=None, controller="snn", **rest):
 
 
 def descend(folder, updates=50, **rest):
-    trainer = Surrogate(updates=updates, batch=2, window=50, folder=str(folder), **{**COMMON, **rest})
+    trainer = Surrogate(updates=updates, batch=2, validate_every=10, folder=str(folder), **{**COMMON, **rest})
     return trainer.train(TASK, "snn", controller_options=SMALL)
 
 
@@ -155,7 +155,7 @@ def test_tasks_without_flights_are_refused(tmp_path):
         Imitate(folder=str(tmp_path / "run"), **COMMON).train("swim", "snn")
 
 
-@pytest.mark.parametrize("change", [{"rate": -1.0}, {"seconds": 0.0}, {"window": 1}])
+@pytest.mark.parametrize("change", [{"rate": -1.0}, {"seconds": 0.0}, {"batch": 0}])
 def test_the_descents_options_are_checked(tmp_path, change):
     with pytest.raises(LanceletError, match=next(iter(change))):
         Surrogate(folder=str(tmp_path / "run"), **COMMON, **change).train(TASK, "snn", controller_options=SMALL)
