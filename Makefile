@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/lancelet train swim ncap --video
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .

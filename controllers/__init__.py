@@ -28,9 +28,12 @@ register("random-edge", "lancelet.controllers.search_baselines:RandomEdge")
 register("lrta", "lancelet.controllers.search_baselines:LRTA")
 register("oracle", "lancelet.controllers.search_baselines:Oracle")
 register("pid", "lancelet.controllers.pid:PID")
+register("bilateral", "lancelet.controllers.bilateral:Bilateral")
+register("braitenberg", "lancelet.controllers.braitenberg:Braitenberg")
 register("snn", "lancelet.controllers.snn:SNN")
 register("sum", "lancelet.controllers.sum:Sum")
 register("zero", "lancelet.controllers.baselines:Zero")
+register("oscillator", "lancelet.controllers.oscillator:Oscillator")
 register("random", "lancelet.controllers.baselines:Random")
 
 

@@ -114,6 +114,12 @@ class Controller(nn.Module):
         return {}
 
     @property
+    def memoryless(self) -> bool:
+        """Whether `forward` may be given ``()`` as state: there is none, or it only tells of the last activity."""
+        state = self.initial_state(1) if self.pure else None
+        return isinstance(state, tuple) and not state
+
+    @property
     def parameter_count(self) -> int:
         """Number of trainable numbers."""
         return sum(p.numel() for p in self.parameters())

@@ -99,6 +99,14 @@ class Recurrent(Controller):
         return hidden * self.units, [rows[0] for rows in last]
 
 
+def gated(given: Tensor, own: Tensor, state: Tensor) -> Tensor:
+    """Next activity (batch, units) of gated units, from what layers make of input and activity (batch, 3 units)."""
+    units = state.shape[-1]
+    reset, update = sigmoid(given[..., : 2 * units] + own[..., : 2 * units]).split(units, -1)
+    candidate = torch.tanh(given[..., 2 * units :] + reset * own[..., 2 * units :])
+    return candidate + update * (state - candidate)
+
+
 class GRU(Recurrent):
     """Gated recurrent units, equal to `torch.nn.GRUCell`; state: the units' activity (batch, hidden)."""
 
@@ -110,11 +118,7 @@ class GRU(Recurrent):
 
     def cell(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """See `Recurrent.cell`."""
-        given, own = self.input(x), self.recurrent(state)
-        opening, keep = 2 * self._units, self._units
-        reset, update = sigmoid(given[:, :opening] + own[:, :opening]).split(keep, 1)
-        candidate = torch.tanh(given[:, opening:] + reset * own[:, opening:])
-        hidden = (candidate + update * (state - candidate)) * self.units
+        hidden = gated(self.input(x), self.recurrent(state), state) * self.units
         return hidden, hidden
 
     def unroll(self, observation: Tensor, state: State) -> tuple[Tensor, State]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -17,6 +16,7 @@ from ..errors import LanceletError, unknown
 from ..morphology import scenery
 from ..morphology.blimp import COMMAND, Blimp, thrust_curve
 from . import steps
+from .checks import reset_option, within
 from .task import Memory, Task
 from .thruster import forces
 
@@ -83,14 +83,14 @@ class BlimpAltitude(Task):
         if self.track not in ("snn", "rl"):
             raise unknown("track", self.track, ("snn", "rl"))
         if self.ballast is not None:
-            _check("ballast", self.ballast, -COMMAND, COMMAND, "command units")
+            within("ballast", self.ballast, -COMMAND, COMMAND, "command units")
         if isinstance(self.reference, list | tuple):
             self.reference = _profile(self.reference, *self._seen)
         elif isinstance(self.reference, str):
             if self.reference != "recording":
                 raise LanceletError(f"reference = {self.reference!r}: must be metres, a profile or 'recording'")
         elif self.reference is not None:
-            _check("reference", self.reference, *self._seen, "m, the LiDAR's range")
+            within("reference", self.reference, *self._seen, "m, the LiDAR's range")
 
     @property
     def _seen(self) -> tuple[float, float]:
@@ -179,10 +179,10 @@ class BlimpAltitude(Task):
         if self.ballast is not None:
             memory["ballast"][ids] = self.ballast
         if "reference" in options:
-            given = _option("reference", options["reference"], sim.n, *self._seen)
+            given = reset_option("reference", options["reference"], (sim.n,), *self._seen)
             memory["times"][ids], memory["levels"][ids] = 0.0, given[ids, None]
         if "ballast" in options:
-            memory["ballast"][ids] = _option("ballast", options["ballast"], sim.n, -COMMAND, COMMAND)[ids]
+            memory["ballast"][ids] = reset_option("ballast", options["ballast"], (sim.n,), -COMMAND, COMMAND)[ids]
         memory["reference"][ids] = memory["levels"][ids, 0]
         plant, ballast = self._plant(memory), memory["ballast"]
         weight = thrust_curve(np.abs(ballast), plant["thrust"], plant["exponent"])
@@ -262,32 +262,15 @@ class BlimpAltitude(Task):
         return steps.figures(memory, PERIOD)
 
 
-def _check(name: str, value: Any, low: float, high: float, unit: str) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and low <= value <= high):
-        raise LanceletError(f"{name} = {value!r}: must be from {low:g} to {high:g} ({unit})")
-
-
 def _profile(profile: Sequence[Any], low: float, high: float) -> tuple[tuple[float, float], ...]:
     """The (time, height) pairs, checked."""
     shaped = all(isinstance(row, list | tuple) and len(row) == 2 for row in profile)
     if not profile or not shaped:
         raise LanceletError(f"reference = {profile!r}: a profile is a list of pairs (time s, height m)")
     for time, height in profile:
-        _check("reference's time", time, 0.0, 1e6, "s")
-        _check("reference", height, low, high, "m, the LiDAR's range")
+        within("reference's time", time, 0.0, 1e6, "s")
+        within("reference", height, low, high, "m, the LiDAR's range")
     times = [float(time) for time, _ in profile]
     if times[0] != 0 or any(b <= a for a, b in itertools.pairwise(times)):
         raise LanceletError(f"reference = {profile!r}: times must begin at 0 and rise")
     return tuple((time, float(height)) for time, (_, height) in zip(times, profile, strict=True))
-
-
-def _option(name: str, given: Any, n: int, low: float, high: float) -> np.ndarray:
-    """A reset option, (n,)."""
-    try:
-        values = np.broadcast_to(np.asarray(given, float), (n,))
-    except ValueError as error:
-        raise LanceletError(f"options[{name!r}] has shape {np.shape(given)}: must be one number or ({n},)") from error
-    if not (np.isfinite(values).all() and (values >= low).all() and (values <= high).all()):
-        raise LanceletError(f"options[{name!r}] = {given!r}: must be from {low:g} to {high:g}")
-    return values

@@ -29,8 +29,16 @@ def configurations(record: Mapping[str, np.ndarray]) -> list[Configuration]:
     if "qpos" not in record:
         raise LanceletError("the recorded episode holds no configurations: only MuJoCo tasks have pictures")
     steps = len(record["qpos"])
-    empty = {"mocap_pos": np.zeros((steps, 0, 3)), "mocap_quat": np.zeros((steps, 0, 4))}
-    return list(zip(record["qpos"], *(record.get(name, none) for name, none in empty.items()), strict=True))
+    mocap_pos, mocap_quat = (
+        record.get("mocap_pos", np.zeros((steps, 0, 3))),
+        record.get("mocap_quat", np.zeros((steps, 0, 4))),
+    )
+    geoms: Any = record.get("geom_pos", [None] * steps)
+    lines: Any = [None] * steps
+    if "lines" in record:
+        lines = [record["lines"][begin:end] for begin, end in record["lines_of"]]
+    rows = zip(record["qpos"], mocap_pos, mocap_quat, geoms, lines, strict=True)
+    return [Configuration(*row) for row in rows]
 
 
 def film(
@@ -98,7 +106,7 @@ def _frames(
 ) -> Iterator[np.ndarray]:
     painter = Painter(model, width, height, shadows)
     for shot in shots:
-        yield painter.frame(*shot)
+        yield painter.frame(shot)
         if progress is not None:
             progress(1)
     painter.close()

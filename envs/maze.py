@@ -22,6 +22,7 @@ RADIUS = 0.45
 """m from the goal within which it is reached"""
 SPEED = 5.0
 """m/s, each velocity is clipped to it before every simulator step"""
+REWARDS = ("sparse", "dense", "cost")
 Cells = Sequence[int] | Array
 
 
@@ -32,7 +33,8 @@ class PointMaze(Task):
     Observation (Dict, float64): ``observation`` x, y (m), v_x, v_y (m/s); ``achieved_goal`` x, y (m);
     ``desired_goal`` x, y (m). Nothing is told of walls. Action (2): commands in [-1, 1]; 1 is 100 N.
 
-    Reward: ``goal`` = 1 within 0.45 m of the goal, else 0 (sparse), or exp(-distance) (dense). `compute_reward`,
+    Reward: ``goal`` = 1 within 0.45 m of the goal, else 0 (sparse), or exp(-distance) (dense), or 0 there and -1 a step
+    elsewhere (cost). `compute_reward`,
     `compute_terminated` and `compute_truncated` are methods of the environments too, and take batches.
 
     Start: at rest; goal and start in cells drawn alike or given, each moved by up to `noise` in x and y. From a seed,
@@ -64,8 +66,8 @@ class PointMaze(Task):
     """go on at the goal"""
     frame_skip: int = 1
     """simulator steps under one action"""
-    reward_type: Literal["sparse", "dense"] = "sparse"
-    """1 at the goal, or exp(-distance in m)"""
+    reward_type: Literal["sparse", "dense", "cost"] = "sparse"
+    """1 at the goal, or exp(-distance in m), or -1 a step elsewhere"""
     noise: float = 0.25
     """m, largest offset of start and goal from their cells' centres"""
     gain: Any = ((1.0, 0.0), (0.0, 1.0))
@@ -82,8 +84,8 @@ class PointMaze(Task):
         for body in self.bodies():
             if not isinstance(body, Ball):
                 raise LanceletError(f"{type(self).__name__}.body = {body!r}: needs a Ball")
-        if self.reward_type not in ("sparse", "dense"):
-            raise unknown("reward_type", self.reward_type, ("sparse", "dense"))
+        if self.reward_type not in REWARDS:
+            raise unknown("reward_type", self.reward_type, REWARDS)
         for name, least in (("frame_skip", 1), ("maze_seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -350,7 +352,9 @@ class PointMaze(Task):
     def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
         """Reward (...) for having got to `achieved_goal` (..., 2) when `desired_goal` was wanted; `info` counts not."""
         distance = _distance(achieved_goal, desired_goal)
-        return np.exp(-distance) if self.reward_type == "dense" else (distance <= RADIUS).astype(float)
+        if self.reward_type == "dense":
+            return np.exp(-distance)
+        return (distance <= RADIUS).astype(float) - (self.reward_type == "cost")
 
     def compute_terminated(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
         """True (...) where that would end an episode."""

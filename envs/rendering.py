@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
 
 from ..errors import LanceletError
 
-Configuration = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""qpos (nq,), mocap_pos (nmocap, 3), mocap_quat (nmocap, 4)"""
+LINE = 4.0
+"""pixels, width of a line drawn in"""
+
+
+class Configuration(NamedTuple):
+    """What a picture shows."""
+
+    qpos: np.ndarray
+    mocap_pos: np.ndarray
+    mocap_quat: np.ndarray
+    geom_pos: np.ndarray | None = None
+    """(ngeom, 3) m, where geoms of bodies have been moved to; None: as compiled"""
+    lines: np.ndarray | None = None
+    """(k, 10), drawn in: from xyz to xyz in m, and rgba"""
 
 
 class Painter:
@@ -51,15 +63,25 @@ class Painter:
 
     def of(self, sim: Any, i: int) -> np.ndarray:
         """RGB picture (height, width, 3) of simulation `i` as it is now, geoms moved by its parameters too."""
-        if "geom_pos" in sim.compiled and not sim.models:
-            self._model.geom_pos[:] = sim.field("geom_pos").values[i]
-        return self.frame(sim.qpos[i], sim.mocap_pos[i], sim.mocap_quat[i])
+        moved = "geom_pos" in sim.compiled and not sim.models
+        geom_pos = sim.field("geom_pos").values[i] if moved else None
+        return self.frame(Configuration(sim.qpos[i], sim.mocap_pos[i], sim.mocap_quat[i], geom_pos))
 
-    def frame(self, qpos: np.ndarray, mocap_pos: np.ndarray, mocap_quat: np.ndarray) -> np.ndarray:
+    def frame(self, shot: Configuration) -> np.ndarray:
         """RGB picture (height, width, 3) of a configuration."""
-        self._place(qpos, mocap_pos, mocap_quat)
+        self._place(shot)
         self._renderer.update_scene(self._data, self._camera)
+        self._draw_in(shot.lines)
         return self._renderer.render().copy()
+
+    def _draw_in(self, lines: np.ndarray | None) -> None:
+        scene = self._renderer.scene
+        for line in () if lines is None else lines.astype(float)[: scene.maxgeom - scene.ngeom]:
+            geom = scene.geoms[scene.ngeom]
+            shape = mujoco.mjtGeom.mjGEOM_LINE
+            mujoco.mjv_initGeom(geom, shape, np.zeros(3), np.zeros(3), np.zeros(9), line[6:].astype(np.float32))
+            mujoco.mjv_connector(geom, shape, LINE, line[:3], line[3:6])
+            scene.ngeom += 1
 
     def strobe(self, configurations: Sequence[Configuration]) -> np.ndarray:
         """One RGB picture of several configurations together, the earlier the paler.
@@ -68,12 +90,12 @@ class Painter:
         """
         points = []
         for configuration in configurations:
-            self._place(*configuration)
+            self._place(configuration)
             points.append(self._data.xpos[1:, :2].copy())
         self._renderer.update_scene(self._data, self._still or self._from_above(np.concatenate(points)))
         scene, option = self._renderer.scene, mujoco.MjvOption()
         for age, configuration in enumerate(reversed(configurations[:-1]), start=1):
-            self._place(*configuration)
+            self._place(configuration)
             first = scene.ngeom
             mujoco.mjv_addGeoms(
                 self._model, self._data, option, mujoco.MjvPerturb(), mujoco.mjtCatBit.mjCAT_DYNAMIC, scene
@@ -96,9 +118,11 @@ class Painter:
         camera.distance = need / 2 / np.tan(np.radians(self._model.vis.global_.fovy) / 2)
         return camera
 
-    def _place(self, qpos: np.ndarray, mocap_pos: np.ndarray, mocap_quat: np.ndarray) -> None:
-        self._data.qpos[:] = qpos
-        self._data.mocap_pos[:], self._data.mocap_quat[:] = mocap_pos, mocap_quat
+    def _place(self, shot: Configuration) -> None:
+        self._data.qpos[:] = shot.qpos
+        self._data.mocap_pos[:], self._data.mocap_quat[:] = shot.mocap_pos, shot.mocap_quat
+        if shot.geom_pos is not None:
+            self._model.geom_pos[:] = shot.geom_pos
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)

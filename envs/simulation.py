@@ -156,6 +156,17 @@ class Simulation:
         self.ctrl[slice(None) if self.live is None else self.live] = rows[:, -1]
         self.batch.step(self.live, 1, VEL)
 
+    def move(self, qpos: np.ndarray, qvel: np.ndarray, forces: np.ndarray, dt: float | None = None) -> None:
+        """Put the live simulations there, under generalised forces (n, nv), and compute all that follows.
+
+        This is the step of a task that integrates by itself: it reads `qacc`, which is fresh after `move` and after
+        a reset, and hands back where that leads. Time goes on by `dt`, the timestep if none is given.
+        """
+        rows = slice(None) if self.live is None else self.live
+        self.qpos[rows], self.qvel[rows], self.qfrc_applied[rows] = qpos[rows], qvel[rows], forces[rows]
+        self.time[rows] += self.timestep if dt is None else dt
+        self.batch.forward(self.live)
+
     def diverged(self) -> np.ndarray | None:
         """True (n,) where MuJoCo had to reset a state that blew up since the last `reset`; None: nowhere."""
         return self._faults.any(1) if np.count_nonzero(self._faults) else None

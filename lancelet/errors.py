@@ -12,7 +12,7 @@ class LanceletError(ValueError):
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> LanceletError:
     """The error for a name that is not among `known`: near names first, else all of them."""
-    names = sorted(known)
+    names = sorted(map(str, known))
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
     return LanceletError(f"unknown {kind} {name!r}; {hint}")

@@ -13,6 +13,10 @@ register = bodies.register
 register("swimmer", "lancelet.morphology.swimmer:Swimmer")
 register("blimp", "lancelet.morphology.blimp:Blimp")
 register("ball", "lancelet.morphology.ball:Ball")
+register("arm", "lancelet.morphology.arm:Arm")
+register("arm-native", "lancelet.morphology.arm:NativeArm")
+register("braitenberg", "lancelet.morphology.braitenberg:Braitenberg")
+register("creature", "lancelet.morphology.creature:Creature")
 
 
 def make(name: str, **parameters: object) -> Body:

@@ -41,8 +41,8 @@ class Body(ABC):
                     raise LanceletError(f"{type(self).__name__}.{name} = {value!r}: must be finite and {need}")
 
 
-def quantity(default: float, unit: str, low: float | None = None, high: float | None = None) -> Any:
-    """A dataclass field with its unit and, where it is uncertain or may vary, the range it is drawn from."""
+def quantity(default: float | tuple[float, ...], unit: str, low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with its unit and, where it is uncertain or may vary, the range of (each of) it."""
     bounds = {} if low is None else {"range": (low, high)}
     return dataclasses.field(default=default, metadata={"unit": unit, **bounds})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import mujoco
 
@@ -54,6 +55,26 @@ def follow(body: mujoco.MjsBody, span: float, centre: tuple[float, float] = (0, 
     )  # fmt: skip
 
 
+def chase(body: mujoco.MjsBody, span: float, centre: Sequence[float]) -> None:
+    """A light, and a camera named ``track`` to the side, somewhat in front and above, that follow the centre of mass.
+
+    Args:
+        body: root of the tree to follow.
+        span: m, length of the whole.
+        centre: m, where the middle of the whole lies in the body's frame before anything moves.
+    """
+    x, y, z = centre
+    body.add_camera(
+        name="track", mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, pos=[x + 0.8 * span, y - 1.25 * span, z + 1.0 * span],
+        xyaxes=[0.844, 0.537, 0, -0.307, 0.483, 0.82], fovy=50,
+    )  # fmt: skip
+    body.add_light(
+        mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=60, exponent=0,
+        pos=[x - 0.85 * span, y - 0.5 * span, z + 3.4 * span], dir=[0.25, 0.15, -1],
+        diffuse=[0.45, 0.45, 0.45], specular=[0.2, 0.2, 0.2], castshadow=True,
+    )  # fmt: skip
+
+
 def beside(spec: mujoco.MjSpec, height: float, distance: float) -> None:
     """A sky, a light, and a camera named ``track`` that stands still beside the scene and sees `height` upright.
 
@@ -76,21 +97,23 @@ def beside(spec: mujoco.MjSpec, height: float, distance: float) -> None:
     )  # fmt: skip
 
 
-def above(spec: mujoco.MjSpec, width: float, depth: float) -> None:
+def above(spec: mujoco.MjSpec, width: float, depth: float, centre: tuple[float, float] = (0, 0)) -> None:
     """A light, and a camera named ``track`` that stands still above the scene and sees `width` x `depth` m of it.
 
     Args:
-        spec: of the scene, its middle over the origin.
+        spec: of the scene.
         width: m, along x.
         depth: m, along y.
+        centre: m, the middle of the scene.
     """
+    x, y = centre
     fovy, aspect = 30.0, 4 / 3
     height = 1.08 * max(depth, width / aspect) / 2 / math.tan(math.radians(fovy / 2))
     lean = 0.12  # a little from the front, so that walls have sides
     spec.worldbody.add_camera(
-        name="track", pos=[0, -lean * height, height], xyaxes=[1, 0, 0, 0, 1, lean], fovy=fovy,
+        name="track", pos=[x, y - lean * height, height], xyaxes=[1, 0, 0, 0, 1, lean], fovy=fovy,
     )  # fmt: skip
     spec.worldbody.add_light(
-        type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=60, exponent=0, pos=[-0.4 * height, -0.2 * height, height],
+        type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=60, exponent=0, pos=[x - 0.4 * height, y - 0.2 * height, height],
         dir=[0.4, 0.2, -1], diffuse=[0.45, 0.45, 0.45], specular=[0.1, 0.1, 0.1], castshadow=True,
     )  # fmt: skip

@@ -36,8 +36,8 @@ class Swimmer(Body):
     """N m at full motor command"""
     armature: float = 1e-6
     """kg m^2 on every joint"""
-    joint_limit: float | None = None
-    """rad, soft limit to either side; None: 2 pi / (joints + 1)"""
+    joint_limit: float | tuple[float, ...] | None = None
+    """rad, soft limit to either side of every joint, or one each, head first; None: 2 pi / (joints + 1)"""
     timestep: float = 0.002
     """s, of the simulator"""
 
@@ -51,11 +51,16 @@ class Swimmer(Body):
             raise LanceletError(
                 f"Swimmer.lengths has {len(self.lengths)} entries: needs one, or joints + 1 = {self.joints + 1}"
             )
+        if isinstance(self.joint_limit, tuple) and len(self.joint_limit) != self.joints:
+            raise LanceletError(
+                f"Swimmer.joint_limit has {len(self.joint_limit)} entries: needs one, or joints = {self.joints}"
+            )
 
     @property
-    def limit(self) -> float:
-        """Soft joint limit in rad."""
-        return 2 * math.pi / (self.joints + 1) if self.joint_limit is None else self.joint_limit
+    def limits(self) -> tuple[float, ...]:
+        """Soft limit of every joint in rad, head first."""
+        limit = 2 * math.pi / (self.joints + 1) if self.joint_limit is None else self.joint_limit
+        return limit if isinstance(limit, tuple) else (limit,) * self.joints
 
     @property
     def link_lengths(self) -> tuple[float, ...]:
@@ -103,7 +108,7 @@ class Swimmer(Body):
     def _joint(self, spec: mujoco.MjSpec, body: mujoco.MjsBody, joint: int, half: float) -> None:
         body.add_joint(
             name=f"joint_{joint}", type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 0, 1], pos=[0, -half, 0],
-            limited=1, range=[-self.limit, self.limit], armature=self.armature,
+            limited=1, range=[-self.limits[joint], self.limits[joint]], armature=self.armature,
             solref_limit=[0.05, 1], solimp_limit=[0, 0.8, 0.1, 0.5, 2],
         )  # fmt: skip
         spec.add_actuator(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lancelet import LanceletError
 from lancelet.scripts import cli
@@ -24,7 +26,8 @@ class Reproduce:
     json: str | None = None
     """also write the rows here"""
     out: str | None = None
-    """folder of rows, table, report and pictures; none: results/STUDY (quick: runs/reproduce-STUDY)"""
+    """folder of rows, table, report and pictures; none: results/STUDY (quick, or with flags of the study's own:
+    runs/reproduce-STUDY)"""
 
 
 def main(argv: list[str] | None = None) -> int | None:
@@ -32,7 +35,9 @@ def main(argv: list[str] | None = None) -> int | None:
     cli.shield_gl()
     (name,), flags = cli.words("reproduce", __doc__ or "", argv, study=cli.found(STUDIES))
     module = cli.by_file(STUDIES, "study", name)
-    options = cli.parse(f"reproduce {name}", module.__doc__ or "", flags, options=Reproduce).options
+    parts = {"options": Reproduce} | ({"own": module.Options} if hasattr(module, "Options") else {})
+    parsed = cli.parse(f"reproduce {name}", module.__doc__ or "", flags, **parts)
+    options, own = parsed.options, getattr(parsed, "own", None)
     if options.quick and options.full:
         raise LanceletError("reproduce: give --quick or --full, not both")
     import torch
@@ -42,16 +47,27 @@ def main(argv: list[str] | None = None) -> int | None:
     from lancelet.scripts.study import Study
 
     size = "quick" if options.quick else "full" if options.full else "shown"
-    folder = Path(options.out or (f"runs/reproduce-{name}" if options.quick else f"results/{name}"))
-    study = Study(name, module.TITLE, size, folder, options.resume)
+    # results/ holds the study as it is: flags of its own make it another one
+    aside = options.quick or (own is not None and own != module.Options())
+    folder = Path(options.out or (f"runs/reproduce-{name}" if aside else f"results/{name}"))
+    study = Study(name, module.TITLE, size, folder, options.resume, options=own)
     module.run(study)
-    flag = "" if size == "shown" else f" --{size}"
-    study.write(f"lancelet reproduce {name}{flag}")
+    study.write(f"lancelet reproduce {name}{'' if size == 'shown' else f' --{size}'}{_changed(own)}")
     show(study.rows, study.title)
     if options.json:
         to_json(study.rows, options.json)
     print(f"report: {folder / 'report.html'}")
     return 0
+
+
+def _changed(own: Any) -> str:
+    """A study's own flags, those that are not the usual ones, as they are typed."""
+    if own is None:
+        return ""
+    values = {field.name: getattr(own, field.name) for field in dataclasses.fields(own)}
+    changed = {name: value for name, value in values.items() if value != getattr(type(own)(), name)}
+    typed = {name: value if isinstance(value, tuple) else (value,) for name, value in changed.items()}
+    return "".join(f" --{name.replace('_', '-')} {' '.join(map(str, value))}" for name, value in typed.items())
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ class Study:
     folder: Path
     resume: bool = False
     say: Callable[[str], None] = print
+    options: Any = None
+    """flags of the study's own, of its module's `Options`"""
     rows: list[Row] = field(default_factory=list)
     _pictures: list[tuple[str, str]] = field(default_factory=list)
 

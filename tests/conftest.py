@@ -24,9 +24,10 @@ BLIMP = "lancelet/BlimpAltitude-v0"
 MAZE = "lancelet/PointMaze-v0"
 NAVIGATORS = ("search", "random-edge", "lrta", "oracle")
 HOMES = {"pid": BLIMP, "snn": BLIMP, "sum": BLIMP, "search-momentum": "MountainCarContinuous-v0"}
+HOMES |= {"bilateral": "lancelet/ArmReach-v0"}
 HOMES |= dict.fromkeys(NAVIGATORS, MAZE)
 """controllers that read no swimmer -> a task that they read"""
-NEEDS = {"oracle": {"maze_map": ("#####", "#...#", "###.#", "#...#", "#####")}}
+NEEDS = {"oracle": {"maze_map": ("#####", "#...#", "###.#", "#...#", "#####")}, "bilateral": {"callosum": True}}
 """controllers that cannot be made without options -> such options"""
 
 

@@ -25,8 +25,10 @@ register("ddpg", "lancelet.training.off_policy:DDPG")
 register("td3", "lancelet.training.off_policy:TD3")
 register("sac", "lancelet.training.off_policy:SAC")
 register("rllib", "lancelet.training.rllib:RLlib")
+register("routed-es", "lancelet.training.routed_es:RoutedES")
 register("imitate", "lancelet.training.imitate:Imitate")
 register("surrogate", "lancelet.training.surrogate:Surrogate")
+register("backprop", "lancelet.training.backprop:Backprop")
 register("recurrent-ppo", "lancelet.training.recurrent_ppo:RecurrentPPO")
 
 

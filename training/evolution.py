@@ -32,10 +32,11 @@ logging.getLogger("evotorch").setLevel(logging.WARNING)
 
 
 class Evaluation(Problem):
-    """Flat weights -> mean return over start states, as an EvoTorch problem."""
+    """Flat weights -> mean return over start states, as an EvoTorch problem; `extra` figures come beside it."""
 
-    def __init__(self, length: int, seed: int, score: Callable[[Tensor], Tensor]) -> None:
-        super().__init__("max", solution_length=length, initial_bounds=(-1, 1), dtype=torch.float32, seed=seed)
+    def __init__(self, length: int, seed: int, score: Callable[[Tensor], Tensor], extra: int = 0) -> None:
+        settings: dict[str, Any] = {"solution_length": length, "initial_bounds": (-1, 1), "dtype": torch.float32}
+        super().__init__("max", **settings, seed=seed, eval_data_length=extra)
         self._score = score
 
     def _evaluate_batch(self, batch: SolutionBatch) -> None:
@@ -58,6 +59,10 @@ class Evolve(Trainer):
 
     mirrored: ClassVar[bool] = False
     """candidates come in pairs around the centre"""
+    arena: ClassVar[type[Arena]] = Arena
+    """what scores the candidates"""
+    extra: ClassVar[int] = 0
+    """figures that it tells beside the score, for the search algorithm"""
 
     generations: int = 40
     """number of generations"""
@@ -104,12 +109,12 @@ class Evolve(Trainer):
 
     def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
         """Generation by generation, with a checkpoint after each."""
-        with scorer(Arena(controller, task, task_options), self.chunk, self.workers, self.address) as found:
+        with scorer(self.arena(controller, task, task_options), self.chunk, self.workers, self.address) as found:
             self._learn(run, controller, _Scores(self, found))
 
     def _learn(self, run: RunFolder, controller: Controller, scores: _Scores) -> None:
         start = parameters_to_vector(controller.parameters()).detach()
-        problem = Evaluation(start.numel(), self.seed, scores.training)
+        problem = Evaluation(start.numel(), self.seed, scores.training, self.extra)
         searcher, saved = self.searcher(problem, start), run.load()
         generation, best, best_score, found, seconds = 0, start, -np.inf, 0, 0.0
         if saved is None:
@@ -204,7 +209,8 @@ class _Scores:
         return fitness
 
     def validate(self, genomes: Tensor) -> Tensor:
-        return self._scorer.score(genomes, start_seeds(VALIDATION, self._o.seed, 0, self._o.validation))[0]
+        found = self._scorer.score(genomes, start_seeds(VALIDATION, self._o.seed, 0, self._o.validation))[0]
+        return found.reshape(len(genomes), -1)[:, 0]
 
 
 @dataclass(kw_only=True)

@@ -28,17 +28,25 @@ class Searcher(SearchAlgorithm, SinglePopulationAlgorithmMixin):
         """The last generation."""
         return self._population
 
+    def gradient(self, evals: Tensor, noise: Tensor) -> Tensor:
+        """Where to go, (parameters,), from what the candidates scored, (P, figures), and their noise."""
+        return self.ascent(evals[:, 0], noise)
+
+    def ascent(self, fitness: Tensor, noise: Tensor) -> Tensor:
+        """The clamped score-function gradient of one figure (P,), by centred ranks."""
+        ranks = torch.empty_like(fitness)
+        ranks[fitness.argsort(stable=True)] = torch.arange(len(fitness), dtype=fitness.dtype)
+        shaped = ranks / (len(fitness) - 1) - 0.5
+        return (shaped @ noise / (len(fitness) * self._sigma)).clamp(-1, 1)
+
     def _step(self) -> None:
         pairs = len(self._population) // 2
         noise = self._sigma * torch.randn(pairs, len(self.center), generator=self.problem.generator)
         noise = torch.cat([noise, -noise])
         self._population.set_values(self.center + noise)
         self.problem.evaluate(self._population)
-        fitness = self._population.evals[:, 0].as_subclass(Tensor)  # EvoTorch hands out read-only tensors
-        ranks = torch.empty_like(fitness)
-        ranks[fitness.argsort(stable=True)] = torch.arange(len(fitness), dtype=fitness.dtype)
-        shaped = ranks / (len(fitness) - 1) - 0.5
-        gradient = (shaped @ noise / (len(fitness) * self._sigma)).clamp(-1, 1) - self._decay * self.center
+        evals = self._population.evals.as_subclass(Tensor)  # EvoTorch hands out read-only tensors
+        gradient = self.gradient(evals, noise) - self._decay * self.center
         step = self._steps_count + 1
         self.m = 0.9 * self.m + 0.1 * gradient
         self.v = 0.999 * self.v + 0.001 * gradient**2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,19 @@ _STYLE = (
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self' file:"
 
 
-def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean (bias-corrected; seeded, so that a report does not change by itself)."""
+def interval(values: Sequence[float] | np.ndarray, statistic: Callable[..., Any] = np.mean) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean, or of another statistic; seeded, so that it is always the same.
+
+    Args:
+        values: one a seed.
+        statistic: of values and ``axis``.
+    """
     from scipy.stats import bootstrap
 
     sample = np.asarray(values, float)
     if len(sample) < 2 or np.ptp(sample) == 0:
         return float(sample.mean()), float(sample.mean())
-    found = bootstrap((sample,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(0))
+    found = bootstrap((sample,), statistic, n_resamples=5000, method="percentile", rng=np.random.default_rng(0))
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 

@@ -33,7 +33,8 @@ class Score:
     failed: np.ndarray
     """True where the physics diverged or the controller gave a number that is not finite"""
     record: dict[str, np.ndarray] = field(default_factory=dict)
-    """of the first episode, (steps + 1, ...) each: qpos, mocap_pos, mocap_quat; (steps, ...): reward, signals"""
+    """of the first episode, (steps + 1, ...) each: qpos, mocap_pos, mocap_quat, and geom_pos where the simulation's own
+    was ever written (walls that move); (steps, ...): reward, signals"""
 
     @property
     def comparable(self) -> np.ndarray:
@@ -131,6 +132,10 @@ class _Tape:
         for name in self._STATE:
             if hasattr(env.sim, name):
                 self._rows.setdefault(name, []).append(getattr(env.sim, name)[0].astype(np.float32))
+        compiled = getattr(env.sim, "compiled", {}).get("geom_pos")
+        if compiled is not None:
+            before = [compiled[0].astype(np.float32)] * (len(self._rows["qpos"]) - 1)  # until the first write
+            self._rows.setdefault("geom_pos", before).append(env.sim.field("geom_pos").values[0].astype(np.float32))
 
     def add(self, env: VectorEnv, reward: float, signals: Mapping[str, torch.Tensor]) -> None:
         self._configuration(env)

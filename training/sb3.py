@@ -45,7 +45,8 @@ class SB3VecEnv(VecEnv):
     """Our `VectorEnv` as stable-baselines3's; bit for bit its `DummyVecEnv` over our single environments.
 
     Infos are empty but at an episode's end: ``terminal_observation``, ``TimeLimit.truncated``, ``episode`` (``r``,
-    ``l``, ``t``, as its `Monitor` gives them), ``metrics``, and ``diverged`` where the physics blew up.
+    ``l``, ``t``, as its `Monitor` gives them), ``metrics``, ``is_success`` where the task has success, and
+    ``diverged`` where the physics blew up.
 
     Args:
         env: with ``autoreset_mode="SameStep"``.
@@ -92,6 +93,8 @@ class SB3VecEnv(VecEnv):
                     "episode": {"r": float(last["episode"]["r"][i]), "l": int(last["episode"]["l"][i]), "t": now},
                     "metrics": {k: v[i] for k, v in last.get("metrics", {}).items() if not k.startswith("_")},
                 }
+                if "success" in infos[i]["metrics"]:
+                    infos[i]["is_success"] = bool(infos[i]["metrics"]["success"])
                 if "diverged" in last and last["diverged"][i]:
                     infos[i]["diverged"] = True
         return observation, reward.astype(np.float32), done, infos
@@ -115,8 +118,10 @@ class SB3VecEnv(VecEnv):
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
         """Call a method of the vector env once; its result stands for every index."""
-        self._only_all(f"call {method_name!r}", indices)
-        return [getattr(self.env, method_name)(*method_args, **method_kwargs)] * self.num_envs
+        if method_name not in self.env.task.forwarded:  # those, such as compute_reward, are of no simulation
+            self._only_all(f"call {method_name!r}", indices)
+        result = getattr(self.env, method_name)(*method_args, **method_kwargs)
+        return [result] * len(list(self._get_indices(indices)))
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
         """False for every index: there are no wrappers."""
@@ -129,8 +134,8 @@ class SB3VecEnv(VecEnv):
 
 def state_refusal(controller: Controller) -> str | None:
     """Why these algorithms, which learn from shuffled single steps, cannot train `controller`; None: they can."""
-    stateful = not controller.pure or controller.initial_state(1) != ()
-    return "keeps a state from step to step (ncap: only the time, which clock=True observes)" if stateful else None
+    why = "keeps a state from step to step (ncap: only the time, which clock=True observes)"
+    return None if controller.memoryless else why
 
 
 class Reward(BaseCallback):

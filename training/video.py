@@ -38,7 +38,9 @@ def draw(
 
     Args:
         model: of the simulation.
-        record: ``qpos``, ``mocap_pos`` and ``mocap_quat``, one row a frame.
+        record: ``qpos``, ``mocap_pos`` and ``mocap_quat``, one row a frame; where there are, ``geom_pos`` (frames,
+            geoms, 3), and lines drawn in: ``lines`` (k, 10), from xyz to xyz in m and rgba, with ``lines_of``
+            (frames, 2), the first and one past the last of each frame.
         out: what was there before is replaced only by a whole file.
         fps: frames of the record in a second.
         width: in pixels; None: 640, 320 (gif) or 1200 (png).
@@ -87,7 +89,7 @@ def draw(
     return out
 
 
-_KEYS = ("qpos", "mocap_pos", "mocap_quat")
+_KEYS = ("qpos", "mocap_pos", "mocap_quat", "geom_pos", "lines", "lines_of")
 
 
 def _child(job: Path, backend: str, progress: Callable[[int], object] | None) -> None:

@@ -22,7 +22,7 @@ from ..envs.simulation import Simulation
 from ..errors import LanceletError
 from . import interrupt
 from .cluster import connected
-from .rollout import FAILED, make_env, rollout
+from .rollout import FAILED, Score, make_env, rollout
 from .shipping import Names
 
 BATCH = 1024
@@ -46,11 +46,21 @@ class Arena:
         self._envs: dict[int, VectorEnv] = {}
 
     def score(self, genomes: Tensor, seeds: list[int]) -> tuple[Tensor, int]:
-        """Mean return (p,) of the rows of `genomes` (p, parameters) over `seeds`, and the control steps taken."""
+        """Mean `worth` (p, ...) of the rows of `genomes` (p, parameters) over `seeds`, and the control steps taken."""
         n = len(genomes) * len(seeds)
-        score, _ = rollout(self._env(n), Population(self.controller, n, genomes), seeds * len(genomes))
-        returns = score.comparable.reshape(len(genomes), -1).mean(1)
-        return torch.as_tensor(returns, dtype=torch.float32).clamp(min=FAILED), int(score.lengths.sum())
+        agents = self.agents(n, genomes)
+        score, _ = rollout(self._env(n), agents, seeds * len(genomes))
+        worth = self.worth(score, agents)
+        means = worth.reshape(len(genomes), len(seeds), *worth.shape[1:]).mean(1)
+        return torch.as_tensor(means, dtype=torch.float32).clamp(min=FAILED), int(score.lengths.sum())
+
+    def agents(self, n: int, genomes: Tensor) -> Population:
+        """Who acts in `n` simulations."""
+        return Population(self.controller, n, genomes)
+
+    def worth(self, score: Score, agents: Population) -> np.ndarray:
+        """What each episode is worth, (episodes,); with further figures beside it, (episodes, 1 + figures)."""
+        return score.comparable
 
     def rows(self, chunk: int, episodes: int) -> int:
         """Candidates in a chunk of about `chunk` simulations.
@@ -107,6 +117,7 @@ class Here(Scorer):
 class Plan:
     """What a worker builds its arena from; the classes are registered there first."""
 
+    kind: type[Arena]
     names: Names
     controller: str
     options: Any
@@ -122,7 +133,15 @@ class Plan:
         name = controllers.name_of(type(own))
         names = Names.of(arena.task, name, arena.task_options)
         buffers = {name: value.numpy() for name, value in own.named_buffers()}
-        return cls(names, name, own.options, (own.observation_space, own.action_space), buffers, arena.task_options)
+        return cls(
+            type(arena),
+            names,
+            name,
+            own.options,
+            (own.observation_space, own.action_space),
+            buffers,
+            arena.task_options,
+        )
 
     @torch.no_grad()
     def arena(self) -> Arena:
@@ -132,7 +151,7 @@ class Plan:
         controller: Controller = controllers.get(self.controller)(*self.spaces, self.options)
         for name, value in controller.named_buffers():
             value.copy_(torch.tensor(self.buffers[name]))
-        return Arena(controller, self.names.task, self.task_options, nthread=1)
+        return self.kind(controller, self.names.task, self.task_options, nthread=1)
 
 
 class Crew(Scorer):

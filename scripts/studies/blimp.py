@@ -42,7 +42,7 @@ from lancelet.training.runs import read_log
 TITLE = "Blimp altitude with evolved spiking networks (arXiv 2309.12937)"
 PUBLISHED = {"lif": 0.68, "iwta-lif": 0.74, "r-lif": 0.74, "r-iwta-lif": 0.73}
 """R1: PD test loss of the paper's best networks"""
-FLOWN = {"quick": 1, "shown": 90, "full": 400}
+FLOWN = {"quick": 1, "shown": 45, "full": 400}
 """generations of evolution in closed loop, beyond the paper"""
 
 

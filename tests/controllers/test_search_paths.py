@@ -8,15 +8,7 @@ import pytest
 
 from lancelet.controllers.search_graph import STEPS, WITHIN, Graph, advance
 from lancelet.controllers.search_paths import a_star, activation, wavefront
-
-
-def random_graph(rng):
-    graph = Graph(1.0, np.zeros(2), 0.3)
-    for _ in range(rng.integers(1, 80)):
-        row = graph.row((int(rng.integers(-4, 5)), int(rng.integers(-4, 5))))
-        graph.weight[row] = 10.0 ** rng.uniform(-3, 0, 9)
-    start, goal = rng.integers(-4, 5, (2, 2)).tolist()
-    return graph, tuple(start), tuple(goal)
+from lancelet.scripts.studies._search_proofs import random_graph
 
 
 def length(edge):

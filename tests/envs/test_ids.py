@@ -11,6 +11,8 @@ from lancelet.envs import SingleEnv, VectorEnv
 
 IDS = sorted(lancelet.registered().values())
 OPTION = {"lancelet/BlimpAltitude-v0": ("track", "rl"), "lancelet/PointMaze-v0": ("frame_skip", 5)}
+OPTION |= {"lancelet/ArmReach-v0": ("load", 1.0), "lancelet/ArmHold-v0": ("force", 5.0)}
+OPTION["lancelet/Crawl-v0"] = ("cost", 0.1)
 """id -> an option that its task has and a value that is not the usual one; the others have joints"""
 
 

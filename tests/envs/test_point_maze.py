@@ -83,6 +83,8 @@ def test_rewards_and_ends_of_a_batch():
     np.testing.assert_array_equal(sparse.compute_reward(achieved, desired, {}), [1.0, 0.0, 0.0])
     assert not sparse.compute_terminated(achieved, desired, {}).any()
     assert sparse.compute_reward(achieved[0], desired[0], {}) == 1.0
+    cost = make(reward_type="cost").task
+    np.testing.assert_array_equal(cost.compute_reward(achieved, desired, {}), [0.0, -1.0, -1.0])
 
 
 @pytest.mark.parametrize("made", [lambda: gym.make(ID).unwrapped, make])

@@ -64,6 +64,13 @@ def test_motors(n):
     np.testing.assert_array_equal(model.actuator_trnid[:, 0], np.arange(3, n + 3))
 
 
+def test_joint_limits_of_their_own():
+    model = compiled(joints=3, joint_limit=(0.4, 0.5, 0.6))
+    np.testing.assert_allclose(model.jnt_range[3:, 1], [0.4, 0.5, 0.6])
+    with pytest.raises(LanceletError, match="joint_limit has 2 entries"):
+        morphology.make("swimmer", joints=3, joint_limit=(0.4, 0.5))
+
+
 def test_the_simulator_and_the_medium():
     model = in_water()
     assert model.opt.timestep == 0.002

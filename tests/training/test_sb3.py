@@ -202,3 +202,18 @@ def test_the_critics_values_stay_when_the_scale_of_the_returns_moves():
     critic.update(seen, 1e3 * torch.rand(100))
     assert critic.scale > 100
     torch.testing.assert_close(critic(seen), before, rtol=1e-3, atol=1e-3)
+
+
+def test_goals_are_judged_for_some_simulations_too_and_success_is_told_as_hindsight_replay_wants_it():
+    near = {"reset_cell": (1, 1), "goal_cell": (1, 2), "noise": 0.0, "reward_type": "cost", "frame_skip": 5}
+    env = make_sb3_env("lancelet/PointMaze-v0", 2, max_episode_steps=60, nthread=1, maze="umaze", **near)
+    goals = np.array([[0.0, 0.0], [0.0, 0.4], [0.0, 0.5]])
+    (reward,) = env.env_method("compute_reward", goals, np.zeros((3, 2)), [{}] * 3, indices=[0])
+    np.testing.assert_array_equal(reward, [0.0, 0.0, -1.0])
+    env.reset()
+    told = {}
+    for _ in range(60):
+        _, reward, done, infos = env.step(np.array([[1.0, 0.0], [-1.0, 0.0]], np.float32))
+        assert (reward[~done] == -1).all()
+        told |= {i: infos[i]["is_success"] for i in np.flatnonzero(done) if i not in told}
+    assert told == {0: True, 1: False}

@@ -9,7 +9,7 @@ from lancelet import LanceletError, controllers
 from lancelet.envs.swim import Swim, SwimNavigate
 from lancelet.morphology import model_hash
 from lancelet.training import evaluate, gl, video
-from lancelet.training.rollout import make_env
+from lancelet.training.rollout import make_env, rollout
 from lancelet.training.runs import FORMAT
 
 needs_gl = pytest.mark.skipif(gl.probe() is None, reason="no OpenGL here")
@@ -80,6 +80,46 @@ def test_the_body_is_in_the_picture_and_the_camera_follows(tmp_path):
         assert frame[~orange].mean() > 0.7
     still = imread(video.draw(model, record, tmp_path / "one.png", 30))
     assert ((still[..., 0] - still[..., 2]) > 0.35).sum() > 1000
+
+
+def _frames(path, width, height):
+    pictures = list(imageio_ffmpeg.read_frames(str(path)))[1:]
+    return np.stack([np.frombuffer(one, np.uint8).reshape(height, width, 3) for one in pictures]) / 255.0
+
+
+def test_walls_that_move_within_an_episode_are_recorded_where_they_were():
+    maze = ("#####", "#...#", "#...#", "#...#", "#####")
+    shut = ("#####", "#...#", "#.#.#", "#...#", "#####")
+    env = make_env("lancelet/PointMaze-v0", 1, 6, 1, maze_map=maze, reset_cell=(1, 1), goal_cell=(3, 3))
+    agents = controllers.Population(controllers.make("random-held", env), 1)
+
+    def close(step):
+        if step == 3:
+            env.task.set_walls(env.sim, shut)
+
+    score, _ = rollout(env, agents, 0, record=True, on_step=close)
+    block = env.sim.model.geom("block_2_2").id
+    assert score.record["geom_pos"].shape == (7, env.sim.model.ngeom, 3)
+    np.testing.assert_allclose(score.record["geom_pos"][:, block, 2], [-5.0] * 4 + [0.2] * 3, atol=1e-6)
+
+
+@needs_gl
+def test_a_film_shows_walls_where_they_were_and_lines_drawn_in(tmp_path):
+    env = make_env("lancelet/PointMaze-v0", 1, maze="open", nthread=1)
+    model, block = env.sim.model, env.sim.model.geom("block_2_3").id
+    geoms = np.tile(model.geom_pos, (3, 1, 1))
+    geoms[1:, block, 2] = 0.2
+    line = [[-1.5, -0.9, 0.6, 1.5, -0.9, 0.6, 1, 0, 0, 1]]
+    record = {
+        "qpos": np.tile([-2.0, 0.0], (3, 1)), "mocap_pos": np.tile([0.0, 9.0, 0.0], (3, 1, 1)),
+        "mocap_quat": np.tile([1.0, 0, 0, 0], (3, 1, 1)), "geom_pos": geoms, "lines": np.array(line),
+        "lines_of": np.array([[0, 0], [0, 0], [0, 1]]),
+    }  # fmt: skip
+    free, walled, lined = _frames(video.draw(model, record, tmp_path / "a.mp4", 10, 320, 240), 320, 240)
+    middle = (slice(112, 124), slice(152, 168))
+    assert free[middle].mean() > 0.7 > 0.6 > walled[middle].mean()
+    red = [int(((one[..., 0] - one[..., 2]) > 0.4).sum()) for one in (walled, lined)]
+    assert red[1] > red[0] + 200
 
 
 @needs_gl

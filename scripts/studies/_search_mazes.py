@@ -1,0 +1,183 @@
+"""The search in mazes it has never seen: fixed and random pairs, perfect mazes, coarse lattices, what it is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lancelet.envs import mazes
+from lancelet.scripts.rows import Row, at_least, at_most
+from lancelet.scripts.studies._search_lives import Lives, World, agent, fixed, live, oracle, random_pairs, ratio
+from lancelet.scripts.study import Study
+
+SEEDS = {"quick": 20, "shown": 40, "full": 200}
+"""agents on a fixed pair, random pairs a maze"""
+FIXED = {"umaze": (800, 280, 550, 210), "medium": (1100, 430, 717, 331), "large": (1100, 700, 673, 549)}
+"""first and third trial at most (spec 10); the prototype's"""
+PAIRS = {
+    "umaze": (400, 900, "269 / 621"), "medium": (450, 900, "306 / 646"), "large": (900, 3000, "598 / 1,891"),
+}  # fmt: skip
+"""median and p90 at most; the prototype's"""
+HELD = {"umaze": 581, "medium": 7698, "large": 15019}
+"""steps of the prototype's held random actions"""
+PERFECT = {3: None, 5: 2884, 7: None}
+"""rooms a side; the prototype's median"""
+
+
+def first(study: Study, name: str, kind: Any, lives: Lives, most: float, trial: int = 0, **rest: Any) -> None:
+    """The row of a trial's median."""
+    value, interval = lives.median(trial), lives.interval(trial)
+    note = lives.told(trial)
+    study.add(at_most(name, kind, value, most, seeds=len(lives.steps), interval=interval, note=note, **rest))
+
+
+def all_solved(study: Study, name: str, lives: Lives, kind: Any = "gate", trials: int | None = None) -> None:
+    """The row of the share of (the first) trials that reached their goals."""
+    solved = lives.solved[:, :trials]
+    note = f"{solved.size} trials, at most {lives.budget:,} steps each"
+    value = float(solved.mean())
+    study.add(at_least(f"{name}, solved", kind, value, 1.0, seeds=len(lives.steps), note=note, reference=1.0))
+
+
+def fixed_pairs(study: Study, data: dict[str, Any]) -> None:
+    """Three trials of newborn agents, and what else could be done."""
+    count, most_held = SEEDS[study.size], 30_000 if study.size == "quick" else 100_000
+    for maze, (most, third, measured, later) in FIXED.items():
+        world = fixed(maze, count)
+        lives = data[f"{maze} search"] = live(agent(), world, 5)
+        all_solved(study, f"{maze} fixed pair", lives, trials=3)
+        first(study, f"{maze} fixed pair, first trial, steps", "gate", lives, most, reference=measured)
+        first(study, f"{maze} fixed pair, third trial, steps", "gate", lives, third, 2, reference=later)
+        late = lives.steps[:, 3:]
+        note = (
+            f"worst {late.max():,}; {(~lives.solved[:, 3:]).sum()} of {late.size} trials censored at {lives.budget:,}"
+        )
+        name = f"{maze} fixed pair, fourth and fifth trial, p99 of steps"
+        study.add(Row(name, "info", float(np.percentile(late, 99)), seeds=count, note=note))
+        known = data[f"{maze} oracle"] = oracle(world, 5)
+        value, interval = ratio(lives.steps[:, 2], known.steps[:, 2])
+        note = f"the oracle has the map and the same motor layer: {known.told(2)}"
+        name = f"{maze} fixed pair, third trial over the oracle's"
+        kind: Any = "claim" if maze == "large" else "info"
+        study.add(at_most(name, kind, value, 1.6, interval=interval, seeds=count, note=note))
+        held = data[f"{maze} held"] = live(agent("random-held"), fixed(maze, min(count, 20)), budget=most_held)
+        value, interval = ratio(held.steps[:, 0], lives.steps[:, 0])
+        reference, note = f"{HELD[maze] / measured:.2g}", f"random action held 10 steps: {held.told()}"
+        name = f"{maze} fixed pair, held random actions over search"
+        rest: dict[str, Any] = {"interval": interval, "seeds": len(held.steps), "note": note, "reference": reference}
+        if maze == "umaze":
+            study.add(Row(name, "info", value, **{**rest, "note": f"no claim here: chance does it too. {note}"}))
+        else:
+            study.add(at_least(name, "gate", value, 7 if maze == "medium" else 12, **rest))
+    each = [np.mean([memory(mind) for mind in data[f"{maze} search"].minds]) for maze in FIXED]
+    places = [np.mean([mind.graph.count for mind in data[f"{maze} search"].minds]) for maze in FIXED]
+    note = "nine weights and counts a place; " + ", ".join(
+        f"{maze} {count:.0f} places" for maze, count in zip(FIXED, places, strict=True)
+    )
+    study.add(Row("graph memory per visited place, bytes", "info", float(np.max(each)), seeds=count, note=note))
+
+
+def memory(mind: Any) -> float:
+    """Bytes of a graph per place in it."""
+    return sum(array.nbytes for array in mind.graph.to_arrays().values()) / max(mind.graph.count, 1)
+
+
+def pairs(study: Study) -> None:
+    """Random pairs, against LRTA*, random edges, and the search without its spread."""
+    for maze, (most, tail, measured) in PAIRS.items():
+        world = random_pairs([mazes.named(maze)], SEEDS[study.size], seed=11)
+        lives = live(agent(), world, 3)
+        rest: dict[str, Any] = {"seeds": world.n}
+        all_solved(study, f"{maze} random pairs", lives)
+        first(study, f"{maze} random pairs, first trial, steps", "gate", lives, most, reference=measured)
+        value = float(np.percentile(lives.steps[:, 0], 90))
+        study.add(at_most(f"{maze} random pairs, first trial, p90", "gate", value, tail, reference=measured, **rest))
+        study.add(Row(f"{maze} random pairs, third trial, steps", "info", lives.median(2), interval=lives.interval(2),
+                      note=lives.told(2), **rest))  # fmt: skip
+        far = lives.path[:, 0] / world.shortest
+        note = f"p90 {np.percentile(far, 90):.2f}; below 1 where corners are cut and the disc of success is near"
+        study.add(Row(f"{maze} random pairs, path over shortest, first trial", "info", float(np.median(far)), note=note,
+                      **rest))  # fmt: skip
+        others = {"LRTA*": live(agent("lrta"), world)}
+        if study.size != "quick":
+            others["without spread"] = live(agent(lesions=("spread",)), world)
+            others["random edges"] = live(agent("random-edge"), world, budget=40_000)
+        for name, other in others.items():
+            value, interval = ratio(lives.steps[:, 0], other.steps[:, 0])
+            label = f"{maze} random pairs, search over {name}"
+            shown: dict[str, Any] = {"interval": interval, "note": f"{name}: {other.told()}", **rest}
+            if maze == "large" and name == "LRTA*":
+                study.add(at_most(label, "gate", value, 0.85, reference=0.66, **shown))
+            else:
+                study.add(Row(label, "info", value, **shown))
+
+
+def corners(kind: str, n: int, seeds: int) -> World:
+    """One agent in each of `seeds` random mazes of n x n rooms, from corner to corner."""
+    maps = [mazes.named(f"{kind}:{n}", seed) for seed in range(seeds)]
+    return World(maps, np.tile((1, 1), (seeds, 1)), np.tile((2 * n - 1, 2 * n - 1), (seeds, 1)))
+
+
+def unseen(study: Study) -> None:
+    """N6: perfect mazes and mazes with loops, from corner to corner."""
+    count = {"quick": 24, "shown": 48, "full": 200}[study.size]
+    for kind, n in [*(("perfect", n) for n in PERFECT), ("loops", 5)]:
+        if study.size == "quick" and (kind, n) != ("perfect", 5):
+            continue
+        world = corners(kind, n, count)
+        lives = live(agent(), world, 3, 40_000)
+        name = f"N6 {kind} mazes of {n} x {n} rooms"
+        all_solved(study, name, lives)
+        known, rest = oracle(world), dict[str, Any](seeds=count)
+        note = f"shortest {np.median(world.shortest):.0f} cells; {lives.told()}; oracle {known.median():,.0f}"
+        label = f"{name}, first trial, steps"
+        if (kind, n) == ("perfect", 5):
+            shown: dict[str, Any] = {"interval": lives.interval(), "note": note, "reference": PERFECT[5]}
+            study.add(at_most(label, "gate", lives.median(), 4000, **shown, **rest))
+        else:
+            reference = 1338 if kind == "loops" else None
+            study.add(Row(label, "info", lives.median(), interval=lives.interval(), note=note, reference=reference,
+                          **rest))  # fmt: skip
+        value, interval = ratio(lives.steps[:, 1], known.steps[:, 0])
+        later = f"second trial {lives.told(1)}; third {lives.median(2):,.0f}"
+        study.add(Row(f"{name}, second trial over the oracle's", "info", value, interval=interval, note=later, **rest))
+        if n == 5:
+            korf = live(agent("lrta"), world, budget=40_000)
+            value, interval = ratio(lives.steps[:, 0], korf.steps[:, 0])
+            label, measured = f"{name}, search over LRTA*", {"perfect": 1.0, "loops": 0.79}[kind]
+            rest |= {"interval": interval, "note": f"LRTA*: {korf.told()}"}
+            if kind == "perfect":
+                study.add(at_most(label, "claim", value, 0.85, reference=measured, **rest))
+            else:
+                study.add(Row(label, "info", value, reference=measured, **rest))
+
+
+def lattices(study: Study, data: dict[str, Any]) -> None:
+    """Other lattices, planners and readings; and the part that does the work."""
+    count = 20 if study.size != "full" else 100
+    lives = live(agent(spacing=4.0), fixed("medium", count), budget=20_000)
+    refined = np.array([mind.level + 6 * mind.rearmed for mind in lives.minds])
+    all_solved(study, "medium, lattice of 4 m", lives)
+    note = f"{(refined > 0).sum()} of {count} agents refined theirs; {lives.told()}"
+    name = "medium, lattice of 4 m, agents that refined it"
+    study.add(at_least(name, "gate", float((refined > 0).sum()), 1, seeds=count, note=note, reference="1 of 6"))
+    fails = live(agent(lesions=("depression",)), fixed("umaze", 20), budget=8000)
+    note = "eta_m = 0: without anti-Hebb it tries the same for ever, so the change of the graph does the work"
+    name = "ablation: no depression, umaze, agents that reach the goal in 8,000 steps"
+    study.add(at_most(name, "gate", float(fails.solved.sum()), 0, seeds=20, note=note, reference="0 of 4"))
+    if study.size == "quick":
+        return
+    whole = data["large search"]
+    for label, options in {
+        "phase noise of 0.6 rad": {"phase_noise": 0.6},
+        "the curious variant (w0 = 0.7, eta_m = 0.9)": {"w0": 0.7, "eta_m": 0.9},
+        "a lattice of 0.5 m": {"spacing": 0.5},
+        "no replay of the route": {"lesions": ("replay",)},
+    }.items():
+        world = fixed("large", SEEDS[study.size])
+        other = live(agent(**options), world, 3)
+        value, interval = ratio(other.steps[:, 0], whole.steps[:, 0])
+        note = f"first {other.told()}; third {other.median(2):,.0f}, {whole.median(2):,.0f} by default"
+        name = f"large fixed pair, {label}, over the default"
+        study.add(Row(name, "info", value, interval=interval, note=note, seeds=world.n))

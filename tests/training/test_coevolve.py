@@ -1,0 +1,152 @@
+"""Co-evolution survives: processes killed, poisoned genomes, drivers killed and doubled, nodes and heads lost."""
+
+import json
+import os
+import random
+import signal
+import time
+from typing import Any
+
+import psutil
+import pytest
+from faults import Driver, count, kills, whole
+
+from lancelet import LanceletError
+from lancelet.morphology.genome import Genome
+from lancelet.training.champions import ancestors, champions
+from lancelet.training.coevolve import Coevolve
+from lancelet.training.individuals import read
+from lancelet.training.lifetimes import Group, classes_of, life_of, live
+
+QUICK: dict[str, Any] = {"steps": 4, "episodes": 1, "population": 6, "quiet": True, "workers": "2", "deadline": 300.0}
+
+
+def evolve(folder, evaluations, task="swim", **options):
+    return Coevolve(evaluations=evaluations, folder=str(folder), **{**QUICK, **options}).run(task)
+
+
+def test_a_run_ends_with_exact_counts_and_the_family_is_whole(tmp_path):
+    run = evolve(tmp_path / "run", 40)
+    people = whole(tmp_path / "run", 40)
+    assert run.evaluated == 40 and not run.stopped and run.best is not None
+    assert all(one.operator == "random" and not one.parents for one in people[:6])
+    assert any(one.parents for one in people[6:])
+    for one in people:
+        assert all(people[parent].done <= one.born for parent in one.parents)  # bred from results only
+        assert Genome.from_json(one.genome).to_json() == one.genome
+    line = ancestors(people, champions(people)[-1])
+    assert line[-1].id == run.best.id and line[0].parents == []
+    kept = json.loads((tmp_path / "run" / "champions" / f"{run.best.id}.json").read_text())
+    assert kept["kind"] == "swimmer" and (tmp_path / "run" / "champions" / f"{run.best.id}.xml").exists()
+    assert (tmp_path / "run" / "best" / "episode.npz").exists()
+
+
+def test_an_evaluation_depends_on_its_genome_alone(tmp_path):
+    evolve(tmp_path / "run", 12)
+    people, life = read(tmp_path / "run"), life_of(tmp_path / "run")
+    from lancelet.morphology.genome import kinds
+
+    classes = classes_of(life, Genome.from_json(people[0].genome))
+    order = random.Random(0).sample(people, len(people))
+    again = live(Group(life, [(one.id, one.genome) for one in order], classes, kinds.known("swimmer")))
+    assert {one.id: one.fitness for one in people} == {k: lived.fitness for k, lived in again.items()}
+
+
+def test_resuming_goes_on_and_a_spent_budget_ends_at_once(tmp_path):
+    evolve(tmp_path / "run", 10, resume=True)  # begins there
+    with pytest.raises(LanceletError, match="already holds a run: give --resume"):
+        evolve(tmp_path / "run", 20)
+    evolve(tmp_path / "run", 20, resume=True)
+    whole(tmp_path / "run", 20)
+    begun = time.monotonic()
+    assert evolve(tmp_path / "run", 20, resume=True).evaluated == 20
+    assert time.monotonic() - begun < 5
+    with pytest.raises(LanceletError, match="was run with steps = 4, not 5"):
+        evolve(tmp_path / "run", 30, resume=True, steps=5)
+
+
+def test_kill_9_of_the_driver_at_ten_instants_loses_nothing(tmp_path):
+    kills(tmp_path / "run", 10)
+
+
+def test_killed_workers_cost_a_try_and_nobody_is_lost(tmp_path):
+    with Driver(tmp_path / "run", ("--evaluations", "120", "--tries", "50")) as driver:
+        driver.wait_for(10)
+        for _ in range(4):
+            workers = psutil.Process(driver.process.pid).children()
+            victims = [worker for worker in workers if "spawn_main" in " ".join(worker.cmdline())]
+            if not victims:
+                break
+            random.choice(victims).kill()
+            time.sleep(0.3)
+        status, err = driver.end()
+    assert status == 0, err
+    whole(tmp_path / "run", 120)
+
+
+def test_sigterm_stops_in_time_and_the_run_goes_on(tmp_path):
+    with Driver(tmp_path / "run", ("--evaluations", "4000")) as driver:
+        driver.wait_for(10)
+        driver.process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        status, err = driver.end(20)
+    assert status == 143 and "stopped by SIGTERM: continue" in err
+    assert time.monotonic() - begun < 10
+    evaluated = count(tmp_path / "run")
+    evolve(tmp_path / "run", evaluated + 5, resume=True)
+    assert count(tmp_path / "run") >= evaluated + 5
+
+
+def test_a_second_driver_is_refused(tmp_path):
+    with Driver(tmp_path / "run", ("--evaluations", "4000")) as first:
+        first.wait_for(3)
+        with Driver(tmp_path / "run", ("--evaluations", "4000", "--resume")) as second:
+            status, err = second.end()
+        assert status == 2 and err.count("\n") == 1 and "another process" in err
+        assert first.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"evaluations": 0}, "evaluations = 0: must be 1 or more"),
+        ({"evaluations": None}, "needs an end"),
+        ({"evaluations": None, "budget": "0m"}, "budget = '0m': must be a time above 0"),
+        ({"evaluations": None, "budget": "soon"}, "budget = 'soon'"),
+        ({"population": 0}, "population = 0"),
+        ({"deadline": 0.0}, "deadline = 0.0"),
+        ({"crossover": 1.5}, "crossover = 1.5"),
+        ({"selection": "lottery"}, "selection 'lottery'"),
+        ({"workers": "all"}, "workers = 'all'"),
+        ({"address": "127.0.0.1:1", "workers": "ray"}, "does not answer"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(tmp_path, change, says):
+    options = {"evaluations": 10, **change}
+    with pytest.raises(LanceletError, match=says) as caught:
+        evolve(tmp_path / "run", options.pop("evaluations"), **options)
+    assert "\n" not in str(caught.value)
+    assert count(tmp_path / "run") == 0
+
+
+def test_tasks_without_a_kind_of_genome_are_refused(tmp_path):
+    with pytest.raises(LanceletError, match="genome"):
+        evolve(tmp_path / "run", 5, "blimp-altitude")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("selection", ["map-elites", "nsga2"])
+def test_every_selection_breeds(tmp_path, selection):
+    evolve(tmp_path / "run", 24, selection=selection)
+    people = whole(tmp_path / "run", 24)
+    assert any(one.parents for one in people)
+
+
+def test_what_is_learned_in_a_life_is_inherited(tmp_path):
+    evolve(tmp_path / "run", 9, learning=1, population=4, crossover=0.0)
+    people = whole(tmp_path / "run", 9)
+    assert all(one.learned for one in people)
+    child = next(one for one in people if one.parents and one.operator != "weights")
+    given = Genome.from_json(child.genome).weights
+    assert given == people[child.parents[0]].learned
+    assert os.listdir(tmp_path / "run" / "learning") == []  # kept while it is unfinished only

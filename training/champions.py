@@ -1,0 +1,73 @@
+"""Champions of a co-evolution: the best so far at every moment, and each as a run folder that can be filmed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from torch.nn.utils import vector_to_parameters
+
+from .. import controllers, morphology
+from ..morphology.genome import Genome, decode
+from .individuals import Individual
+from .lifetimes import Life, brain, weigh
+from .rollout import evaluate, make_env
+from .runs import RunFolder, save_episode
+
+
+def champions(people: Sequence[Individual]) -> list[Individual]:
+    """Those that were the best when they were evaluated, in that order."""
+    evaluated = [one for one in people if one.state == "evaluated" and one.fitness is not None]
+    found: list[Individual] = []
+    for one in sorted(evaluated, key=lambda one: (one.done or 0.0, one.id)):
+        if not found or (one.fitness or 0.0) > (found[-1].fitness or 0.0):
+            found.append(one)
+    return found
+
+
+def ancestors(people: Sequence[Individual], of: Individual) -> list[Individual]:
+    """All that `of` descends from, itself included, oldest first."""
+    by_id = {one.id: one for one in people}
+    wanted, found = [of.id], set[int]()
+    while wanted:
+        number = wanted.pop()
+        if number not in found:
+            found.add(number)
+            wanted += by_id[number].parents
+    return [by_id[number] for number in sorted(found)]
+
+
+def grown(one: Individual) -> Genome:
+    """An individual's genome with what it has learned: what its children inherit."""
+    genome = Genome.from_json(one.genome)
+    return Genome(genome.kind, genome.body, one.learned, genome.schema) if one.learned else genome
+
+
+def as_run(folder: Path, genome: Genome, life: Life) -> Path:
+    """A run folder of one individual: configuration, weights, and its first episode, for `lancelet render`."""
+    body = morphology.to_json(decode(genome))
+    options = {**life.task_options, "body": body}
+    env = make_env(life.task, 1, life.steps, nthread=1, **options)
+    controller = brain(genome, env)
+    vector_to_parameters(weigh(genome, controller), controller.parameters())
+    steps = {} if life.steps is None else {"max_episode_steps": life.steps}
+    run = RunFolder(
+        {
+            "task": life.task,
+            "task_options": {**env.task.options(), "body": body, **steps},
+            "controller": controllers.controllers.name_of(type(controller)),
+            "controller_options": asdict(controller.options),
+            "algorithm": "coevolve",
+            "algorithm_options": {"seed": life.seed},
+            "model_hash": morphology.model_hash(env.sim.model),
+        },
+        folder,
+    )
+    try:
+        controllers.save(controller, folder / "best.safetensors")
+        score = evaluate(controller, life.task, 1, life.seed, record=True, **options, **steps)
+        save_episode(folder, score.record)
+    finally:
+        run.close()
+    return folder

@@ -1,0 +1,403 @@
+"""Bodies and controllers evolved together: asynchronous, steady-state, and nothing lost when processes die.
+
+Every birth is on disk before it is sent out, every result before anything is bred from it. A run is replayable from its
+database, not from its seed alone: which results come first depends on who computes them; each evaluation depends on
+its genome and the settings only. Spec codesign 9.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..envs.genomes import to_xml
+from ..errors import LanceletError, unknown
+from ..files import write_atomic
+from ..morphology.genome import Genome, kinds
+from ..tasks import short_name, task_id
+from . import interrupt
+from .champions import as_run, grown
+from .cluster import check_address
+from .individuals import Individual, Individuals
+from .lifetimes import Group, Life, Lifetime, classes_of, forget, live
+from .parents import Candidate, Parents, parents
+from .pools import Call, Outcome, Pool, pool
+from .progress import progress
+from .rollout import FAILED
+from .runs import hold
+
+SHORT, LONG = 3.0, 10.0
+"""s of a call below which the next ones take twice as many individuals, and above which half as many: most of a cheap
+evaluation is the same for one and for many side by side"""
+LARGEST = 32
+"""individuals in a call at most"""
+
+
+@dataclass(kw_only=True)
+class Coevolve:
+    """Steady-state evolution of bodies with their controllers."""
+
+    evaluations: int | None = None
+    """individuals to evaluate, those of earlier sessions counted; none: as many as the budget allows"""
+    budget: str | None = None
+    """time to spend, earlier sessions counted: 90s, 5m, 2h; none: as long as the evaluations take"""
+    steps: int | None = None
+    """control steps of an episode; none: the task's own limit"""
+    episodes: int = 2
+    """start states that every individual is scored on, the same for all"""
+    learning: int = 0
+    """generations of SNES that each individual's controller learns for, inherited by its children; 0: none"""
+    population: int = 32
+    """random individuals at the beginning"""
+    selection: str = "tournament"
+    """tournament: the best of four among the youngest; map-elites: niches of bodies; nsga2: fitness against size"""
+    window: int = 576
+    """evaluated individuals, the youngest, that may breed (tournament, nsga2)"""
+    layers: int = 1
+    """layers of age in which tournaments are held; fresh random individuals keep coming where there are several"""
+    crossover: float = 0.25
+    """share of births with two parents"""
+    workers: str = "local"
+    """local: a process a core; ray: all slots of Ray, here or at the address; a number of processes"""
+    address: str | None = None
+    """host:port of a running Ray cluster; none: this machine"""
+    deadline: float = 60.0
+    """s that one evaluation may take before its process is killed"""
+    memory: float = 4.0
+    """GiB that one evaluation may take"""
+    tries: int = 3
+    """processes that may die over one individual before it is quarantined"""
+    seed: int = 0
+    """of births: individual b is drawn from (seed, b) and from what had been evaluated when it was born"""
+    folder: str | None = None
+    """run folder; none: a new one under runs/"""
+    resume: bool = False
+    """continue the run in the folder (or begin there)"""
+    quiet: bool = False
+    """no progress bar"""
+
+    def check(self) -> None:
+        """Refuse options that make no sense, before anything is written."""
+        if self.evaluations is None and self.budget is None:
+            raise LanceletError("coevolve needs an end: give --budget 5m, or --evaluations N")
+        for name in ("evaluations", "population", "window", "layers", "episodes", "tries", "steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise LanceletError(f"{name} = {value}: must be 1 or more")
+        for name in ("deadline", "memory"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise LanceletError(f"{name} = {getattr(self, name)}: must be finite and > 0")
+        if self.learning < 0 or not 0 <= self.crossover <= 1:
+            raise LanceletError(
+                f"learning = {self.learning}, crossover = {self.crossover}: must be >= 0, and within [0, 1]"
+            )
+        if self.address is not None:
+            check_address(self.address)
+        self.seconds()
+
+    def seconds(self) -> float:
+        """The budget in seconds."""
+        if self.budget is None:
+            return math.inf
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h|)", self.budget.strip())
+        seconds = float(found[1]) * {"s": 1, "": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+        if seconds <= 0:
+            raise LanceletError(f"budget = {self.budget!r}: must be a time above 0, as in 90s, 5m or 2h")
+        return seconds
+
+    def run(self, task: str) -> Evolved:
+        """Evolve individuals for a task until the budget is spent.
+
+        Raises:
+            LanceletError: a task without a kind of genome, options that make no sense, a folder that cannot be used.
+        """
+        self.check()
+        kind = kind_for(task)
+        folder = Path(self.folder or f"runs/{short_name(task_id(task))}-coevolve-{time.strftime('%Y%m%d-%H%M%S')}")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = hold(folder)
+        try:
+            if (folder / "individuals.sqlite").exists() and not self.resume:
+                raise LanceletError(f"{folder} already holds a run: give --resume to continue it, or another --folder")
+            driver = Driver(self, kind, folder)
+            try:
+                driver.drive()
+            finally:
+                driver.store.close()
+            return driver.evolved()
+        finally:
+            lock.close()
+
+
+@dataclass(frozen=True)
+class Evolved:
+    """A finished, or interrupted, run."""
+
+    folder: Path
+    best: Individual | None
+    evaluated: int
+    quarantined: int
+    seconds: float
+    """of all sessions"""
+    stopped: bool
+    """by SIGTERM, before the budget was spent"""
+
+
+def kind_for(task: str) -> str:
+    """The kind of genome whose bodies live in a task.
+
+    Raises:
+        LanceletError: there is none.
+    """
+    homes = {task_id(kinds.known(name).task()[0]): name for name in kinds}
+    if task_id(task) not in homes:
+        raise unknown("task with a kind of genome", short_name(task_id(task)), [short_name(home) for home in homes])
+    return homes[task_id(task)]
+
+
+class Driver:
+    """One session of a run."""
+
+    def __init__(self, options: Coevolve, kind: str, folder: Path) -> None:
+        self.o, self.folder, self.kind = options, folder, kinds.known(kind)
+        task, task_options = self.kind.task()
+        self.life = Life(
+            kind, task_id(task), task_options, options.episodes, options.steps, options.seed, options.learning,
+            str(folder.absolute()),
+        )  # fmt: skip
+        names = ("population", "selection", "window", "layers", "crossover", "tries")
+        settings = {name: getattr(options, name) for name in names}
+        self.selection = self._parents()  # before anything is written: it refuses what it does not know
+        self.store = Individuals(folder, {**settings, **self.life.settings()})
+        self.people: dict[int, Individual] = {}
+        self.waiting: deque[list[int]] = deque()
+        """groups of the born that are to be sent (again)"""
+        self.out: dict[int, list[int]] = {}
+        """calls under way -> their individuals"""
+        self.calls, self.size, self.slots = 0, 1, 1
+        self.evaluated = self.quarantined = 0
+        self.best: Individual | None = None
+        self.stopped = False
+        self.classes = classes_of(self.life, self.kind.random(np.random.default_rng(0)))
+        self._traits: deque[tuple[float, ...]] = deque(maxlen=64)
+        for one in self.store.all():
+            self.people[one.id] = one
+            if one.state == "born":
+                self.waiting.append([one.id])
+            else:
+                self._count(one)
+        self.before = self.store.get("seconds")
+        self.begun = time.monotonic()
+
+    def drive(self) -> None:
+        """Until the budget is spent, or somebody stops it."""
+        if self._spent() and not self.waiting:
+            return
+        total = self.o.evaluations or max(1, round(self.o.seconds()))
+        done = self._shown()
+        unit = "eval" if self.o.evaluations else "s"
+        workers = pool(self.o.workers, self.o.address)
+        with _sigterm() as asked, interrupt.deferred(), workers as crew:
+            with progress("co-evolving", total, unit, done, self.o.quiet) as advance:
+                self.loop(crew, advance, asked)
+            self.stopped = asked.is_set() and not self._spent()
+            self.store.record(seconds=self._seconds())
+        self._film()
+
+    def loop(self, crew: Pool, advance: Callable[..., None], asked: threading.Event | None = None) -> None:
+        """Births out, results in, until the budget is spent or `asked` is set."""
+        shown = self._shown()
+        while (self.out or self.waiting or not self._spent()) and not (asked and asked.is_set()):
+            self._send(crew)
+            outcomes = crew.outcomes(0.2)
+            self._take(outcomes)
+            interrupt.check()
+            now = self._shown()
+            if now > shown:
+                advance(now - shown, **self._figures())
+                shown = now
+
+    def _shown(self) -> int:
+        return self.evaluated if self.o.evaluations else round(self._seconds())
+
+    def work(self, members: list[int]) -> Call:
+        """The call that evaluates a group."""
+        group = Group(self.life, [(k, self.people[k].genome) for k in members], self.classes, self.kind)
+        return Call(live, group, self.o.deadline * len(members), int(self.o.memory * 2**30))
+
+    def evolved(self) -> Evolved:
+        """What the run came to."""
+        best, seconds = self.best, self._seconds()
+        return Evolved(self.folder, best, self.evaluated, self.quarantined, seconds, self.stopped)
+
+    def _seconds(self) -> float:
+        return self.before + time.monotonic() - self.begun
+
+    def _spent(self) -> bool:
+        enough = self.o.evaluations is not None and self.evaluated >= self.o.evaluations
+        return enough or self._seconds() >= self.o.seconds()
+
+    def _send(self, crew: Pool) -> None:
+        """Keep half as many calls again under way as there are slots."""
+        self.slots = crew.slots
+        births: list[Individual] = []
+        groups: list[list[int]] = []
+        while len(self.out) + len(groups) < math.ceil(1.5 * crew.slots):
+            if self.waiting:
+                groups.append(self.waiting.popleft())
+                continue
+            fresh = self._births(len(self.people))
+            if not fresh:
+                break
+            births += fresh
+            groups.append([one.id for one in fresh])
+        if births:
+            self.store.record(births=births, seconds=self._seconds())
+        for members in groups:
+            crew.submit(self.calls, self.work(members))
+            self.out[self.calls] = members
+            self.calls += 1
+
+    def _births(self, first: int) -> list[Individual]:
+        """The next individuals, as many as share a call; none where the budget allows no more."""
+        if self._seconds() >= self.o.seconds():
+            return []
+        room = self.size
+        if self.o.evaluations is not None:
+            left = self.o.evaluations - (len(self.people) - self.quarantined)
+            room = min(room, left, max(1, left // self.slots))  # none idle at the end
+        fresh = []
+        for number in range(first, first + room):
+            one = self._birth(number)
+            self.people[number] = one
+            fresh.append(one)
+        return fresh
+
+    def _birth(self, number: int) -> Individual:
+        rng = np.random.default_rng([self.o.seed, number])
+        newcomer = self.o.layers > 1 and rng.random() < 1 / self.o.population  # the lowest layer stays young
+        if number < self.o.population or newcomer or self.best is None:
+            return Individual(number, [], "random", self.kind.random(rng).to_json())
+        mother = self.people[self.selection.draw(rng)]
+        genome, operator, family = grown(mother), "", [mother]
+        if rng.random() < self.o.crossover:
+            father = self.people[self.selection.draw(rng)]
+            if father.id != mother.id:
+                genome, operator, family = self.kind.cross(genome, grown(father), rng), "cross, ", [mother, father]
+        genome, how = self.kind.mutate(genome, rng)
+        layer = 1 + max(one.layer for one in family)
+        return Individual(number, [one.id for one in family], operator + how, genome.to_json(), layer)
+
+    def _take(self, outcomes: list[Outcome]) -> None:
+        """Results into the database, then into the archive; the groups of dead processes out again, one by one."""
+        done: list[Individual] = []
+        for outcome in outcomes:
+            members = self.out.pop(outcome.key)
+            if isinstance(outcome.error, LanceletError):
+                raise outcome.error
+            if outcome.died is None and outcome.error is None:
+                done += [self._lived(self.people[k], outcome.value[k]) for k in members]
+                spent = sum(self.people[k].seconds or 0.0 for k in members)
+                if spent < SHORT and len(members) >= self.size:
+                    self.size = min(2 * self.size, LARGEST)
+                elif spent > LONG:
+                    self.size = max(self.size // 2, 1)
+            else:
+                done += self._failed(members, outcome)
+        if done:
+            self.store.record(done, seconds=self._seconds())
+        for one in done:
+            if one.state == "born":
+                continue
+            self._count(one)
+            if one is self.best:
+                self._keep(one)
+            if self.o.learning:
+                forget(self.life, one.id)
+
+    def _keep(self, one: Individual) -> None:
+        """A champion's genome, and its model as MuJoCo's XML, which needs no decoder of ours."""
+        genome, folder = grown(one), self.folder / "champions"
+        write_atomic(folder / f"{one.id}.json", genome.to_json())
+        write_atomic(folder / f"{one.id}.xml", to_xml(genome))
+
+    def _lived(self, one: Individual, life: Lifetime) -> Individual:
+        one.state = "evaluated" if life.reason is None else "invalid"
+        one.fitness, one.figures, one.learned = life.fitness, life.figures, life.learned
+        one.reason, one.seconds, one.done = life.reason, life.seconds, time.time()
+        return one
+
+    def _failed(self, members: list[int], outcome: Outcome) -> list[Individual]:
+        """One more try for each by itself, so that the innocent of a group get away; or quarantine."""
+        why = outcome.died or f"{type(outcome.error).__name__}: {outcome.error}"
+        for k in members:
+            one = self.people[k]
+            one.tries += outcome.blamed
+            one.reason = why
+            if one.tries >= self.o.tries:
+                one.state, one.done = "quarantined", time.time()
+            else:
+                self.waiting.append([k])
+        return [self.people[k] for k in members]
+
+    def _count(self, one: Individual) -> None:
+        """Into the archive with an individual that is done."""
+        if one.state == "quarantined":
+            self.quarantined += 1
+            if self.quarantined >= max(100, self.evaluated + 100):
+                raise LanceletError(
+                    f"{self.quarantined} individuals killed whoever evaluated them; the last: {one.reason}"
+                )
+            return
+        self.evaluated += 1
+        if one.state != "evaluated" or one.fitness is None:
+            return
+        features = self.kind.features(Genome.from_json(one.genome))
+        traits = tuple(features.values())
+        self._traits.append(traits)
+        objectives = (one.fitness, -features.get("length", float(sum(traits))))
+        self.selection.add(Candidate(one.id, one.fitness, one.layer, traits, objectives))
+        if self.best is None or one.fitness > (self.best.fitness or FAILED):
+            self.best = one
+
+    def _parents(self) -> Parents:
+        return parents(self.o.selection, self.o.seed, self.o.window, self.o.layers, self.kind.niches)
+
+    def _figures(self) -> dict[str, float]:
+        traits = np.array(self._traits)
+        bounds = np.array(list(self.kind.niches.values()))
+        spread = (traits.std(0) / (bounds[:, 1] - bounds[:, 0])).mean() if len(traits) > 1 else 0.0
+        rate = self.evaluated / max(self._seconds(), 1e-9)
+        best = {} if self.best is None or self.best.fitness is None else {"best": self.best.fitness}
+        return {"evaluations": self.evaluated, "per s": rate, **best, "diversity": float(spread)}
+
+    def _film(self) -> None:
+        """The best individual as a run folder that `lancelet render` films."""
+        if self.best is not None:
+            shutil.rmtree(self.folder / "best", ignore_errors=True)
+            as_run(self.folder / "best", grown(self.best), self.life)
+
+
+@contextmanager
+def _sigterm() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets: the node is going away."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, before)
