@@ -33,11 +33,11 @@ class Phototaxis(Task):
     Action (2): left and right wheel's speed in [-1, 1]; 1 is 8.14 rad/s. Motors reach it as far as their torque goes:
     from rest to full speed takes about a minute.
 
-    Reward: ``nearer`` = decrease (m) of the least distance so far between the deck's middle and the light's centre, seen
-    from above; the return is by how much the robot came nearer.
+    Reward: ``nearer`` = decrease (m) of the least distance so far between the deck's middle and the light's centre,
+    seen from above; the return is by how much the robot came nearer.
 
-    Start: at rest at the origin, facing x; the light at (+-4, +-4) m. Control step: one of the simulator, 0.05 s. Ends where the
-    middle of the deck comes within 0.5 + wheel radius + 0.2 m (0.960) of the light; truncated after 2,500 steps
+    Start: at rest at the origin, facing x; the light at (+-4, +-4) m. Control step 0.05 s, one of the simulator's. Ends
+    where the deck's middle comes within 0.5 + wheel radius + 0.2 m (0.960) of the light; truncated after 2,500 steps
     (125 s). ``reset(options=)`` takes ``light`` (1 to 4, one number or (n,)).
 
     Metrics: ``success`` (1 where the light was reached), ``distance`` (m, the least).

@@ -1,4 +1,4 @@
-"""A light seeker on two driven wheels whose two light sensors sit anywhere on its deck (Powers et al.; spec codesign 2).
+"""A light seeker on two driven wheels whose two light sensors sit anywhere on its deck (spec codesign 2).
 
 Chassis and drive: the rigid body of Powers, Kriegman, Bongard (arXiv 1910.07487; their public code), the deck also
 that of the kinematic model of arXiv 2108.08398. A placement is four numbers: forward and left of sensor 1, then of 2.
@@ -49,7 +49,7 @@ def placement(values: Any, name: str = "body") -> np.ndarray:
 
 
 def design(number: int) -> np.ndarray:
-    """Placement number 1 .. 6561 of the grid (4,): sensor 1 outer, sensor 2 inner; of each, forward outer, left inner."""
+    """Placement number 1 .. 6561 of the grid (4,): sensor 1 outer, sensor 2 inner; forward outer, left inner."""
     if not 1 <= number <= CORNERS**4:
         raise LanceletError(f"design = {number}: must be from 1 to {CORNERS**4}")
     return np.array(np.unravel_index(number - 1, (CORNERS,) * 4)) / (CORNERS - 1) - HALF

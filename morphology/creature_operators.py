@@ -232,7 +232,7 @@ def sensor(body: Body, rng: np.random.Generator) -> Heirs:
 
 
 OPERATORS: dict[str, tuple[float, Callable[[Body, np.random.Generator], Heirs]]] = {
-    "add segment": (0.12, add), "copy limb": (0.05, duplicate), "remove segment": (0.07, remove),
+    "add segment": (0.12, add), "copy limb": (0.05, duplicate), "remove segment": (0.09, remove),
     "mirror segment": (0.04, mirror), "resize segment": (0.16, resize), "move segment": (0.12, move),
     "joint": (0.10, joint), "motor": (0.06, motor), "sensor": (0.05, sensor),
 }  # fmt: skip

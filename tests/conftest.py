@@ -26,6 +26,7 @@ NAVIGATORS = ("search", "random-edge", "lrta", "oracle")
 HOMES = {"pid": BLIMP, "snn": BLIMP, "sum": BLIMP, "search-momentum": "MountainCarContinuous-v0"}
 HOMES |= {"bilateral": "lancelet/ArmReach-v0"}
 HOMES |= dict.fromkeys(NAVIGATORS, MAZE)
+HOMES |= {"braitenberg": "lancelet/Phototaxis-v0"}
 """controllers that read no swimmer -> a task that they read"""
 NEEDS = {"oracle": {"maze_map": ("#####", "#...#", "###.#", "#...#", "#####")}, "bilateral": {"callosum": True}}
 """controllers that cannot be made without options -> such options"""

@@ -70,7 +70,7 @@ def _sense(x, y, cos, sin, forward, left, floor):
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def _sweep(s, count, dt, floor):
-    """`count` Euler steps of all lanes; rows of `s`: x, y, heading, w1, w2, least d^2, forward and left of each sensor."""
+    """`count` Euler steps of all lanes; rows of `s`: x, y, heading, w1, w2, least d^2, forward, left of each sensor."""
     for _ in range(count):
         for j in range(_LANES):
             x, y, angle = s[j], s[_LANES + j], s[2 * _LANES + j]
@@ -107,7 +107,7 @@ def _over(s, j, left, enough, dt):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _rollouts(first, last, order, bodies, weights, starts, steps, dt, floor, enough, whole, out):
-    """Least distances of rollouts ``order[first:last]``, each body, policy and environment; lanes refill as they end."""
+    """Least distances of rollouts ``order[first:last]`` (policies times environments); lanes refill as they end."""
     s = np.zeros(_ROWS * _LANES)
     who, left = np.full(_LANES, -1), np.zeros(_LANES, np.int64)
     following, busy = first, 0
@@ -295,7 +295,7 @@ def _trace(body, weights, start, steps, dt, floor, out):
 
 
 def trace(body: Any, weights: Any, *, dt: float = DT, steps: int = STEPS, saturation: float = math.inf) -> np.ndarray:
-    """One policy's rollouts in full: float64 (4 environments, steps + 1, 5): x, y, heading, and both sensors' values."""
+    """One policy's rollouts in full, (4 environments, steps + 1, 5): x, y, heading, and both sensors' values."""
     body, (policy,) = placement(body).reshape(4), policies(np.atleast_2d(weights))
     out = np.empty((len(STARTS), steps + 1, 5))
     for start, rows in zip(STARTS, out, strict=True):

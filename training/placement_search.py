@@ -8,6 +8,7 @@ Torczon 2003) are loops of a few lines that no library here has.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -129,10 +130,8 @@ def search(
         raise LanceletError(f"budget = {budget}, population = {population}: must be 1 or more and 6 or more")
     ledger = _Ledger(evaluate, low_, high_, budget)
     rng = np.random.default_rng(np.random.SeedSequence([int(key) for key in seed]))
-    try:
+    with contextlib.suppress(_Spent):
         METHODS[method](ledger, rng, population)
-    except _Spent:
-        pass
     return Found(np.concatenate(ledger.points), np.concatenate(ledger.distances))
 
 
@@ -181,7 +180,7 @@ def _snes(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
 
 
 def _de(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
-    """Never converged by its own measure, so that the budget alone ends it; a spent generation begins another search."""
+    """Never converged by its own measure: the budget alone ends it."""
     while True:
         differential_evolution(
             lambda points: ledger(points.T).sum(1), list(zip(ledger.low, ledger.high, strict=True)),

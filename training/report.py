@@ -112,13 +112,14 @@ def write_report(
     parts.append(table(["", "untrained", "trained"], summary_rows(summary)))
     names = [name for name in ("mean", "best", "validation") if any(name in line for line in log)]
     if names:
+        at, unit = ("steps", "environment steps") if "steps" in log[0] else ("step", "updates")  # open loop: none
         plot, axes = plt.subplots(figsize=(7, 3.5))
         for name in names:
             lines = [line for line in log if name in line]
             style = {"marker": "o", "markersize": 3} if name == "validation" else {}
-            axes.plot([line["steps"] for line in lines], [line[name] for line in lines], label=name, **style)
-        axes.set_xlabel("environment steps")
-        axes.set_ylabel("return")
+            axes.plot([line[at] for line in lines], [line[name] for line in lines], label=name, **style)
+        axes.set_xlabel(unit)
+        axes.set_ylabel("return" if at == "steps" else "loss")
         axes.legend()
         axes.spines[["top", "right"]].set_visible(False)
         parts.append(f"<h2>Training</h2>{figure(plot)}")

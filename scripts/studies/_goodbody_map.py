@@ -49,7 +49,8 @@ def fits(study: Study) -> None:
     study.within("K2 canonical body: A_any", "gate", found.some, 0.98 * 1830, 1.02 * 1830, reference=1830)
     one, two, three, four = found.each
     equal = one == two and three == four
-    study.add(Row("K2 canonical body: A_e", "gate", str(found.each), "1 = 2, 3 = 4", equal, reference=str((838, 838, 1606, 1606))))  # fmt: skip
+    study.add(Row("K2 canonical body: A_e", "gate", str(found.each), "1 = 2, 3 = 4", equal,
+                  reference=str((838, 838, 1606, 1606))))  # fmt: skip
     best = manifolds(DIAGONAL)
     note = f"A_o = {best.optimal}, A_any = {best.some}: r2 = {best.r2:.3f}; {best.r1 / found.r1:.0f} x canonical"
     study.add(Row("diagonal body, design 80: r1", "info", best.r1, reference=0.1035, note=note))
@@ -107,8 +108,8 @@ def tail(study: Study, data: dict[str, np.ndarray]) -> None:
     share = float((r1 > 0.05).mean())
     note = f"{len(r1)} grid bodies at {size} x {size}; median r1 {np.median(r1):.4f}"
     heavy = bool(np.median(r1) < 0.005 and 0 < share < 0.5)
-    study.add(Row("K4 heavy tail: share of bodies with r1 > 0.05", "claim", share, "a minority, median r1 < 0.005", heavy,
-                  interval=interval(r1 > 0.05), note=note))  # fmt: skip
+    study.add(Row("K4 heavy tail: share of bodies with r1 > 0.05", "claim", share, "a minority, median r1 < 0.005",
+                  heavy, interval=interval(r1 > 0.05), note=note))  # fmt: skip
     rest: dict[str, Any] = {"note": "reference: 300 other bodies, 256 random policies each"}
     study.add(Row("K4 mean r1", "info", float(r1.mean()), reference=0.0084, interval=interval(r1), **rest))
     study.add(
@@ -165,4 +166,5 @@ def variants(study: Study, data: dict[str, np.ndarray]) -> None:
         same = named["diagonal"] > named["evolved"] > named["canonical"] and np.median(r1) < 0.005 < (r1 > 0.05).mean()
         note = "diagonal > evolved > canonical, median near 0, a minority above 0.05"
         share = float((r1 > 0.05).mean())
-        study.add(Row(f"X1 {name}: same ordering and heavy tail", "claim", share, note, bool(same), note="share of r1 > 0.05"))  # fmt: skip
+        study.add(Row(f"X1 {name}: same ordering and heavy tail", "claim", share, note, bool(same),
+                      note="share of r1 > 0.05"))  # fmt: skip

@@ -87,7 +87,7 @@ def _deck(axes: Any, x: float, y: float, angle: float, body: Any, size: float = 
 
 
 def _paths(study: Study, policies: Mapping[str, np.ndarray]) -> None:
-    plot, row = plt.subplots(1, len(policies), figsize=(5.2 * len(policies), 5), layout="constrained")
+    plot, row = plt.subplots(1, len(policies), figsize=(6.2 * len(policies), 5.2), layout="constrained")
     for axes, (name, weights) in zip(row, policies.items(), strict=True):
         for k, states in enumerate(trace(NAMED[name], weights)):
             x, y = states[:, 0], states[:, 1]
@@ -97,8 +97,8 @@ def _paths(study: Study, policies: Mapping[str, np.ndarray]) -> None:
             _deck(axes, x[0], y[0], 0.0, NAMED[name])
         axes.plot(0, 0, "*", markersize=17, color=LIGHT, markeredgecolor="black", zorder=7)
         axes.set_aspect("equal")
-        axes.set_xlim(-5.6, 5.6)
-        axes.set_ylim(-5.6, 5.6)
+        axes.set_xlim(-4.5, 8.5)
+        axes.set_ylim(-5.2, 5.6)
         _bare(axes, f"{name} body, $w_1$ = {weights[0]:.2f}, $w_2$ = {weights[1]:.2f}", "x (m)", "y (m)")
         axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)
     caption = "One policy that solves all four environments in each body, until it comes within 0.075 m of the light "
@@ -115,7 +115,8 @@ def _map(study: Study, data: dict[str, Any]) -> None:
     one.axvline(0.05, color="black", linewidth=0.8, linestyle="--")
     text = f"{(r1 == 0).mean():.0%} of {len(r1)} bodies: no optimal\npolicy on the grid (not drawn)\n"
     text += f"{(r1 > 0.05).mean():.1%} above 0.05"
-    one.text(0.97, 0.95, text, transform=one.transAxes, ha="right", va="top", fontsize=9)
+    one.text(0.97, 0.95, text, transform=one.transAxes, ha="right", va="top", fontsize=9,
+             bbox={"facecolor": "white", "edgecolor": "none"})  # fmt: skip
     _bare(one, "Resistance of the other bodies", "r1: share of policies that solve all four", "bodies")
     places = np.array([design(n) for n in numbers])
     total, count = np.zeros((CORNERS, CORNERS)), np.zeros((CORNERS, CORNERS))
@@ -185,10 +186,10 @@ def _together(study: Study, data: dict[str, Any]) -> None:
         two.plot(steps, (solved == 4).mean(0), color=color, linewidth=1.4, label=name)
     one.axhline(NEAR, color="black", linewidth=0.7, linestyle="--")
     one.set_yscale("log")
-    one.set_ylim(1e-4, 4)
+    one.set_ylim(1e-5, 4)
     _bare(one, "Best so far by total distance: median, quartiles", "evaluations", "mean distance from the light (m)")
     _bare(two, "Searches that have found a policy for all four", "evaluations", "share of searches")
-    two.legend(frameon=False, fontsize=9, loc="center right")
+    plot.legend(*one.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside lower center", ncols=4)
     caption = f"{found['curves'].shape[1]} searches each by EvoTorch's NSGA-II (for Borg); dashed: the threshold. "
     caption += "Best and median body are those of the map."
     study.picture("together", caption, plot)
@@ -210,7 +211,7 @@ def _traces(study: Study, data: dict[str, Any]) -> None:
                     np.arange(len(series)) * 5 * DT, series, linewidth=0.7, color=STARTS[k], label=f"start {k + 1}"
                 )
             axes.set_yscale("log")
-            axes.set_ylim(1e-3, 1e5)
+            axes.set_ylim(1e-2, 1e4)
             _bare(axes, f"{name}: sensor {sensor + 1}", "s" if sensor else "", "1 / m$^2$")
     grid_[0, 0].legend(frameon=False, fontsize=8, ncols=4, loc="upper left")
     caption = (

@@ -48,5 +48,5 @@ def ordering(study: Study) -> None:
     )
     note += ", ".join(f"{name} {share[name]:.3f} (any light {some[name]:.3f})" for name in bodies)
     holds = bool(share[best] > share["canonical"])
-    study.add(Row("P MuJoCo: diagonal sensors over canonical ones, r1", "claim", share[best], f"> {share['canonical']:.4g}",
-                  holds, note=note))  # fmt: skip
+    study.add(Row("P MuJoCo: diagonal sensors over canonical ones, r1", "claim", share[best],
+                  f"> {share['canonical']:.4g}", holds, note=note))  # fmt: skip

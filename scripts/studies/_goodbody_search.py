@@ -93,14 +93,14 @@ def _correlations(study: Study, r1: np.ndarray, first: np.ndarray) -> None:
 
 
 def _geometric(study: Study, area: np.ndarray, first: np.ndarray) -> None:
-    """C2: successes against what the grid's area foretells, sum of r1 over all evaluations made: a count of Poisson's."""
+    """C2: successes against what the grid foretells, the sum of r1 over all evaluations made: a count of Poisson's."""
     used, hits = np.minimum(first, BUDGET), int((first <= BUDGET).sum())
     expected = float((used * area[:, None]).sum())
     low, high = poisson.ppf([0.025, 0.975], expected)
     note = f"{first.size} random searches; 1 / r1 evaluations to an optimum by the geometric law, those cut off at "
     note += f"{BUDGET} among them; successes over their expected number, target: its 95 % interval"
-    study.within("C2 random search against 1 / r1", "gate", hits / expected, low / expected, high / expected, reference=1.0,
-                 note=f"{hits} against {expected:.1f}; {note}", seeds=first.shape[1])  # fmt: skip
+    study.within("C2 random search against 1 / r1", "gate", hits / expected, low / expected, high / expected,
+                 reference=1.0, note=f"{hits} against {expected:.1f}; {note}", seeds=first.shape[1])  # fmt: skip
 
 
 def together(study: Study, data: dict[str, Any]) -> None:
@@ -137,7 +137,8 @@ def together(study: Study, data: dict[str, Any]) -> None:
     note += f"against {success[1].mean():.0%}; Wilcoxon p = {test.pvalue:.2g}, rank-biserial {effect:.2f}; mean log10 "  # pyright: ignore[reportAttributeAccessIssue]
     note += f"distance over all evaluations {area[0].mean():.2f} against {area[1].mean():.2f}; {LABELS['nsga2']}"
     study.add(Row("D1 body and policy together over the canonical body: distance", "claim",
-                  float(final[0].mean() / final[1].mean()), "< 1, and no fewer solve", lower, seeds=count, note=note))  # fmt: skip
+                  float(final[0].mean() / final[1].mean()), "< 1, and no fewer solve", lower, seeds=count,
+                  note=note))  # fmt: skip
 
     def grids() -> dict[str, Any]:
         return {"r1": np.array([manifolds(point[:4]).r1 for point in found["final"]])}
@@ -154,7 +155,8 @@ def together(study: Study, data: dict[str, Any]) -> None:
         note = f"design {what}, r1 = {value:.4f}; solved all four: {success[k].mean():.0%}; first at a median of "
         note += f"{np.median(found['first'][k]):.0f} evaluations ({np.median(found['first'][0]):.0f} together, "
         note += f"{np.median(found['first'][1]):.0f} canonical); against together p = {gap.pvalue:.2g}"  # pyright: ignore[reportAttributeAccessIssue]
-        study.add(Row(f"D3 policy alone, {name} body of the map: distance, m", "info", float(final[k].mean()), seeds=count,
+        study.add(Row(f"D3 policy alone, {name} body of the map: distance, m", "info", float(final[k].mean()),
+                      seeds=count,
                       interval=interval(final[k]), note=note))  # fmt: skip
 
 

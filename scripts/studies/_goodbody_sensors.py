@@ -62,14 +62,14 @@ def resistance(study: Study, data: dict[str, np.ndarray]) -> None:
         r1 = np.array([(counts[k] == 4).mean() for k in kept])
         return {"h": np.array(many(jobs)), "r1": r1}
 
-    found = study.stage("resistance", make)
+    found = study.stage("felt", make)
     data["felt"] = found
     for k, name in enumerate(("", ", log-sensor values")):
         test = spearmanr(found["r1"], found["h"][:, k], alternative="less")
         rho, p = float(test.statistic), float(test.pvalue)  # pyright: ignore[reportAttributeAccessIssue]
         note = f"{len(found['r1'])} bodies that have an optimal policy, {len(able)} of the map; one-sided p = {p:.2g}"
-        study.add(Row(f"E2 rank correlation of r1 and H{name}", "claim", rho, "< 0, p < 0.05", bool(rho < 0 and p < 0.05),
-                      note=note))  # fmt: skip
+        study.add(Row(f"E2 rank correlation of r1 and H{name}", "claim", rho, "< 0, p < 0.05",
+                      bool(rho < 0 and p < 0.05), note=note))  # fmt: skip
 
 
 def further(known: np.ndarray, count: int) -> list[int]:

@@ -102,22 +102,26 @@ def _reliable(curve: list[tuple[int, float]]) -> bool:
 def train_all(path: Path = FILE) -> None:
     """Train what the file lacks, and write it after each run."""
     torch.set_num_threads(1)
-    told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": []}
-    have = {(run["repeat"], run["seed"]) for run in told["runs"]}
     for repeat in SETTINGS:
         for seed in range(SEEDS):
-            if (repeat, seed) in have:
+            if any((run["repeat"], run["seed"]) == (repeat, seed) for run in _read(path)["runs"]):
                 continue
-            told["runs"].append(train(repeat, seed, BUDGET[repeat]))
+            run = train(repeat, seed, BUDGET[repeat])
+            told = _read(path)  # as it is by now
+            told["runs"].append(run)
             told |= {"command": COMMAND, "versions": versions(), "evaluation": f"{EPISODES} episodes without noise"}
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, json.dumps(told, indent=1) + "\n")
-            print({name: told["runs"][-1][name] for name in ("repeat", "seed", "first", "reliable", "seconds")})
+            print({name: run[name] for name in ("repeat", "seed", "first", "reliable", "seconds")})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {"runs": []}
 
 
 def rows(study: Study, ours: Lives, data: dict[str, Any]) -> None:
     """SAC's steps over those of the search: to the first success, and to a solution that can be relied upon."""
-    runs = json.loads(FILE.read_text())["runs"] if FILE.exists() else []
+    runs = _read(FILE)["runs"]
     data["sac"] = runs
     for repeat in SETTINGS:
         mine = [run for run in runs if run["repeat"] == repeat]
@@ -126,7 +130,8 @@ def rows(study: Study, ours: Lives, data: dict[str, Any]) -> None:
             until = "a reliable solution" if what == "reliable" else "first success"
             name = f"SAC+HER over search, umaze, steps to {until}, {how}"
             if not mine:
-                study.add(Row(name, "claim", None, f">= {target}", note=f"not run: no {FILE} here; {COMMAND}"))
+                missing = f"not run: not in results/search/{FILE.name}; {COMMAND}"
+                study.add(Row(name, "claim", None, f">= {target}", note=missing))
                 continue
             steps = np.array([run[what] or run["budget"] for run in mine], float)
             censored = sum(run[what] is None for run in mine)

@@ -13,6 +13,7 @@ IDS = sorted(lancelet.registered().values())
 OPTION = {"lancelet/BlimpAltitude-v0": ("track", "rl"), "lancelet/PointMaze-v0": ("frame_skip", 5)}
 OPTION |= {"lancelet/ArmReach-v0": ("load", 1.0), "lancelet/ArmHold-v0": ("force", 5.0)}
 OPTION["lancelet/Crawl-v0"] = ("cost", 0.1)
+OPTION |= {"lancelet/Phototaxis-v0": ("light", 2)}
 """id -> an option that its task has and a value that is not the usual one; the others have joints"""
 
 

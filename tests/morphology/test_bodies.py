@@ -13,6 +13,7 @@ BODIES = [
     morphology.make("blimp", film_mass=0.06, lidar_range=(0.2, 5.0)),
     morphology.make("arm", upper_mass=2.0, shoulder_arm=(-0.02, 0.02, 0.0, 0.0, -0.02, 0.02)),
     morphology.make("arm-native"),
+    morphology.make("braitenberg", sensor_1=(-0.5, 0.125)),
     morphology.make("creature"),
     morphology.make("swimmer", joints=3, joint_limit=(0.4, 0.5, 0.6)),
 ]

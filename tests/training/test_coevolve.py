@@ -150,3 +150,19 @@ def test_what_is_learned_in_a_life_is_inherited(tmp_path):
     given = Genome.from_json(child.genome).weights
     assert given == people[child.parents[0]].learned
     assert os.listdir(tmp_path / "run" / "learning") == []  # kept while it is unfinished only
+
+
+def test_poison_is_quarantined_after_three_tries_and_the_innocent_of_its_group_get_away(tmp_path):
+    import poison  # registers the kind
+
+    assert poison.KIND
+    run = evolve(tmp_path / "run", 12, "swim-navigate", population=100, memory=1.0)
+    people = read(tmp_path / "run")
+    deadly = [one for one in people if len(json.loads(one.genome)["body"]["limits"]) in (5, 6)]
+    assert len(deadly) >= 3 and {one.state for one in deadly} == {"quarantined"}
+    assert all(one.tries == 3 and one.fitness is None and one.reason for one in deadly)
+    others = [one for one in people if one not in deadly]
+    assert all(one.state == "evaluated" and one.tries < 3 for one in others)
+    assert run.evaluated == len(others) == 12 and run.quarantined == len(deadly)
+    again = evolve(tmp_path / "run", 12, "swim-navigate", population=100, memory=1.0, resume=True)
+    assert (again.evaluated, again.quarantined) == (12, len(deadly))  # nobody is tried again

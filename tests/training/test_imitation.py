@@ -45,7 +45,8 @@ def figures(folder):
 
 
 def test_evolution_brings_the_loss_down_and_says_how_bounds_are_handled(tmp_path):
-    run = evolve(tmp_path / "run", 60)
+    run = evolve(tmp_path / "run", 60, test=2)
+    assert (run.folder / "report.html").exists() and len(run.summary["trained"]["return"]) == 2
     log = read_log(run.folder)
     assert log[-1]["best"] < log[0]["best"] - 0.02
     notes = describe(run.folder)["notes"]
