@@ -70,7 +70,7 @@ class Phototaxis(Task):
     def spec(self, body: morphology.Body) -> mujoco.MjSpec:
         """The body, the light, and a disc as wide as the deck's middle may be from it."""
         spec = body.build()
-        scenery.above(spec, 12, 10.5)
+        scenery.above(spec, 11.5, 9.8)
         light = spec.worldbody.add_body(name="light", mocap=True)
         seen = {"contype": 0, "conaffinity": 0}
         light.add_geom(

@@ -129,11 +129,17 @@ class Braitenberg(Body):
             name="castor", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[self.wheel_radius, 0, 0], pos=[HALF, 0, 0],
             mass=0, contype=0, conaffinity=1, condim=1, rgba=scenery.WALL,
         )  # fmt: skip
+        deck.add_geom(  # a beak, so that one sees where front is
+            type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.18, 0.07, 0.02], pos=[HALF + 0.16, 0, DECK / 2 * self.wheel_radius],
+            mass=0, contype=0, conaffinity=0, rgba=scenery.EYE,
+        )  # fmt: skip
         for side, name in ((1, "left"), (-1, "right")):
             self._wheel(spec, deck, name, side)
         for k, (forward, left) in enumerate((self.sensor_1, self.sensor_2), 1):
             place = [forward, left, self.height - self.wheel_radius]
-            deck.add_site(name=f"sensor_{k}", pos=place, size=[SENSOR, SENSOR, SENSOR], rgba=scenery.EYE)
+            deck.add_site(
+                name=f"sensor_{k}", pos=place, size=[2 * SENSOR] * 3, rgba=(scenery.TARGET, scenery.EYE)[k - 1]
+            )
             spec.add_sensor(
                 name=f"sensor_{k}", type=mujoco.mjtSensor.mjSENS_FRAMEPOS, objtype=mujoco.mjtObj.mjOBJ_SITE,
                 objname=f"sensor_{k}",

@@ -65,8 +65,8 @@ def chase(body: mujoco.MjsBody, span: float, centre: Sequence[float]) -> None:
     """
     x, y, z = centre
     body.add_camera(
-        name="track", mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, pos=[x + 0.8 * span, y - 1.25 * span, z + 1.0 * span],
-        xyaxes=[0.844, 0.537, 0, -0.307, 0.483, 0.82], fovy=50,
+        name="track", mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM,
+        pos=[x + 0.8 * span, y - 1.25 * span, z + 1.0 * span], xyaxes=[0.844, 0.537, 0, -0.307, 0.483, 0.82], fovy=50,
     )  # fmt: skip
     body.add_light(
         mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=60, exponent=0,

@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int | None:
     cli.shield_gl()
     (name,), flags = cli.words("reproduce", __doc__ or "", argv, study=cli.found(STUDIES))
     module = cli.by_file(STUDIES, "study", name)
-    parts = {"options": Reproduce} | ({"own": module.Options} if hasattr(module, "Options") else {})
+    parts: dict[str, Any] = {"options": Reproduce} | ({"own": module.Options} if hasattr(module, "Options") else {})
     parsed = cli.parse(f"reproduce {name}", module.__doc__ or "", flags, **parts)
     options, own = parsed.options, getattr(parsed, "own", None)
     if options.quick and options.full:

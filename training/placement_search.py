@@ -57,8 +57,8 @@ class Found:
     @property
     def first(self) -> int:
         """Evaluations until a point first solved all four environments; evaluations + 1 where none did."""
-        hits = (self.distances < NEAR).all(1)
-        return int(hits.argmax()) + 1 if hits.any() else len(hits) + 1
+        hits = np.asarray((self.distances < NEAR).all(1))
+        return int(hits.argmax()) + 1 if hits.any() else hits.size + 1
 
     @property
     def best(self) -> np.ndarray:
@@ -184,7 +184,7 @@ def _de(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
     while True:
         differential_evolution(
             lambda points: ledger(points.T).sum(1), list(zip(ledger.low, ledger.high, strict=True)),
-            strategy="rand2bin", popsize=max(1, population // len(ledger.low)), maxiter=10**6, tol=0, atol=-1.0,
+            strategy="rand2bin", popsize=max(1, population // len(ledger.low)), maxiter=10**6, tol=0, atol=-1,
             rng=rng, polish=False, init="random", updating="deferred", vectorized=True,
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def run(quick: bool) -> list[Row]:
     count = len(weights) * len(STARTS) * STEPS
     rows = []
     for name, body in {"canonical": np.array(CANONICAL), "diagonal": design(80)}.items():
-        contenders = {
+        contenders: dict[str, Any] = {
             "whole": lambda body=body: distances(body, weights, whole=True, threads=1),
             "both": lambda body=body: distances(body, weights, whole=True, threads=2),
             "early": lambda body=body: distances(body, weights, threads=1),

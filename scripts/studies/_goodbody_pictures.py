@@ -59,7 +59,7 @@ def landscape(study: Study, counts: Mapping[str, np.ndarray]) -> None:
     plot, row = plt.subplots(
         1, len(counts), figsize=(3.7 * len(counts) + 0.9, 3.9), squeeze=False, layout="constrained"
     )
-    image = None
+    image: Any = None
     for axes, (name, count) in zip(row[0], counts.items(), strict=True):
         image = axes.imshow(
             count.T, origin="lower", extent=(-1, 1, -1, 1), cmap=colors, norm=norm, interpolation="nearest"
@@ -102,8 +102,12 @@ def _paths(study: Study, policies: Mapping[str, np.ndarray]) -> None:
         _bare(axes, f"{name} body, $w_1$ = {weights[0]:.2f}, $w_2$ = {weights[1]:.2f}", "x (m)", "y (m)")
         axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)
     caption = "One policy that solves all four environments in each body, until it comes within 0.075 m of the light "
-    caption += "(star). Red dot: sensor 1, blue: sensor 2; the black nose points forward. Straight strokes are single "
-    caption += "steps of 0.05 s: close to the light sensors read without bound, and the robot jumps."
+    caption += (
+        "(star). Red dot: sensor 1, blue: sensor 2; the black nose points forward. The canonical body steers; where it "
+    )
+    caption += (
+        "starts ahead of the light only a thin range of weights swings it round. The diagonal body spins and drifts."
+    )
     study.picture("paths", caption, plot)
 
 
@@ -227,6 +231,7 @@ def _resistance(study: Study, data: dict[str, Any]) -> None:
         axes.plot(data["felt"]["r1"], h, "o", markersize=3.6, color="#1f6f8b", alpha=0.7)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.set_xlim(1e-4, 0.2)
         _bare(axes, f"Sensor homeostasis, {name}", "r1", "H (lower: more alike)")
     study.picture("resistance", "One point a body with one of its optimal policies. H: mean normalised DTW distance of "
                   "sensor series between environments.", plot)  # fmt: skip

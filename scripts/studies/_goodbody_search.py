@@ -45,7 +45,9 @@ def many(jobs: Iterable[Callable[[], Any]]) -> list[Any]:
 
 def policy(method: str, body: Any, *key: int, budget: int = BUDGET, population: int = POPULATION) -> Found:
     """A search over the policy alone."""
-    return search(method, lambda points: distances(body, points, threads=1), *WEIGHTS, key, budget, population)
+    return search(
+        method, lambda points: distances(body, points, threads=1), WEIGHTS[0], WEIGHTS[1], key, budget, population
+    )
 
 
 def both(key: tuple[int, ...]) -> Found:
