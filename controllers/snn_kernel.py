@@ -101,8 +101,8 @@ def arrays(circuit: SNN, genomes: Tensor) -> tuple[Tensor, ...]:
     decay = values["threshold_decay"][:, None, order] if circuit.adaptive else none
     rows = torch.stack([values[name][:, order] for name in ROWS], 1)
     hidden = values["hidden_weight"].permute(0, 2, 3, 1).flatten(1, 2)  # (P, 4, pairs): post x pre
-    values = (rows, hidden, square("recurrent"), decay, jumps, blocks, values["decoder_decay"])
-    return tuple(value.contiguous() for value in values)
+    parts = (rows, hidden, square("recurrent"), decay, jumps, blocks, values["decoder_decay"])
+    return tuple(part.contiguous() for part in parts)
 
 
 @njit(cache=True, nogil=True)

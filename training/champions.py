@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from torch.nn.utils import vector_to_parameters
 
@@ -51,7 +52,7 @@ def as_run(folder: Path, genome: Genome, life: Life) -> Path:
     env = make_env(life.task, 1, life.steps, nthread=1, **options)
     controller = brain(genome, env)
     vector_to_parameters(weigh(genome, controller), controller.parameters())
-    steps = {} if life.steps is None else {"max_episode_steps": life.steps}
+    steps: dict[str, Any] = {} if life.steps is None else {"max_episode_steps": life.steps}
     run = RunFolder(
         {
             "task": life.task,

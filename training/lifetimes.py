@@ -132,7 +132,8 @@ def together(life: Life, members: Sequence[tuple[int, Genome]]) -> dict[int, Lif
     rows = torch.stack(weights) if controller.parameter_count else None
     score, _ = rollout(env, Population(controller, env.num_envs, rows), seeds * len(genomes))
     shape = (len(genomes), len(seeds))
-    fitness, failed = score.comparable.reshape(shape).mean(1), score.failed.reshape(shape).any(1)
+    fitness = score.comparable.reshape(shape).mean(1)
+    failed = np.array(score.failed.reshape(shape).any(1))
     metrics = {name: values.reshape(shape).mean(1) for name, values in score.metrics.items()}
     lives = {}
     for k, (number, _) in enumerate(members):

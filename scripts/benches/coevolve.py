@@ -39,11 +39,13 @@ def _driver(folder: str, evaluations: int, **options: Any) -> Driver:
 class _Instant(Pool):
     """Results at once: what is left is the driver's own time."""
 
-    slots = 2
-
     def __init__(self) -> None:
         self._out: list[Outcome] = []
         self._random = np.random.default_rng(0)
+
+    @property
+    def slots(self) -> int:
+        return 2
 
     def submit(self, key: int, call: Call) -> None:
         lives = {

@@ -70,16 +70,17 @@ def _folder(study: Study, seed: int) -> Path:
 def _seed(study: Study, seed: int, evaluations: int, steps: int) -> dict[str, float]:
     """Both searches with one seed, and their figures on held-out starts."""
     best = _coevolved(study, seed, evaluations, steps)
-    body = {"body": morphology.to_json(decode(best))}
+    body: dict[str, Any] = {"body": morphology.to_json(decode(best))}
     theirs, standard = make_env(TASK, 1, steps, nthread=1, **body), make_env(TASK, 1, steps, nthread=1)
     own = brain(best, theirs)
     torch.nn.utils.vector_to_parameters(weigh(best, own), own.parameters())
     fixed = _fixed(study, seed, evaluations, steps)
     score: dict[str, float] = {}
+    usual: dict[str, Any] = {}
     for key, circuit, options in (
         ("coevolved", own, body),
-        ("fixed", fixed, {}),
-        ("brain moved", _moved(own, standard), {}),
+        ("fixed", fixed, usual),
+        ("brain moved", _moved(own, standard), usual),
         ("body moved", _moved(fixed, theirs), body),
     ):
         result = evaluate(circuit, TASK, TESTS, seed=0, max_episode_steps=steps, **options)
