@@ -11,6 +11,7 @@ from typing import Any
 
 os.environ.setdefault("MUJOCO_GL", "disable")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would starve its workers beside the other test process
 
 import pytest
 import torch
