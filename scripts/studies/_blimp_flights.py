@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -72,9 +73,21 @@ def space() -> Any:
     return make_env(TASK, 1)
 
 
-def each(pilots: Sequence[Controller], flights: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
-    """Metric `name`, (pilots, flights, starts)."""
-    return np.stack([fly(pilots, **flight)[name] for flight in flights], axis=1)
+def each(pilots: Sequence[Controller], flights: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Metrics of every pilot in every flight, (pilots, flights, starts)."""
+    flown = [fly(pilots, **flight) for flight in flights]
+    return {name: np.stack([metrics[name] for metrics in flown], axis=1) for name in flown[0]}
+
+
+def heavy(pilots: Sequence[Controller], **flight: Any) -> dict[str, np.ndarray]:
+    """Metrics of R6's flights, (pilots, `REFERENCES`, starts): negatively buoyant, from 1 m to each reference."""
+    return each(pilots, [{"ballast": HEAVY, **flight, **step(1.0, end)} for end in REFERENCES])
+
+
+@functools.cache
+def heavy_law() -> np.ndarray:
+    """Overshoot of PID in these flights, (1, `REFERENCES`, starts): what every network is held against."""
+    return heavy([pid()])["overshoot"]
 
 
 def _row(values: np.ndarray) -> dict[str, Any]:
@@ -86,8 +99,8 @@ def _row(values: np.ndarray) -> dict[str, Any]:
 def neutral(study: Study, pd: Sequence[Controller]) -> None:
     """R4, G5, G8: spiking PD alone on the neutral blimp, against the PD law."""
     flights = [step(1.5, 1.5 + size, 50.0) for size in NEUTRAL]
-    theirs = each([pid(ki=0.0)], flights, "oscillation")
-    ours = each(pd, flights, "oscillation")
+    theirs = each([pid(ki=0.0)], flights)["oscillation"]
+    ours = each(pd, flights)["oscillation"]
     note = f"+-{100 * ours.mean():.1f} cm against +-{100 * theirs.mean():.1f} cm of PD; 5 steps, {STARTS} starts each"
     study.add(at_most("G5 neutral: oscillation of spiking PD over PD's", "gate", float(ours.mean() / theirs.mean()),
                       1.5, reference="1 (R4: both +-6 cm)", note=note, seeds=len(pd)))  # fmt: skip
@@ -101,7 +114,7 @@ def integral(study: Study, i: Mapping[str, Sequence[Controller]]) -> None:
     flights = [{"ballast": HEAVY, **step(1.0, end)} for end in (1.5, 0.5)]
     limits = {"iwta-lif": 0.02, "r-lif": 0.05, "r-iwta-lif": 0.05, "lif": None}
     for structure, networks in i.items():
-        found = each([Sum.of(pd, one) for one in networks], flights, "steady_state_error")
+        found = each([Sum.of(pd, one) for one in networks], flights)["steady_state_error"]
         name = f"R5 PD law + {structure} I: steady-state error (m)"
         limit, rest = limits[structure], _row(found)
         if limit is None:
@@ -123,8 +136,7 @@ def validation(pilots: Sequence[Controller]) -> np.ndarray:
 
 def pairs(study: Study, full: Sequence[Controller]) -> None:
     """R6 for every pair of equal seed, chosen or not."""
-    flights = [{"ballast": HEAVY, **step(1.0, end)} for end in REFERENCES]
-    error = each(full, flights, "steady_state_error")
+    error = heavy(full)["steady_state_error"]
     note = "PD and I of equal seed; " + ", ".join(f"{100 * value:.1f} cm" for value in error.mean((1, 2)))
     study.add(Row("R6 full SNN, a pair a seed: steady-state error (m)", "info", float(error.mean()), reference=0.03,
                   note=note, **_row(error)))  # fmt: skip
@@ -132,16 +144,14 @@ def pairs(study: Study, full: Sequence[Controller]) -> None:
 
 def whole(study: Study, full: Sequence[Controller], name: str = "") -> None:
     """R6 to R8, G6 and the goals beyond the paper: the full spiking controller with ballast, against PID and PD."""
-    flights = [{"ballast": HEAVY, **step(1.0, end)} for end in REFERENCES]
-    error = each(full, flights, "steady_state_error")
-    over = each(full, flights, "overshoot")
-    reference = each([pid()], flights, "overshoot")
+    flown, reference = heavy(full), heavy_law()
+    error, over = flown["steady_state_error"], flown["overshoot"]
     label = name or "full SNN"
     per = ", ".join(f"{end:g} m: {100 * error[:, k].mean():.1f} cm" for k, end in enumerate(REFERENCES))
     if not name:
         study.add(at_most("G6 full SNN: steady-state error (m)", "gate", float(error.mean()), 0.04,
                           reference=0.03, note=per, **_row(error)))  # fmt: skip
-        alone = each([pid(ki=0.0)], flights, "steady_state_error")
+        alone = heavy([pid(ki=0.0)])["steady_state_error"]
         study.add(at_least("G6 PD alone: steady-state error (m)", "gate", float(alone.mean()), 0.25))
         up, down = reference[:, 2], reference[:, 0]
         study.add(Row("R7 PID: overshoot of the step up (m)", "info", float(up.mean()), reference=0.14, **_row(up)))
@@ -161,20 +171,27 @@ def whole(study: Study, full: Sequence[Controller], name: str = "") -> None:
 
 def buoyancies(study: Study, full: Sequence[Controller], name: str = "full SNN") -> None:
     """G7: buoyancy from -4 to 4 units without retraining."""
-    ballast = np.random.default_rng(7).uniform(-4, 4, DRAWS)
-    flight: dict[str, Any] = {"reference": 1.5, "ballast": ballast, "starts": DRAWS, "max_episode_steps": 1400}
-    found = (fly(full, **flight)["steady_state_error"] <= 0.05).astype(float)
-    law = fly(pid(), **flight)["steady_state_error"]
-    note = f"steady-state error <= 5 cm, {DRAWS} buoyancies, 140 s; PID: {np.mean(law <= 0.05):.2f}"
+    found = _held(full)
+    note = f"steady-state error <= 5 cm, {DRAWS} buoyancies, 140 s; PID: {_held_by_law():.2f}"
     study.add(at_least(f"G7 {name}: share of buoyancies held", "claim", float(found.mean()), 0.9, note=note,
                        **_row(found)))  # fmt: skip
 
 
+def _held(pilots: Controller | Sequence[Controller]) -> np.ndarray:
+    """1 where a pilot holds its height under a drawn buoyancy, (pilots, `DRAWS`)."""
+    ballast = np.random.default_rng(7).uniform(-4, 4, DRAWS)
+    flown = fly(pilots, reference=1.5, ballast=ballast, starts=DRAWS, max_episode_steps=1400)
+    return (flown["steady_state_error"] <= 0.05).astype(float)
+
+
+@functools.cache
+def _held_by_law() -> float:
+    return float(_held(pid()).mean())
+
+
 def calibrated(study: Study, full: Sequence[Controller]) -> None:
     """The same networks on the plant fitted to the logs, which they never saw."""
-    body = {"name": "blimp", **CALIBRATED}
-    flights = [{"ballast": HEAVY, "body": body, **step(1.0, end)} for end in REFERENCES]
-    error = each(full, flights, "steady_state_error")
+    error = heavy(full, body={"name": "blimp", **CALIBRATED})["steady_state_error"]
     study.add(Row("full SNN on the calibrated plant: steady-state error (m)", "info", float(error.mean()),
                   **_row(error)))  # fmt: skip
 
