@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch.nn.utils import vector_to_parameters
-
 from .. import controllers, morphology
 from ..morphology.genome import Genome, decode
 from .individuals import Individual
-from .lifetimes import Life, brain, weigh
+from .lifetimes import Life, brain
 from .rollout import evaluate, make_env
 from .runs import RunFolder, save_episode
 
@@ -39,10 +38,16 @@ def ancestors(people: Sequence[Individual], of: Individual) -> list[Individual]:
     return [by_id[number] for number in sorted(found)]
 
 
+@functools.lru_cache(1024)
+def parsed(text: str) -> Genome:
+    """The genome that the text stands for: parents are asked for again and again, and checking a tree takes time."""
+    return Genome.from_json(text)
+
+
 def grown(one: Individual) -> Genome:
     """An individual's genome with what it has learned: what its children inherit."""
-    genome = Genome.from_json(one.genome)
-    return Genome(genome.kind, genome.body, one.learned, genome.schema) if one.learned else genome
+    genome = parsed(one.genome)
+    return genome.weighing(one.learned) if one.learned else genome
 
 
 def as_run(folder: Path, genome: Genome, life: Life) -> Path:
@@ -51,7 +56,6 @@ def as_run(folder: Path, genome: Genome, life: Life) -> Path:
     options = {**life.task_options, "body": body}
     env = make_env(life.task, 1, life.steps, nthread=1, **options)
     controller = brain(genome, env)
-    vector_to_parameters(weigh(genome, controller), controller.parameters())
     steps: dict[str, Any] = {} if life.steps is None else {"max_episode_steps": life.steps}
     run = RunFolder(
         {

@@ -24,14 +24,14 @@ import numpy as np
 from ..envs.genomes import to_xml
 from ..errors import LanceletError, unknown
 from ..files import write_atomic
-from ..morphology.genome import Genome, kinds
+from ..morphology.genome import kinds
 from ..tasks import short_name, task_id
 from . import interrupt
-from .champions import as_run, grown
+from .champions import as_run, grown, parsed
 from .cluster import check_address
 from .individuals import Individual, Individuals
 from .lifetimes import Group, Life, Lifetime, classes_of, forget, live
-from .parents import Candidate, Parents, parents
+from .parents import Candidate, parents
 from .pools import Call, Outcome, Pool, pool
 from .progress import progress
 from .rollout import FAILED
@@ -178,14 +178,15 @@ class Driver:
         )  # fmt: skip
         names = ("population", "selection", "window", "layers", "crossover", "tries")
         settings = {name: getattr(options, name) for name in names}
-        self.selection = self._parents()  # before anything is written: it refuses what it does not know
+        # before anything is written: it refuses what it does not know
+        self.selection = parents(options.selection, options.seed, options.window, options.layers, self.kind.niches)
         self.store = Individuals(folder, {**settings, **self.life.settings()})
         self.people: dict[int, Individual] = {}
         self.waiting: deque[list[int]] = deque()
         """groups of the born that are to be sent (again)"""
         self.out: dict[int, list[int]] = {}
         """calls under way -> their individuals"""
-        self.calls, self.size, self.slots = 0, 1, 1
+        self.calls, self.size = 0, 1
         self.evaluated = self.quarantined = 0
         self.best: Individual | None = None
         self.stopped = False
@@ -250,14 +251,13 @@ class Driver:
 
     def _send(self, crew: Pool) -> None:
         """Keep half as many calls again under way as there are slots."""
-        self.slots = crew.slots
         births: list[Individual] = []
         groups: list[list[int]] = []
         while len(self.out) + len(groups) < math.ceil(1.5 * crew.slots):
             if self.waiting:
                 groups.append(self.waiting.popleft())
                 continue
-            fresh = self._births(len(self.people))
+            fresh = self._births(crew.slots)
             if not fresh:
                 break
             births += fresh
@@ -269,19 +269,17 @@ class Driver:
             self.out[self.calls] = members
             self.calls += 1
 
-    def _births(self, first: int) -> list[Individual]:
+    def _births(self, slots: int) -> list[Individual]:
         """The next individuals, as many as share a call; none where the budget allows no more."""
         if self._seconds() >= self.o.seconds():
             return []
         room = self.size
         if self.o.evaluations is not None:
             left = self.o.evaluations - (len(self.people) - self.quarantined)
-            room = min(room, left, max(1, left // self.slots))  # none idle at the end
-        fresh = []
-        for number in range(first, first + room):
-            one = self._birth(number)
-            self.people[number] = one
-            fresh.append(one)
+            room = min(room, left, max(1, left // slots))  # none idle at the end
+        first = len(self.people)
+        fresh = [self._birth(number) for number in range(first, first + room)]
+        self.people |= {one.id: one for one in fresh}
         return fresh
 
     def _birth(self, number: int) -> Individual:
@@ -363,16 +361,13 @@ class Driver:
         self.evaluated += 1
         if one.state != "evaluated" or one.fitness is None:
             return
-        features = self.kind.features(Genome.from_json(one.genome))
+        features = self.kind.features(parsed(one.genome))
         traits = tuple(features.values())
         self._traits.append(traits)
         objectives = (one.fitness, -features.get("length", float(sum(traits))))
         self.selection.add(Candidate(one.id, one.fitness, one.layer, traits, objectives))
         if self.best is None or one.fitness > (self.best.fitness or FAILED):
             self.best = one
-
-    def _parents(self) -> Parents:
-        return parents(self.o.selection, self.o.seed, self.o.window, self.o.layers, self.kind.niches)
 
     def _figures(self) -> dict[str, float]:
         traits = np.array(self._traits)

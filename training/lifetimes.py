@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from .. import controllers, morphology
 from ..controllers import Controller, Population
 from ..envs.genomes import reason
-from ..errors import LanceletError
 from ..morphology.genome import Genome, decode, kind_of, kinds, signature
 from .individuals import settings
 from .rollout import FAILED, make_env, rollout
@@ -127,7 +126,7 @@ def together(life: Life, members: Sequence[tuple[int, Genome]]) -> dict[int, Lif
     learned: list[dict[str, list[float]]] = [{} for _ in genomes]
     if life.learning:
         for k, (number, genome) in enumerate(members):
-            weights[k] = learn(life, number, genome, bodies[k], weights[k])
+            weights[k] = learn(life, number, genome, bodies[k])
             learned[k] = kind_of(genome).learned(genome, names(controller), weights[k].numpy()).weights
     rows = torch.stack(weights) if controller.parameter_count else None
     score, _ = rollout(env, Population(controller, env.num_envs, rows), seeds * len(genomes))
@@ -144,9 +143,11 @@ def together(life: Life, members: Sequence[tuple[int, Genome]]) -> dict[int, Lif
 
 
 def brain(genome: Genome, env: Any) -> Controller:
-    """The controller that a genome asks for, with its own first weights."""
+    """The controller that a genome asks for, with the genome's weights."""
     name, options = kind_of(genome).controller(genome)
-    return controllers.make(name, env, **options)
+    controller = controllers.make(name, env, **options)
+    vector_to_parameters(weigh(genome, controller), controller.parameters())
+    return controller
 
 
 def weigh(genome: Genome, controller: Controller) -> Tensor:
@@ -159,8 +160,8 @@ def names(controller: Controller) -> list[tuple[str, tuple[int, ...]]]:
     return [(name, tuple(value.shape)) for name, value in controller.named_parameters()]
 
 
-def learn(life: Life, number: int, genome: Genome, body: dict[str, Any], start: Tensor) -> Tensor:
-    """Flat weights after a lifetime of SNES from `start`; it keeps checkpoints, and a second try goes on from them."""
+def learn(life: Life, number: int, genome: Genome, body: dict[str, Any]) -> Tensor:
+    """Flat weights after a lifetime of SNES; it keeps checkpoints, and a second try goes on from them."""
     from .evolution import SNES
 
     folder = Path(life.folder) / "learning" / str(number)
@@ -168,7 +169,7 @@ def learn(life: Life, number: int, genome: Genome, body: dict[str, Any], start: 
     steps = {} if life.steps is None else {"max_episode_steps": life.steps}
     trainer = SNES(
         seed=life.seed, generations=life.learning, population=16, episodes=1, validation=4, test=0, quiet=True,
-        folder=str(folder), resume=True, start=str(_begin(folder, genome, life, body, start)),
+        folder=str(folder), resume=True, start=str(_begin(folder, genome, life, body)),
     )  # fmt: skip
     trained = trainer.train(life.task, name, {**life.task_options, "body": body, **steps}, options)
     return parameters_to_vector(trained.controller.parameters()).detach()
@@ -181,21 +182,16 @@ def forget(life: Life, number: int) -> None:
     (folder / f"{number}-start.safetensors").unlink(missing_ok=True)
 
 
-def _begin(folder: Path, genome: Genome, life: Life, body: dict[str, Any], start: Tensor) -> Path:
+def _begin(folder: Path, genome: Genome, life: Life, body: dict[str, Any]) -> Path:
     """The weights that learning begins with, as a file."""
     path = folder.parent / f"{folder.name}-start.safetensors"
     if not path.exists():
-        controller = brain(genome, make_env(life.task, 1, life.steps, nthread=1, **life.task_options, body=body))
-        torch.nn.utils.vector_to_parameters(start, controller.parameters())
-        controllers.save(controller, path)
+        env = make_env(life.task, 1, life.steps, nthread=1, **life.task_options, body=body)
+        controllers.save(brain(genome, env), path)
     return path
 
 
 def classes_of(life: Life, genome: Genome) -> Names:
     """The classes behind a run, for workers."""
     name, _ = kind_of(genome).controller(genome)
-    body = morphology.to_json(decode(genome))
-    try:
-        return Names.of(life.task, name, {**life.task_options, "body": body})
-    except KeyError as error:
-        raise LanceletError(f"task {life.task!r} is none of Lancelet's: {error}") from error
+    return Names.of(life.task, name, {**life.task_options, "body": morphology.to_json(decode(genome))})

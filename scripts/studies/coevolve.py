@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from lancelet import controllers, morphology, training
 from lancelet.controllers import Controller
@@ -23,7 +22,7 @@ from lancelet.training.champions import champions, grown
 from lancelet.training.coevolve import Coevolve
 from lancelet.training.family import silhouette, tree
 from lancelet.training.individuals import read
-from lancelet.training.lifetimes import brain, weigh
+from lancelet.training.lifetimes import brain
 from lancelet.training.report import interval
 from lancelet.training.rollout import evaluate, make_env
 
@@ -73,7 +72,6 @@ def _seed(study: Study, seed: int, evaluations: int, steps: int) -> dict[str, fl
     body: dict[str, Any] = {"body": morphology.to_json(decode(best))}
     theirs, standard = make_env(TASK, 1, steps, nthread=1, **body), make_env(TASK, 1, steps, nthread=1)
     own = brain(best, theirs)
-    torch.nn.utils.vector_to_parameters(weigh(best, own), own.parameters())
     fixed = _fixed(study, seed, evaluations, steps)
     score: dict[str, float] = {}
     usual: dict[str, Any] = {}
