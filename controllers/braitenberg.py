@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from ..errors import LanceletError
+from ..errors import LanceletError, number_within
 from .core import Controller, Options, State, box
 
 
@@ -30,8 +29,7 @@ class BraitenbergOptions(Options):
         super().__post_init__()
         for name, low, high in (("left", -1, 1), ("right", -1, 1), ("gain", 0, 1000)):
             value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (number and math.isfinite(value) and low <= value <= high):
+            if not number_within(value, low, high):
                 raise LanceletError(f"Braitenberg {name} = {value!r}: must be from {low} to {high}")
 
 

@@ -14,8 +14,9 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from ..threads import in_threads
 from .snn import SNN
-from .snn_kernel import arrays, in_threads, jump, run_all, run_individual
+from .snn_kernel import arrays, jump, run_all, run_individual
 
 STATES = 7
 """what the way back needs of a step: currents, potentials and spikes of both layers, and the threshold's offset"""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from ..threads import in_threads
 from .population import unflatten
 from .snn import SNN
 
@@ -42,18 +41,6 @@ def run(circuit: SNN, genomes: Tensor, errors: Any, threads: int = 0) -> tuple[T
     in_threads(run_all, len(outputs), threads, *values, circuit.options.trace == "code", sets, outputs, spikes)
     lead = (people, *seen.shape[:-1])
     return torch.from_numpy(outputs.reshape(*lead, -1)), torch.from_numpy(spikes.reshape(*lead, 2))
-
-
-def in_threads(work: Any, count: int, threads: int, *values: Any) -> None:
-    """``work(first, last, *values)`` for slices of `count` items, one a thread; 0: as many as cores."""
-    threads = min(threads or os.cpu_count() or 1, max(count, 1))
-    if threads == 1:
-        work(0, count, *values)
-        return
-    # threads of Python's own: numba's pools do not survive a fork, and one of them is not reentrant
-    cuts = np.linspace(0, count, threads + 1).astype(int)
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda first, last: work(first, last, *values), cuts[:-1], cuts[1:]))
 
 
 def costs(outputs: Any, targets: Any) -> dict[str, Tensor]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from ..errors import LanceletError
+from ..errors import LanceletError, number_within
 
 
 def within(name: str, value: Any, low: float, high: float, unit: str) -> None:
     """Refuse what is not a number from `low` to `high`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and low <= value <= high):
+    if not number_within(value, low, high):
         raise LanceletError(f"{name} = {value!r}: must be from {low:g} to {high:g} ({unit})")
 
 

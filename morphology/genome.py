@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import LanceletError
+from ..errors import LanceletError, number_within
 from ..registry import Registry
 from .core import Body
 
@@ -258,8 +258,7 @@ def some(rng: np.random.Generator, count: int, share: float) -> np.ndarray:
 
 def finite(name: str, value: Any, low: float, high: float) -> float:
     """`value`, refused where it is not a number from `low` to `high`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and low <= value <= high):
+    if not number_within(value, low, high):
         raise LanceletError(f"{name} = {value!r}: must be a number from {low:g} to {high:g}")
     return value
 

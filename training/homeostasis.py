@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..controllers.snn_kernel import in_threads
 from ..errors import LanceletError
+from ..threads import in_threads
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import LanceletError
+from .runs import unchanged
 
 SCHEMA = 1
 """of the database, in its user_version"""
@@ -86,7 +87,8 @@ class Individuals:
                         self._db.execute(statement)
                     self._db.execute(f"pragma user_version={SCHEMA}")
                     self._put(settings=dict(settings), seconds=0.0, epoch=0)
-                same(self.get("settings"), dict(settings), folder)
+                kept = self.get("settings")
+                unchanged(folder, kept, settings, sorted(kept.keys() | settings.keys()))
                 self.epoch = self.get("epoch") + 1
                 self._put(epoch=self.epoch)
 
@@ -170,16 +172,6 @@ def _looking(folder: str | Path) -> Iterator[sqlite3.Connection]:
         if not _version(db, path):
             raise LanceletError(f"{path} is empty: its run has only just begun, or never did")
         yield db
-
-
-def same(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to go on with a run under other settings."""
-    new = json.loads(json.dumps(new))
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            raise LanceletError(
-                f"{folder} was run with {name} = {old.get(name)!r}, not {new.get(name)!r}: give another --folder"
-            )
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..controllers.snn_kernel import in_threads
 from ..errors import LanceletError
 from ..morphology.braitenberg import placement
+from ..threads import in_threads
 
 STARTS = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0]]) * (4 / math.sqrt(2))
 """x, y of the four environments' starts; heading 0 in all, the light at the origin"""

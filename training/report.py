@@ -23,6 +23,14 @@ _STYLE = (
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self' file:"
 
 
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """P values of a family, corrected for it (Holm 1979), in the same order."""
+    raw = np.asarray(p, float)
+    order, corrected = np.argsort(raw, kind="stable"), np.empty(len(raw))
+    corrected[order] = np.minimum(np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)), 1.0)
+    return corrected
+
+
 def interval(values: Sequence[float] | np.ndarray, statistic: Callable[..., Any] = np.mean) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the mean, or of another statistic; seeded, so that it is always the same.
 

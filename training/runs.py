@@ -9,7 +9,7 @@ import io
 import json
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -182,14 +182,18 @@ def _git_hash() -> str | None:
 
 
 def _same_run(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
+    unchanged(path, old, new, [key for key in new if key != "algorithm_options"])
+    options = new["algorithm_options"]
+    unchanged(path, old["algorithm_options"], options, [name for name in options if name not in _FREE])
+
+
+def unchanged(path: Path, old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Refuse to go on with what is at `path` under other settings than it was begun with; as JSON values."""
     new = json.loads(json.dumps(new))
-    for key, value in new.items():
-        if key != "algorithm_options" and old.get(key) != value:
-            raise LanceletError(f"{path} was run with {key} = {old.get(key)!r}, not {value!r}: give another --folder")
-    for name, value in new["algorithm_options"].items():
-        if name not in _FREE and old["algorithm_options"].get(name) != value:
-            had = old["algorithm_options"].get(name)
-            raise LanceletError(f"{path} was run with {name} = {had!r}, not {value!r}: give another --folder")
+    for name in names:
+        if old.get(name) != new.get(name):
+            had, given = old.get(name), new.get(name)
+            raise LanceletError(f"{path} was run with {name} = {had!r}, not {given!r}: give another --folder")
 
 
 def _step_of(line: str) -> float:

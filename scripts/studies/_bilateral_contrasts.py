@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.stats import permutation_test
 
 from lancelet.scripts.studies._bilateral_measures import Figures, error
-from lancelet.training.report import interval
+from lancelet.training.report import holm, interval
 
 SIGNIFICANT, WORSE, FEW = 0.05, 1.05, 5
 """level after Holm's correction; non-inferiority: at most 5 % worse; seeds below which no claim is judged"""
@@ -70,15 +70,6 @@ def _difference(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
     return one.mean(axis) - other.mean(axis)
 
 
-def holm(found: Sequence[Contrast]) -> list[Contrast]:
-    """The family with corrected p (Holm 1979)."""
-    order, worst, corrected = sorted(range(len(found)), key=lambda k: found[k].p), 0.0, {}
-    for rank, k in enumerate(order):
-        worst = max(worst, min(1.0, (len(found) - rank) * found[k].p))
-        corrected[k] = worst
-    return [Contrast(**{**vars(each), "corrected": corrected[k]}) for k, each in enumerate(found)]
-
-
 def planned(by_task: Mapping[str, Figures]) -> dict[str, Contrast]:
     """The family of one loss mode: hands, bilateral models against both hands, callosum, baselines; by its keys.
 
@@ -94,7 +85,8 @@ def planned(by_task: Mapping[str, Figures]) -> dict[str, Contrast]:
             found.append(contrast(f"{task} {one}/{other}", *rows))
     hands = [np.log(figures["U-D"][error(task)] / figures["U-ND"][error(task)]) for task, figures in by_task.items()]
     found.append(of_logs("interaction", hands[0] - hands[1]))
-    return {each.name: each for each in holm(found)}
+    family = holm([each.p for each in found])
+    return {each.name: replace(each, corrected=float(p)) for each, p in zip(found, family, strict=True)}
 
 
 def crossover(by_task: Mapping[str, Figures], metric: Mapping[str, str]) -> dict[str, Contrast]:

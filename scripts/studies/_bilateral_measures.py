@@ -15,7 +15,7 @@ from lancelet import controllers
 from lancelet.controllers import Controller, Population
 from lancelet.controllers.bilateral import Bilateral
 from lancelet.morphology.arm import Arm
-from lancelet.scripts.studies._bilateral_models import Brains, Cell
+from lancelet.scripts.studies._bilateral_models import Brains, Cell, controller
 from lancelet.scripts.studies._bilateral_plant import TASKS
 from lancelet.training.cohort import Cohort, Pupil
 from lancelet.training.rollout import make_env, rollout
@@ -164,14 +164,11 @@ def likeness(cell: Cell, brains: Brains, name: str, count: int = 100) -> np.ndar
     one, weights = brains[name]
     drawn: Any = trials(cell.task, count, torch.Generator().manual_seed(FIRST_TEST))  # pyright: ignore[reportArgumentType]
     task: Any = gym.make(cell.id).unwrapped
-    pupils = []
-    for row in weights:
-        made = Bilateral(one.observation_space, one.action_space, one.options)
-        torch.nn.utils.vector_to_parameters(row.clone(), made.parameters())
-        pupils.append(Pupil(made, ("mixed", "mixed")))
+    made: list[Any] = [controller(brains, name, seed) for seed in range(len(weights))]
+    pupils = [Pupil(each, ("mixed", "mixed")) for each in made]
     layers = Cohort(course(task.task, 50), pupils).play(drawn)["hidden"][0]
     depth = one.options.layers
     left, right = layers[depth - 1], layers[2 * depth - 1]
     cosine = torch.nn.functional.cosine_similarity(left, right, dim=2).mean((0, 2))
-    share = torch.stack([p.controller.w1 / (p.controller.w1 + p.controller.w2) for p in pupils])[:, 0]  # pyright: ignore[reportAttributeAccessIssue]
+    share = torch.stack([each.w1 / (each.w1 + each.w2) for each in made])[:, 0]
     return torch.stack([cosine, share]).numpy()

@@ -13,6 +13,7 @@ from matplotlib.patches import Polygon
 
 from lancelet.morphology.arm import Arm
 from lancelet.scripts.studies import _bilateral_measures as measures
+from lancelet.scripts.studies._axes import tidy
 from lancelet.scripts.studies._bilateral_models import MODES, VALIDATE
 from lancelet.scripts.study import Study
 
@@ -61,11 +62,6 @@ def _ticks(axes: Any, ticks: tuple[float, ...]) -> None:
     axes.minorticks_off()
 
 
-def _clean(axes: Any, title: str = "") -> None:
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
 def _forest(study: Study, contrasts: dict[str, Any]) -> None:
     plot, pair = plt.subplots(1, 2, figsize=(12, 6.4), sharey=True)
     keys = list(contrasts[MODES[0]])
@@ -82,7 +78,7 @@ def _forest(study: Study, contrasts: dict[str, Any]) -> None:
             axes.axhline(row - 0.5, color="lightgrey", linewidth=0.8)
         _ticks(axes, (0.1, 0.2, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 5.0, 10.0))
         axes.set_xlabel("ratio of errors (less than 1: the first is better)")
-        _clean(axes, TOLD[mode])
+        tidy(axes, TOLD[mode])
     told = {"interaction": "(U-D / U-ND on reach) / (on hold)"}
     labels = [told.get(key, key.replace(" ", ": ").replace("/", " / ")) for key in keys]
     pair[0].set_yticks(range(len(keys)), labels, fontsize=8)
@@ -103,7 +99,7 @@ def _frontier(study: Study, figures: dict[str, Any]) -> None:
             _ticks(axes, tuple(part * 10.0**power for power in range(-5, 0) for part in (1, 2, 3, 5, 7)))
             axes.set_xlabel("effort: mean squared excitation")
             axes.set_ylabel(JUDGED[task])
-            _clean(axes, f"{task}, {TOLD[mode]}")
+            tidy(axes, f"{task}, {TOLD[mode]}")
     grid[0, 0].legend(fontsize=8, ncols=2, framealpha=0.7, edgecolor="none")
     _footnote(plot, "Small dots: seeds; large: their mean. Down and to the left is better in both.")
     caption = "Error against effort of every model."
@@ -124,7 +120,7 @@ def _paths(study: Study, walks: dict[str, dict[str, np.ndarray]]) -> None:
             axes.plot(*targets.T, "o", color="black", markersize=5, fillstyle="none")
             axes.plot(0, 0, "+", color="black")
             axes.set_aspect("equal")
-            _clean(axes, f"{name}: {NAMES[name]}" if mode == MODES[0] else name)
+            tidy(axes, f"{name}: {NAMES[name]}" if mode == MODES[0] else name)
             axes.set_xlim(-27, 27)
             axes.set_ylim(-27, 27)
         row[0].set_ylabel(f"{TOLD[mode]}\ncm, away from the body")
@@ -146,7 +142,7 @@ def _speeds(study: Study, walks: dict[str, dict[str, np.ndarray]]) -> None:
             axes.fill_between(times, low, high, color=COLORS[name], alpha=0.15, linewidth=0)
             axes.plot(times, speed.mean(0), color=COLORS[name], label=f"{name}: {NAMES[name]}")
         axes.set_xlabel("ms after the target appears")
-        _clean(axes, TOLD[mode])
+        tidy(axes, TOLD[mode])
     pair[0].set_ylabel("hand speed (m/s)")
     pair[1].legend(frameon=False, fontsize=8)
     plot.tight_layout()
@@ -178,7 +174,7 @@ def _stiffness(study: Study, brains: Any) -> None:
         axes.set_xlim(-0.55, 0.55)
         axes.set_ylim(-0.12, 0.72)
         axes.set_xlabel("m, to the side")
-        _clean(axes, f"{name}: {NAMES[name]}")
+        tidy(axes, f"{name}: {NAMES[name]}")
     bar = 10 ** np.floor(np.log10(size))
     row[0].plot((-0.5, -0.5 + bar * scale), (-0.06, -0.06), color="black", linewidth=2)
     row[0].annotate(f"{bar:g} N/m", (-0.5, -0.045), fontsize=8)
@@ -227,7 +223,7 @@ def _curves(study: Study, curves: dict[str, dict[str, np.ndarray]]) -> None:
                 axes.fill_between(steps, rows.min(1), rows.max(1), color=COLORS[name], alpha=0.12, linewidth=0)
         axes.set_yscale("log")
         task, _, mode = cell.partition("-")
-        _clean(axes, f"{task}, {TOLD[mode]}")
+        tidy(axes, f"{task}, {TOLD[mode]}")
     for axes in grid[:, 0]:
         axes.set_ylabel("mixed loss, held trials")
     for axes in grid[1]:

@@ -16,6 +16,7 @@ from lancelet import training
 from lancelet.controllers import Controller
 from lancelet.controllers.snn import SNN
 from lancelet.controllers.snn_kernel import run as open_loop
+from lancelet.scripts.studies._axes import tidy
 from lancelet.scripts.studies._blimp_plant import HEAVY, PERIOD, TASK, pid
 from lancelet.scripts.study import Study
 
@@ -41,10 +42,7 @@ def draw(study: Study, data: dict[str, Any]) -> None:
 
 def _axes(title: str, x: str, y: str, height: float = 3.6) -> tuple[Any, Any]:
     plot, axes = plt.subplots(figsize=(7.5, height))
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes, title, x, y)
     return plot, axes
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.colors import BoundaryNorm, ListedColormap
 
 from lancelet.morphology.braitenberg import CORNERS, HALF, design, mirrored
+from lancelet.scripts.studies._axes import tidy
 from lancelet.scripts.studies._goodbody_map import NAMED
 from lancelet.scripts.studies._goodbody_search import BUDGET, METHODS
 from lancelet.scripts.study import Study
@@ -36,13 +37,6 @@ def draw(study: Study, data: dict[str, Any]) -> None:
     _together(study, data)
     _traces(study, data)
     _resistance(study, data)
-
-
-def _bare(axes: Any, title: str, x: str = "", y: str = "") -> None:
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _central(counts: np.ndarray) -> np.ndarray:
@@ -99,7 +93,7 @@ def _paths(study: Study, policies: Mapping[str, np.ndarray]) -> None:
         axes.set_aspect("equal")
         axes.set_xlim(-4.5, 8.5)
         axes.set_ylim(-5.2, 5.6)
-        _bare(axes, f"{name} body, $w_1$ = {weights[0]:.2f}, $w_2$ = {weights[1]:.2f}", "x (m)", "y (m)")
+        tidy(axes, f"{name} body, $w_1$ = {weights[0]:.2f}, $w_2$ = {weights[1]:.2f}", "x (m)", "y (m)")
         axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)
     caption = "One policy that solves all four environments in each body, until it comes within 0.075 m of the light "
     caption += (
@@ -121,7 +115,7 @@ def _map(study: Study, data: dict[str, Any]) -> None:
     text += f"{(r1 > 0.05).mean():.1%} above 0.05"
     one.text(0.97, 0.95, text, transform=one.transAxes, ha="right", va="top", fontsize=9,
              bbox={"facecolor": "white", "edgecolor": "none"})  # fmt: skip
-    _bare(one, "Resistance of the other bodies", "r1: share of policies that solve all four", "bodies")
+    tidy(one, "Resistance of the other bodies", "r1: share of policies that solve all four", "bodies")
     places = np.array([design(n) for n in numbers])
     total, count = np.zeros((CORNERS, CORNERS)), np.zeros((CORNERS, CORNERS))
     for bodies in (places, mirrored(places)):  # sensor 1 of a body is sensor 2 of its mirror image
@@ -134,7 +128,7 @@ def _map(study: Study, data: dict[str, Any]) -> None:
     two.invert_xaxis()
     two.set_xlim(edge, -edge)
     plot.colorbar(image, ax=two, label="mean r1")
-    _bare(two, "Where sensor 1 sits (sensor 2: mirrored)", "left  <  m  >  right", "back  <  m  >  front")
+    tidy(two, "Where sensor 1 sits (sensor 2: mirrored)", "left  <  m  >  right", "back  <  m  >  front")
     order = np.argsort(-r1, kind="stable")[:12]
     for k in order[::-1]:
         a, b = np.reshape(places[k], (2, 2))[:, ::-1]
@@ -146,7 +140,7 @@ def _map(study: Study, data: dict[str, Any]) -> None:
     three.set_xlim(0.65, -0.65)
     three.set_ylim(-0.6, 0.65)
     three.set_aspect("equal")
-    _bare(three, "The 12 best bodies (red: sensor 1, blue: sensor 2)", "left  <  m  >  right", "back  <  m  >  front")
+    tidy(three, "The 12 best bodies (red: sensor 1, blue: sensor 2)", "left  <  m  >  right", "back  <  m  >  front")
     caption = "The map of bodies. Right: lines join the two sensors of one body, thicker where r1 is larger."
     study.picture("map", caption, plot)
 
@@ -169,7 +163,7 @@ def _efficiency(study: Study, data: dict[str, Any]) -> None:
             axes.legend(frameon=False, fontsize=8, loc="lower left")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        _bare(axes, SHORT[method], "r1 (left end: 0)", "")
+        tidy(axes, SHORT[method], "r1 (left end: 0)", "")
     row[0].set_ylabel("evaluations to 4/4, median")
     row[-1].plot([], [], "^", color="#d1495b", markersize=4, label=f"not within {BUDGET}")
     row[-1].legend(frameon=False, fontsize=8, loc="lower left")
@@ -191,8 +185,8 @@ def _together(study: Study, data: dict[str, Any]) -> None:
     one.axhline(NEAR, color="black", linewidth=0.7, linestyle="--")
     one.set_yscale("log")
     one.set_ylim(1e-5, 4)
-    _bare(one, "Best so far by total distance: median, quartiles", "evaluations", "mean distance from the light (m)")
-    _bare(two, "Searches that have found a policy for all four", "evaluations", "share of searches")
+    tidy(one, "Best so far by total distance: median, quartiles", "evaluations", "mean distance from the light (m)")
+    tidy(two, "Searches that have found a policy for all four", "evaluations", "share of searches")
     plot.legend(*one.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside lower center", ncols=4)
     caption = f"{found['curves'].shape[1]} searches each by EvoTorch's NSGA-II (for Borg); dashed: the threshold. "
     caption += "Best and median body are those of the map."
@@ -216,7 +210,7 @@ def _traces(study: Study, data: dict[str, Any]) -> None:
                 )
             axes.set_yscale("log")
             axes.set_ylim(1e-2, 1e4)
-            _bare(axes, f"{name}: sensor {sensor + 1}", "s" if sensor else "", "1 / m$^2$")
+            tidy(axes, f"{name}: sensor {sensor + 1}", "s" if sensor else "", "1 / m$^2$")
     grid_[0, 0].legend(frameon=False, fontsize=8, ncols=4, loc="upper left")
     caption = (
         f"Search {run} of body and policy: what the sensors read from each of the four starts. The more the lines "
@@ -232,6 +226,6 @@ def _resistance(study: Study, data: dict[str, Any]) -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(1e-4, 0.2)
-        _bare(axes, f"Sensor homeostasis, {name}", "r1", "H (lower: more alike)")
+        tidy(axes, f"Sensor homeostasis, {name}", "r1", "H (lower: more alike)")
     study.picture("resistance", "One point a body with one of its optimal policies. H: mean normalised DTW distance of "
                   "sensor series between environments.", plot)  # fmt: skip

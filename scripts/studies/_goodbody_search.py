@@ -15,7 +15,7 @@ from lancelet.scripts.rows import Row, at_least
 from lancelet.scripts.study import Study
 from lancelet.training.kinematic import distances, manifolds
 from lancelet.training.placement_search import LABELS, Found, search
-from lancelet.training.report import interval
+from lancelet.training.report import holm, interval
 
 BUDGET = 500
 METHODS = ("random", "pattern", "snes", "de")
@@ -80,11 +80,8 @@ def efficiency(study: Study, data: dict[str, Any]) -> None:
 
 def _correlations(study: Study, r1: np.ndarray, first: np.ndarray) -> None:
     found = [spearmanr(r1, np.median(rows, 1), alternative="less") for rows in first]
-    p = np.array([one.pvalue for one in found])  # pyright: ignore[reportAttributeAccessIssue]
-    order = np.argsort(p)
-    holm = np.empty(len(p))
-    holm[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
-    for method, one, corrected, rows in zip(METHODS, found, holm, first, strict=True):
+    family = holm([one.pvalue for one in found])  # pyright: ignore[reportAttributeAccessIssue]
+    for method, one, corrected, rows in zip(METHODS, found, family, first, strict=True):
         rho = float(one.statistic)  # pyright: ignore[reportAttributeAccessIssue]
         note = f"{LABELS[method]}; {len(r1)} bodies, {rows.shape[1]} repeats, censored at {BUDGET}: "
         note += (

@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from lancelet.scripts.studies._axes import tidy
 from lancelet.scripts.study import Study
 
 OURS, THEIRS = "#1f6f8b", "#d1495b"
@@ -37,10 +38,7 @@ def draw(study: Study, data: dict[str, Any]) -> None:
 
 def _axes(title: str, x: str, y: str = "return", width: float = 6.5) -> tuple[Any, Any]:
     plot, axes = plt.subplots(figsize=(width, 3.6))
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes, title, x, y)
     return plot, axes
 
 

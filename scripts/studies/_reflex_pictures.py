@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from lancelet.scripts.studies._axes import tidy
 from lancelet.scripts.study import Study
 
 OURS, THEIRS, SHOWN = "#1f6f8b", "#d1495b", 200
@@ -28,10 +29,7 @@ def draw(study: Study, data: dict[str, Any]) -> None:
 
 def _axes(title: str, x: str, y: str, height: float = 3.6) -> tuple[Any, Any]:
     plot, axes = plt.subplots(figsize=(6.5, height))
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes, title, x, y)
     return plot, axes
 
 
