@@ -111,11 +111,11 @@ class SearchMind(Mind):
 
     def arrived(self, x: np.ndarray) -> None:
         """Hebb on the edge that was run, and on its reverse a little less."""
-        if self.edge is not None:
-            self._potentiate(*self.edge, self.options.eta_p)
-            self.route.append(self.edge)
-        if not self.path:
-            self.edge = None
+        if self.edge is None:
+            return
+        self._potentiate(*self.edge, self.options.eta_p)
+        self.route.append(self.edge)
+        self.edge = (advance(*self.edge), self.path.pop(0)) if self.path else None
 
     def succeeded(self) -> None:
         """The edge led to the goal; the route is replayed, and the search is over."""
@@ -147,7 +147,7 @@ class SearchMind(Mind):
         if edge != WITHIN and here != start and here != end:
             from_here = edge_between(here, end)
             if from_here is not None:
-                self._depress(here, from_here)
+                self._blame(x, here, from_here)
         self.boundary.append(np.concatenate([x, heading]))
         self._spread(x, heading, (start, edge))
 
@@ -162,9 +162,7 @@ class SearchMind(Mind):
         if self.life - self.since > self.options.budget:
             self._give_up()
             return None
-        if self.edge is not None and self.path:
-            self.edge = advance(*self.edge), self.path.pop(0)
-        else:
+        if self.edge is None:
             path = self._plan(x)
             self.edge, self.path = (path.start, path.edges[0]), path.edges[1:]
         return self._target()
@@ -227,6 +225,14 @@ class SearchMind(Mind):
         self.graph.depress(start, edge, self._eta_m)
         refuted = self.options.w0 * (1 - self._eta_m) * (1 + 1e-6)
         self.refutations += int(before > refuted >= self.graph.value(start, edge))
+
+    def _blame(self, x: np.ndarray, here: Cell, edge: int) -> None:
+        """The edge from where it stands, never set out on: fully in the middle of its place, else as one alike."""
+        options = self.options
+        if np.hypot(*(self.graph.centre(here) - x)) < options.arrival * self.graph.spacing:
+            self._depress(here, edge)
+        else:
+            self.graph.weaken(here, edge, 1.0 - options.spread * self._eta_m, options.spread_hits)
 
     def _spread(self, x: np.ndarray, heading: np.ndarray, stalled: tuple[Cell, int] | None) -> None:
         options, eta = self.options, self.options.spread * self._eta_m

@@ -34,7 +34,6 @@ from .lifetimes import Group, Life, Lifetime, classes_of, forget, live
 from .parents import Candidate, parents
 from .pools import Call, Outcome, Pool, pool
 from .progress import progress
-from .rollout import FAILED
 from .runs import hold
 
 SHORT, LONG = 3.0, 10.0
@@ -366,7 +365,7 @@ class Driver:
         self._traits.append(traits)
         objectives = (one.fitness, -features.get("length", float(sum(traits))))
         self.selection.add(Candidate(one.id, one.fitness, one.layer, traits, objectives))
-        if self.best is None or one.fitness > (self.best.fitness or FAILED):
+        if self.best is None or self.best.fitness is None or one.fitness > self.best.fitness:
             self.best = one
 
     def _figures(self) -> dict[str, float]:

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ..errors import LanceletError
-from .cluster import ONE_THREAD, connected, hushed
+from .cluster import ONE_THREAD, connected
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Call:
 
     function: Callable[[Any], Any]
     argument: Any
-    seconds: float
-    """after so many its process is killed, whatever it does"""
+    seconds: float = 0.0
+    """after so many its process is killed, whatever it does; 0: never"""
     memory: int | None = None
     """bytes of address space beyond what its process has; None: no limit"""
 
@@ -257,7 +257,10 @@ class Cluster(Pool):
         try:
             return Outcome(key, self._ray.get(ref))
         except RayTaskError as error:
-            return Outcome(key, error=error.cause or error)
+            raised = error.cause or error
+            if raised is not error:
+                raised.__cause__ = error  # which tells where in the worker it was
+            return Outcome(key, error=raised)
         except RayError as error:
             innocent = isinstance(error, NodeDiedError | OutOfMemoryError)
             return Outcome(key, died=f"its process died ({type(error).__name__})", blamed=not innocent)
@@ -293,7 +296,7 @@ def pool(workers: str | int = "local", address: str | None = None) -> Iterator[P
         finally:
             made.close()
         return
-    with hushed() if address is None else contextlib.nullcontext(), connected(os.cpu_count() or 1, address) as ray:
+    with connected(os.cpu_count() or 1, address) as ray:
         made = Cluster(ray, number)
         try:
             yield made

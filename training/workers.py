@@ -22,6 +22,7 @@ from ..envs.simulation import Simulation
 from ..errors import LanceletError
 from . import interrupt
 from .cluster import connected
+from .pools import Call, Cluster
 from .rollout import FAILED, Score, make_env, rollout
 from .shipping import Names
 
@@ -166,62 +167,47 @@ class Crew(Scorer):
 
     def __init__(self, ray: Any, arena: Arena, chunk: int, at_once: int) -> None:
         super().__init__(arena, chunk)
-        self._ray, self._at_once, self._key = ray, at_once, uuid.uuid4().hex
+        self._pool, self._key = Cluster(ray, at_once), uuid.uuid4().hex
         self._plan = ray.put(Plan.of(arena))
-        self._task = ray.remote(num_cpus=1, max_retries=0)(_compute)  # Ray's own retries come later than ours
 
     def compute(self, chunks: list[Tensor], seeds: list[int]) -> list[tuple[Tensor, int]]:
         """See `Scorer`."""
         waiting, tries = deque(range(len(chunks))), Counter[int]()
-        running: dict[Any, int] = {}
-        found: dict[int, tuple[Tensor, int]] = {}
+        running, found = 0, dict[int, tuple[Tensor, int]]()
         try:
-            while waiting or running:
-                while waiting and len(running) < self._at_once:
+            while len(found) < len(chunks):
+                while waiting and running < self._pool.slots:
                     number = waiting.popleft()
-                    running[self._send(chunks[number], seeds)] = number
-                ready, _ = self._ray.wait(list(running), timeout=0.1)
+                    what = (self._key, [self._plan], chunks[number].numpy(), seeds)
+                    self._pool.submit(number, Call(_compute, what))
+                    running += 1
+                outcomes = self._pool.outcomes(0.1)
                 interrupt.check()
-                for ref in ready:
-                    number = running.pop(ref)
-                    result = self._result(ref)
-                    if result is not None:
-                        found[number] = result
+                for outcome in outcomes:
+                    running -= 1
+                    if outcome.error is not None:
+                        raise outcome.error
+                    if outcome.died is None:
+                        fitness, steps = outcome.value
+                        found[outcome.key] = torch.tensor(fitness), steps
                         continue
-                    tries[number] += 1
-                    if tries[number] == TRIES:
+                    tries[outcome.key] += 1
+                    if tries[outcome.key] == TRIES:
                         raise LanceletError(f"{TRIES} workers died over the same candidates: too little memory?")
-                    waiting.appendleft(number)
+                    waiting.appendleft(outcome.key)
         finally:
-            for ref in running:
-                self._ray.cancel(ref, force=True)
+            self._pool.close()
         return [found[number] for number in range(len(chunks))]
-
-    def _send(self, chunk: Tensor, seeds: list[int]) -> Any:
-        return self._task.remote(self._key, [self._plan], chunk.numpy(), seeds)
-
-    def _result(self, ref: Any) -> tuple[Tensor, int] | None:
-        """What a worker found; None where it died."""
-        from ray.exceptions import RayError, RayTaskError
-
-        try:
-            fitness, steps = self._ray.get(ref)
-            return torch.tensor(fitness), steps
-        except RayTaskError as error:
-            if isinstance(error.cause, LanceletError):
-                raise LanceletError(str(error.cause)) from error
-            raise
-        except RayError:
-            return None
 
 
 _arena: tuple[str, Arena] | None = None
 """of a worker process: the one it computed with last"""
 
 
-def _compute(key: str, plan: list[Any], genomes: np.ndarray, seeds: list[int]) -> tuple[np.ndarray, int]:
+def _compute(what: tuple[str, list[Any], np.ndarray, list[int]]) -> tuple[np.ndarray, int]:
     """A chunk in a worker process; the plan in its list is a reference, looked at where the key is new."""
     global _arena
+    key, plan, genomes, seeds = what
     if _arena is None or _arena[0] != key:
         import ray
         from ray.exceptions import RayError

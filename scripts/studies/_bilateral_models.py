@@ -40,7 +40,7 @@ BASELINES = ("U8-N", "E-N")
 HALF = 1000
 """added to the seed of the ensemble's other half"""
 SEEDS = {"quick": 2, "shown": 10, "full": 10}
-UPDATES = {"quick": 0, "shown": 1500, "full": 5000}
+UPDATES = {"quick": 0, "shown": 1300, "full": 5000}
 """annealed; in a trial on reach (two U-N, one B-S) 600 at 6e-3 came to the mixed loss of 1,500 at 3e-3"""
 RATE = 6e-3
 """of Adam, falling evenly to a tenth"""

@@ -35,7 +35,7 @@ def crew_processes():
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if process.cmdline()[:1] == ["ray::_compute"]:
+            if process.cmdline()[:1] == ["ray::run"]:
                 found.append(process)
         except psutil.Error:
             continue
@@ -82,9 +82,11 @@ def test_a_population_larger_than_what_is_handed_out_streams_in_order(ray, monke
     arena = Arena(controllers.make("ncap", make_env(SWIM, 1)), SWIM, {"max_episode_steps": 3})
     genomes, out, most = torch.rand(50, 4), [0], [0]
     with scorer(arena, 1, workers=2) as crew:
-        send, result = crew._send, crew._result
-        monkeypatch.setattr(crew, "_send", lambda *a: (out.append(out[-1] + 1), send(*a))[1])
-        monkeypatch.setattr(crew, "_result", lambda *a: (most.append(out[-1]), out.append(out[-1] - 1), result(*a))[2])
+        submit, outcome = crew._pool.submit, crew._pool._outcome
+        monkeypatch.setattr(crew._pool, "submit", lambda *a: (out.append(out[-1] + 1), submit(*a))[1])
+        monkeypatch.setattr(
+            crew._pool, "_outcome", lambda *a: (most.append(out[-1]), out.append(out[-1] - 1), outcome(*a))[2]
+        )
         fitness, steps = crew.score(genomes, [5])
     assert torch.equal(fitness, arena.score(genomes, [5])[0]) and steps == 150
     assert max(most) == 4 and len(most) == 51
