@@ -1,6 +1,6 @@
 """Bodies and controllers evolved together: asynchronous, steady-state, and nothing lost when processes die.
 
-Every birth is on disk before it is sent out, every result before anything is bred from it. A run is replayable from its
+Every birth is on disk before it is sent out, with the results that it was bred from. A run is replayable from its
 database, not from its seed alone: which results come first depends on who computes them; each evaluation depends on
 its genome and the settings only. Spec codesign 9.
 """
@@ -217,16 +217,21 @@ class Driver:
 
     def loop(self, crew: Pool, advance: Callable[..., None], asked: threading.Event | None = None) -> None:
         """Births out, results in, until the budget is spent or `asked` is set."""
-        shown = self._shown()
-        while (self.out or self.waiting or not self._spent()) and not (asked and asked.is_set()):
-            self._send(crew)
-            outcomes = crew.outcomes(0.2)
-            self._take(outcomes)
+        shown, told, done = self._shown(), 0.0, list[Individual]()
+        while True:
+            over = not (self.out or self.waiting) and self._spent()
+            over = over or (asked is not None and asked.is_set())
+            groups, births = ([], []) if over else self._next(crew.slots)
+            self._record(done, births)
+            self._send(crew, groups)
             interrupt.check()
-            now = self._shown()
-            if now > shown:
+            now, when = self._shown(), time.monotonic()
+            if now > shown and (over or when > told + 0.1):
                 advance(now - shown, **self._figures())
-                shown = now
+                shown, told = now, when
+            if over:
+                return
+            done = self._take(crew.outcomes(0.2))
 
     def _shown(self) -> int:
         return self.evaluated if self.o.evaluations else round(self._seconds())
@@ -248,21 +253,32 @@ class Driver:
         enough = self.o.evaluations is not None and self.evaluated >= self.o.evaluations
         return enough or self._seconds() >= self.o.seconds()
 
-    def _send(self, crew: Pool) -> None:
-        """Keep half as many calls again under way as there are slots."""
+    def _next(self, slots: int) -> tuple[list[list[int]], list[Individual]]:
+        """Groups that keep half as many calls again under way as there are slots, and the newly born among them."""
         births: list[Individual] = []
         groups: list[list[int]] = []
-        while len(self.out) + len(groups) < math.ceil(1.5 * crew.slots):
+        while len(self.out) + len(groups) < math.ceil(1.5 * slots):
             if self.waiting:
                 groups.append(self.waiting.popleft())
                 continue
-            fresh = self._births(crew.slots)
+            fresh = self._births(slots)
             if not fresh:
                 break
             births += fresh
             groups.append([one.id for one in fresh])
-        if births:
-            self.store.record(births=births, seconds=self._seconds())
+        return groups, births
+
+    def _record(self, done: list[Individual], births: list[Individual]) -> None:
+        """Results, and who was bred from them, in one transaction; then what the results made superfluous goes."""
+        if done or births:
+            self.store.record(done, births, self._seconds())
+        for one in done:
+            if one is self.best:
+                self._keep(one)
+            if self.o.learning and one.state != "born":
+                forget(self.life, one.id)
+
+    def _send(self, crew: Pool, groups: list[list[int]]) -> None:
         for members in groups:
             crew.submit(self.calls, self.work(members))
             self.out[self.calls] = members
@@ -296,8 +312,8 @@ class Driver:
         layer = 1 + max(one.layer for one in family)
         return Individual(number, [one.id for one in family], operator + how, genome.to_json(), layer)
 
-    def _take(self, outcomes: list[Outcome]) -> None:
-        """Results into the database, then into the archive; the groups of dead processes out again, one by one."""
+    def _take(self, outcomes: list[Outcome]) -> list[Individual]:
+        """Results into the archive; the groups of dead processes to be sent again, one by one."""
         done: list[Individual] = []
         for outcome in outcomes:
             members = self.out.pop(outcome.key)
@@ -312,16 +328,10 @@ class Driver:
                     self.size = max(self.size // 2, 1)
             else:
                 done += self._failed(members, outcome)
-        if done:
-            self.store.record(done, seconds=self._seconds())
         for one in done:
-            if one.state == "born":
-                continue
-            self._count(one)
-            if one is self.best:
-                self._keep(one)
-            if self.o.learning:
-                forget(self.life, one.id)
+            if one.state != "born":
+                self._count(one)
+        return done
 
     def _keep(self, one: Individual) -> None:
         """A champion's genome, and its model as MuJoCo's XML, which needs no decoder of ours."""

@@ -66,7 +66,7 @@ def test_what_is_kept_has_the_loss_that_is_told(tmp_path, train):
     assert trainer.losses(best, genes, held)["loss"].item() == pytest.approx(told, abs=1e-6)
 
 
-@pytest.mark.parametrize(("train", "half", "whole"), [(evolve, 10, 20), (descend, 50, 100)])
+@pytest.mark.parametrize(("train", "half", "whole"), [(evolve, 4, 8), (descend, 20, 40)])
 def test_stopping_half_way_changes_no_bit(tmp_path, train, half, whole):
     train(tmp_path / "whole", whole)
     train(tmp_path / "parts", half)
@@ -76,8 +76,8 @@ def test_stopping_half_way_changes_no_bit(tmp_path, train, half, whole):
 
 
 def test_a_killed_run_goes_on_and_ends_alike(tmp_path):
-    evolve(tmp_path / "whole", 40)
-    code = ("import sys; sys.path.insert(0, {here!r}); import test_imitation as t; t.evolve({folder!r}, 40)").format(
+    evolve(tmp_path / "whole", 24)
+    code = ("import sys; sys.path.insert(0, {here!r}); import test_imitation as t; t.evolve({folder!r}, 24)").format(
         here=os.path.dirname(__file__), folder=str(tmp_path / "killed")
     )
     child = subprocess.Popen([sys.executable, "-c", code])
@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on_and_ends_alike(tmp_path):
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    evolve(tmp_path / "killed", 40, resume=True)
+    evolve(tmp_path / "killed", 24, resume=True)
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
     assert figures(tmp_path / "killed") == figures(tmp_path / "whole")
 
