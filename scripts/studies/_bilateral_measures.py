@@ -14,6 +14,7 @@ import torch
 from lancelet import controllers
 from lancelet.controllers import Controller, Population
 from lancelet.controllers.bilateral import Bilateral
+from lancelet.envs.movement import gaps
 from lancelet.morphology.arm import Arm
 from lancelet.scripts.studies._bilateral_models import Brains, Cell, controller
 from lancelet.scripts.studies._bilateral_plant import TASKS
@@ -51,7 +52,7 @@ def play(
     watch: Callable[[Any], None] | None = None,
     **fields: Any,
 ) -> dict[str, np.ndarray]:
-    """Every metric of the task, (seeds, trials), of one model's networks, all on the same trials.
+    """Every metric of the task, (seeds, trials), of one model's networks, all on the same trials; nan without meaning.
 
     Args:
         task: ``reach`` or ``hold``.
@@ -67,7 +68,7 @@ def play(
     seeds = list(range(FIRST_TEST, FIRST_TEST + trials)) * len(weights)
     on_step = None if watch is None else lambda _: watch(env)
     score, _ = rollout(env, Population(one, env.num_envs, weights), seeds, repeated, on_step=on_step)
-    return {name: rows.reshape(len(weights), trials) for name, rows in score.metrics.items()}
+    return {name: rows.reshape(len(weights), trials) for name, rows in gaps(score.metrics).items()}
 
 
 def figures(task: str, brains: Brains, trials: int, **fields: Any) -> Figures:
@@ -77,9 +78,8 @@ def figures(task: str, brains: Brains, trials: int, **fields: Any) -> Figures:
 
 def averaged(metrics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Means over trials, (seeds,); trials in which a metric has no meaning are left out."""
-    with np.errstate(invalid="ignore"):
-        counts = {name: np.maximum(1, np.isfinite(rows).sum(1)) for name, rows in metrics.items()}
-        return {name: np.nansum(rows, 1) / counts[name] for name, rows in metrics.items()}
+    with np.errstate(invalid="ignore"):  # nan where no trial is left
+        return {name: np.nansum(rows, 1) / np.isfinite(rows).sum(1) for name, rows in metrics.items()}
 
 
 def error(task: str) -> str:

@@ -156,3 +156,14 @@ def test_gates_of_losses_and_network_hold(tmp_path):
     assert study.rows[0].holds and 100 < float(study.rows[0].note.split()[0]) < 2000
     moved = bilateral._moved(models.structure("CC-S"))
     assert moved["right"] == 0 and moved["left"] > 0 and moved["combiner"] > 0 and moved["output"] > 0
+
+
+def test_a_figure_without_a_meaning_in_a_trial_is_left_out_of_its_mean():
+    brain = models.structure("U-N"), torch.zeros(2, 346)
+    angles = np.tile(measures.CENTRE, (3, 1))
+    hand = measures.Arm().hand(angles)
+    found = measures.play("reach", brain, 3, {"angles": angles, "target": hand + [[0.1, 0.0], [0.0, 0.0], [0.0, 0.1]]})
+    assert (np.isnan(found["direction_error"]) == [[False, True, False]] * 2).all()
+    told = found["direction_error"][:, [0, 2]].mean(1)
+    assert measures.averaged(found)["direction_error"] == pytest.approx(told)
+    assert np.isnan(measures.averaged(measures.play("hold", brain, 2))["direction_error"]).all()
