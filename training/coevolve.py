@@ -384,7 +384,8 @@ class Driver:
         spread = (traits.std(0) / (bounds[:, 1] - bounds[:, 0])).mean() if len(traits) > 1 else 0.0
         rate = self.evaluated / max(self._seconds(), 1e-9)
         best = {} if self.best is None or self.best.fitness is None else {"best": self.best.fitness}
-        return {"evaluations": self.evaluated, "per s": rate, **best, "diversity": float(spread)}
+        counts = {} if self.o.evaluations else {"evaluations": self.evaluated, "per s": rate}  # else the bar's own
+        return {**counts, **best, "diversity": float(spread)}
 
     def _film(self) -> None:
         """The best individual as a run folder that `lancelet render` films."""
