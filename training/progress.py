@@ -23,8 +23,9 @@ class _Rate(ProgressColumn):
 @contextlib.contextmanager
 def progress(what: str, total: int, unit: str, done: int = 0, quiet: bool = False) -> Iterator[Callable[..., None]]:
     """A bar on stderr; yields ``advance(count=1, **figures)``."""
-    columns = (TextColumn("{task.description}"), BarColumn(16), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[figures]}"), console=Console(stderr=True), disable=quiet) as bar:
+    what_column, figures_column = TextColumn("{task.description}"), TextColumn("{task.fields[figures]}")
+    columns = (what_column, BarColumn(16), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn(), figures_column)
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
         task = bar.add_task(what, total=total, completed=done, figures="")
 
         def advance(count: int = 1, **figures: float) -> None:
