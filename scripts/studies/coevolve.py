@@ -2,7 +2,8 @@
 
 No paper has shown this: both rows are this project's. An evaluation is one individual over the same number of start
 states and control steps; selection sees training starts only, the figures are of held-out ones. The standard body has
-the better-tuned search (SNES) and all evaluations for four weights; co-evolution spends them on bodies too.
+the better-tuned search (SNES) and all evaluations for four weights; co-evolution spends them on bodies too. A body has
+2 to 12 joints and any length from 0.3 to 1.2 m (the standard one: 5 joints, 0.6 m), motors of equal strength.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ TITLE = "Bodies and policies evolved together: swimmers"
 TASK = "lancelet/Swim-v0"
 SEEDS = {"quick": 1, "shown": 5, "full": 30}
 EVALUATIONS = {"quick": 64, "shown": 480, "full": 10_000}
-STEPS = {"quick": 200, "shown": 1000, "full": 1000}
+STEPS = {"quick": 200, "shown": 500, "full": 1000}
 EPISODES, TESTS, POPULATION = 2, 20, 16
 """training starts of an individual, held-out starts, candidates a generation on the standard body"""
 
