@@ -187,6 +187,8 @@ class Driver:
         """calls under way -> their individuals"""
         self.calls, self.size = 0, 1
         self.evaluated = self.quarantined = 0
+        self.why: str | None = None
+        """how the last quarantined one ended its processes"""
         self.best: Individual | None = None
         self.stopped = False
         self.classes = classes_of(self.life, self.kind.random(np.random.default_rng(0)))
@@ -197,6 +199,7 @@ class Driver:
                 self.waiting.append([one.id])
             else:
                 self._count(one)
+        self._check_quarantine()
         self.before = self.store.get("seconds")
         self.begun = time.monotonic()
 
@@ -217,12 +220,13 @@ class Driver:
 
     def loop(self, crew: Pool, advance: Callable[..., None], asked: threading.Event | None = None) -> None:
         """Births out, results in, until the budget is spent or `asked` is set."""
-        shown, told, done = self._shown(), 0.0, list[Individual]()
+        shown, told = self._shown(), 0.0
+        done, champions = list[Individual](), list[Individual]()
         while True:
             over = not (self.out or self.waiting) and self._spent()
             over = over or (asked is not None and asked.is_set())
             groups, births = ([], []) if over else self._next(crew.slots)
-            self._record(done, births)
+            self._record(done, champions, births)
             self._send(crew, groups)
             interrupt.check()
             now, when = self._shown(), time.monotonic()
@@ -231,7 +235,7 @@ class Driver:
                 shown, told = now, when
             if over:
                 return
-            done = self._take(crew.outcomes(0.2))
+            done, champions = self._take(crew.outcomes(0.2))
 
     def _shown(self) -> int:
         return self.evaluated if self.o.evaluations else round(self._seconds())
@@ -268,15 +272,16 @@ class Driver:
             groups.append([one.id for one in fresh])
         return groups, births
 
-    def _record(self, done: list[Individual], births: list[Individual]) -> None:
+    def _record(self, done: list[Individual], champions: list[Individual], births: list[Individual]) -> None:
         """Results, and who was bred from them, in one transaction; then what the results made superfluous goes."""
         if done or births:
             self.store.record(done, births, self._seconds())
-        for one in done:
-            if one is self.best:
-                self._keep(one)
-            if self.o.learning and one.state != "born":
+        for one in champions:
+            self._keep(one)
+        for one in done if self.o.learning else ():
+            if one.state != "born":
                 forget(self.life, one.id)
+        self._check_quarantine()
 
     def _send(self, crew: Pool, groups: list[list[int]]) -> None:
         for members in groups:
@@ -312,8 +317,8 @@ class Driver:
         layer = 1 + max(one.layer for one in family)
         return Individual(number, [one.id for one in family], operator + how, genome.to_json(), layer)
 
-    def _take(self, outcomes: list[Outcome]) -> list[Individual]:
-        """Results into the archive; the groups of dead processes to be sent again, one by one."""
+    def _take(self, outcomes: list[Outcome]) -> tuple[list[Individual], list[Individual]]:
+        """Results into the archive, and those that were the best; groups of dead processes to be sent one by one."""
         done: list[Individual] = []
         for outcome in outcomes:
             members = self.out.pop(outcome.key)
@@ -328,10 +333,13 @@ class Driver:
                     self.size = max(self.size // 2, 1)
             else:
                 done += self._failed(members, outcome)
+        champions: list[Individual] = []
         for one in done:
             if one.state != "born":
                 self._count(one)
-        return done
+            if one is self.best:
+                champions.append(one)
+        return done, champions
 
     def _keep(self, one: Individual) -> None:
         """A champion's genome, and its model as MuJoCo's XML, which needs no decoder of ours."""
@@ -361,11 +369,7 @@ class Driver:
     def _count(self, one: Individual) -> None:
         """Into the archive with an individual that is done."""
         if one.state == "quarantined":
-            self.quarantined += 1
-            if self.quarantined >= max(100, self.evaluated + 100):
-                raise LanceletError(
-                    f"{self.quarantined} individuals killed whoever evaluated them; the last: {one.reason}"
-                )
+            self.quarantined, self.why = self.quarantined + 1, one.reason
             return
         self.evaluated += 1
         if one.state != "evaluated" or one.fitness is None:
@@ -377,6 +381,11 @@ class Driver:
         self.selection.add(Candidate(one.id, one.fitness, one.layer, traits, objectives))
         if self.best is None or self.best.fitness is None or one.fitness > self.best.fitness:
             self.best = one
+
+    def _check_quarantine(self) -> None:
+        """Stop, with everything recorded, where hardly anything survives its evaluation."""
+        if self.quarantined >= max(100, self.evaluated + 100):
+            raise LanceletError(f"{self.quarantined} individuals killed whoever evaluated them; the last: {self.why}")
 
     def _figures(self) -> dict[str, float]:
         traits = np.array(self._traits)

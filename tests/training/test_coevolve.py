@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import threading
 import time
 from typing import Any
 
@@ -13,10 +14,12 @@ from faults import Driver, count, kills, whole
 
 from lancelet import LanceletError
 from lancelet.morphology.genome import Genome
+from lancelet.training import coevolve
 from lancelet.training.champions import ancestors, champions
 from lancelet.training.coevolve import Coevolve
 from lancelet.training.individuals import read
-from lancelet.training.lifetimes import Group, classes_of, life_of, live
+from lancelet.training.lifetimes import Group, Lifetime, classes_of, life_of, live
+from lancelet.training.pools import Outcome, Pool
 
 QUICK: dict[str, Any] = {"steps": 4, "episodes": 1, "population": 6, "quiet": True, "workers": "2", "deadline": 300.0}
 
@@ -166,3 +169,44 @@ def test_poison_is_quarantined_after_three_tries_and_the_innocent_of_its_group_g
     assert run.evaluated == len(others) == 12 and run.quarantined == len(deadly)
     again = evolve(tmp_path / "run", 12, "swim-navigate", population=100, memory=1.0, resume=True)
     assert (again.evaluated, again.quarantined) == (12, len(deadly))  # nobody is tried again
+
+
+def driver_of(folder):
+    folder.mkdir(exist_ok=True)
+    return coevolve.Driver(Coevolve(evaluations=1000, quiet=True, folder=str(folder)), "swimmer", folder)
+
+
+def test_every_champion_of_a_call_is_kept_and_a_run_that_poison_ends_has_recorded_it(tmp_path):
+    class Instant(Pool):
+        slots = 1
+
+        def __init__(self, outcome):
+            self.outcome, self.calls = outcome, []
+
+        def submit(self, key, call):
+            self.calls.append((key, call))
+
+        def outcomes(self, timeout):
+            key, call = self.calls.pop(0)
+            return [self.outcome(key, [k for k, _ in call.argument.members])]
+
+        def close(self):
+            pass
+
+    rising = driver_of(tmp_path / "rising")
+    rising.size, asked = 8, threading.Event()
+
+    def better(key, members):
+        asked.set()
+        return Outcome(key, {k: Lifetime(float(k), {}, seconds=5.0) for k in members})
+
+    rising.loop(Instant(better), lambda *_, **__: None, asked)
+    assert {path.stem for path in (tmp_path / "rising/champions").glob("*.json")} == {str(k) for k in range(8)}
+
+    poisoned = driver_of(tmp_path / "poisoned")
+    with pytest.raises(LanceletError, match="100 individuals killed whoever evaluated them; the last: bang"):
+        poisoned.loop(Instant(lambda key, members: Outcome(key, died="bang")), lambda *_, **__: None)
+    poisoned.store.close()
+    assert sum(one.state == "quarantined" for one in read(tmp_path / "poisoned")) == 100
+    with pytest.raises(LanceletError, match="100 individuals killed"):
+        driver_of(tmp_path / "poisoned")
