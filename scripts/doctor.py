@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lancelet.optional import NO_DM_CONTROL, expects_dm_control, why_no_dm_control
 from lancelet.scripts import cli
 
 if TYPE_CHECKING:
@@ -59,25 +60,43 @@ def checks() -> Iterator[Row]:
 
 
 def _versions() -> Iterator[Row]:
-    from packaging.version import Version
-
     from lancelet.scripts.rows import Row
 
     python = platform.python_version()
-    fits = Version("3.11") <= Version(python) < Version("3.14")
+    fits = _within(python, "3.11", "3.14")
     yield Row("python", "gate", python, ">= 3.11, < 3.14", fits, note="" if fits else "use Python 3.11, 3.12 or 3.13")
     for name in NEEDED:
         found = _version(name)
         yield Row(name, "gate", found or "missing", holds=found is not None, note="" if found else "run `make setup`")
-    found = {name: _version(name) for name in PAIR}
-    bad = [
-        f"{name} {found[name]} (needs >= {low}, < {high})"
-        for name, (low, high) in PAIR.items()
-        if not (found[name] and Version(low) <= Version(str(found[name])) < Version(high))
-    ]
-    value = " + ".join(f"{name} {version}" for name, version in found.items())
-    note = f"{', '.join(bad)}: run `make setup`" if bad else ""
-    yield Row("dm-control pair", "gate", value, holds=not bad, note=note)
+    yield _pair()
+
+
+def _pair() -> Row:
+    """Whether MuJoCo and dm_control fit one another; without dm_control, whether MuJoCo is one that Lancelet takes."""
+    from lancelet.scripts.rows import Row
+
+    needed = dict(PAIR)
+    remark = ""
+    if why_no_dm_control() is not None and not expects_dm_control():
+        del needed["dm-control"]
+        remark = NO_DM_CONTROL
+    installed = {name: _version(name) for name in needed}
+    faults = []
+    for name, (low, high) in needed.items():
+        if not _within(installed[name], low, high):
+            faults.append(f"{name} {installed[name]} (needs >= {low}, < {high})")
+    if faults:
+        remark = f"{', '.join(faults)}: run `make setup`"
+    value = " + ".join(f"{name} {version}" for name, version in installed.items())
+    return Row("dm-control pair", "gate", value, holds=not faults, note=remark)
+
+
+def _within(version: str | None, low: str, high: str) -> bool:
+    from packaging.version import Version
+
+    if version is None:
+        return False
+    return Version(low) <= Version(version) < Version(high)
 
 
 def _version(name: str) -> str | None:

@@ -22,6 +22,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from lancelet import controllers, training
 from lancelet.controllers import Controller, Population, lesion
 from lancelet.envs.swim import SPEED
+from lancelet.optional import why_no_dm_control
 from lancelet.scripts.rows import Row
 from lancelet.scripts.studies._ncap_pictures import draw
 from lancelet.scripts.study import Study
@@ -118,9 +119,22 @@ def body_and_circuit(study: Study) -> None:
     counts = [ncap.parameter_count for ncap in (circuit(), circuit(speed=True, turn=True), circuit(sharing=False))]
     right = off == 0 and counts == [4, 6, 30]
     study.add(Row("A2 unit-weight identity, largest error", "gate", off, "0", right, note=f"parameters {counts}"))
-    worst = max(abs(oracle(joints) / score(circuit(joints), 1, joints).returns[0] - 1) for joints in (3, 5, 9))
+    study.add(_oracle_row())
+
+
+def _oracle_row() -> Row:
+    """The same circuit, from the same start, in dm_control's own swimmer; not run where dm_control is missing."""
+    name = "dm_control oracle, relative gap of returns"
+    reason = why_no_dm_control()
+    if reason is not None:
+        return Row(name, "gate", target="<= 0.005", note=reason)
+    gaps = []
+    for joints in (3, 5, 9):
+        ours = score(circuit(joints), 1, joints).returns[0]
+        gaps.append(abs(oracle(joints) / ours - 1))
+    worst = max(gaps)
     note = "same object in dm_control's swimmer, N = 3, 5, 9"
-    study.add(Row("dm_control oracle, relative gap of returns", "gate", worst, "<= 0.005", worst <= 0.005, note=note))
+    return Row(name, "gate", worst, "<= 0.005", worst <= 0.005, note=note)
 
 
 def oracle(joints: int) -> float:

@@ -7,13 +7,14 @@ import torch
 from conftest import SWIM
 
 from lancelet import controllers, training
+from lancelet.optional import NO_DM_CONTROL
 
 SEEDS = (0, 1)
 
 
 @pytest.mark.parametrize("joints", [3, 5, 9])
 def test_ncap_earns_the_same_return_in_the_suites_swimmer(joints):
-    swimmer = pytest.importorskip("dm_control.suite.swimmer")
+    swimmer = pytest.importorskip("dm_control.suite.swimmer", reason=NO_DM_CONTROL)
     controller = controllers.make("ncap", gym.make(SWIM, joints=joints))
     starts, returns = [], []
     for seed in SEEDS:
@@ -36,7 +37,7 @@ def test_ncap_earns_the_same_return_in_the_suites_swimmer(joints):
 
 
 def test_the_same_numbers_of_the_suite_at_every_step():
-    swimmer = pytest.importorskip("dm_control.suite.swimmer")
+    swimmer = pytest.importorskip("dm_control.suite.swimmer", reason=NO_DM_CONTROL)
     env = swimmer.swimmer(n_links=6, random=3)
     env.reset()
     ours = gym.make(SWIM).unwrapped

@@ -9,6 +9,7 @@ import pytest
 from conftest import SWIM
 
 from lancelet import LanceletError, morphology
+from lancelet.optional import NO_DM_CONTROL
 
 SIZES = range(3, 16)
 
@@ -103,7 +104,7 @@ def test_boxes_carry_all_the_mass():
 
 @pytest.mark.parametrize("n", [3, 5, 12])
 def test_all_that_moves_equals_the_suites_swimmer(n):
-    swimmer = pytest.importorskip("dm_control.suite.swimmer")
+    swimmer = pytest.importorskip("dm_control.suite.swimmer", reason=NO_DM_CONTROL)
     theirs, ours = swimmer.swimmer(n_links=n + 1).physics.model, in_water(joints=n)
     hinges = slice(3, None)
     for name in ("body_mass", "body_inertia", "body_ipos", "body_iquat"):
