@@ -43,7 +43,14 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "zero").symlink_to("/dev/zero")
     (tmp_path / "circle").symlink_to("circle")
-    for name, word in (("pipe", "pipe"), ("folder", "folder"), ("zero", "device"), ("none", "exist"), ("circle", "circle")):
+    words = {
+        "pipe": "is a pipe",
+        "folder": "is a folder",
+        "zero": "or a device",
+        "none": "does not exist",
+        "circle": "cannot read .*loop",
+    }
+    for name, word in words.items():
         with pytest.raises(LanceletError, match=word):
             foreign.open_regular(tmp_path / name, 100)
 
