@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from .. import __version__
+from .. import __version__, foreign
+from ..checks import whole_number
 from ..errors import LanceletError
 from ..files import write_atomic
 from .core import Controller
 
 FORMAT = 1
 FILE = "best.safetensors"
+LARGEST_SPACE = 1_000_000
+"""numbers in an observation or an action of a saved controller"""
+_HEADER = {"controller": str, "options": dict, "observation_space": dict, "action_space": dict, "notes": dict}
+"""what a header must hold, and of which type"""
 
 
 def save(controller: Controller, path: str | Path, **notes: Any) -> None:
@@ -56,74 +62,102 @@ def describe(path: str | Path) -> dict[str, Any]:
 def load(path: str | Path, env: Any = None) -> Controller:
     """The controller saved in a file or run folder; with `env`, rebuilt for that environment's spaces.
 
+    Its class is one that is registered: nothing is imported for a name in the file.
+
     Raises:
         LanceletError: missing, cut short, not ours, of another version, or weights that do not fit `env`.
     """
     from . import controllers
 
     about, tensors = _open(path)
-    try:
-        observation, action = _space_from_json(about["observation_space"]), _space_from_json(about["action_space"])
-        if env is not None:
+    cls = controllers.known(about["controller"])
+    with foreign.described_by(path):
+        options = cls.Options(**about["options"])
+        if env is None:
+            observation = _space_from_json(about["observation_space"])
+            action = _space_from_json(about["action_space"])
+        else:
             observation = getattr(env, "single_observation_space", env.observation_space)
             action = getattr(env, "single_action_space", env.action_space)
-        cls = controllers.known(about["controller"])
-        controller: Controller = cls(observation, action, cls.Options(**about["options"]))
-    except LanceletError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise LanceletError(f"{path}: the header does not describe a controller of this version: {error}") from error
-    own = controller.state_dict()
-    for name in own.keys() | tensors.keys():
-        have = tuple(tensors[name].shape) if name in tensors else "missing"
-        need = tuple(own[name].shape) if name in own else "unknown"
-        if have != need:
-            raise LanceletError(f"{path}: weight {name!r} is {have}, this controller and environment need {need}")
-    controller.load_state_dict(tensors)
+        # Without memory first: options may ask for more than the file's own weights take.
+        shapes = _shapes(cls, observation, action, options)
+        if shapes is not None:
+            _check_weights(path, shapes, tensors)
+        controller: Controller = cls(observation, action, options)
+        _check_weights(path, {name: tuple(value.shape) for name, value in controller.state_dict().items()}, tensors)
+        controller.load_state_dict(tensors)
     return controller
 
 
-def foreign(path: str | Path) -> str | None:
+def _shapes(
+    cls: type[Controller], observation: spaces.Space, action: spaces.Space, options: Any
+) -> dict[str, tuple[int, ...]] | None:
+    """Shapes of a controller's weights, found on a device that takes no memory; None: it cannot be built there."""
+    try:
+        with torch.device("meta"):
+            weights = cls(observation, action, options).state_dict()
+    except (NotImplementedError, RuntimeError):
+        return None
+    return {name: tuple(value.shape) for name, value in weights.items()}
+
+
+def _check_weights(path: str | Path, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Any]) -> None:
+    """Refuse weights of a file that are not those of a controller with weights of `shapes`."""
+    for name in sorted(shapes.keys() | tensors.keys()):
+        have: Any = "missing"
+        need: Any = "unknown"
+        if name in tensors:
+            have = tuple(tensors[name].shape)
+        if name in shapes:
+            need = shapes[name]
+        if have != need:
+            raise LanceletError(f"{path}: weight {name!r} is {have}, this controller and environment need {need}")
+
+
+def archive_kind(path: str | Path) -> str | None:
     """What archive of another library `path` is, by the names in it alone; None: none that we know."""
     path = Path(path)
     if path.is_dir():
         names = ("rllib_checkpoint.json", "algorithm_state.pkl", "class_and_ctor_args.pkl")
-        return "an RLlib checkpoint" if any((path / name).exists() for name in names) else None
-    if not path.is_file() or not zipfile.is_zipfile(path):
+        if any((path / name).exists() for name in names):
+            return "an RLlib checkpoint"
         return None
-    with zipfile.ZipFile(path) as archive:
-        known = "policy.pth" in archive.namelist() and "data" in archive.namelist()
-    return "a zip of stable-baselines3" if known else None
+    if not path.exists():
+        return None
+    names = foreign.zip_names(path)
+    if "policy.pth" in names and "data" in names:
+        return "a zip of stable-baselines3"
+    return None
 
 
 def untrusted(path: str | Path, kind: str) -> LanceletError:
-    """The error for an archive that `foreign` knows and nobody vouches for."""
+    """The error for an archive that `archive_kind` knows and nobody vouches for."""
     why = "loading it unpickles, which can run anything that its author put in"
     return LanceletError(f"{path} is {kind}: {why}; if you trust them: lancelet play TASK --agent {path} --trust")
 
 
 def _open(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     path = Path(path)
-    kind = foreign(path)
+    kind = archive_kind(path)
     if kind is not None:
         raise untrusted(path, kind)
+    folder = None
     if path.is_dir():
+        folder = path
         path = path / FILE
         if not path.exists():
             reason = "not a run folder, or its run ended before the first save"
-            raise LanceletError(f"{path.parent} holds no {FILE}: {reason}")
+            raise LanceletError(f"{folder} holds no {FILE}: {reason}")
     if not path.exists():
         raise LanceletError(f"{path} does not exist: give a run folder or a .safetensors file")
-    try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        about = json.loads(header["lancelet"])
-        version = about["format"]
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
-        raise LanceletError(f"{path} is not a controller of Lancelet, or is cut short ({error})") from error
-    if version != FORMAT:
-        raise LanceletError(f"{path} has format {version}, written by Lancelet {about.get('lancelet')}: needs {FORMAT}")
+    about, tensors = foreign.read_tensors(path, "controller", foreign.WEIGHTS_BYTES, inside=folder)
+    if about["format"] != FORMAT:
+        writer = about.get("lancelet")
+        raise LanceletError(f"{path} has format {about['format']!r}, written by Lancelet {writer!r}: needs {FORMAT}")
+    about.setdefault("notes", {})
+    for name, kind in _HEADER.items():
+        if not isinstance(about.get(name), kind):
+            raise LanceletError(f"{path}: {name} = {about.get(name)!r}: the header does not describe a controller")
     return about, tensors
 
 
@@ -143,9 +177,12 @@ def _bound(values: np.ndarray) -> list[str] | str:
 def _space_from_json(data: dict[str, Any]) -> spaces.Space:
     if "dict" in data:
         return spaces.Dict({name: _space_from_json(item) for name, item in data["dict"].items()})
-    low, high = (
-        np.broadcast_to(np.array(data[name], float).reshape(-1), (int(np.prod(data["shape"])),)).reshape(data["shape"])
-        for name in ("low", "high")
-    )
+    shape = tuple(whole_number("shape of a space", length, 0) for length in data["shape"])
+    size = math.prod(shape)
+    if size > LARGEST_SPACE:
+        raise LanceletError(f"a space of shape {shape} has {size:,} numbers: at most {LARGEST_SPACE:,} are read")
     dtype = np.dtype(data["dtype"])
-    return spaces.Box(low.astype(dtype), high.astype(dtype), dtype=dtype.type)
+    if dtype.kind not in "fiu":
+        raise LanceletError(f"a space of {dtype}: must be of numbers")
+    low, high = (np.broadcast_to(np.array(data[name], float).reshape(-1), (size,)) for name in ("low", "high"))
+    return spaces.Box(low.reshape(shape).astype(dtype), high.reshape(shape).astype(dtype), dtype=dtype.type)

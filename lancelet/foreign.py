@@ -259,22 +259,37 @@ def zip_names(path: str | Path) -> list[str]:
             return []
 
 
-def check_tensors(path: str | Path, most: int, inside: str | Path | None = None) -> Path:
-    """The real path of a safetensors file whose size and header's size are allowed: `safe_open` maps whatever it gets.
+def read_tensors(
+    path: str | Path, kind: str, most: int, inside: str | Path | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a safetensors file of ours says of itself, as JSON in its header, and its torch tensors by name.
+
+    Args:
+        path: of the file.
+        kind: of file, for the error: "controller" or "checkpoint".
+        most: size in bytes that it may have; a tensor takes as much memory as it takes of the file.
+        inside: as in `open_regular`.
 
     Raises:
-        LanceletError: as `open_regular`; a header of more than `TENSOR_HEADER_BYTES`, or of more than the file holds.
+        LanceletError: as `open_regular`; cut short, not ours, or a header of more than `TENSOR_HEADER_BYTES`.
     """
-    with open_regular(path, most, inside) as file:
-        size = os.fstat(file.fileno()).st_size
-        first = file.read(8)
-    if len(first) < 8:
-        raise LanceletError(f"{path} is no safetensors file, or is cut short: it has {size} bytes")
-    (header,) = struct.unpack("<Q", first)
-    if header > size - 8:
-        raise LanceletError(f"{path} is no safetensors file, or is cut short: its header is longer than the file")
-    check_size(f"the header of {path}", header, TENSOR_HEADER_BYTES)
-    return real_path(path, inside)
+    from safetensors import SafetensorError, safe_open
+
+    wrong = f"{path} is not a {kind} of Lancelet, or is cut short"
+    _check_tensor_header(path, wrong, most, inside)
+    try:
+        with safe_open(real_path(path, inside), "pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, AttributeError, KeyError, OSError, OverflowError, RuntimeError, TypeError,
+            ValueError) as error:  # fmt: skip
+        raise LanceletError(f"{wrong} ({_first_line(error)})") from error
+    if "lancelet" not in header:
+        raise LanceletError(f"{wrong} (its header does not say what it is)")
+    about = parse_json(header["lancelet"], f"{wrong}: its header")
+    if not isinstance(about, dict) or "format" not in about:
+        raise LanceletError(f"{wrong} (its header names no format)")
+    return about, tensors
 
 
 def open_database(path: str | Path, inside: str | Path | None = None) -> sqlite3.Connection:
@@ -331,8 +346,8 @@ def distrust(database: sqlite3.Connection) -> None:
 
 
 @contextlib.contextmanager
-def described_by(path: str | Path) -> Iterator[None]:
-    """Build what a file describes: whatever its values break becomes one line that names the file.
+def described_by(what: str | Path) -> Iterator[None]:
+    """Build what a file, or a part of one, describes: whatever its values break becomes one line that names it.
 
     Raises:
         LanceletError: as it was raised, or in place of an error of Python, numpy, MuJoCo or torch.
@@ -344,7 +359,7 @@ def described_by(path: str | Path) -> Iterator[None]:
     except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError,
             ValueError, OSError) as error:  # fmt: skip
         reason = f"{type(error).__name__}: {_first_line(error)}"
-        raise LanceletError(f"{path} does not describe what this version can build ({reason})") from error
+        raise LanceletError(f"{what} does not describe what this version can build ({reason})") from error
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -371,6 +386,19 @@ def _status(path: str | Path, real: Path) -> os.stat_result:
         raise LanceletError(f"{path} does not exist") from error
     except (OSError, ValueError) as error:
         raise LanceletError(f"cannot read {path}: {_first_line(error)}") from error
+
+
+def _check_tensor_header(path: str | Path, wrong: str, most: int, inside: str | Path | None) -> None:
+    """Refuse a safetensors file that is larger than allowed, or whose header is."""
+    with open_regular(path, most, inside) as file:
+        size = os.fstat(file.fileno()).st_size
+        first = file.read(8)
+    if len(first) < 8:
+        raise LanceletError(f"{wrong} (it has {size} bytes)")
+    (header,) = struct.unpack("<Q", first)
+    if header > size - 8:
+        raise LanceletError(f"{wrong} (its header is longer than the file)")
+    check_size(f"the header of {path}", header, TENSOR_HEADER_BYTES)
 
 
 def _check_regular(path: str | Path, status: os.stat_result) -> None:

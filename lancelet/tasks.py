@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import gymnasium as gym
 
-from .errors import unknown
-from .registry import import_prefix
+from .errors import check_names, unknown
+from .registry import import_prefix, load_object
 
 _VECTOR, _SINGLE = "lancelet.envs.core:VectorEnv", "lancelet.envs.core:SingleEnv"
 
@@ -58,9 +59,41 @@ def task_id(name: str) -> str:
         LanceletError: no such task; the message lists near names.
     """
     module, rest = import_prefix(name, "task")
+    id = known_task_id(rest)
+    if module:
+        return f"{module}:{id}"
+    return id
+
+
+def known_task_id(name: str) -> str:
+    """The Gymnasium id for a name that comes from a file: it must be registered, and no module is imported for it.
+
+    A module in front of the name is left out: whoever registers a task of their own imports it first.
+
+    Raises:
+        LanceletError: no such task; the message lists near names.
+    """
+    short = name.rpartition(":")[2]
     known = registered()
-    with contextlib.suppress(KeyError):
-        rest = known[rest]
-    if rest not in known.values():
-        raise unknown("task", rest, known.values() if "/" in rest else known)
-    return f"{module}:{rest}" if module else rest
+    if short in known:
+        return known[short]
+    if short in known.values():
+        return short
+    if "/" in short:
+        raise unknown("task", name, known.values())
+    raise unknown("task", name, known)
+
+
+def check_task_options(id: str, options: Iterable[str]) -> None:
+    """Refuse names that are no fields of a registered task, nor ``max_episode_steps``.
+
+    Gymnasium hands every keyword on to the environment, whose keyword ``task`` is a class to be imported.
+
+    Raises:
+        LanceletError: the first such name; near names are listed.
+    """
+    task = gym.spec(known_task_id(id)).kwargs["task"]
+    if isinstance(task, str):
+        task = load_object(task)
+    fields = [field.name for field in dataclasses.fields(task)]
+    check_names(f"option of task {id}", options, [*fields, "max_episode_steps"])

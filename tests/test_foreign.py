@@ -175,21 +175,54 @@ def test_names_of_a_zip_file(tmp_path):
     assert foreign.zip_names(tmp_path / "b.zip") == []
 
 
+def _tensors(path, header: dict, data: bytes = b"") -> None:
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def test_tensors_and_what_their_file_says_of_itself_come_back(tmp_path):
+    path = tmp_path / "best.safetensors"
+    tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    _tensors(path, {"__metadata__": {"lancelet": '{"format": 1}'}, "w": tensor}, struct.pack("<2f", 1, 2))
+    about, tensors = foreign.read_tensors(path, "controller", foreign.MIB)
+    assert about == {"format": 1}
+    assert tensors["w"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("header", "word"),
+    [
+        ({}, "does not say what it is"),
+        ({"__metadata__": {"lancelet": "[]"}}, "names no format"),
+        ({"__metadata__": {"lancelet": "["}}, "is not JSON"),
+        ({"__metadata__": {"lancelet": "[" * 100_000}}, "is not JSON"),
+        ({"__metadata__": {"lancelet": 1}}, "cut short"),
+        ({"w": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}, "cut short"),
+        ({"w": {"dtype": "F32", "shape": [0, 2**62, 2**62], "data_offsets": [0, 0]}}, "cut short"),
+        ({"w": {"dtype": "X", "shape": [], "data_offsets": [0, 4]}}, "cut short"),
+    ],
+)
+def test_a_safetensors_file_that_is_none_of_ours_is_one_line(tmp_path, header, word):
+    path = tmp_path / "best.safetensors"
+    _tensors(path, header)
+    with pytest.raises(LanceletError, match=word) as caught:
+        foreign.read_tensors(path, "controller", foreign.MIB)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_header_of_a_safetensors_file_must_lie_in_the_file_and_be_small(tmp_path):
     path = tmp_path / "best.safetensors"
-    path.write_bytes(struct.pack("<Q", 2) + b"{}")
-    assert foreign.check_tensors(path, foreign.MIB) == path.resolve()
     path.write_bytes(struct.pack("<Q", 3) + b"{}")
     with pytest.raises(LanceletError, match="longer than the file"):
-        foreign.check_tensors(path, foreign.MIB)
+        foreign.read_tensors(path, "controller", foreign.MIB)
     path.write_bytes(b"abc")
-    with pytest.raises(LanceletError, match="cut short"):
-        foreign.check_tensors(path, foreign.MIB)
+    with pytest.raises(LanceletError, match="not a controller of Lancelet, or is cut short"):
+        foreign.read_tensors(path, "controller", foreign.MIB)
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", 17 * foreign.MIB))
         file.truncate(20 * foreign.MIB)
-    with pytest.raises(LanceletError, match="at most 16 MiB"):
-        foreign.check_tensors(path, foreign.GIB)
+    with pytest.raises(LanceletError, match=r"header of .* has 17 MiB: at most 16 MiB"):
+        foreign.read_tensors(path, "controller", foreign.GIB)
 
 
 def test_a_database_is_read_whatever_its_path_and_never_written(tmp_path):

@@ -18,7 +18,7 @@ from torch import nn
 from .. import controllers
 from ..controllers import Controller
 from ..controllers.mlp import MLP, MLPOptions
-from ..controllers.store import foreign, untrusted
+from ..controllers.store import archive_kind, untrusted
 from ..errors import LanceletError
 
 _MODULE = "learner_group/learner/rl_module/default_policy"
@@ -40,7 +40,7 @@ def open_archive(path: str | Path, env: gym.Env | gym.vector.VectorEnv, trust: b
     Raises:
         LanceletError: an archive without trust, one of another kind, or one that does not fit `env`.
     """
-    kind = foreign(path)
+    kind = archive_kind(path)
     if kind is None:
         return controllers.load(path, env)
     if not trust:

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from .. import __version__
+from .. import __version__, foreign
 from ..errors import LanceletError
 from ..files import write_atomic
 
@@ -39,24 +38,24 @@ def save(path: str | Path, tree: Any) -> None:
     write_atomic(path, to_bytes(tensors, {"lancelet": json.dumps(about)}))
 
 
-def load(path: str | Path) -> Any:
+def load(path: str | Path, inside: str | Path | None = None) -> Any:
     """The tree that `save` wrote; tuples come back as lists.
+
+    Args:
+        path: of the checkpoint.
+        inside: folder that it must lie in once links are followed; None: wherever `path` leads.
 
     Raises:
         LanceletError: missing, cut short, not ours, or of another format.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["lancelet"])
-            # cloned into aligned memory: products of matrices that lie otherwise round otherwise
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        version, tree = about["format"], about["tree"]
-    except FileNotFoundError as error:
-        raise LanceletError(f"{path} does not exist: there is no checkpoint") from error
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
-        raise LanceletError(f"{path} is not a checkpoint of Lancelet, or is cut short ({error})") from error
-    if version != FORMAT:
-        raise LanceletError(f"{path} has format {version}, written by Lancelet {about['lancelet']}: needs {FORMAT}")
+    if not Path(path).exists():
+        raise LanceletError(f"{path} does not exist: there is no checkpoint")
+    about, tensors = foreign.read_tensors(path, "checkpoint", foreign.CHECKPOINT_BYTES, inside)
+    if about["format"] != FORMAT:
+        writer = about.get("lancelet")
+        raise LanceletError(f"{path} has format {about['format']!r}, written by Lancelet {writer!r}: needs {FORMAT}")
+    # Cloned into aligned memory: products of matrices that lie otherwise round otherwise.
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
 
     def unpack(value: Any) -> Any:
         if isinstance(value, dict) and "$array" in value:
@@ -66,4 +65,5 @@ def load(path: str | Path) -> Any:
             return {key: unpack(item) for key, item in value.items()}
         return [unpack(item) for item in value] if isinstance(value, list) else value
 
-    return unpack(tree)
+    with foreign.described_by(path):
+        return unpack(about["tree"])

@@ -9,9 +9,11 @@ from typing import Any
 
 import yaml
 
-from .. import controllers
+from .. import controllers, foreign
+from ..checks import whole_number
 from ..errors import LanceletError, check_names
 from ..files import write_atomic
+from ..tasks import known_task_id
 from .cluster import parallel
 from .progress import progress
 from .trainer import Run, Trainer
@@ -67,20 +69,28 @@ class Config:
 def read(path: str | Path) -> Config:
     """The configuration in a file.
 
+    Names in it are those of registered tasks, controllers and algorithms: nothing is imported for them.
+
     Raises:
-        LanceletError: missing, not YAML, or keys that are missing or unknown.
+        LanceletError: missing, not YAML, keys that are missing or unknown, or names that are not registered.
     """
-    try:
-        found = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LanceletError(f"{path} is not a training configuration: {str(error).splitlines()[0]}") from error
+    from . import algorithms
+
+    found = foreign.read_yaml(path)
     if not isinstance(found, dict):
         raise LanceletError(f"{path} is not a training configuration: needs task, controller and algorithm")
     check_names(f"key of {path}", found, [item.name for item in fields(Config)])
     for name in ("task", "controller", "algorithm"):
         if not isinstance(found.get(name), str):
             raise LanceletError(f"{path}: {name} = {found.get(name)!r}: must be a name")
-    return Config(**found)
+    for name in ("task_options", "controller_options", "algorithm_options"):
+        if not isinstance(found.get(name, {}), dict):
+            raise LanceletError(f"{path}: {name} = {found[name]!r}: must be a mapping of names to values")
+    config = Config(**found)
+    whole_number(f"{path}: seeds", config.seeds, 1)
+    check_names("controller", [config.controller], controllers.controllers)
+    check_names("algorithm", [config.algorithm], algorithms)
+    return replace(config, task=known_task_id(config.task))
 
 
 def folder(name: str, seed: int) -> Path:

@@ -38,7 +38,11 @@ def why_not(backend: str, timeout: float = 60) -> str | None:
     """None where `backend` draws a picture, else the reason in one line."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _DRAW], env=environment(backend), capture_output=True, text=True, timeout=timeout
+            [sys.executable, "-P", "-c", _DRAW],  # -P: no module of the present folder
+            env=environment(backend),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
     except subprocess.TimeoutExpired:
         return f"no picture within {timeout:g} s"

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map
 from ..controllers import Controller, Population
 from ..envs import VectorEnv
 from ..errors import LanceletError
-from ..tasks import task_id
+from ..tasks import check_task_options, task_id
 from . import interrupt
 from .sampled import Sampled
 
@@ -50,9 +50,15 @@ def make_env(
     autoreset: AutoresetMode = AutoresetMode.DISABLED,
     **task: Any,
 ) -> VectorEnv:
-    """The vector environment of `n` episodes side by side, each to be reset by the caller unless `autoreset` is on."""
+    """The vector environment of `n` episodes side by side, each to be reset by the caller unless `autoreset` is on.
+
+    Raises:
+        LanceletError: an unknown task or field of it, a value that it cannot take, or no time limit.
+    """
+    id = task_id(id)
+    check_task_options(id, task)
     limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-    env = gym.make_vec(task_id(id), num_envs=n, autoreset_mode=autoreset, nthread=nthread, **limit, **task)
+    env = gym.make_vec(id, num_envs=n, autoreset_mode=autoreset, nthread=nthread, **limit, **task)
     env = env.unwrapped
     assert isinstance(env, VectorEnv)
     if env.max_episode_steps is None:

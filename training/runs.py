@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 import yaml
 
-from .. import __version__
+from .. import __version__, foreign
 from ..errors import LanceletError
 from ..files import write_atomic
 from ..tasks import short_name
 from . import checkpoint
 
 FORMAT = 1
+_NAMES = ("task", "controller", "algorithm")
+_OPTIONS = ("task_options", "controller_options", "algorithm_options")
 _FREE = ("generations", "steps", "updates", "test", "workers", "address", "chunk")
 """options that a resumed run may change: they say how long, or who computes, not what"""
 
@@ -70,7 +72,7 @@ class RunFolder:
     def load(self) -> dict[str, Any] | None:
         """The checkpoint; None where the run had not reached one."""
         path = self.path / "checkpoint" / "state.safetensors"
-        return checkpoint.load(path) if path.exists() else None
+        return checkpoint.load(path, inside=self.path) if path.exists() else None
 
     def begin_log(self, done: int) -> None:
         """Open the log and drop lines past step `done`: the checkpoint did not see them."""
@@ -129,22 +131,40 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise LanceletError(f"run folder {folder} does not exist")
     if not path.exists():
         raise LanceletError(f"{folder} holds no config.yaml: not a run folder")
-    try:
-        config = yaml.safe_load(path.read_text())
-        version = config["format"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise LanceletError(f"{path} is not a configuration of Lancelet, or is cut short") from error
-    if version != FORMAT:
-        raise LanceletError(f"{path} has format {version}: this version of Lancelet ({__version__}) reads {FORMAT}")
+    config = foreign.read_yaml(path, inside=folder)
+    if not isinstance(config, dict) or "format" not in config:
+        raise LanceletError(f"{path} is not a configuration of Lancelet, or is cut short")
+    version = config["format"]
+    if version != FORMAT or isinstance(version, bool):
+        raise LanceletError(f"{path} has format {version!r}: this version of Lancelet ({__version__}) reads {FORMAT}")
+    for name in _NAMES:
+        if not isinstance(config.get(name, ""), str):
+            raise LanceletError(f"{path}: {name} = {config[name]!r}: must be a name")
+    for name in _OPTIONS:
+        options = config.setdefault(name, {})
+        if not isinstance(options, dict):
+            raise LanceletError(f"{path}: {name} = {options!r}: must be a mapping of names to values")
     return config
 
 
 def read_log(folder: str | Path) -> list[dict[str, float]]:
-    """The lines of `metrics.jsonl`; a torn last line is left out."""
+    """The lines of `metrics.jsonl`, up to the first that is none of ours: the last one may be torn.
+
+    Raises:
+        LanceletError: the log is no regular file, too large, or a link out of the folder.
+    """
+    path = Path(folder) / "metrics.jsonl"
+    if not path.exists():
+        return []
     lines = []
-    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-        for line in (Path(folder) / "metrics.jsonl").read_text().splitlines():
-            lines.append(json.loads(line))
+    for number, text in enumerate(foreign.read_text(path, foreign.LOG_BYTES, inside=folder).splitlines(), start=1):
+        try:
+            line = foreign.parse_json(text, f"line {number} of {path}")
+        except LanceletError:
+            break
+        if not isinstance(line, dict):
+            break
+        lines.append(line)
     return lines
 
 

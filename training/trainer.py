@@ -20,7 +20,7 @@ from ..envs import Task
 from ..errors import LanceletError
 from ..files import write_atomic
 from ..morphology import model_hash
-from ..tasks import task_id
+from ..tasks import check_task_options, task_id
 from . import interrupt
 from .report import write_report
 from .rollout import evaluate
@@ -143,6 +143,7 @@ class Trainer(ABC):
     ) -> tuple[Controller, dict[str, Any], str | None]:
         """The controller, all options of the task as this algorithm needs it (`adapt_task`), the model's hash."""
         task_options = dict(task_options or {})
+        check_task_options(task, task_options)
         fields = {k: v for k, v in task_options.items() if k != "max_episode_steps"}
         while True:
             env = gym.make(task, **fields)

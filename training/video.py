@@ -15,13 +15,17 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from .. import foreign
+from ..checks import whole_number
 from ..errors import LanceletError
 from ..morphology import model_hash
-from ..tasks import registered, task_id
+from ..tasks import check_task_options, known_task_id, registered, task_id
 from . import gl
 from .runs import read_config, save_episode
 
 FORMS = (".mp4", ".gif", ".png")
+LONGEST = 100_000
+"""control steps of an episode that is drawn from a run folder"""
 
 
 def draw(
@@ -93,7 +97,8 @@ _KEYS = ("qpos", "mocap_pos", "mocap_quat", "geom_pos", "lines", "lines_of")
 
 
 def _child(job: Path, backend: str, progress: Callable[[int], object] | None) -> None:
-    command = [sys.executable, "-m", "lancelet.envs.film", str(job)]
+    # -P: a file in the present folder must not stand in for a module of the child's.
+    command = [sys.executable, "-P", "-m", "lancelet.envs.film", str(job)]
     with (
         open(job.with_suffix(".err"), "w+") as errors,
         subprocess.Popen(
@@ -144,42 +149,58 @@ def episode(folder: str | Path, trust: bool = False) -> dict[str, np.ndarray]:
     """The recorded episode of a run folder; where there is none, its best controller swims one from seed 0.
 
     Raises:
-        LanceletError: the record is cut short, or there is neither a record nor a controller.
+        LanceletError: the record is cut short or too long, or there is neither a record nor a controller.
     """
-    config, path = read_config(folder), Path(folder) / "episode.npz"
+    config = read_config(folder)
+    path = Path(folder) / "episode.npz"
     if path.exists():
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-        except Exception as error:  # zipfile, zlib, numpy and the file system each have their own
-            raise LanceletError(f"{path} is no record, or is cut short: delete it, and it is made anew") from error
+            return foreign.read_arrays(path, inside=folder)
+        except LanceletError as error:
+            raise LanceletError(f"no record: {error}; delete it, and it is made anew") from error
     from .. import controllers
     from .rollout import evaluate
 
+    task = _task(config, trust)
+    options = _options(config, folder, task)
     controller = controllers.load(folder)
-    record = evaluate(controller, _task(config, trust), episodes=1, seed=0, record=True, **_options(config)).record
+    with foreign.described_by(Path(folder) / "config.yaml"):
+        record = evaluate(controller, task, episodes=1, seed=0, record=True, **options).record
     save_episode(folder, record)
     return record
 
 
 def _task(config: Mapping[str, Any], trust: bool) -> str:
     """The run's task; a module that only the folder names is imported only where the caller trusts the folder."""
-    module, _, id = str(config.get("task", "")).rpartition(":")
-    if module and not trust and id not in registered().values():
+    name = config.get("task", "")
+    module, _, id = name.rpartition(":")
+    if not module or id in registered().values():
+        return known_task_id(name)
+    if not trust:
         raise LanceletError(f"this run's task lies in module {module!r}, which would be run: give --trust to import it")
-    return task_id(f"{module}:{id}" if module and trust else id)
+    return task_id(name)
 
 
-def _options(config: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(config.get("task_options") or {})
+def _options(config: Mapping[str, Any], folder: str | Path, task: str) -> dict[str, Any]:
+    """The options of the run's task, once its module is imported: only those that the task has."""
+    options = dict(config["task_options"])
+    check_task_options(task, options)
+    steps = options.get("max_episode_steps")
+    if steps is not None:
+        whole_number(f"{Path(folder) / 'config.yaml'}: max_episode_steps", steps, 1, LONGEST)
+    return options
 
 
 def _env(config: Mapping[str, Any], folder: Path, trust: bool) -> Any:
     from .rollout import make_env
 
+    path = folder / "config.yaml"
     if "task" not in config:
-        raise LanceletError(f"{folder / 'config.yaml'} names no task: not a run of `lancelet train`")
-    env = make_env(_task(config, trust), 1, nthread=1, **_options(config))
+        raise LanceletError(f"{path} names no task: not a run of `lancelet train`")
+    task = _task(config, trust)
+    options = _options(config, folder, task)
+    with foreign.described_by(path):
+        env = make_env(task, 1, nthread=1, **options)
     if not hasattr(env.sim, "model"):
         env.close()
         raise LanceletError(f"{config['task']} is not a MuJoCo task: it has no picture")

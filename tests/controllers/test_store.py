@@ -146,10 +146,10 @@ def tampered(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"format": 2, "lancelet": "9.9.9"}, "format 2, written by Lancelet 9.9.9"),
+        ({"format": 2, "lancelet": "9.9.9"}, "format 2, written by Lancelet '9.9.9'"),
         ({"controller": "ncap2"}, "unknown controller"),
         ({"controller": None}, "header"),
-        ({"controller": 7}, "unknown controller"),
+        ({"controller": 7}, "controller = 7: the header"),
         ({"options": None}, "header"),
         ({"options": {"tail": 3}}, r"header.*tail"),
         ({"options": {"period": 1}}, "period"),

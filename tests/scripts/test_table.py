@@ -72,7 +72,7 @@ def test_a_configuration_survives_its_file(tmp_path):
     [
         ("task: swim\ncontroller: ncap\n", "algorithm = None: must be a name"),
         ("- 1\n", "needs task, controller and algorithm"),
-        ("task: [", "not a training configuration"),
+        ("task: [", "bad.yaml is not YAML"),
         ("tsk: swim\n", "did you mean task"),
     ],
 )

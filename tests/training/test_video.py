@@ -236,3 +236,17 @@ def test_a_strangers_run_folder_imports_no_module_unless_trusted(run, tmp_path, 
     with pytest.raises(LanceletError, match="unknown task"):
         video.render_run(run, trust=True)
     assert (tmp_path / "executed").exists()
+
+
+def test_a_task_option_that_names_a_class_imports_nothing(run, tmp_path, monkeypatch):
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    for options in ({"task": "evil:Task"}, {"wrappers": ["evil:Task"]}, {"nthread": 4}, {"n": 7}):
+        (run / "config.yaml").write_text(yaml.safe_dump({**config, "task_options": options}))
+        for trust in (False, True):
+            with pytest.raises(LanceletError, match="unknown option of task"):
+                video.render_run(run, trust=trust)
+    with pytest.raises(LanceletError, match="unknown option of task"):
+        make_env("lancelet/Swim-v0", 1, task="evil:Task")
+    assert not (tmp_path / "executed").exists()
