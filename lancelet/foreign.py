@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
 import stat
 import struct
 import zipfile
@@ -42,12 +41,6 @@ ARRAYS = 1000
 """arrays in an npz file"""
 ZIP_DIRECTORY_BYTES = 1 * MIB
 """size of the table of contents of a zip file"""
-DATABASE_BYTES = 4 * GIB
-"""size of a database with its journal"""
-DATABASE_TEXT_BYTES = 16 * MIB
-"""size of one text of a database"""
-DATABASE_INSTRUCTIONS = 2_000_000_000
-"""instructions of SQLite's machine that one connection may take: a million individuals need 40 million"""
 PLAIN_VALUES = 1_000_000
 """values in one YAML or JSON text, aliases counted as often as they stand for something"""
 PLAIN_CHARACTERS = 64 * MIB
@@ -56,11 +49,6 @@ PLAIN_DEPTH = 64
 """levels of lists and objects in one another"""
 PLAIN_INTEGER_BITS = 128
 """bits of its largest whole number"""
-
-_INSTRUCTIONS_A_CALL = 1_000_000
-"""instructions of SQLite between two looks at how many there were"""
-_SIDECARS = ("-wal", "-shm", "-journal")
-"""endings of the files that SQLite opens beside a database"""
 
 
 def open_regular(path: str | Path, most: int, inside: str | Path | None = None) -> BinaryIO:
@@ -155,7 +143,8 @@ def read_yaml(path: str | Path, inside: str | Path | None = None) -> Any:
     """
     text = read_text(path, CONFIG_BYTES, inside)
     try:
-        value = yaml.load(text, _PlainLoader)
+        loader = _PlainLoader(text)
+        value = loader.get_single_data()
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise LanceletError(f"{path} is not YAML, or is cut short: {_first_line(error)}") from error
     return plain_values(value, str(path))
@@ -290,59 +279,6 @@ def read_tensors(
     if not isinstance(about, dict) or "format" not in about:
         raise LanceletError(f"{wrong} (its header names no format)")
     return about, tensors
-
-
-def open_database(path: str | Path, inside: str | Path | None = None) -> sqlite3.Connection:
-    """A SQLite database to read from, whoever is writing to it; nothing that its author wrote into it is run.
-
-    A query that takes more than `DATABASE_INSTRUCTIONS` ends in `sqlite3.OperationalError` ("interrupted").
-
-    Raises:
-        LanceletError: the database or a file that SQLite keeps beside it is no regular file, is larger than
-            `DATABASE_BYTES`, or is a link out of `inside`.
-        sqlite3.Error: no database.
-    """
-    check_database_files(path, inside)
-    # The path is quoted: "#" would end it, "?" would begin options, and "%41" would be an "A".
-    database = sqlite3.connect(f"{real_path(path, inside).as_uri()}?mode=ro", uri=True)
-    try:
-        distrust(database)
-        database.execute("pragma query_only=on")
-    except sqlite3.Error:
-        database.close()
-        raise
-    calls_left = DATABASE_INSTRUCTIONS // _INSTRUCTIONS_A_CALL
-
-    def is_over() -> bool:
-        nonlocal calls_left
-        calls_left -= 1
-        return calls_left < 0
-
-    database.set_progress_handler(is_over, _INSTRUCTIONS_A_CALL)
-    return database
-
-
-def check_database_files(path: str | Path, inside: str | Path | None = None) -> None:
-    """Refuse a database which, or whose journal, is no regular file, too large, or a link out of `inside`.
-
-    Raises:
-        LanceletError: the first of them.
-    """
-    open_regular(path, DATABASE_BYTES, inside).close()
-    for ending in _SIDECARS:
-        beside = Path(f"{real_path(path, inside)}{ending}")
-        if os.path.lexists(beside):
-            if beside.is_symlink():
-                raise LanceletError(f"{beside} is a link: SQLite would write to where it leads")
-            open_regular(beside, DATABASE_BYTES, inside).close()
-
-
-def distrust(database: sqlite3.Connection) -> None:
-    """Keep what a database's schema says from calling functions, and long texts from the memory."""
-    database.execute("pragma trusted_schema=off")
-    database.execute("pragma cell_size_check=on")
-    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, DATABASE_TEXT_BYTES)
-    database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import sqlite3
 import struct
 import zipfile
 
@@ -223,51 +222,6 @@ def test_the_header_of_a_safetensors_file_must_lie_in_the_file_and_be_small(tmp_
         file.truncate(20 * foreign.MIB)
     with pytest.raises(LanceletError, match=r"header of .* has 17 MiB: at most 16 MiB"):
         foreign.read_tensors(path, "controller", foreign.GIB)
-
-
-def test_a_database_is_read_whatever_its_path_and_never_written(tmp_path):
-    for name in ("plain", "a#b", "a?b", "a%41"):
-        folder = tmp_path / name
-        folder.mkdir()
-        with sqlite3.connect(folder / "x.sqlite") as own:
-            own.execute("create table t (x)")
-            own.execute("insert into t values (1)")
-        own.close()
-        database = foreign.open_database(folder / "x.sqlite", folder)
-        assert database.execute("select x from t").fetchall() == [(1,)]
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            database.execute("insert into t values (2)")
-        database.close()
-        assert os.listdir(folder) == ["x.sqlite"]
-    assert sorted(os.listdir(tmp_path)) == ["a#b", "a%41", "a?b", "plain"]
-
-
-def test_a_query_without_an_end_is_interrupted(tmp_path, monkeypatch):
-    monkeypatch.setattr(foreign, "DATABASE_INSTRUCTIONS", 5_000_000)
-    sqlite3.connect(tmp_path / "x.sqlite").execute("create table t (x)")
-    database = foreign.open_database(tmp_path / "x.sqlite", tmp_path)
-    endless = "with recursive n(x) as (select 1 union all select x + 1 from n) select count(*) from n"
-    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
-        database.execute(endless).fetchall()
-    database.close()
-
-
-@pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-journal"])
-def test_files_of_a_database_that_are_links_or_pipes_are_refused(tmp_path, ending):
-    folder = tmp_path / "run"
-    folder.mkdir()
-    sqlite3.connect(folder / "x.sqlite").execute("create table t (x)")
-    beside = folder / f"x.sqlite{ending}"
-    beside.unlink(missing_ok=True)
-    os.mkfifo(beside)
-    with pytest.raises(LanceletError, match="pipe"):
-        foreign.open_database(folder / "x.sqlite", folder)
-    beside.unlink()
-    (tmp_path / "victim").write_text("")
-    beside.symlink_to(tmp_path / "victim")
-    with pytest.raises(LanceletError, match="is a link"):
-        foreign.open_database(folder / "x.sqlite", folder)
-    assert (tmp_path / "victim").read_text() == ""
 
 
 def test_whatever_breaks_while_building_becomes_one_line():

@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from ..errors import LanceletError
+from ..foreign import described_by
 from ..morphology.genome import Genome, decode
 from .champions import ancestors, as_run, champions, grown
 from .individuals import Individual
@@ -64,7 +65,10 @@ def tree(people: Sequence[Individual], title: str = "") -> Any:
     axes.legend(loc="lower right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     boxes = [plot.add_subplot(grid[0, k]) for k in range(len(picked))]
-    extents = [silhouette(box, grown(one)) for box, one in zip(boxes, picked, strict=True)]
+    extents = []
+    for box, one in zip(boxes, picked, strict=True):
+        with described_by(f"genome of individual {one.id}"):
+            extents.append(silhouette(box, grown(one)))
     width, height = np.max(extents, axis=0)  # one scale for all
     for box, one in zip(boxes, picked, strict=True):
         box.set_title(f"no. {one.id}\n{one.fitness:.4g}", fontsize=9)
@@ -128,7 +132,8 @@ def film(
     with tempfile.TemporaryDirectory(prefix="lancelet-") as scratch:
         folder, lines = Path(scratch), []
         for one in shown:
-            run = as_run(folder / str(one.id), grown(one), life)
+            with described_by(f"individual {one.id}"):
+                run = as_run(folder / str(one.id), grown(one), life)
             lines.append(f"file '{render_run(run, folder / f'{one.id}.mp4')}'\n")
             advance()
         (folder / "list.txt").write_text("".join(lines))

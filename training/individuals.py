@@ -11,17 +11,19 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from .. import databases, foreign
+from ..checks import whole_number
 from ..errors import LanceletError
+from .individual_rows import State, check_schema, checked_row
 from .runs import unchanged
 
 SCHEMA = 1
 """of the database, in its user_version"""
 NAME = "individuals.sqlite"
-State = Literal["born", "evaluated", "invalid", "quarantined"]
 _TABLES = """
 create table run (name text primary key, value text not null);
 create table individuals (
@@ -76,8 +78,11 @@ class Individuals:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.path = folder / NAME
+        if self.path.exists():
+            databases.check_files(self.path, inside=folder)
         with _told(self.path):
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=5)
+            databases.distrust(self._db)
             for pragma in ("journal_mode=WAL", "synchronous=FULL"):
                 self._db.execute(f"pragma {pragma}")
             version = _version(self._db, self.path)
@@ -87,20 +92,19 @@ class Individuals:
                         self._db.execute(statement)
                     self._db.execute(f"pragma user_version={SCHEMA}")
                     self._put(settings=dict(settings), seconds=0.0, epoch=0)
-                kept = self.get("settings")
+                kept = _settings(self._db, self.path)
                 unchanged(folder, kept, settings, sorted(kept.keys() | settings.keys()))
-                self.epoch = self.get("epoch") + 1
+                self.epoch = whole_number(f"epoch of {self.path}", self.get("epoch"), 0) + 1
                 self._put(epoch=self.epoch)
 
     def all(self) -> list[Individual]:
         """Every row, in order of birth."""
         with _told(self.path):
-            return _rows(self._db)
+            return _rows(self._db, self.path)
 
     def get(self, name: str) -> Any:
         """A value of the run: ``settings``, ``seconds`` of all sessions so far, ``epoch`` (sessions)."""
-        (text,) = self._db.execute("select value from run where name = ?", (name,)).fetchone()
-        return json.loads(text)
+        return _value(self._db, self.path, name)
 
     def record(
         self, done: Iterable[Individual] = (), births: Iterable[Individual] = (), seconds: float | None = None
@@ -154,13 +158,17 @@ def read(folder: str | Path) -> list[Individual]:
         LanceletError: there is no database, or none that this version reads.
     """
     with _looking(folder) as db:
-        return _rows(db)
+        return _rows(db, Path(folder) / NAME)
 
 
 def settings(folder: str | Path) -> dict[str, Any]:
-    """What a run folder was begun with."""
+    """What a run folder was begun with.
+
+    Raises:
+        LanceletError: there is no database, or none that this version reads.
+    """
     with _looking(folder) as db:
-        return json.loads(db.execute("select value from run where name = 'settings'").fetchone()[0])
+        return _settings(db, Path(folder) / NAME)
 
 
 @contextlib.contextmanager
@@ -168,31 +176,48 @@ def _looking(folder: str | Path) -> Iterator[sqlite3.Connection]:
     path = Path(folder) / NAME
     if not path.exists():
         raise LanceletError(f"{path} does not exist: {folder} holds no co-evolution")
-    with _told(path), contextlib.closing(sqlite3.connect(f"file:{path.absolute()}?mode=ro", uri=True)) as db:
+    with _told(path), contextlib.closing(databases.open_to_read(path, inside=folder)) as db:
         if not _version(db, path):
             raise LanceletError(f"{path} is empty: its run has only just begun, or never did")
         yield db
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
+    """The schema of a database, 0 where it is empty; whatever does not belong there is refused."""
     (version,) = db.execute("pragma user_version").fetchone()
     if version not in (0, SCHEMA):
         raise LanceletError(f"{path} has schema {version}: this version of Lancelet reads {SCHEMA}")
-    tables = [name for (name,) in db.execute("select name from sqlite_master where type = 'table'")]
-    if version == 0 and tables:
-        raise LanceletError(f"{path} holds tables ({', '.join(tables)}) but no schema version: not of Lancelet")
+    if version == 0:
+        names = [name for (name,) in db.execute("select name from sqlite_master limit 5")]
+        if names:
+            raise LanceletError(f"{path} holds tables ({', '.join(names)}) but no schema version: not of Lancelet")
+        return 0
+    check_schema(db, path, _TABLES)
     return version
 
 
-def _rows(db: sqlite3.Connection) -> list[Individual]:
-    names = "id, parents, operator, genome, layer, state, fitness, figures, learned, tries, reason, seconds, born, done"
-    rows = []
-    for row in db.execute(f"select {names} from individuals order by id"):
-        one = Individual(*row)
-        one.parents = json.loads(row[1])
-        one.figures, one.learned = (json.loads(text) if text else {} for text in (row[7], row[8]))
-        rows.append(one)
-    return rows
+def _value(db: sqlite3.Connection, path: Path, name: str) -> Any:
+    """A value of the run."""
+    row = db.execute("select value from run where name = ?", (name,)).fetchone()
+    if row is None:
+        raise LanceletError(f"{path} is damaged: its run has no {name}")
+    return foreign.parse_json(row[0], f"{name} of {path}")
+
+
+def _settings(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    kept = _value(db, path, "settings")
+    if not isinstance(kept, dict):
+        raise LanceletError(f"{path} is damaged: its settings are {type(kept).__name__}, not names with values")
+    return kept
+
+
+def _rows(db: sqlite3.Connection, path: Path) -> list[Individual]:
+    names = [column.name for column in fields(Individual)]
+    found = db.execute(f"select {', '.join(names)} from individuals order by id")
+    return [
+        Individual(**checked_row(dict(zip(names, values, strict=True)), number, path))
+        for number, values in enumerate(found)
+    ]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,19 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from .. import controllers, morphology
+from ..checks import seed_number, whole_number
 from ..controllers import Controller, Population
 from ..envs.genomes import reason
+from ..errors import LanceletError, check_names
 from ..morphology.genome import Genome, decode, kind_of, kinds, signature
+from ..tasks import check_task_options, known_task_id
 from .individuals import settings
 from .rollout import FAILED, make_env, rollout
 from .shipping import Names
 from .trainer import TRAINING, start_seeds
+
+MOST_STEPS = 1_000_000
+"""control steps of an episode of a run that is looked at"""
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,37 @@ class Life:
 def life_of(folder: str | Path) -> Life:
     """How the individuals of a run folder lived.
 
+    Its task and its kind of genome are names of registered ones: nothing is imported for them.
+
     Raises:
-        LanceletError: there is no run.
+        LanceletError: there is no run, or its settings are not such as this version writes.
     """
     kept = settings(folder)
-    names = [one.name for one in fields(Life) if one.name != "folder"]
-    return Life(**{name: kept[name] for name in names}, folder=str(folder))
+    where = f"settings of {folder}"
+    for name in ("kind", "task", "task_options", "episodes", "steps", "seed", "learning"):
+        if name not in kept:
+            raise LanceletError(f"{where} lack {name}")
+    for name in ("kind", "task"):
+        if not isinstance(kept[name], str):
+            raise LanceletError(f"{where}: {name} = {kept[name]!r}: must be a name")
+    check_names("kind of genome", [kept["kind"]], kinds)
+    task = known_task_id(kept["task"])
+    if not isinstance(kept["task_options"], dict):
+        raise LanceletError(f"{where}: task_options = {kept['task_options']!r}: must be names with values")
+    check_task_options(task, kept["task_options"])
+    steps = kept["steps"]
+    if steps is not None:
+        steps = whole_number(f"{where}: steps", steps, 1, MOST_STEPS)
+    return Life(
+        kind=kept["kind"],
+        task=task,
+        task_options=kept["task_options"],
+        episodes=whole_number(f"{where}: episodes", kept["episodes"], 1),
+        steps=steps,
+        seed=seed_number(kept["seed"], f"{where}: seed"),
+        learning=whole_number(f"{where}: learning", kept["learning"], 0),
+        folder=str(folder),
+    )
 
 
 @dataclass(frozen=True)

@@ -127,3 +127,135 @@ def test_other_settings_and_files_that_are_no_database_are_refused(tmp_path):
     (other / NAME).write_text("not a database at all, but text that is long enough to have a header" * 20)
     with pytest.raises(LanceletError, match="damaged or no database"):
         Individuals(other, SETTINGS)
+
+
+def _evolved(folder):
+    store = Individuals(folder, SETTINGS)
+    store.record([done(born(0), 3.5)], [born(0), born(1)])
+    store.record([done(born(0), 3.5)])
+    store.close()
+    return folder
+
+
+VIEW = (
+    "create view individuals as with recursive n(x) as (select 0 union all select x + 1 from n) "
+    "select x as id, '[]' as parents, '' as operator, '' as genome, 0 as layer, 'born' as state, null as fitness, "
+    "null as figures, null as learned, 0 as tries, null as reason, null as seconds, 0.0 as born, null as done from n"
+)
+TRIGGER = "create trigger t after update on individuals begin insert into run select hex(randomblob(9)), 1; end"
+COMPUTED = "alter table individuals add column x as (hex(zeroblob(1000000)))"
+
+
+@pytest.mark.parametrize(
+    ("statements", "says"),
+    [
+        (("drop table individuals", VIEW), "holds a 'view' called 'individuals'"),
+        ((TRIGGER,), "holds a 'trigger' called 't'"),
+        (("create index i on individuals (hex(genome))",), "holds a 'index' called 'i'"),
+        (("create table more (x)",), "holds a 'table' called 'more'"),
+        ((COMPUTED,), "table individuals is missing or has other columns"),
+        (("drop table run",), "table run is missing"),
+    ],
+)
+def test_a_strangers_schema_is_refused_by_reader_and_driver(tmp_path, statements, says):
+    db = sqlite3.connect(_evolved(tmp_path) / NAME)
+    for statement in statements:
+        db.execute(statement)
+    db.commit()
+    db.close()
+    for opens in (lambda: Individuals(tmp_path, SETTINGS), lambda: read(tmp_path), lambda: settings(tmp_path)):
+        with pytest.raises(LanceletError, match=says) as error:
+            opens()
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("id", 7, "individual 1 has id = 7: ids must count births"),
+        ("parents", "[1]", "parents = '.1.': must be a list of at most 2 ids below its own"),
+        ("parents", "[99]", "ids below its own"),
+        ("parents", "[-1]", "ids below its own"),
+        ("parents", "[0, 0, 0]", "at most 2"),
+        ("parents", "{}", "must be a list"),
+        ("parents", "[true]", "must be a list"),
+        ("parents", "[", "parents is not JSON"),
+        ("parents", "[" * 100_000, "parents is not JSON"),
+        ("parents", b"\xff", "parents = b'.xff': must be text"),
+        ("operator", "\x1b[2J", "few printable words"),
+        ("operator", "x" * 1000, "few printable words"),
+        ("genome", b"", "genome = b'': must be text"),
+        ("layer", "x", "layer = 'x'"),
+        ("layer", -1, "layer = -1"),
+        ("state", "dead", "state = 'dead': must be born, evaluated"),
+        ("fitness", "high", "fitness = 'high'"),
+        ("fitness", 1e999, "fitness = inf"),
+        ("figures", "[1]", "figures = '.1.': must be names"),
+        ("figures", '{"a": NaN}', "finite numbers"),
+        ("figures", '{"a": 1%s}' % ("0" * 400), "whole number of more than 128 bits"),
+        ("learned", '{"a": 1}', "lists of finite numbers"),
+        ("learned", '{"a": [null]}', "lists of finite numbers"),
+        ("learned", "7", "lists of finite numbers"),
+        ("tries", 0.5, "tries = 0.5"),
+        ("reason", 7.0, None),
+        ("reason", b"x", "reason = b'x': must be text"),
+        ("seconds", "x", "seconds = 'x'"),
+        ("born", "x", "born = 'x'"),
+        ("done", b"", "done = b''"),
+    ],
+)
+def test_a_row_that_cannot_be_is_one_line_that_names_it(tmp_path, column, value, says):
+    db = sqlite3.connect(_evolved(tmp_path) / NAME)
+    db.execute(f"update individuals set {column} = ? where id = 1", (value,))
+    db.commit()
+    db.close()
+    if says is None:  # SQLite made text of it
+        assert read(tmp_path)[1].reason == "7.0"
+        return
+    with pytest.raises(LanceletError, match=says) as error:
+        read(tmp_path)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("delete from run where name = 'settings'", "its run has no settings"),
+        ("update run set value = '[]' where name = 'settings'", "its settings are list"),
+        ("update run set value = '{' where name = 'settings'", "settings of .* is not JSON"),
+        ("update run set value = '\"x\"' where name = 'epoch'", "epoch of .* = 'x'"),
+    ],
+)
+def test_values_of_a_run_that_cannot_be_are_one_line(tmp_path, statement, says):
+    db = sqlite3.connect(_evolved(tmp_path) / NAME)
+    db.execute(statement)
+    db.commit()
+    db.close()
+    with pytest.raises(LanceletError, match=says) as error:
+        Individuals(tmp_path, SETTINGS)
+    assert "\n" not in str(error.value)
+
+
+def test_a_tree_of_pages_that_leads_to_the_same_rows_again_and_again_ends(tmp_path):
+    """Interior pages that all point to one leaf: 4 KiB of file each multiply the rows by hundreds."""
+    db = sqlite3.connect(_evolved(tmp_path) / NAME)
+    for number in range(2, 3000):
+        db.execute("insert into individuals select ?, parents, operator, genome, layer, state, fitness, figures, "
+                   "learned, tries, reason, seconds, born, done from individuals where id = 1", (number,))  # fmt: skip
+    db.commit()
+    (root,) = db.execute("select rootpage from sqlite_master where name = 'individuals'").fetchone()
+    (size,) = db.execute("pragma page_size").fetchone()
+    db.execute("pragma journal_mode=delete")
+    db.close()
+    data = bytearray((tmp_path / NAME).read_bytes())
+    page = (root - 1) * size
+    assert data[page] == 5, "the root of the table is an interior page"
+    cells = int.from_bytes(data[page + 3 : page + 5], "big")
+    first = int.from_bytes(data[page + 12 : page + 14], "big")
+    leaf = data[page + first : page + first + 4]
+    for cell in range(cells):
+        at = int.from_bytes(data[page + 12 + 2 * cell : page + 14 + 2 * cell], "big")
+        data[page + at : page + at + 4] = leaf
+    (tmp_path / NAME).write_bytes(data)
+    with pytest.raises(LanceletError, match=r"ids must count births from 0 without gaps|damaged"):
+        read(tmp_path)
