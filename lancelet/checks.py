@@ -6,12 +6,16 @@ a check gives back is the Python number, so that a file of a run never holds an 
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import Any
+import os
+import types
+from collections.abc import Callable
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from .errors import LanceletError
+from .errors import LanceletError, unknown
 
 LARGEST_SEED = 2**64 - 1
 """torch's generators take no larger seed; those of numpy do"""
@@ -123,6 +127,93 @@ def true_or_false(name: str, value: Any) -> bool:
     if not isinstance(flag, bool):
         raise _wrong_type(name, flag, "True or False")
     return flag
+
+
+def check_fields(options: Any) -> None:
+    """Make the fields of a dataclass plain values of the types that they are declared with.
+
+    Numbers must be finite. Types other than numbers, flags, text, choices (`Literal`), tuples and
+    unions of these are not looked at.
+
+    Raises:
+        LanceletError: a value is of another type than its field.
+    """
+    try:
+        kinds = get_type_hints(type(options))
+    except NameError:  # a class of a user's that is declared with names which exist there only
+        kinds = {}
+    for field in dataclasses.fields(options):
+        value = plain(getattr(options, field.name))
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        kind = kinds.get(field.name, Any)
+        if not _is_of(value, kind):
+            if get_origin(kind) is Literal:
+                raise unknown(field.name, value, get_args(kind))
+            raise _wrong_type(field.name, value, _in_words(kind))
+        if type(value) is list:  # of JSON or YAML, where a tuple is meant
+            value = tuple(value)
+        object.__setattr__(options, field.name, value)
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether `value` is one of type `kind`; True for kinds that `check_fields` does not look at."""
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return any(_is_of(value, member) for member in get_args(kind))
+    if origin is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in get_args(kind))
+    if origin is tuple:
+        return isinstance(value, tuple | list) and _are_of(value, get_args(kind))
+    known = _OF_TYPE.get(kind)
+    return known is None or known(value)
+
+
+def _are_of(values: tuple[Any, ...] | list[Any], kinds: tuple[Any, ...]) -> bool:
+    if len(kinds) == 2 and kinds[1] is Ellipsis:
+        return all(_is_of(value, kinds[0]) for value in values)
+    if len(values) != len(kinds):
+        return False
+    return all(_is_of(value, kind) for value, kind in zip(values, kinds, strict=True))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+_OF_TYPE: dict[Any, Callable[[Any], bool]] = {
+    bool: lambda value: isinstance(value, bool),
+    int: _is_whole,
+    float: _is_finite,
+    str: lambda value: isinstance(value, str),
+    type(None): lambda value: value is None,
+}
+_WORDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a finite number",
+    str: "text",
+    type(None): "None",
+}
+
+
+def _in_words(kind: Any) -> str:
+    """What a value of type `kind` is, for an error."""
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_in_words(member) for member in get_args(kind))
+    if origin is Literal:
+        return " or ".join(map(str, get_args(kind)))
+    if origin is tuple:
+        members = get_args(kind)
+        if len(members) == 2 and members[1] is Ellipsis:
+            return f"a list, each of it {_in_words(members[0])}"
+        return f"a list of {len(members)}: " + ", ".join(map(_in_words, members))
+    return _WORDS.get(kind, str(kind))
 
 
 def _nested_tuple(value: Any) -> Any:

@@ -1,14 +1,24 @@
-"""The one exception for what a user can mend, and the near-name hints it carries."""
+"""The exception for what a user can mend with the near names it carries, and the warning beside it."""
 
 from __future__ import annotations
 
 import difflib
 import math
+import warnings
 from collections.abc import Iterable
 
 
 class LanceletError(ValueError):
     """Something the user can mend: one line that names the field, the value and what would be right."""
+
+
+class LanceletWarning(UserWarning):
+    """Something the user should know before trusting a result: one line."""
+
+
+def warn(text: str) -> None:
+    """Tell the user `text`; commands print it as one line on stderr."""
+    warnings.warn(text, LanceletWarning, stacklevel=3)
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> LanceletError:

@@ -4,10 +4,60 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
+import math
 import os
 from pathlib import Path
+from typing import Any
 
+from .checks import plain
 from .errors import LanceletError
+
+
+def user_path(path: str | Path) -> Path:
+    """The path that a user means: ``~`` at its beginning is the home folder.
+
+    A shell expands it only where a word begins with it, so not in ``--folder=~/x``.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise LanceletError(f"{path}: nobody of that name has a home folder") from error
+
+
+def make_folder(path: str | Path, option: str = "folder") -> Path:
+    """Make a folder with those above it, where they are missing.
+
+    Args:
+        path: of the folder; ``~`` is the home folder.
+        option: what the user can give another path by, for the error.
+
+    Raises:
+        LanceletError: a file is in the way, the place cannot be written to, or the name is too long.
+    """
+    folder = user_path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise LanceletError(f"{option} = {path}: cannot be made ({reason}); give another --{option}") from error
+    return folder
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """`value` as JSON that every reader takes: numbers of numpy as numbers, NaN and infinities as null."""
+    return json.dumps(_finite(plain(value)), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with None for every number in it that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def write_atomic(path: str | Path, data: bytes | str) -> None:

@@ -6,6 +6,8 @@ import dataclasses
 import importlib
 import os
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -13,22 +15,58 @@ import gymnasium as gym
 import tyro
 
 from lancelet import LanceletError, registered, task_id
-from lancelet.errors import unknown
+from lancelet.errors import LanceletWarning, unknown
 from lancelet.registry import load_object
+
+TRACEBACK = "LANCELET_TRACEBACK"
+"""environment variable that shows where an error came from"""
 
 
 def guard(main: Callable[[list[str] | None], int | None], argv: list[str] | None = None) -> int:
-    """Run a command: what the user can mend becomes one line on stderr and status 2, Ctrl-C status 130."""
+    """Run a command: what the user can mend becomes one line on stderr and status 2, Ctrl-C status 130.
+
+    What the operating system refuses (a full disk, a folder without permission, no memory for a
+    fork) is such a line as well. With ``LANCELET_TRACEBACK=1`` in the environment the traceback
+    comes first.
+    """
+    warnings.formatwarning = _warning_line
     try:
         return main(argv) or 0
-    except (LanceletError, gym.error.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing at exit
         return 141
+    except (LanceletError, gym.error.Error, OSError) as error:
+        if os.environ.get(TRACEBACK, "") not in ("", "0"):
+            traceback.print_exc()
+        print(f"error: {_reason(error)}", file=sys.stderr)
+        return 2
+
+
+def _reason(error: Exception) -> str:
+    """An exception in one line."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return " ".join(str(error).split("\n"))
+    if error.filename is None:
+        return error.strerror
+    return f"{error.strerror}: {os.fsdecode(error.filename)}"
+
+
+_usual_format = warnings.formatwarning
+
+
+def _warning_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A warning of the workbench as one line; all others as Python shows them."""
+    if issubclass(category, LanceletWarning):
+        return f"warning: {message}\n"
+    return _usual_format(message, category, filename, lineno, line)
 
 
 def shield_gl() -> None:
@@ -76,7 +114,7 @@ def words(
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     count = next((i for i, word in enumerate(argv) if word.startswith("-")), len(argv))
-    given, flags = argv[:count], argv[count:]
+    given, flags = argv[:count], [_expanded(flag) for flag in argv[count:]]
     least = len(known) if least is None else least
     shown = " ".join(name.upper() if i < least else f"[{name.upper()}]" for i, name in enumerate(known))
     usage = f"lancelet {command} {shown} [flags]".replace("  ", " ")
@@ -91,6 +129,14 @@ def words(
     if len(given) > len(known):
         raise LanceletError(f"{command}: {given[len(known)]!r} is one word too many; usage: {usage}")
     return given, flags
+
+
+def _expanded(flag: str) -> str:
+    """``--folder=~/x`` with the home folder in place of ``~``, which a shell leaves alone there."""
+    name, equals, value = flag.partition("=")
+    if name.startswith("--") and equals and value.startswith("~"):
+        return f"{name}={os.path.expanduser(value)}"
+    return flag
 
 
 def _first(names: Iterable[str]) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -14,15 +13,15 @@ from .. import controllers
 from ..controllers import Controller
 from ..controllers.bilateral import Bilateral, apart, joined
 from ..envs import Task
-from ..errors import LanceletError, unknown
+from ..errors import LanceletError
 from . import interrupt
 from .cohort import Cohort, Pupil
 from .progress import progress
 from .rollout import make_env
 from .runs import RunFolder
-from .trainer import Trainer
+from .trainer import Trainer, unconsidered
 from .twins.course import course
-from .twins.losses import LOSSES, Mode
+from .twins.losses import Mode
 
 
 @dataclass(kw_only=True)
@@ -32,6 +31,8 @@ class Backprop(Trainer):
     The best weights by mixed loss on held trials are the run's controller. As far as the loss counts hidden layers, it
     takes what the controller gives as signals.
     """
+
+    may_change: ClassVar[tuple[str, ...]] = (*Trainer.may_change, "updates")
 
     updates: int = 2000
     """number of updates"""
@@ -65,12 +66,7 @@ class Backprop(Trainer):
         super().check()
         self.at_least(0, "updates", "pretrain", "anneal")
         self.at_least(1, "batch", "validation", "validate_every")
-        for name in ("rate", "clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise LanceletError(f"{name} = {getattr(self, name)}: must be finite and > 0")
-        for name, known in (("loss", LOSSES), ("dominance", ("left", "right")), ("mode", get_args(Mode))):
-            if getattr(self, name) not in known:
-                raise unknown(name, getattr(self, name), known)
+        self.above_zero("rate", "clip")
         if self.pretrain and not self.specialised:
             raise LanceletError(f"pretrain = {self.pretrain}: needs specialised = True, a loss for each column")
 
@@ -89,6 +85,10 @@ class Backprop(Trainer):
         """Refuse a task without a twin."""
         course(task, 1)
         return {}
+
+    def cautions(self, controller: Controller) -> list[str]:
+        """Which updates no validation looks at."""
+        return unconsidered("updates", self.updates, self.validate_every)
 
     def pupils(self, controller: Controller) -> list[Pupil]:
         """What is trained together: the controller, or while they are apart its columns."""

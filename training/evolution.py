@@ -25,10 +25,14 @@ from .cmaes import CMAES as DenseCMAES
 from .progress import progress
 from .rollout import FAILED
 from .runs import RunFolder
-from .trainer import TRAINING, VALIDATION, Trainer, start_seeds
+from .trainer import TRAINING, VALIDATION, Trainer, start_seeds, unconsidered
 from .workers import Arena, Scorer, scorer
 
 logging.getLogger("evotorch").setLevel(logging.WARNING)
+
+LARGEST_FULL_COVARIANCE = 1000
+"""weights above which CMA-ES keeps variances alone: a full covariance of d weights takes d^2 numbers
+and d^3 operations at every decomposition (5,000 weights: 100 MB for each of two matrices, and seconds)"""
 
 
 class Evaluation(Problem):
@@ -57,6 +61,13 @@ class Evolve(Trainer):
     round otherwise).
     """
 
+    may_change: ClassVar[tuple[str, ...]] = (
+        *Trainer.may_change,
+        "generations",
+        "workers",
+        "address",
+        "chunk",
+    )
     mirrored: ClassVar[bool] = False
     """candidates come in pairs around the centre"""
     arena: ClassVar[type[Arena]] = Arena
@@ -93,9 +104,10 @@ class Evolve(Trainer):
         """Attributes of the search algorithm that decide its next step (tensors and numbers)."""
 
     def check(self) -> None:
-        """Counts must be positive."""
+        """Counts must be positive; a strategy compares candidates, so that it needs two of them."""
         super().check()
-        self.at_least(1, "population", "episodes", "validation", "validate_every", "chunk")
+        self.at_least(2, "population")
+        self.at_least(1, "episodes", "validation", "validate_every", "chunk")
         self.at_least(0, "generations", "workers")
         if self.mirrored and self.population % 2:
             raise LanceletError(f"population = {self.population}: must be even for mirrored sampling")
@@ -106,6 +118,10 @@ class Evolve(Trainer):
         """A plastic controller, whose agents cannot have weights of their own."""
         plastic = None if controller.pure else "is plastic: its agents share one set of weights"
         return super().refusal(controller) or plastic
+
+    def cautions(self, controller: Controller) -> list[str]:
+        """Which generations no validation looks at."""
+        return unconsidered("generations", self.generations, self.validate_every)
 
     def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
         """Generation by generation, with a checkpoint after each."""
@@ -132,7 +148,7 @@ class Evolve(Trainer):
                 searcher.step()
                 generation += 1
                 fitness = searcher.population.evals[:, 0]
-                figures = {"mean": fitness[fitness > FAILED].mean().item(), "best": fitness.max().item()}
+                figures = _figures(fitness)
                 if generation % self.validate_every == 0:
                     top = torch.as_tensor(searcher.population.values)[fitness.argmax()]
                     candidates = torch.stack([torch.as_tensor(searcher.status["center"]), top]).float()
@@ -160,6 +176,19 @@ class Evolve(Trainer):
     def _keep(self, run: RunFolder, controller: Controller, best: Tensor, score: float, generation: int) -> None:
         vector_to_parameters(best, controller.parameters())
         controllers.save(controller, run.path / "best.safetensors", validation=score, generation=generation)
+
+
+def _figures(fitness: Tensor) -> dict[str, float]:
+    """Figures of a generation from the score of each of its candidates, (population,)."""
+    succeeded = fitness[fitness > FAILED]
+    failures = len(fitness) - len(succeeded)
+    figures = {}
+    if len(succeeded):
+        figures["mean"] = succeeded.mean().item()
+        figures["best"] = succeeded.max().item()
+    if failures:
+        figures["failed"] = failures
+    return figures
 
 
 def searcher_state(searcher: Any, names: tuple[str, ...]) -> dict[str, Any]:
@@ -220,6 +249,11 @@ class SNES(Evolve):
     stdev: float = 0.5
     """of the first generation's weights around the start"""
 
+    def check(self) -> None:
+        """The standard deviation must be above zero."""
+        super().check()
+        self.above_zero("stdev")
+
     def searcher(self, problem: Problem, start: Tensor) -> Any:
         """EvoTorch's SNES."""
         return EvoSNES(problem, stdev_init=self.stdev, center_init=start, popsize=self.population)
@@ -241,6 +275,11 @@ class PGPE(Evolve):
     """learning rate of the centre"""
     stdev_rate: float = 0.1
     """learning rate of the standard deviations"""
+
+    def check(self) -> None:
+        """Standard deviation and rates must be above zero."""
+        super().check()
+        self.above_zero("stdev", "center_rate", "stdev_rate")
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
         """EvoTorch's PGPE."""
@@ -265,7 +304,30 @@ class CMAES(Evolve):
     stdev: float = 0.5
     """of the first generation's weights around the start"""
     separable: bool = False
-    """diagonal covariance: for more than some hundred weights"""
+    """diagonal covariance; set by itself above 1000 weights, where a full one would fill the memory"""
+
+    def check(self) -> None:
+        """The standard deviation must be above zero."""
+        super().check()
+        self.above_zero("stdev")
+
+    def decided(self, controller: Controller) -> dict[str, Any]:
+        """Whether the covariance is diagonal."""
+        return {"separable": self._is_separable(controller.parameter_count)}
+
+    def cautions(self, controller: Controller) -> list[str]:
+        """That the covariance is diagonal where nobody asked for it."""
+        weights = controller.parameter_count
+        found = super().cautions(controller)
+        if self._is_separable(weights) and not self.separable:
+            found.append(
+                f"cma-es searches {weights} weights with a diagonal covariance (separable = True), "
+                f"since a full one is for up to {LARGEST_FULL_COVARIANCE}"
+            )
+        return found
+
+    def _is_separable(self, weights: int) -> bool:
+        return self.separable or weights > LARGEST_FULL_COVARIANCE
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
         """EvoTorch's CMAES."""
@@ -274,7 +336,7 @@ class CMAES(Evolve):
             stdev_init=self.stdev,  # pyright: ignore[reportArgumentType] - a float is no numbers.Real to a type checker
             center_init=start,
             popsize=self.population,
-            separable=self.separable,
+            separable=self._is_separable(start.numel()),
         )
 
     def state_names(self) -> tuple[str, ...]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
+from ..controllers import Controller
 from ..controllers.snn import SNN
 from ..controllers.snn_kernel import costs
 from ..controllers.snn_kernel import run as open_loop
-from ..errors import LanceletError, unknown
 from . import interrupt
 from .cmaes import CMAES
 from .evolution import Evaluation, restore_searcher, searcher_state
@@ -23,6 +22,7 @@ from .flights import Flights
 from .imitation import Imitation, Shortlist
 from .progress import progress
 from .runs import RunFolder
+from .trainer import unconsidered
 
 COVARIANCE = Literal["auto", "full", "diagonal"]
 SEPARABLE = 500
@@ -38,6 +38,8 @@ class Imitate(Imitation):
     at them, coordinate by coordinate, wherever it is used; the search distribution itself is free.
     """
 
+    may_change: ClassVar[tuple[str, ...]] = (*Imitation.may_change, "generations")
+
     generations: int = 3000
     """number of generations"""
     population: int = 50
@@ -52,10 +54,11 @@ class Imitate(Imitation):
         super().check()
         self.at_least(0, "generations")
         self.at_least(2, "population")
-        if not 0 < self.stdev < math.inf:
-            raise LanceletError(f"stdev = {self.stdev}: must be finite and > 0")
-        if self.covariance not in get_args(COVARIANCE):
-            raise unknown("covariance", self.covariance, get_args(COVARIANCE))
+        self.above_zero("stdev")
+
+    def cautions(self, controller: Controller) -> list[str]:
+        """Which generations no validation looks at."""
+        return unconsidered("generations", self.generations, self.validate_every)
 
     def diagonal(self, circuit: SNN) -> bool:
         """Whether genes are searched each by itself."""

@@ -93,12 +93,9 @@ class Imitation(Trainer):
         """Offer candidates to `best`, saving the state as it goes."""
 
     def check(self) -> None:
-        """Counts must be positive, gains finite."""
+        """Counts must be positive."""
         super().check()
         self.at_least(1, "sets", "validation", "validate_every", "shortlist")
-        for name in ("kp", "ki", "kd"):
-            if not np.isfinite(getattr(self, name)):
-                raise LanceletError(f"{name} = {getattr(self, name)}: must be finite")
 
     def refusal(self, controller: Controller) -> str | None:
         """Anything but one spiking network."""

@@ -67,6 +67,12 @@ class OpenAIES(Evolve):
     decay: float = 0.005
     """L2 coefficient"""
 
+    def check(self) -> None:
+        """Standard deviation and rate must be above zero."""
+        super().check()
+        self.above_zero("sigma", "rate")
+        self.at_least(0, "decay")
+
     def searcher(self, problem: Problem, start: Tensor) -> Any:
         """See `Searcher`."""
         return Searcher(problem, start, self.population, self.sigma, self.rate, self.decay)

@@ -54,6 +54,7 @@ class Learner(Protocol):
 class Reinforcement(Trainer):
     """A trainer that learns from steps; subclasses make the `Learner`."""
 
+    may_change: ClassVar[tuple[str, ...]] = (*Trainer.may_change, "steps")
     remedy: ClassVar[str] = "lower --actor-rate or raise --std"
     """what to try where weights are no numbers any more"""
 
@@ -89,19 +90,6 @@ class Reinforcement(Trainer):
             raise LanceletError(f"sampled = {self.sampled}: must be at most validation = {self.validation}")
         if any(units < 1 for units in self.critic):
             raise LanceletError(f"critic = {self.critic}: must be whole numbers, 1 or more each")
-
-    def above_zero(self, *names: str) -> None:
-        """Refuse options that are not above 0."""
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise LanceletError(f"{name} = {value}: must be above 0")
-
-    def share(self, *names: str) -> None:
-        """Refuse options outside 0 .. 1."""
-        for name in names:
-            if not 0 <= getattr(self, name) <= 1:
-                raise LanceletError(f"{name} = {getattr(self, name)}: must be from 0 to 1")
 
     def check_weights(self, weights: Iterable[Tensor], steps: int) -> None:
         """Stop a training whose weights are no numbers any more; the last checkpoint stays."""

@@ -7,7 +7,7 @@ import functools
 import logging
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -43,6 +43,8 @@ class RLlib(OnPolicy):
     runners answer in another order or are replaced.
     """
 
+    may_change: ClassVar[tuple[str, ...]] = (*OnPolicy.may_change, "workers", "address")
+
     epochs: int = 10
     """passes over a rollout"""
     target_kl: float = 0.01
@@ -62,8 +64,7 @@ class RLlib(OnPolicy):
         self.at_least(0, "workers")
         if self.workers and self.envs % self.workers:
             raise LanceletError(f"envs = {self.envs}: must be a multiple of workers = {self.workers}")
-        if self.sequence is not None:
-            self.at_least(1, "sequence")
+        self.at_least(1, "sequence")
         if self.batch_size < self._sequence:
             raise LanceletError(f"batch_size = {self.batch_size}: must be above the sequence's {self._sequence} steps")
 

@@ -19,7 +19,7 @@ from ..controllers.bilateral import Bilateral
 from ..controllers.core import State
 from ..envs import Task
 from ..envs.arm import PERIOD, ArmReach
-from ..errors import LanceletError, unknown
+from ..errors import LanceletError
 from .openai_es import OpenAIES, Searcher
 from .rollout import FAILED, Score
 from .runs import RunFolder
@@ -103,12 +103,6 @@ class RoutedES(OpenAIES):
     """L2 coefficient"""
     dominance: Literal["left", "right"] = "left"
     """column that loss 1 drives"""
-
-    def check(self) -> None:
-        """See `Trainer`."""
-        super().check()
-        if self.dominance not in ("left", "right"):
-            raise unknown("dominance", self.dominance, ("left", "right"))
 
     def refusal(self, controller: Controller) -> str | None:
         """Anything without two columns."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from torch.nn.utils import parameters_to_vector
 from ..controllers.snn import SNN
 from ..controllers.snn_gradient import differentiable
 from ..controllers.snn_kernel import costs
-from ..errors import LanceletError
 from . import interrupt
 from .flights import Flights
 from .imitation import Imitation, Shortlist
@@ -29,6 +27,8 @@ class Surrogate(Imitation):
 
     An update goes through a batch of whole flights, by the compiled gradient of `controllers.snn_gradient`.
     """
+
+    may_change: ClassVar[tuple[str, ...]] = (*Imitation.may_change, "updates", "seconds")
 
     updates: int = 1000
     """number of updates"""
@@ -46,10 +46,7 @@ class Surrogate(Imitation):
         super().check()
         self.at_least(0, "updates")
         self.at_least(1, "batch")
-        for name in ("rate", "seconds", "clip_norm"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise LanceletError(f"{name} = {value}: must be finite and > 0")
+        self.above_zero("rate", "seconds", "clip_norm")
 
     def search(self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist) -> None:
         """Update by update; a checkpoint at every choice."""

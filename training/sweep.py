@@ -260,7 +260,13 @@ def try_ends(base: Config, overs: list[Over]) -> None:
                 circuit, _, _ = trainer.prepare(
                     config.task, config.controller, config.task_options, config.controller_options
                 )
-                trainer.refuse(circuit)
+                trainer.refuse(
+                    circuit,
+                    config.task,
+                    config.controller,
+                    config.task_options,
+                    config.controller_options,
+                )
             except LanceletError as error:
                 if not any(other.name.rpartition(".")[2] in str(error) for other in overs if other is not over):
                     raise LanceletError(f"--over {over.name}: {error}") from error  # else it may hold with the others

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import gymnasium as gym
 import numpy as np
 import torch
 
 from .. import controllers
+from ..checks import check_fields, plain, seed_number, whole_number
 from ..controllers import Controller
 from ..envs import Task
-from ..errors import LanceletError
-from ..files import write_atomic
+from ..errors import LanceletError, warn
+from ..files import to_json, write_atomic
 from ..morphology import model_hash
 from ..tasks import check_task_options, task_id
 from . import interrupt
 from .report import write_report
-from .rollout import evaluate
+from .rollout import FAILED, evaluate, make_env
 from .runs import RunFolder, read_log, save_episode
 
 TRAINING, VALIDATION = 2**32, 2**33
@@ -44,11 +43,17 @@ class Run:
     """the best by validation"""
     summary: dict[str, Any]
     """untrained and trained on held-out start states; empty where ``test=0``"""
+    failed: bool = False
+    """every candidate failed in every episode, so that nothing was learned"""
 
 
 @dataclass(kw_only=True)
 class Trainer(ABC):
     """An algorithm with its options; subclasses add theirs and implement `learn`."""
+
+    may_change: ClassVar[tuple[str, ...]] = ("test",)
+    """options that a resumed run may give other values: they say how long it goes on, or who
+    computes, not what; subclasses add theirs"""
 
     seed: int = 0
     """of everything random in the run"""
@@ -80,14 +85,38 @@ class Trainer(ABC):
         return None if controller.parameter_count else "has no weights to train"
 
     def check(self) -> None:
-        """Refuse options that make no sense, before anything is written."""
+        """Refuse options that make no sense, before anything is written.
+
+        Numbers of numpy become Python's. Subclasses add the ranges of their options.
+        """
+        check_fields(self)
+        seed_number(self.seed)
         self.at_least(0, "test")
 
-    def at_least(self, least: int, *names: str) -> None:
-        """Refuse options below `least`."""
+    def at_least(self, least: float, *names: str) -> None:
+        """Refuse options below `least`; those that are None are left alone."""
         for name in names:
-            if getattr(self, name) < least:
-                raise LanceletError(f"{name} = {getattr(self, name)}: must be {least} or more")
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise LanceletError(f"{name} = {value}: must be {least} or more")
+
+    def above_zero(self, *names: str) -> None:
+        """Refuse options that are not above 0; those that are None are left alone."""
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise LanceletError(f"{name} = {value}: must be above 0")
+
+    def share(self, *names: str) -> None:
+        """Refuse options outside 0 .. 1."""
+        for name in names:
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise LanceletError(f"{name} = {value}: must be from 0 to 1")
+
+    def cautions(self, controller: Controller) -> list[str]:
+        """What the user should know before this algorithm trains `controller`, a line each."""
+        return []
 
     def train(
         self,
@@ -108,7 +137,7 @@ class Trainer(ABC):
         torch.set_num_threads(1)
         task = task_id(task)
         circuit, resolved, model = self.prepare(task, controller, task_options, controller_options)
-        self.refuse(circuit)
+        self.refuse(circuit, task, controller, task_options, controller_options)
         if self.start is not None:
             _begin_with(circuit, self.start)
         run = RunFolder(
@@ -118,19 +147,29 @@ class Trainer(ABC):
                 "controller": controller,
                 "controller_options": dataclasses.asdict(circuit.options),
                 "algorithm": algorithms.name_of(type(self)),
-                "algorithm_options": self._options(),
+                "algorithm_options": self._options() | self.decided(circuit),
                 "model_hash": model,
             },
             self.folder,
             self.resume,
+            self.may_change,
+            type(self)()._options(),
         )
         run.watch = watch
         try:
+            for caution in self.cautions(circuit):
+                warn(caution)
             controllers.save(circuit, run.path / "initial.safetensors")
             with interrupt.deferred():
                 self.learn(run, circuit, task, resolved)
+            failed = nothing_succeeded(read_log(run.path))
+            if failed:
+                warn(
+                    f"{run.path}: every candidate of this run failed (the physics diverged, or the controller "
+                    "gave numbers that are not finite): nothing was learned"
+                )
             best = controllers.load(run.path)
-            return Run(run.path, best, self._report(run, best, task, resolved))
+            return Run(run.path, best, self._report(run, best, task, resolved), failed)
         finally:
             run.close()
 
@@ -142,13 +181,19 @@ class Trainer(ABC):
         controller_options: Mapping[str, Any] | None = None,
     ) -> tuple[Controller, dict[str, Any], str | None]:
         """The controller, all options of the task as this algorithm needs it (`adapt_task`), the model's hash."""
-        task_options = dict(task_options or {})
+        task_options = plain(dict(task_options or {}))
+        controller_options = plain(dict(controller_options or {}))
         check_task_options(task, task_options)
         fields = {k: v for k, v in task_options.items() if k != "max_episode_steps"}
+        limit = task_options.get("max_episode_steps")
+        if limit is not None:
+            # An environment may do without a limit, a training may not: -1, none for Gymnasium, is refused.
+            whole_number("max_episode_steps", limit, least=1)
         while True:
-            env = gym.make(task, **fields)
-            circuit = controllers.make(controller, env, **dict(controller_options or {}))
-            whole, sim = env.unwrapped.task, env.unwrapped.vector.sim  # pyright: ignore[reportAttributeAccessIssue]
+            env = make_env(task, 1, limit, nthread=1, **fields)
+            circuit = controllers.make(controller, env, **controller_options)
+            whole = env.task
+            sim = env.sim
             env.close()
             changes = self.adapt_task(whole, circuit)
             if not changes:
@@ -158,17 +203,54 @@ class Trainer(ABC):
         model = getattr(sim, "model", None)
         return circuit, resolved, None if model is None else model_hash(model)
 
-    def refuse(self, controller: Controller) -> None:
-        """Raise the error for a controller that this algorithm cannot train; it names the algorithms that can."""
+    def refuse(
+        self,
+        circuit: Controller,
+        task: str,
+        controller: str,
+        task_options: Mapping[str, Any] | None = None,
+        controller_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Raise the error for a controller that this algorithm cannot train; it names the algorithms that can.
+
+        Args:
+            circuit: the controller, as `prepare` made it from the other arguments.
+            task: its id.
+            controller: its registered name.
+            task_options: of the task.
+            controller_options: of the controller.
+        """
         from . import algorithms
 
-        reason = self.refusal(controller)
+        reason = self.refusal(circuit)
         if reason is None:
             return
-        able = [name for name in algorithms if algorithms.get(name)().refusal(controller) is None]
+        able = []
+        for name in algorithms:
+            trainer = algorithms.get(name)()
+            if trainer.can_train(task, controller, task_options, controller_options):
+                able.append(name)
         hint = f"{', '.join(able)} can" if able else "choose another controller"
         who = algorithms.name_of(type(self))
-        raise LanceletError(f"{who} cannot train {type(controller).__name__}, which {reason}; {hint}")
+        raise LanceletError(f"{who} cannot train {type(circuit).__name__}, which {reason}; {hint}")
+
+    def can_train(
+        self,
+        task: str,
+        controller: str,
+        task_options: Mapping[str, Any] | None = None,
+        controller_options: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Whether this algorithm takes the task and the controller, told by their names."""
+        try:
+            circuit, _, _ = self.prepare(task, controller, task_options, controller_options)
+        except LanceletError:
+            return False
+        return self.refusal(circuit) is None
+
+    def decided(self, controller: Controller) -> dict[str, Any]:
+        """Options that this algorithm sets by itself for `controller`, as the run's configuration has them."""
+        return {}
 
     def _options(self) -> dict[str, Any]:
         values = dataclasses.asdict(self)
@@ -184,9 +266,41 @@ class Trainer(ABC):
             summary[name] = {figure: [float(value) for value in values] for figure, values in figures.items()}
             if score.record:
                 save_episode(run.path, score.record)
-        write_atomic(run.path / "summary.json", json.dumps(summary))
+        write_atomic(run.path / "summary.json", to_json(summary))
         write_report(run.path, run.config, read_log(run.path), summary)
         return summary
+
+
+def unconsidered(option: str, total: int, validate_every: int) -> list[str]:
+    """The line that says which updates at a run's end no validation looks at; none where it looks at all.
+
+    Args:
+        option: name of the option that holds `total`.
+        total: updates, or generations, of the run.
+        validate_every: updates between two validations.
+    """
+    missed = total % validate_every
+    if missed == 0:
+        return []
+    if missed == total:
+        result = "none is considered, so that the run's controller has its first weights"
+    else:
+        result = f"the last {missed} are not considered for the run's controller"
+    return [
+        f"{option} = {total} with validate_every = {validate_every}: {result}; "
+        f"give a multiple of {validate_every}, or another validate_every"
+    ]
+
+
+def nothing_succeeded(log: Sequence[Mapping[str, float]]) -> bool:
+    """Whether a log tells of failed candidates and of none that did not fail."""
+    failures = 0
+    for line in log:
+        scores = [line[name] for name in ("mean", "best", "validation") if name in line]
+        if any(score > FAILED for score in scores):
+            return False
+        failures += len(scores) + line.get("failed", 0) > 0
+    return failures > 0
 
 
 def _begin_with(circuit: Controller, path: str) -> None:

@@ -96,7 +96,7 @@ def test_a_damaged_checkpoint_stops_a_resume_in_one_line(tmp_path, damage):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"population": 0}, "population = 0: must be 1 or more"),
+        ({"population": 0}, "population = 0: must be 2 or more"),
         ({"populaton": 8}, "did you mean population"),
         ({"algorithm": "snees"}, "did you mean snes"),
         ({"algorithm": "pgpe", "population": 7}, "must be even"),

@@ -64,6 +64,7 @@ _UNKNOWN_TO_THE_ARM = (
     "field",
     "rotation",
     "force",
+    "weights",  # of the reward: the losses of `losses.py` have weights of their own
 )
 
 
@@ -76,9 +77,13 @@ def arm(task: Any, steps: int) -> Course:
     cls = type(task)
     usual = cls()
     for name in _UNKNOWN_TO_THE_ARM:
-        given, known = getattr(task, name), getattr(usual, name)
+        given = getattr(task, name)
+        known = getattr(usual, name)
         if given != known:
-            raise LanceletError(f"{name} = {given!r}: the arm's twin knows {known!r} only; train without a gradient")
+            raise LanceletError(
+                f"{name} = {given!r}: without effect on the arm's twin, which knows {known!r} only; "
+                "leave it out, or train without a gradient"
+            )
     body, *others = task.bodies()
     if others or isinstance(body, NativeArm):
         raise LanceletError(f"{cls.__name__}.body = {task.body!r}: the twin is of one arm with the original muscles")
