@@ -5,6 +5,7 @@ A process of its own, because MUJOCO_GL counts only before `import mujoco`, and 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -92,10 +93,10 @@ def still(
     from matplotlib.image import imsave
 
     shots = configurations(record)
-    painter = Painter(model, width, height, shadows, samples=4)
     chosen = np.linspace(0, len(shots) - 1, min(GHOSTS, len(shots))).round().astype(int)
-    imsave(str(path), painter.strobe([shots[i] for i in chosen]))
-    painter.close()
+    with contextlib.closing(Painter(model, width, height, shadows, samples=4)) as painter:
+        picture = painter.strobe([shots[i] for i in chosen])
+    imsave(str(path), picture)
 
 
 FORMS: dict[str, Callable[..., None]] = {".mp4": film, ".gif": gif, ".png": still}
@@ -104,12 +105,11 @@ FORMS: dict[str, Callable[..., None]] = {".mp4": film, ".gif": gif, ".png": stil
 def _frames(
     model: mujoco.MjModel, shots: list[Configuration], width: int, height: int, shadows: bool, progress: Progress | None
 ) -> Iterator[np.ndarray]:
-    painter = Painter(model, width, height, shadows)
-    for shot in shots:
-        yield painter.frame(shot)
-        if progress is not None:
-            progress(1)
-    painter.close()
+    with contextlib.closing(Painter(model, width, height, shadows)) as painter:
+        for shot in shots:
+            yield painter.frame(shot)
+            if progress is not None:
+                progress(1)
 
 
 def _stream(path: str | Path, frames: Iterator[np.ndarray], size: tuple[int, int], fps: float, **output: Any) -> None:

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from ..errors import LanceletError
+from .opengl import Canvas
 
 LINE = 4.0
 """pixels, width of a line drawn in"""
+MOST_GEOMS = 10_000
+"""geoms in one picture; what is beyond is left out"""
 
 
 class Configuration(NamedTuple):
@@ -46,20 +48,14 @@ class Painter:
         model.vis.quality.offsamples = samples
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
-        try:
-            self._renderer = mujoco.Renderer(model, height, width)
-        except Exception as error:
-            raise LanceletError(
-                "no OpenGL in this process: start Python with MUJOCO_GL=egl (or osmesa) set, "
-                f"`lancelet doctor` shows which works ({type(error).__name__}: {str(error).splitlines()[0]})"
-            ) from error
-        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
-        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        self._canvas = Canvas(model, width, height)
+        self._scene = mujoco.MjvScene(model, MOST_GEOMS)
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        self._visible = mujoco.MjvOption()
         self._data = mujoco.MjData(model)
         self._model = model
-        self._camera: Any = "track" if any(model.camera(i).name == "track" for i in range(model.ncam)) else -1
-        fixed = self._camera == "track" and model.camera("track").mode == mujoco.mjtCamLight.mjCAMLIGHT_FIXED
-        self._still: str | None = "track" if fixed else None
+        self._camera, self._camera_stands_still = _own_camera(model)
 
     def of(self, sim: Any, i: int) -> np.ndarray:
         """RGB picture (height, width, 3) of simulation `i` as it is now, geoms moved by its parameters too."""
@@ -70,17 +66,25 @@ class Painter:
     def frame(self, shot: Configuration) -> np.ndarray:
         """RGB picture (height, width, 3) of a configuration."""
         self._place(shot)
-        self._renderer.update_scene(self._data, self._camera)
+        self._update_scene(self._camera)
         self._draw_in(shot.lines)
-        return self._renderer.render().copy()
+        return self._canvas.draw(self._scene)
+
+    def _update_scene(self, camera: mujoco.MjvCamera) -> None:
+        everything = mujoco.mjtCatBit.mjCAT_ALL.value
+        mujoco.mjv_updateScene(self._model, self._data, self._visible, None, camera, everything, self._scene)
 
     def _draw_in(self, lines: np.ndarray | None) -> None:
-        scene = self._renderer.scene
-        for line in () if lines is None else lines.astype(float)[: scene.maxgeom - scene.ngeom]:
+        if lines is None:
+            return
+        scene = self._scene
+        room = scene.maxgeom - scene.ngeom
+        shape = mujoco.mjtGeom.mjGEOM_LINE
+        for line in lines.astype(float)[:room]:
+            start, end, rgba = np.split(line, [3, 6])
             geom = scene.geoms[scene.ngeom]
-            shape = mujoco.mjtGeom.mjGEOM_LINE
-            mujoco.mjv_initGeom(geom, shape, np.zeros(3), np.zeros(3), np.zeros(9), line[6:].astype(np.float32))
-            mujoco.mjv_connector(geom, shape, LINE, line[:3], line[3:6])
+            mujoco.mjv_initGeom(geom, shape, np.zeros(3), np.zeros(3), np.zeros(9), rgba.astype(np.float32))
+            mujoco.mjv_connector(geom, shape, LINE, start, end)
             scene.ngeom += 1
 
     def strobe(self, configurations: Sequence[Configuration]) -> np.ndarray:
@@ -92,17 +96,19 @@ class Painter:
         for configuration in configurations:
             self._place(configuration)
             points.append(self._data.xpos[1:, :2].copy())
-        self._renderer.update_scene(self._data, self._still or self._from_above(np.concatenate(points)))
-        scene, option = self._renderer.scene, mujoco.MjvOption()
+        camera = self._camera
+        if not self._camera_stands_still:
+            camera = self._from_above(np.concatenate(points))
+        self._update_scene(camera)
+        scene = self._scene
+        moving = mujoco.mjtCatBit.mjCAT_DYNAMIC.value
         for age, configuration in enumerate(reversed(configurations[:-1]), start=1):
             self._place(configuration)
             first = scene.ngeom
-            mujoco.mjv_addGeoms(
-                self._model, self._data, option, mujoco.MjvPerturb(), mujoco.mjtCatBit.mjCAT_DYNAMIC, scene
-            )
+            mujoco.mjv_addGeoms(self._model, self._data, self._visible, mujoco.MjvPerturb(), moving, scene)
             for geom in scene.geoms[first : scene.ngeom]:
                 geom.rgba[3] *= 1 - 0.75 * age / len(configurations)
-        return self._renderer.render().copy()
+        return self._canvas.draw(scene)
 
     def _from_above(self, points: np.ndarray) -> mujoco.MjvCamera:
         """The camera that sees all `points` (k, 2), their longer side along the picture's width."""
@@ -114,7 +120,7 @@ class Painter:
         camera = mujoco.MjvCamera()
         camera.lookat[:2] = middle[0] * direction + middle[1] * np.array([-direction[1], direction[0]])
         camera.azimuth, camera.elevation = 90 + np.degrees(np.arctan2(*direction[::-1])), -89
-        need = max(along * self._renderer.height / self._renderer.width, across)
+        need = max(along * self._canvas.height / self._canvas.width, across)
         camera.distance = need / 2 / np.tan(np.radians(self._model.vis.global_.fovy) / 2)
         return camera
 
@@ -128,5 +134,17 @@ class Painter:
         mujoco.mj_camlight(self._model, self._data)
 
     def close(self) -> None:
-        """Free the OpenGL context."""
-        self._renderer.close()
+        """Free what OpenGL holds for this painter; a second time does nothing."""
+        self._canvas.close()
+
+
+def _own_camera(model: mujoco.MjModel) -> tuple[mujoco.MjvCamera, bool]:
+    """The model's camera ``track``, else MuJoCo's default view; and whether it is the model's own and stands still."""
+    camera = mujoco.MjvCamera()
+    index = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA.value, "track")
+    if index < 0:
+        mujoco.mjv_defaultFreeCamera(model, camera)
+        return camera, False
+    camera.type = mujoco.mjtCamera.mjCAMERA_FIXED.value
+    camera.fixedcamid = index
+    return camera, bool(model.cam_mode[index] == mujoco.mjtCamLight.mjCAMLIGHT_FIXED)

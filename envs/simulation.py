@@ -111,7 +111,6 @@ class Simulation:
         self.expanded: dict[str, np.ndarray] = {}
         self.compiled: dict[str, np.ndarray] = {}
         """the fields ever written, with the values they were compiled with"""
-        self._fields: dict[str, Field] = {}
         self._sensors: dict[str, np.ndarray] = {}
         self.state = self.batch.state
         self._faults = self.batch.warning[:, 3:6, 1]  # BADQPOS, BADQVEL, BADQACC
@@ -132,9 +131,9 @@ class Simulation:
 
     def field(self, name: str) -> Field:
         """A model parameter that may differ between simulations; the only way to change one."""
-        if name not in self._fields:
-            self._fields[name] = Field(self, name)
-        return self._fields[name]
+        # Made at each call: a field that were kept here would refer back to this simulation, and such a circle lives
+        # on, with all its memory, until the garbage collector comes round.
+        return Field(self, name)
 
     def reset(self, ids: np.ndarray) -> None:
         """Put simulations `ids` at the model's defaults, warnings cleared; call `forward` after writing to them."""
