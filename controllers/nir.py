@@ -22,16 +22,24 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 import torch
 from gymnasium import spaces
 
+from .. import foreign
 from ..errors import LanceletError
 from ..files import write_atomic
 from .snn import SNN, SNNOptions
 
 BELOW_1 = float(np.nextafter(np.float32(1), np.float32(0)))
+LARGEST_FILE = 256 * foreign.MIB
+"""bytes of a file, and of all its arrays unpacked"""
+MOST_OBJECTS = 10_000
+"""groups and arrays in a file"""
+DEEPEST = 16
+"""levels of groups in one another"""
 RESET = "subtract the threshold, one step later"
 CHAIN = ("Input", "Affine or Linear", "CubaLIF", "Linear", "CubaLIF", "Linear", "LI", "Output")
 """node types from input to output; the second CubaLIF may feed itself through one more Linear"""
@@ -277,11 +285,47 @@ _EXPECTED = f"needs {' -> '.join(CHAIN)}, the second CubaLIF with or without a L
 
 
 def _open(source: Any) -> nir.NIRGraph:
-    """The graph in a file; HDF5 holds arrays and text only."""
-    if isinstance(source, str | Path) and not Path(source).is_file():
-        raise LanceletError(f"{source} does not exist: give a .nir file")
+    """The graph in a file; HDF5 holds arrays and text only, once no link leads out of it."""
     try:
-        return nir.read(source)
+        file = source
+        if isinstance(source, str | Path):
+            file = io.BytesIO(foreign.read_bytes(source, LARGEST_FILE))
+        with h5py.File(file, "r") as opened:
+            _check_group(opened, "/", _Budget(LARGEST_FILE, MOST_OBJECTS), 0)
+        return nir.read(file)
+    except LanceletError:
+        raise
     except Exception as error:  # h5py and nir raise what they like on a broken file, or on a node that is no graph
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LanceletError(f"{source} is not a NIR graph, or is cut short: {why}") from error
+
+
+@dataclass
+class _Budget:
+    """What is left of the limits of a file."""
+
+    array_bytes: int
+    objects: int
+
+
+def _check_group(group: Any, name: str, left: _Budget, depth: int) -> None:
+    """Refuse what leads out of an HDF5 file or into a circle, and arrays that are larger than the limit unpacked."""
+    if depth > DEEPEST:
+        raise LanceletError(f"NIR group {name!r} lies more than {DEEPEST} levels deep")
+    for key in group:
+        left.objects -= 1
+        if left.objects < 0:
+            raise LanceletError(f"NIR file has more than {MOST_OBJECTS:,} groups and arrays")
+        inner = f"{name}{key}/"
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            raise LanceletError(f"NIR {inner!r} is a link: links are not followed")
+        item = group[key]
+        if isinstance(item, h5py.Group):
+            _check_group(item, inner, left, depth + 1)
+            continue
+        if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
+            raise LanceletError(f"NIR {inner!r} keeps its numbers in another file: they are not read")
+        # An empty dataspace has no size at all.
+        left.array_bytes -= (item.size or 0) * item.dtype.itemsize
+        if left.array_bytes < 0:
+            raise LanceletError(f"NIR arrays take more than {LARGEST_FILE // foreign.MIB} MiB")

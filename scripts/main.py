@@ -24,6 +24,11 @@ def main(argv: list[str] | None = None) -> int:
     return guard(_run, argv)
 
 
+def _names_a_module(argv: list[str]) -> bool:
+    """Whether a word is ``module:name``, or the command is to trust a run folder, which may name a module."""
+    return "--trust" in argv or any(":" in word for word in argv)
+
+
 def _run(argv: list[str] | None) -> int | None:
     if not argv or argv[0] in ("-h", "--help"):
         print(f"lancelet {__version__}\n\nusage: lancelet COMMAND ...\n")
@@ -34,7 +39,10 @@ def _run(argv: list[str] | None) -> int | None:
     if argv[0] == "--version":
         print(__version__)
         return 0
-    sys.path.append(os.getcwd())  # so that `module:name` finds a user's own file, after everything installed
+    if _names_a_module(argv):
+        # Last: a file here must not stand in for an installed module. And only where it is asked for:
+        # optional modules that are not installed would be found in a stranger's folder.
+        sys.path.append(os.getcwd())
     if argv[0] not in commands():
         raise unknown("command", argv[0], commands())
     return importlib.import_module(f"lancelet.scripts.{argv[0]}").main(argv[1:])

@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import replace
 
+import h5py
 import nir as library
 import numpy as np
 import pytest
@@ -192,3 +193,52 @@ def test_a_file_that_holds_a_single_node_is_refused(tmp_path):
     library.write(tmp_path / "c.nir", library.Linear(np.ones((2, 2))))
     with pytest.raises(LanceletError, match="is not a NIR graph"):
         nir.read(tmp_path / "c.nir")
+
+
+def _links_outside(file):
+    file["node/nodes/encoder/r"] = h5py.ExternalLink("other.h5", "/r")
+
+
+def _links_inside(file):
+    file["node/nodes/encoder/r"] = h5py.SoftLink("/node/nodes/hidden/r")
+
+
+def _keeps_numbers_outside(file):
+    file.create_dataset("node/nodes/encoder/r", (4,), "f8", external=[("numbers.raw", 0, 32)])
+
+
+def _is_virtual(file):
+    layout = h5py.VirtualLayout(shape=(4,), dtype="f8")
+    layout[:] = h5py.VirtualSource("other.h5", "r", shape=(4,))
+    file.create_virtual_dataset("node/nodes/encoder/r", layout)
+
+
+def _unpacks_to_a_terabyte(file):
+    file.create_dataset("node/nodes/encoder/r", (2**37,), "f8", chunks=(2**20,), compression="gzip")
+
+
+def _holds_itself(file):
+    file["node/nodes/again"] = file["node"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_links_outside, "is a link: links are not followed"),
+        (_links_inside, "is a link: links are not followed"),
+        (_keeps_numbers_outside, "in another file"),
+        (_is_virtual, "in another file"),
+        (_unpacks_to_a_terabyte, "take more than 256 MiB"),
+        (_holds_itself, "levels deep|groups and arrays"),
+    ],
+)
+def test_a_strangers_file_leads_nowhere_else_and_stays_small(tmp_path, spoil, says):
+    path = tmp_path / "c.nir"
+    nir.write(make(), path)
+    with h5py.File(path, "r+") as file:
+        if "encoder/r" in file["node/nodes"]:
+            del file["node/nodes/encoder/r"]
+        spoil(file)
+    with pytest.raises(LanceletError, match=says) as caught:
+        nir.read(path)
+    assert "\n" not in str(caught.value)

@@ -98,3 +98,12 @@ def test_guard_turns_errors_into_a_line_and_a_status(error, status, capsys):
     assert cli.guard(main, []) == status
     assert capsys.readouterr().err == ("error: a plain line\n" if status == 2 else "")
     assert cli.guard(lambda argv: None, []) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [(["play", "nothing"], False), (["play", "mine:task"], True), (["render", "run", "--trust"], True)],
+)
+def test_the_present_folder_is_searched_only_for_a_module_that_is_named(python, words, found):
+    code = f"import os, sys; from lancelet.scripts.main import main; main({words!r}); print(os.getcwd() in sys.path)"
+    assert python(code).stdout.splitlines()[-1] == str(found)
