@@ -9,7 +9,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from ..errors import LanceletError, number_within
+from ..checks import number_within
+from ..errors import LanceletError
 from .core import Controller, Options, State, box
 
 

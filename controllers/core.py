@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ..checks import plain, seed_number
 from ..errors import LanceletError, unknown
 
 State = Any
@@ -26,9 +27,12 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
-            value = getattr(self, name)
+            value = plain(getattr(self, name))
             if isinstance(value, list):  # from JSON
-                object.__setattr__(self, name, tuple(value))
+                value = tuple(value)
+            if name == "seed":
+                value = seed_number(value)
+            object.__setattr__(self, name, value)
             if get_origin(kind) is Literal and value not in get_args(kind):
                 raise unknown(name, value, get_args(kind))
 

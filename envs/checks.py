@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import LanceletError, number_within
+from ..checks import number_within
+from ..errors import LanceletError
 
 
 def within(name: str, value: Any, low: float, high: float, unit: str) -> None:

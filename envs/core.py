@@ -15,6 +15,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from ..checks import plain, whole_number
 from ..errors import LanceletError, check_names
 from ..registry import load_object
 from .simulation import Field, Simulation
@@ -24,7 +25,11 @@ count_nonzero = np.count_nonzero  # a tenth of the time of .any() on small array
 
 
 def make_task(task: str | type[Task] | Task, options: Mapping[str, Any]) -> Task:
-    """The task object from a class, its ``"module:Class"`` name, or an object (then no options)."""
+    """The task object from a class, its ``"module:Class"`` name, or an object, with some fields set.
+
+    Numbers and arrays of numpy among `options` become numbers and tuples of Python.
+    """
+    options = plain(dict(options))
     if isinstance(task, Task):
         return dataclasses.replace(task, **options)
     cls = load_object(task) if isinstance(task, str) else task
@@ -69,13 +74,13 @@ class VectorEnv(gym.vector.VectorEnv):
         nthread: int = 0,
         **options: Any,
     ) -> None:
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise LanceletError(f"num_envs = {num_envs!r}: must be a whole number, 1 or more")
+        num_envs = whole_number("num_envs", num_envs, least=1)
+        nthread = whole_number("nthread", nthread, least=0)
         if render_mode not in (None, "rgb_array"):
             raise LanceletError(f"render_mode = {render_mode!r}: must be None or 'rgb_array'")
         limit = None if max_episode_steps in (None, -1) else max_episode_steps
-        if limit is not None and limit < 1:
-            raise LanceletError(f"max_episode_steps = {limit!r}: must be 1 or more, or None for no limit")
+        if limit is not None:
+            limit = whole_number("max_episode_steps", limit, least=1)
         self.task = make_task(task, options)
         self._painters = {}
         self.num_envs, self.max_episode_steps, self.render_mode = num_envs, limit, render_mode

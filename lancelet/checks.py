@@ -102,6 +102,12 @@ def finite_number(
     return number
 
 
+def number_within(value: Any, low: float, high: float) -> bool:
+    """Whether `value` is a finite number, and no bool, from `low` to `high`."""
+    number = plain(value)
+    return _is_finite(number) and low <= number <= high
+
+
 def seed_number(value: Any, name: str = "seed") -> int:
     """`value` as a seed that every generator takes: an `int` from 0 to `LARGEST_SEED`.
 

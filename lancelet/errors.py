@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import warnings
 from collections.abc import Iterable
 
@@ -27,13 +26,6 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> LanceletError:
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
     return LanceletError(f"unknown {kind} {name!r}; {hint}")
-
-
-def number_within(value: object, low: float, high: float) -> bool:
-    """Whether `value` is a finite number, and no bool, from `low` to `high`."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and low <= value <= high
 
 
 def check_names(kind: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from ..checks import plain
 from ..errors import LanceletError, check_names
 
 
@@ -35,9 +36,11 @@ class Body(ABC):
 
     def _finite(self, names: tuple[str, ...], right: Callable[[float], bool], need: str) -> None:
         for name in names:
-            value = getattr(self, name)
+            value = plain(getattr(self, name))
+            object.__setattr__(self, name, value)  # without numpy; bodies are frozen
             for number in value if isinstance(value, tuple) else (value,):
-                if not (isinstance(number, int | float) and math.isfinite(number) and right(number)):
+                is_number = isinstance(number, int | float)
+                if not (is_number and math.isfinite(number) and right(number)):
                     raise LanceletError(f"{type(self).__name__}.{name} = {value!r}: must be finite and {need}")
 
 
@@ -57,7 +60,8 @@ def to_json(body: Body) -> dict[str, Any]:
     """The body as JSON values, with its registered name."""
     from . import bodies
 
-    return {"name": bodies.name_of(type(body)), **dataclasses.asdict(body)}  # pyright: ignore[reportArgumentType]
+    fields = dataclasses.asdict(body)  # pyright: ignore[reportArgumentType]
+    return {"name": bodies.name_of(type(body)), **plain(fields)}
 
 
 def from_json(data: dict[str, Any]) -> Body:
@@ -70,6 +74,7 @@ def from_json(data: dict[str, Any]) -> Body:
 
 def create(cls: type[Body], parameters: dict[str, Any]) -> Body:
     """A body of class `cls`; unknown parameters are refused, lists become tuples."""
+    parameters = plain(parameters)
     parameters = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
     known = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]
     check_names(f"parameter of body {cls.__name__}", parameters, known)

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import LanceletError, number_within
+from ..checks import number_within
+from ..errors import LanceletError
 from ..registry import Registry
 from .core import Body
 

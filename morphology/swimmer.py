@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import mujoco
 
+from ..checks import whole_number
 from ..errors import LanceletError
 from . import scenery
 from .core import Body
@@ -42,8 +43,8 @@ class Swimmer(Body):
     """s, of the simulator"""
 
     def __post_init__(self) -> None:
-        if isinstance(self.joints, bool) or not isinstance(self.joints, int) or not 1 <= self.joints <= 200:
-            raise LanceletError(f"Swimmer.joints = {self.joints!r}: must be a whole number from 1 to 200")
+        joints = whole_number("Swimmer.joints", self.joints, least=1, most=200)
+        object.__setattr__(self, "joints", joints)  # without numpy; the class is frozen
         self.positive("lengths", "mass", "thickness", "height", "gear", "armature", "timestep")
         if self.joint_limit is not None:
             self.positive("joint_limit")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import check_fields, seed_number
 from ..envs.genomes import to_xml
 from ..errors import LanceletError, unknown
 from ..files import write_atomic
@@ -88,6 +89,8 @@ class Coevolve:
 
     def check(self) -> None:
         """Refuse options that make no sense, before anything is written."""
+        check_fields(self)
+        seed_number(self.seed)
         if self.evaluations is None and self.budget is None:
             raise LanceletError("coevolve needs an end: give --budget 5m, or --evaluations N")
         for name in ("evaluations", "population", "window", "layers", "episodes", "tries", "steps"):

@@ -12,6 +12,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch.utils._pytree import tree_map
 
+from ..checks import seed_number, whole_number
 from ..controllers import Controller, Population
 from ..envs import VectorEnv
 from ..errors import LanceletError
@@ -181,8 +182,8 @@ def evaluate(
         std: of Gaussian action noise, one number or one an action: the sampled policy of reinforcement learning.
         **task: fields of the task, and ``max_episode_steps``.
     """
-    if episodes < 1:
-        raise LanceletError(f"episodes = {episodes}: must be 1 or more")
+    episodes = whole_number("episodes", episodes, least=1)
+    seed = seed_number(seed)
     torch.set_num_threads(1)
     if not keep_state:
         env = make_env(id, episodes, nthread=nthread, **task)

@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from .. import controllers
+from ..checks import check_fields, seed_number
 from ..controllers.store import describe
 from ..envs import Task
 from ..errors import LanceletError
@@ -80,6 +81,7 @@ class Sweep:
 
     def check(self) -> None:
         """Refuse options that make no sense."""
+        check_fields(self)
         for name, least in (("samples", 1), ("first_look", 0), ("workers", 0)):
             if getattr(self, name) < least:
                 raise LanceletError(f"{name} = {getattr(self, name)}: must be {least} or more")
@@ -98,6 +100,7 @@ class Sweep:
             KeyboardInterrupt: Ctrl-C; the folder can be continued.
         """
         self.check()
+        seed = seed_number(seed)
         overs = parse(self.over, option_types(base))
         try_ends(base, overs)
         about = {**dataclasses.asdict(base), "over": list(self.over), "samples": self.samples, "seed": seed}
@@ -162,7 +165,10 @@ class Sweep:
                     metric="validation",
                     mode="max",
                     num_samples=self.samples,
-                    search_alg=BasicVariantGenerator(random_state=seed, max_concurrent=self.workers),
+                    search_alg=BasicVariantGenerator(
+                        random_state=seed % 2**32,  # numpy's older generator takes no more bits
+                        max_concurrent=self.workers,
+                    ),
                     scheduler=asha if self.scheduler == "asha" else FIFOScheduler(),
                     trial_dirname_creator=_number,
                 ),

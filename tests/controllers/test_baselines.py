@@ -155,3 +155,15 @@ def test_a_perceptron_refuses_a_dictionary():
     box = gym.spaces.Box(-1, 1, (3,))
     with pytest.raises(LanceletError, match="MLP cannot read"):
         controllers.mlp.MLP(gym.spaces.Dict(a=box), box, controllers.mlp.MLPOptions())
+
+
+def test_options_may_be_numbers_of_numpy_and_seeds_are_checked():
+    env = gym.make(SWIM)
+    hidden = tuple(np.array([8, 4]))
+    mlp = controllers.make("mlp", env, hidden=hidden, seed=np.uint64(3))
+    assert mlp.options == controllers.make("mlp", env, hidden=(8, 4), seed=3).options
+    assert [type(units) for units in mlp.options.hidden] == [int, int]
+    assert controllers.make("mlp", env, hidden=np.array([8, 4]), seed=3).options == mlp.options
+    for seed in (-1, 2**64, 1.5):
+        with pytest.raises(LanceletError, match=r"seed = .*: must be a whole number from 0"):
+            controllers.make("mlp", env, seed=seed)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from conftest import SWIM
 
+from lancelet import LanceletError
 from lancelet.envs import VectorEnv
 
 
@@ -53,3 +54,28 @@ def test_the_count_starts_anew_after_a_reset():
     env.step(np.zeros((1, 5)))
     env.reset()
     assert [bool(env.step(np.zeros((1, 5)))[3][0]) for _ in range(3)] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"num_envs": 0}, "num_envs = 0: must be a whole number, 1 or more"),
+        ({"num_envs": 2.0}, r"num_envs = 2\.0 \(of type float\)"),
+        ({"max_episode_steps": 0}, "max_episode_steps = 0: must be a whole number, 1 or more"),
+        ({"max_episode_steps": 2.5}, r"max_episode_steps = 2\.5 \(of type float\)"),
+        ({"max_episode_steps": float("inf")}, r"max_episode_steps = inf \(of type float\)"),
+        ({"nthread": -1}, "nthread = -1: must be a whole number, 0 or more"),
+    ],
+)
+def test_counts_are_whole_numbers(options, said):
+    with pytest.raises(LanceletError, match=said):
+        VectorEnv(task="lancelet.envs.swim:Swim", **options)
+
+
+def test_counts_and_fields_may_be_numbers_of_numpy():
+    env = gym.make_vec(SWIM, num_envs=np.int64(2), joints=np.int32(4), density=np.float64(900))
+    task = env.unwrapped.task
+    assert (task.joints, task.density) == (4, 900.0)
+    assert (type(task.joints), type(task.density)) == (int, float)
+    assert env.reset(seed=0)[0].shape[0] == 2
+    env.close()

@@ -1,9 +1,11 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from lancelet import LanceletError, morphology
+from lancelet.morphology.swimmer import Swimmer
 
 BODIES = [
     morphology.make("swimmer"),
@@ -93,3 +95,16 @@ def test_the_hash_does_not_see_colours_and_cameras():
     spec.worldbody.add_camera(name="another")
     spec.worldbody.add_light(pos=[0, 0, 3])
     assert morphology.model_hash(spec.compile()) == digest(body)
+
+
+def test_parameters_may_be_numbers_and_arrays_of_numpy():
+    plain = morphology.make("swimmer", joints=2, lengths=(0.25, 0.5, 0.25), mass=0.5)
+    numbers = {"joints": np.int64(2), "lengths": np.array([0.25, 0.5, 0.25], np.float32), "mass": np.float64(0.5)}
+    made = morphology.make("swimmer", **numbers)
+    built = Swimmer(**numbers)  # as the class is called where no name is at hand
+    assert made == built == plain
+    assert json.dumps(morphology.to_json(built)) == json.dumps(morphology.to_json(plain))
+    with pytest.raises(LanceletError, match=r"Swimmer.joints = 2\.0 \(of type float\): must be a whole number"):
+        morphology.make("swimmer", joints=np.float64(2))
+    with pytest.raises(LanceletError, match=r"Swimmer.lengths = \(0\.1, nan, 0\.1\): must be finite"):
+        morphology.make("swimmer", joints=2, lengths=np.array([0.1, np.nan, 0.1]))

@@ -218,3 +218,35 @@ def test_one_agent_through_many_episodes_takes_one_start_state_each():
     speeds = kept.metrics["speed"].tolist()
     assert speeds == apart.metrics["speed"].tolist()  # the clock runs on, but within the first half cycle
     assert len(set(speeds)) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"seed": -1}, "seed = -1: must be a whole number from 0"),
+        ({"seed": 2**64}, "seed = 18446744073709551616: must be a whole number from 0"),
+        ({"seed": 0.5}, r"seed = 0\.5 \(of type float\)"),
+        ({"episodes": 1.5}, r"episodes = 1\.5 \(of type float\): must be a whole number, 1 or more"),
+        ({"episodes": True}, r"episodes = True \(of type bool\)"),
+    ],
+)
+def test_seeds_and_counts_are_whole_numbers(arguments, said):
+    env = make_env(SWIM, 1, 3)
+    with pytest.raises(LanceletError, match=said):
+        training.evaluate(controllers.make("ncap", env), SWIM, max_episode_steps=3, **arguments)
+
+
+def test_numbers_of_numpy_are_numbers():
+    ncap = controllers.make("ncap", make_env(SWIM, 1, 3))
+    plain = training.evaluate(ncap, SWIM, episodes=2, seed=7, max_episode_steps=3, density=3000)
+    numpy = training.evaluate(
+        ncap,
+        SWIM,
+        episodes=np.int64(2),
+        seed=np.uint32(7),
+        max_episode_steps=np.int32(3),
+        density=np.float32(3000),
+    )
+    assert plain.returns.tolist() == numpy.returns.tolist()
+    last = training.evaluate(ncap, SWIM, episodes=2, seed=2**64 - 1, max_episode_steps=3)
+    assert last.lengths.tolist() == [3, 3]
