@@ -7,6 +7,9 @@ import errno
 import json
 import math
 import os
+import secrets
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,28 +64,60 @@ def _finite(value: Any) -> Any:
 
 
 def write_atomic(path: str | Path, data: bytes | str) -> None:
-    """Write `data` to a temporary name beside `path`, fsync, rename over `path`, fsync the folder.
+    """Write `data` to a new file beside `path`, fsync, rename over `path`, fsync the folder.
+
+    The folder may be a stranger's: a link at `path` is replaced and not written through, and the new file's name
+    cannot be foreseen, so that no link can wait there either.
 
     Raises:
         LanceletError: the disk is full or refuses; the previous file stays as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            with open(temporary, "xb") as file:  # x: fails where anything has that name, a link included
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         what = "the disk is full" if full else (error.strerror or str(error))
         raise LanceletError(f"cannot write {path}: {what}; the previous file is untouched") from error
+
+
+@contextlib.contextmanager
+def written_elsewhere(path: str | Path) -> Iterator[Path]:
+    """Where another program, which opens files by name, is to write what will replace `path`.
+
+    The place is a new folder beside `path` that no other user can enter, so that no link of a stranger can lie there.
+    What was written replaces `path` (a link itself, never its target) at the end of the block; after an error nothing
+    is replaced, and the folder is removed in both cases.
+
+    Raises:
+        LanceletError: nothing can be written beside `path`.
+    """
+    path = Path(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent))
+        except OSError as error:
+            raise LanceletError(f"cannot write {path}: {error.strerror or error}") from error
+        temporary = Path(folder) / path.name
+        yield temporary
+        try:
+            os.replace(temporary, path)
+        except OSError as error:
+            raise LanceletError(f"cannot write {path}: {error.strerror or error}") from error

@@ -96,3 +96,78 @@ def test_the_data_are_on_the_disk_before_the_name_and_the_name_before_the_return
         monkeypatch.setattr(os, name, lambda *args, name=name, real=real: (calls.append(name), real(*args))[1])
     files.write_atomic(tmp_path / "file", "x")
     assert calls == ["fsync", "replace", "fsync"]
+
+
+@pytest.fixture
+def precious(tmp_path):
+    """A file of ours outside the folder `theirs`, which a stranger made."""
+    (tmp_path / "theirs").mkdir()
+    path = tmp_path / "precious"
+    path.write_text("mine")
+    return path
+
+
+def test_a_link_at_the_path_is_replaced_and_never_written_through(tmp_path, precious):
+    target = tmp_path / "theirs" / "config.yaml"
+    target.symlink_to(precious)
+    files.write_atomic(target, "new")
+    assert precious.read_text() == "mine"
+    assert not target.is_symlink() and target.read_text() == "new"
+
+
+def test_a_link_at_the_temporary_name_is_refused(tmp_path, precious, monkeypatch):
+    monkeypatch.setattr(files.secrets, "token_hex", lambda size: "foreseen")
+    trap = tmp_path / "theirs" / ".config.yaml.foreseen.tmp"
+    trap.symlink_to(precious)
+    with pytest.raises(LanceletError, match="cannot write"):
+        files.write_atomic(tmp_path / "theirs" / "config.yaml", "new")
+    assert precious.read_text() == "mine"
+    assert not (tmp_path / "theirs" / "config.yaml").exists()
+
+
+def test_temporary_names_cannot_be_foreseen(tmp_path, monkeypatch):
+    names = []
+    monkeypatch.setattr(os, "replace", lambda source, target: names.append(source.name))
+    for _ in range(3):
+        files.write_atomic(tmp_path / "file", "x")
+    assert len(set(names)) == 3
+
+
+def test_an_interrupt_leaves_no_temporary_file(tmp_path, monkeypatch):
+    def interrupted(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_atomic(tmp_path / "file", "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_writes_where_no_link_of_a_stranger_lies(tmp_path, precious):
+    target = tmp_path / "theirs" / "film.mp4"
+    target.symlink_to(precious)
+    with files.written_elsewhere(target) as place:
+        assert place.suffix == ".mp4" and place.parent.stat().st_mode & 0o077 == 0
+        place.write_text("film")
+        assert precious.read_text() == "mine"
+    assert precious.read_text() == "mine"
+    assert not target.is_symlink() and target.read_text() == "film"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_program_that_fails_replaces_nothing(tmp_path):
+    target = tmp_path / "film.mp4"
+    target.write_text("before")
+    with pytest.raises(ZeroDivisionError), files.written_elsewhere(target) as place:
+        place.write_text("half")
+        raise ZeroDivisionError
+    assert target.read_text() == "before" and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_place_that_cannot_be_written_elsewhere_either_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(LanceletError, match="cannot write"), files.written_elsewhere(tmp_path / "file" / "film.mp4"):
+        pass
+    (tmp_path / "film.mp4").mkdir()
+    with pytest.raises(LanceletError, match="cannot write"), files.written_elsewhere(tmp_path / "film.mp4") as place:
+        place.write_text("film")

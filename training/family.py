@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from ..errors import LanceletError
+from ..files import written_elsewhere
 from ..foreign import described_by
 from ..morphology.genome import Genome, decode
 from .champions import ancestors, as_run, champions, grown
@@ -137,12 +138,15 @@ def film(
             lines.append(f"file '{render_run(run, folder / f'{one.id}.mp4')}'\n")
             advance()
         (folder / "list.txt").write_text("".join(lines))
-        temporary = out.with_name(f".{out.stem}.tmp.mp4")
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y", "-f", "concat", "-safe", "0", "-i",
-                   str(folder / "list.txt"), "-c", "copy", str(temporary)]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            temporary.unlink(missing_ok=True)
-            raise LanceletError(f"cannot write {out}: {(done.stderr.strip().splitlines() or ['ffmpeg failed'])[-1]}")
-        temporary.replace(out)
+        with written_elsewhere(out) as whole:
+            command = [
+                imageio_ffmpeg.get_ffmpeg_exe(),
+                *("-loglevel", "error", "-y"),
+                *("-f", "concat", "-safe", "0", "-i", str(folder / "list.txt")),
+                *("-c", "copy", str(whole)),
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                reason = (done.stderr.strip().splitlines() or ["ffmpeg failed"])[-1]
+                raise LanceletError(f"cannot write {out}: {reason}")
     return shown

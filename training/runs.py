@@ -145,8 +145,10 @@ def hold(folder: Path) -> Any:
     Raises:
         LanceletError: another process holds it, or the folder cannot be written to.
     """
+    # The folder may be a stranger's: a link is not followed, and a pipe does not wait for a reader.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        lock = open(folder / "lock", "a")  # noqa: SIM115 - held until close
+        lock = open(os.open(folder / "lock", flags, 0o666), "a")  # noqa: SIM115 - held until close
     except OSError as error:
         raise LanceletError(
             f"folder = {folder}: cannot be written to ({error.strerror}); give another --folder"

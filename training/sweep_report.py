@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shlex
 from collections.abc import Mapping
@@ -83,9 +84,10 @@ def picture(path: Path, overs: list[Over], trials: list[Trial]) -> None:
     stopped = ", hollow: stopped early" if any(trial.note for trial in done) else ""
     plot.suptitle(f"{len(done)} trials; red: the best{stopped}", fontsize=10)
     plot.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plot.savefig(path, dpi=120)
+    drawn = io.BytesIO()
+    plot.savefig(drawn, dpi=120, format="png")
     plt.close(plot)
+    write_atomic(path, drawn.getvalue())
 
 
 def _short(task: str) -> str:

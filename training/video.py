@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ import numpy as np
 from .. import foreign
 from ..checks import whole_number
 from ..errors import LanceletError
+from ..files import written_elsewhere
 from ..morphology import model_hash
 from ..tasks import check_task_options, known_task_id, registered, task_id
 from . import gl
@@ -68,28 +68,28 @@ def draw(
     if backend is None:
         raise LanceletError(gl.advice())
     options = {"fps": fps, "shadows": shadows} | {name: value for name, value in size.items() if value is not None}
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lancelet-")))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
-        stack.callback(temporary.unlink, missing_ok=True)
-        mujoco.mj_saveModel(model, str(folder / "model.mjb"), None)
-        np.savez(folder / "record.npz", **{key: record[key] for key in _KEYS if key in record})  # pyright: ignore[reportArgumentType]
+    arrays: dict[str, Any] = {key: record[key] for key in _KEYS if key in record}
+    with tempfile.TemporaryDirectory(prefix="lancelet-") as folder, written_elsewhere(out) as picture:
+        model_file = Path(folder) / "model.mjb"
+        record_file = Path(folder) / "record.npz"
+        job_file = Path(folder) / "job.json"
+        mujoco.mj_saveModel(model, str(model_file), None)
+        np.savez(record_file, **arrays)
         job = {
-            "model": str(folder / "model.mjb"),
-            "record": str(folder / "record.npz"),
-            "out": str(temporary.resolve()),
+            "model": str(model_file),
+            "record": str(record_file),
+            "out": str(picture.resolve()),
+            "options": options,
         }
-        (folder / "job.json").write_text(json.dumps(job | {"options": options}))
+        job_file.write_text(json.dumps(job))
         try:
-            _child(folder / "job.json", backend, progress)
+            _child(job_file, backend, progress)
         except LanceletError as error:
-            if shutil.disk_usage(temporary.resolve().parent).free < 2**20:
+            if shutil.disk_usage(picture.parent).free < 2**20:
                 raise LanceletError(
                     f"cannot write {out}: the disk is full; what was there before is untouched"
                 ) from error
             raise
-        temporary.replace(out)
     return out
 
 

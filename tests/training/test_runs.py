@@ -1,6 +1,7 @@
 """Run folders: whose they are, what may change on resume, their record, lock and log."""
 
 import json
+import os
 import re
 import shutil
 import warnings
@@ -50,6 +51,17 @@ def test_a_refused_run_lets_its_folder_go(tmp_path):
     assert "already holds a run" in str(kept[0])
     assert "stdev = 0.5, not 0.1" in str(kept[1])
     opened(tmp_path / "run", resume=True)
+
+
+def test_a_lock_that_a_stranger_made_a_link_or_a_pipe_is_refused(tmp_path):
+    (tmp_path / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(LanceletError, match="cannot be written to"):
+        runs.hold(tmp_path)
+    assert not (tmp_path / "precious").exists()
+    (tmp_path / "lock").unlink()
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(LanceletError, match="cannot be written to"):
+        runs.hold(tmp_path)
 
 
 def test_a_folder_that_cannot_be_locked_says_so(tmp_path, monkeypatch):

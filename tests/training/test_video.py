@@ -53,7 +53,7 @@ def test_the_film_has_every_frame(run, capsys):
     frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
     assert frames == 13 and seconds == pytest.approx(13 * 0.03, abs=0.04)
     assert size_of(path) == (96, 64)
-    assert not list(run.glob(".*tmp*")) and capsys.readouterr().err == ""
+    assert not list(run.glob(".*")) and capsys.readouterr().err == ""
 
 
 @needs_gl
@@ -146,6 +146,18 @@ def test_a_drawing_that_fails_leaves_what_was_there(run, monkeypatch):
     with pytest.raises(LanceletError, match="MUJOCO_GL=foo failed"):
         video.render_run(run)
     assert (run / "video.mp4").read_bytes() == b"before"
+
+
+@needs_gl
+@pytest.mark.parametrize("link", [".video.tmp.mp4", "video.mp4"])
+def test_a_strangers_link_is_replaced_and_what_it_leads_to_stays(run, tmp_path, link):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (run / link).symlink_to(precious)
+    path = video.render_run(run, width=96, height=64)
+    assert precious.read_text() == "mine"
+    assert not path.is_symlink()
+    assert size_of(path) == (96, 64)
 
 
 @needs_gl
