@@ -14,6 +14,7 @@ from gymnasium import spaces
 
 from .. import morphology
 from ..errors import LanceletError
+from . import arena
 from .simulation import Simulation
 
 Array = np.ndarray
@@ -84,7 +85,7 @@ class Task(ABC):
     def models(self) -> list[mujoco.MjModel]:
         """The compiled bodies in their surroundings."""
         try:
-            return [self.spec(body).compile() for body in self.bodies()]
+            return arena.compiled([self.spec(body) for body in self.bodies()])
         except ValueError as error:
             if isinstance(error, LanceletError):
                 raise

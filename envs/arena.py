@@ -1,0 +1,89 @@
+"""Bodies compiled for simulation, with as much memory for contacts as their scene can need.
+
+MuJoCo keeps contacts, constraints and the solver's scratch in an arena of fixed size. Its default reserves 13 MB of
+address space and more for every simulation: a thousand simulations would ask for more than many machines grant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+UNSET = -1
+"""value of `MjSpec.memory` where the body leaves the size of the arena open"""
+MARGIN = 2.0
+"""the arena is this many times the memory measured: boxes that overlap have up to twice the contacts of boxes apart"""
+LEAST = 64 * 1024
+"""bytes, the smallest arena; drawing and the derived constants of a changed model take some of it too"""
+GRAIN = 1024
+"""bytes, sizes of arenas are multiples of this"""
+FAR = 1e6
+"""m or rad, a distance within which everything lies: contacts and limits of this margin are all active"""
+MOST_PAIRS = 5000
+"""pairs of geoms; scenes with more are not measured, and keep MuJoCo's default size"""
+
+
+def compiled(specs: Sequence[mujoco.MjSpec]) -> list[mujoco.MjModel]:
+    """Compile the bodies of one environment, each with its surroundings.
+
+    The arena holds twice what the scene takes when every pair of geoms that may collide does and every limit is
+    reached. Bodies of one environment get arenas of one size, as `mujoco.batch` demands. A spec that sets its own
+    `memory` keeps it.
+
+    Raises:
+        ValueError: MuJoCo's reason why a spec does not compile.
+    """
+    need = 0
+    for spec in specs:
+        if spec.memory == UNSET:
+            need = max(need, _need(_compile(spec)))
+    return [_compile(spec, need) for spec in specs]
+
+
+def _compile(spec: mujoco.MjSpec, memory: int = 0) -> mujoco.MjModel:
+    """The model of `spec`, with an arena of `memory` bytes where the spec leaves that open; 0: MuJoCo's default."""
+    given = spec.memory
+    if given == UNSET and memory:
+        spec.memory = memory
+    try:
+        return spec.compile()
+    finally:
+        spec.memory = given
+
+
+def _need(model: mujoco.MjModel) -> int:
+    """Bytes of the arena that `model` needs; its margins and solver options are changed on the way."""
+    default = int(model.narena)
+    if _pairs(model) > MOST_PAIRS:
+        return default
+    for margins in (model.geom_margin, model.pair_margin, model.jnt_margin, model.tendon_margin, model.flex_margin):
+        margins[:] = FAR
+    # The bounding volumes were computed without the margins: no pair may be left out because of them.
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    # One iteration takes as much memory as many.
+    model.opt.iterations = 1
+    model.opt.ls_iterations = 1
+    model.opt.noslip_iterations = min(model.opt.noslip_iterations, 1)
+    data = mujoco.MjData(model)
+    try:
+        mujoco.mj_step(model, data)
+        mujoco.mj_setConst(model, data)
+    except mujoco.FatalError:
+        return default
+    contacts_lost = data.warning[mujoco.mjtWarning.mjWARN_CONTACTFULL].number
+    constraints_lost = data.warning[mujoco.mjtWarning.mjWARN_CNSTRFULL].number
+    if contacts_lost or constraints_lost:
+        return default
+    need = max(MARGIN * data.maxuse_arena, LEAST)
+    return min(GRAIN * int(np.ceil(need / GRAIN)), default)
+
+
+def _pairs(model: mujoco.MjModel) -> int:
+    """Number of pairs of geoms, one at least of a moving body, whose bodies may collide at all."""
+    collides = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
+    moves = model.body_weldid[model.geom_bodyid] != 0
+    moving = int(np.count_nonzero(collides & moves))
+    still = int(np.count_nonzero(collides & ~moves))
+    return moving * (moving - 1) // 2 + moving * still
