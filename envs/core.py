@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,8 +46,12 @@ class VectorEnv(gym.vector.VectorEnv):
     (bool, (n,)) resets some; a task may read more.
 
     Info: ``terms`` (reward terms, every step); at an episode's end ``episode`` (``r`` return, ``l`` length) and
-    ``metrics`` (the task's); ``diverged`` where the physics blew up: that episode ends with ``terminated``, its
-    last observation repeated and the task's ``divergence_reward``.
+    ``metrics`` (the task's). Where the physics could not go on, ``diverged`` is True and ``diverged_reason`` tells why
+    (the state blew up, the arena was too small, the reward was no number): that episode ends with ``terminated``, its
+    last observation repeated, the task's ``divergence_reward``, and NaN for every one of its metrics.
+
+    Copies (`copy.deepcopy`, `pickle`) hold the whole state and go on bit for bit, apart from the original. Under
+    Gymnasium's ``vector.RecordEpisodeStatistics`` it is the wrapper that fills ``episode``.
 
     Args:
         num_envs: number of simulations.
@@ -95,6 +100,7 @@ class VectorEnv(gym.vector.VectorEnv):
         self.memory = self.task.memory(num_envs)
         self._fresh = {name: rows.copy() for name, rows in self.memory.items()}
         self.rngs: list[np.random.Generator | None] = [None] * num_envs
+        self._seeds: list[int | None] = [None] * num_envs
         self._live = np.zeros(num_envs, bool)
         self._all_live = False
         self._started = False
@@ -110,6 +116,26 @@ class VectorEnv(gym.vector.VectorEnv):
     def field(self, name: str) -> Field:
         """A model parameter of every simulation: ``env.field("opt.viscosity")[:] = 0.1``; see `Simulation.field`."""
         return self.sim.field(name)
+
+    @property
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The generator of every simulation, as Gymnasium's `SyncVectorEnv` tells them."""
+        return tuple(self._generator(i) for i in range(self.num_envs))
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The seed that every simulation's generator began with; -1 where it is not known, as in Gymnasium."""
+        for i in range(self.num_envs):
+            self._generator(i)
+        return tuple(-1 if seed is None else seed for seed in self._seeds)
+
+    def _generator(self, i: int) -> np.random.Generator:
+        """The generator of simulation `i`, seeded by the system if no reset has done it."""
+        rng = self.rngs[i]
+        if rng is None:
+            rng, self._seeds[i] = seeding.np_random(None)
+            self.rngs[i] = rng
+        return rng
 
     # -- reset ----------------------------------------------------------------------------------------------------
 
@@ -131,20 +157,17 @@ class VectorEnv(gym.vector.VectorEnv):
         for i in ids.tolist() if seeds is not None else ():
             seed = seeds[i]  # pyright: ignore[reportOptionalSubscript]
             if seed is not None:
-                self.rngs[i] = seeding.np_random(int(seed))[0]
+                self.rngs[i], self._seeds[i] = seeding.np_random(int(seed))
         self._reset(ids, options)
         self._started = True
         self._observation = self._observe()
         return self._observation, {}
 
     def _reset(self, ids: np.ndarray, options: Mapping[str, Any]) -> None:
-        for i in ids:
-            if self.rngs[i] is None:
-                self.rngs[i] = seeding.np_random(None)[0]
         self.sim.reset(ids)
         for name, rows in self.memory.items():
             rows[ids] = self._fresh[name][ids]
-        self.task.reset(self.sim, self.memory, ids, [self.rngs[i] for i in ids], options)  # pyright: ignore[reportArgumentType]
+        self.task.reset(self.sim, self.memory, ids, [self._generator(i) for i in ids.tolist()], options)
         if isinstance(self.sim, Simulation):
             for name in ("qpos", "qvel"):
                 if name in options:
@@ -169,17 +192,24 @@ class VectorEnv(gym.vector.VectorEnv):
 
     def step(self, actions: Any) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One control step of every live simulation; see Gymnasium's `VectorEnv.step`."""
-        live, observation, reward, terminated, terms, diverged = self.transition(actions)
-        info: dict[str, Any] = {"terms": _masked(terms, live), "_terms": live} if terms else {}
-        if diverged is not None:
-            info |= {"diverged": diverged, "_diverged": diverged}
+        live, observation, reward, terminated, terms, reasons = self.transition(actions)
+        info: dict[str, Any] = {}
+        if terms:
+            info["terms"] = _masked(terms, live)
+            info["_terms"] = live
+        if reasons is not None:
+            diverged = reasons != None  # noqa: E711 - for each entry of the array
+            info["diverged"] = diverged
+            info["_diverged"] = diverged
+            info["diverged_reason"] = reasons
+            info["_diverged_reason"] = diverged
         self._steps += live
         self._returns += reward
         truncated = np.zeros(self.num_envs, bool)
         if self.max_episode_steps is not None:
             truncated = live & (self._steps >= self.max_episode_steps) & ~terminated
         if count_nonzero(terminated) or count_nonzero(truncated):
-            observation = self._end(terminated | truncated, observation, info)
+            observation, info = self._end(terminated | truncated, observation, info)
         self._observation = observation
         return observation, reward, terminated, truncated, info
 
@@ -187,8 +217,8 @@ class VectorEnv(gym.vector.VectorEnv):
         """Physics and task of one step, without episode bookkeeping: what `step` and `SingleEnv` share.
 
         Returns:
-            which simulations moved (n,), observation, reward (n,), terminated (n,), reward terms, and where the
-            physics diverged: (n,), or None for nowhere.
+            which simulations moved (n,), observation, reward (n,), terminated (n,), reward terms, and why simulations
+            diverged: an array of objects (n,), None for those that did not, or None if nowhere.
         """
         if not self._started:
             raise gym.error.ResetNeeded("call reset() before step()")
@@ -208,10 +238,21 @@ class VectorEnv(gym.vector.VectorEnv):
         diverged = live & ~np.isfinite(reward)
         if faulty is not None:
             diverged |= live & faulty
+        reasons = self._reasons(diverged)
         reward[diverged] = self.task.divergence_reward
         terminated |= diverged
         _put(observation, diverged, self._observation)
-        return live, observation, reward, terminated, terms, diverged if count_nonzero(diverged) else None
+        return live, observation, reward, terminated, terms, reasons
+
+    def _reasons(self, diverged: np.ndarray) -> np.ndarray | None:
+        """Why the simulations of the mask diverged: an array of objects (n,); None if the mask is empty."""
+        if not count_nonzero(diverged):
+            return None
+        reasons = np.full(self.num_envs, None, object)
+        for i in np.flatnonzero(diverged).tolist():
+            physics = self.sim.reason(i) if isinstance(self.sim, Simulation) else None
+            reasons[i] = physics or "the reward is no finite number"
+        return reasons
 
     def _check(self, actions: Any) -> np.ndarray:
         """The actions, clipped to the action space; a wrong shape or a number that is not finite is refused."""
@@ -248,48 +289,73 @@ class VectorEnv(gym.vector.VectorEnv):
             return {name: np.asarray(seen[name], dtype=space[name].dtype) for name in space}
         return np.asarray(seen, dtype=space.dtype)
 
-    def _end(self, ended: np.ndarray, observation: Observation, info: dict[str, Any]) -> Observation:
+    def _end(
+        self, ended: np.ndarray, observation: Observation, info: dict[str, Any]
+    ) -> tuple[Observation, dict[str, Any]]:
         """Book the episodes that ended; in SAME_STEP start the next ones and return their observations."""
-        last = info if self.mode is not AutoresetMode.SAME_STEP else {}
-        last |= {"episode": _masked({"r": self._returns, "l": self._steps}, ended), "_episode": ended}
-        metrics = self.task.metrics(self.sim, self.memory)
+        same_step = self.mode is AutoresetMode.SAME_STEP
+        statistics = {"episode": _masked({"r": self._returns, "l": self._steps}, ended), "_episode": ended}
+        figures = {}
+        metrics = self._metrics(info.get("diverged"))
         if metrics:
-            last |= {"metrics": _masked(metrics, ended), "_metrics": ended}
+            figures = {"metrics": _masked(metrics, ended), "_metrics": ended}
         self._live &= ~ended
         self._all_live = False
-        if self.mode is not AutoresetMode.SAME_STEP:
-            return observation
-        for name in ("terms", "diverged"):
-            if name in info:
-                last |= {name: info[name], f"_{name}": info[f"_{name}"]}
-        final = np.full(self.num_envs, None, object)
-        for i in np.flatnonzero(ended).tolist():
-            final[i] = _row(observation, i)
-        self._reset(np.flatnonzero(ended), {})
-        info |= {"final_obs": final, "_final_obs": ended, "final_info": last, "_final_info": ended}
-        info |= {name: last[name] for name in ("episode", "_episode", "metrics", "_metrics") if name in last}
-        fresh = self._observe()
-        _put(observation, ended, fresh)
-        return observation
+        if same_step:
+            last = statistics | figures
+            for name in ("terms", "diverged", "diverged_reason"):
+                if name in info:
+                    last |= {name: info[name], f"_{name}": info[f"_{name}"]}
+            final = np.full(self.num_envs, None, object)
+            for i in np.flatnonzero(ended).tolist():
+                final[i] = _row(observation, i)
+            info |= {"final_obs": final, "_final_obs": ended, "final_info": last, "_final_info": ended}
+        info |= figures
+        if _statistics_recorded(self):
+            info = _Recorded(info, statistics["episode"])
+        else:
+            info |= statistics
+        if same_step:
+            self._reset(np.flatnonzero(ended), {})
+            _put(observation, ended, self._observe())
+        return observation, info
+
+    def _metrics(self, diverged: np.ndarray | None) -> dict[str, np.ndarray]:
+        """The task's metrics, (n,) each; NaN where the episode diverged: MuJoCo has put such a state back."""
+        metrics = self.task.metrics(self.sim, self.memory)
+        if diverged is None:
+            return metrics
+        return {name: np.where(diverged, np.nan, rows) for name, rows in metrics.items()}
 
     # -- state, pictures --------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that decides what comes next, as arrays: physics, memory, parameters, counters, generators."""
+        """Everything that decides what comes next, as arrays: physics, memory, parameters, counters, generators.
+
+        The last observation is part of it: sensors of forces and accelerations lag one substep after a step, and
+        cannot be computed again from the state.
+        """
+        if isinstance(self.sim, Simulation):
+            physics = self.sim.snapshot()
+        else:
+            physics = {"physics": np.array(getattr(self.sim, "state", np.zeros((self.num_envs, 0)))), "fields": {}}
         generators = [rng.bit_generator.state if rng else None for rng in self.rngs]
-        return {
-            "physics": np.array(getattr(self.sim, "state", np.zeros((self.num_envs, 0)))),
-            "memory": {name: rows.copy() for name, rows in self.memory.items()},
-            "fields": {name: np.array(self.sim.field(name)) for name in getattr(self.sim, "compiled", {})},
-            "counters": {"live": self._live.copy(), "steps": self._steps.copy(), "returns": self._returns.copy()},
-            "generators": np.frombuffer(json.dumps(generators).encode(), np.uint8).copy(),
-        }
+        shown = {"observation": copy.deepcopy(self._observation)} if self._started else {}
+        return (
+            physics
+            | shown
+            | {
+                "memory": {name: rows.copy() for name, rows in self.memory.items()},
+                "counters": {"live": self._live.copy(), "steps": self._steps.copy(), "returns": self._returns.copy()},
+                "generators": np.frombuffer(json.dumps(generators).encode(), np.uint8).copy(),
+            }
+        )
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> Observation:
-        """Continue from `state_dict`; returns the present observation."""
-        for name, rows in {**getattr(self.sim, "compiled", {}), **saved["fields"]}.items():
-            self.sim.field(name)[:] = rows
-        if saved["physics"].size:
+        """Continue from `state_dict`; returns the present observation, as the last step or reset showed it."""
+        if isinstance(self.sim, Simulation):
+            self.sim.restore(saved)
+        elif saved["physics"].size:
             self.sim.state[:] = saved["physics"]
         for name, rows in saved["memory"].items():
             self.memory[name][:] = rows
@@ -298,13 +364,23 @@ class VectorEnv(gym.vector.VectorEnv):
             if rng is not None:
                 rng.bit_generator.state = state  # pyright: ignore[reportAttributeAccessIssue]
             self.rngs[i] = rng
+            self._seeds[i] = None
         counters = saved["counters"]
         self._live[:], self._steps[:], self._returns[:] = counters["live"], counters["steps"], counters["returns"]
-        self._all_live, self._started = bool(self._live.all()), True
-        if isinstance(self.sim, Simulation):
-            self.sim.forward()
-        self._observation = self._observe()
+        self._all_live = bool(self._live.all())
+        self._started = True
+        # States saved by earlier versions, or before the first reset, hold no observation.
+        self._observation = copy.deepcopy(saved["observation"]) if "observation" in saved else self._observe()
         return self._observation
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = dict(self.__dict__)
+        kept["_painters"] = {}  # of this process and thread; `render` makes new ones
+        return kept
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self._everyone.flags.writeable = False
 
     def render(self) -> tuple[np.ndarray, ...]:
         """One RGB picture (480, 640, 3) a simulation; needs ``render_mode="rgb_array"``."""
@@ -363,12 +439,14 @@ class SingleEnv(gym.Env):
         vector = self.vector
         if self._ended:
             raise gym.error.ResetNeeded("the episode has ended: call reset() before step()")
-        _, observation, reward, terminated, terms, diverged = vector.transition(np.asarray(action)[None])
+        _, observation, reward, terminated, terms, reasons = vector.transition(np.asarray(action)[None])
         vector._observation = observation
+        diverged = None if reasons is None else np.ones(1, bool)
         info: dict[str, Any] = {"terms": {name: rows[0].item() for name, rows in terms.items()}}
-        info["metrics"] = {name: rows[0].item() for name, rows in self.task.metrics(vector.sim, vector.memory).items()}
-        if diverged is not None:
+        info["metrics"] = {name: rows[0].item() for name, rows in vector._metrics(diverged).items()}
+        if reasons is not None:
             info["diverged"] = True
+            info["diverged_reason"] = reasons[0]
         self._ended = bool(terminated[0])
         return _row(observation, 0), reward[0].item(), self._ended, False, info
 
@@ -394,6 +472,41 @@ def _forwarded(env: VectorEnv | SingleEnv, name: str) -> Any:
     if task is not None and name in task.forwarded:
         return getattr(task, name)
     raise AttributeError(f"{type(env).__name__!r} object has no attribute {name!r}")
+
+
+class _Recorded(dict[str, Any]):
+    """Info of an episode's end that Gymnasium's ``vector.RecordEpisodeStatistics`` is about to complete.
+
+    The wrapper's ``episode`` keeps its time but takes our return and length: that of Gymnasium 1.2 leaves out the
+    first step of every episode but the first in SAME_STEP.
+    """
+
+    def __init__(self, info: Mapping[str, Any], statistics: Mapping[str, Any]) -> None:
+        super().__init__(info)
+        self._statistics = statistics
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, {**value, **self._statistics} if name == "episode" else value)
+
+
+def _statistics_recorded(env: VectorEnv) -> bool:
+    """Whether Gymnasium's ``vector.RecordEpisodeStatistics`` around `env` is calling, to fill ``info["episode"]``.
+
+    It raises an error where that is filled already, and an environment is not told what it is wrapped in: the callers
+    are looked through, at the end of episodes only.
+    """
+    wrappers = sys.modules.get("gymnasium.wrappers.vector")
+    wrapper = getattr(wrappers, "RecordEpisodeStatistics", None)
+    if wrapper is None:
+        return False
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_code is wrapper.step.__code__:
+            caller = frame.f_locals["self"]
+            if caller.unwrapped is env and getattr(caller, "_stats_key", "episode") == "episode":
+                return True
+        frame = frame.f_back
+    return False
 
 
 def _row(observation: Observation, i: int) -> Observation:
