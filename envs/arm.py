@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import mujoco
@@ -134,6 +135,11 @@ class ArmReach(Task):
         for gain in self._gains:
             within("field_gain", gain, 0.0, GAIN, "N s/m, or N s^2/m^2")
         within("load", self.load, 0.0, 20.0, "kg")
+        if self._gains[1] > self._steepest:
+            raise LanceletError(
+                f"field_gain = {self._gains[1]:g}: a plant step of {self.dt_plant:g} s carries a linear field of up to "
+                f"{self._steepest:.4g} N s/m; give a smaller gain, or a smaller dt_plant"
+            )
         within("rotation", self.rotation, -math.pi, math.pi, "rad")
         self.weights = tuple(self.weights)  # pyright: ignore[reportAttributeAccessIssue]
         if len(self.weights) != 3:
@@ -149,6 +155,18 @@ class ArmReach(Task):
         if len(pair) != 2:
             raise LanceletError(f"field_gain = {gain!r}: must be a number or a range of two")
         return pair  # pyright: ignore[reportReturnType]
+
+    @cached_property
+    def _steepest(self) -> float:
+        """Largest gain of the field that the plant step carries for every body.
+
+        A squared field has no such bound: it grows with the speed, and a step that it is too steep for blows up.
+        """
+        if self.field != "linear":
+            return GAIN
+        loaded = [body.loaded(self.load) for body in self.bodies()]  # pyright: ignore[reportAttributeAccessIssue]
+        bounds = [muscles.steepest_drag(muscles.parameters(body), self.dt_plant) for body in loaded]
+        return min(GAIN, *bounds)
 
     def _steps(self, delay: str) -> int:
         """A delay in control steps."""
@@ -234,7 +252,7 @@ class ArmReach(Task):
         memory["gain"][ids] = self._gains[0] + (self._gains[1] - self._gains[0]) * draws[:, 6]
         if "gain" in options and self.field == "none":
             raise LanceletError("options['gain']: there is no field; make the task with field squared or linear")
-        for name, shape, least, most in (("force", (sim.n, 2), -FORCE, FORCE), ("gain", (sim.n,), 0.0, GAIN)):
+        for name, shape, least, most in (("force", (sim.n, 2), -FORCE, FORCE), ("gain", (sim.n,), 0.0, self._steepest)):
             if name in options:
                 memory[name][ids] = reset_option(name, options[name], shape, least, most)[ids]
         if memory["noise"].shape[1] > 1:

@@ -50,6 +50,35 @@ def parameters(body: Arm) -> np.ndarray:
     return np.concatenate([skeleton, muscle, *body.limits, np.array(each).T.ravel()])
 
 
+ELBOW_ANGLES = 61
+"""elbow angles, spread over its range, at which `steepest_drag` looks"""
+
+
+def steepest_drag(row: np.ndarray, dt: float) -> float:
+    """Largest gain of a linear field that a plant step of `dt` carries, N s/m, for an arm's `parameters` (61,).
+
+    The field acts for a whole step with the speed at its beginning. With a gain of one over the step and the hand's
+    largest mobility (1/kg) it stops the hand in one step; a steeper one throws it back, and from twice that the
+    speed grows at every step.
+    """
+    elbow = np.linspace(row[LOW][1], row[HIGH][1], ELBOW_ANGLES)
+    upper_length, forearm_length, couple, whole, forearm = row[:5]
+    shared = forearm + couple * np.cos(elbow)
+    inertia = np.empty((ELBOW_ANGLES, 2, 2))
+    inertia[:, 0, 0] = whole + 2 * couple * np.cos(elbow)
+    inertia[:, 0, 1] = shared
+    inertia[:, 1, 0] = shared
+    inertia[:, 1, 1] = forearm
+    # Of the hand's place, by the joints' angles, the shoulder at 0: its angle turns everything alike.
+    jacobian = np.empty((ELBOW_ANGLES, 2, 2))
+    jacobian[:, 0, 0] = -forearm_length * np.sin(elbow)
+    jacobian[:, 0, 1] = -forearm_length * np.sin(elbow)
+    jacobian[:, 1, 0] = upper_length + forearm_length * np.cos(elbow)
+    jacobian[:, 1, 1] = forearm_length * np.cos(elbow)
+    mobility = jacobian @ np.linalg.solve(inertia, jacobian.transpose(0, 2, 1))
+    return 1 / (dt * float(np.linalg.eigvalsh(mobility).max()))
+
+
 @njit(cache=True, error_model="numpy")
 def _hand(p, one, two):
     """Hand at joint angles."""

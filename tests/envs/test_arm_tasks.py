@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lancelet import LanceletError, morphology
-from lancelet.envs import movement
+from lancelet.envs import movement, muscles
 
 REACH, HOLD = "lancelet/ArmReach-v0", "lancelet/ArmHold-v0"
 BODY = morphology.make("arm")
@@ -155,9 +155,45 @@ def test_the_linear_fields_gain_varies_by_trial_and_the_squared_ones_does_not():
     assert (squared.memory["gain"] == 5).all()
     linear.reset(seed=0, options={"gain": 3.0})
     assert (told(linear)["gain"] == 3).all()
-    with pytest.raises(LanceletError, match=r"options\['gain'\] = -1.0: must be from 0 to 1000"):
+    with pytest.raises(LanceletError, match=r"options\['gain'\] = -1.0: must be from 0 to 85"):
         linear.reset(options={"gain": -1.0})
+    with pytest.raises(LanceletError, match=r"options\['gain'\] = 200.0: must be from 0 to 85"):
+        linear.reset(options={"gain": 200.0})
     make(field="linear", field_gain=[1, 2]).reset(seed=0)
+
+
+@pytest.mark.parametrize("integrator", ["explicit", "mujoco"])
+@pytest.mark.parametrize("dt_plant", [0.01, 0.002])
+def test_a_linear_field_up_to_its_bound_slows_the_hand_and_a_steeper_one_is_refused(integrator, dt_plant):
+    options = {"integrator": integrator, "dt_plant": dt_plant, "field": "linear"}
+    bound = muscles.steepest_drag(muscles.parameters(morphology.make("arm")), dt_plant)
+    free, slowed = make(integrator=integrator, dt_plant=dt_plant), make(**options, field_gain=bound)
+    speeds = {}
+    for name, env in (("free", free), ("slowed", slowed)):
+        env.reset(seed=0)
+        speeds[name] = 0.0
+        for step in range(50):
+            action = np.random.default_rng(step).uniform(0, 1, (env.num_envs, 6))
+            *_, info = env.step(action)
+            assert "diverged" not in info
+            speeds[name] = max(speeds[name], np.abs(env.sim.qvel).max())
+    assert speeds["slowed"] < 0.7 * speeds["free"]
+    with pytest.raises(LanceletError, match=rf"a plant step of {dt_plant:g} s carries a linear field of up to"):
+        make(**options, field_gain=1.01 * bound)
+
+
+def test_a_squared_field_that_the_step_cannot_carry_ends_its_own_episodes_and_says_so():
+    env = make(n=16, field="squared", field_gain=1000.0)
+    env.reset(seed=0)
+    ended = np.zeros(16, bool)
+    for step in range(50):
+        action = np.random.default_rng(step).uniform(0, 1, (16, 6))
+        seen, _, _, _, info = env.step(action)
+        assert np.isfinite(seen).all()
+        if "diverged" in info:
+            ended |= info["diverged"]
+            assert all("blew up" in reason for reason in info["diverged_reason"][info["diverged"]])
+    assert ended.all()
 
 
 def test_a_load_slows_the_arm():
