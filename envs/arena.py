@@ -13,8 +13,17 @@ import numpy as np
 
 UNSET = -1
 """value of `MjSpec.memory` where the body leaves the size of the arena open"""
-MARGIN = 2.0
-"""the arena is this many times the memory measured: boxes that overlap have up to twice the contacts of boxes apart"""
+MARGIN = 1.1
+"""the arena is this many times the memory measured, which is that of the worst case for most shapes"""
+MARGIN_OF_CORNERS = 2.0
+"""the same, for scenes with shapes that have more contacts where they overlap than where they are apart"""
+CORNERED = (
+    mujoco.mjtGeom.mjGEOM_BOX,
+    mujoco.mjtGeom.mjGEOM_MESH,
+    mujoco.mjtGeom.mjGEOM_HFIELD,
+    mujoco.mjtGeom.mjGEOM_SDF,
+)
+"""such shapes: a pair of boxes has up to 4 contacts apart, and 8 in one another"""
 LEAST = 64 * 1024
 """bytes, the smallest arena; drawing and the derived constants of a changed model take some of it too"""
 GRAIN = 1024
@@ -28,7 +37,7 @@ MOST_PAIRS = 5000
 def compiled(specs: Sequence[mujoco.MjSpec]) -> list[mujoco.MjModel]:
     """Compile the bodies of one environment, each with its surroundings.
 
-    The arena holds twice what the scene takes when every pair of geoms that may collide does and every limit is
+    The arena holds more than what the scene takes when every pair of geoms that may collide does and every limit is
     reached. Bodies of one environment get arenas of one size, as `mujoco.batch` demands. A spec that sets its own
     `memory` keeps it.
 
@@ -76,7 +85,10 @@ def _need(model: mujoco.MjModel) -> int:
     constraints_lost = data.warning[mujoco.mjtWarning.mjWARN_CNSTRFULL].number
     if contacts_lost or constraints_lost:
         return default
-    need = max(MARGIN * data.maxuse_arena, LEAST)
+    collides = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
+    cornered = collides & np.isin(model.geom_type, CORNERED)
+    margin = MARGIN_OF_CORNERS if cornered.any() else MARGIN
+    need = max(margin * data.maxuse_arena, LEAST)
     return min(GRAIN * int(np.ceil(need / GRAIN)), default)
 
 

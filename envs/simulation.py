@@ -87,7 +87,8 @@ class Field:
                 timestep, or a field that says how the model is built.
         """
         sim = self._sim
-        if self._attribute.endswith(STRUCTURE) and self.values.dtype.kind in "iu":
+        whole = self.values.dtype.kind in "iu"
+        if whole and self._attribute.endswith(STRUCTURE) and not self._attribute.endswith("contype"):
             raise LanceletError(f"field {self._name!r} says how the model is built: change the body instead")
         ids = np.unique(np.arange(sim.n)[index[0] if isinstance(index, tuple) else index])
         compiled = sim.compiled.get(self._name)

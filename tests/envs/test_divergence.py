@@ -143,3 +143,43 @@ def test_a_reward_that_is_no_number_ends_the_episode_with_the_tasks_own_penalty(
     np.testing.assert_array_equal(last, before[BAD])
     assert reward[BAD] == -5.0 and np.isfinite(reward).all()
     assert info["episode"]["r"][BAD] == pytest.approx(-5.0, abs=1.0)
+    assert info["diverged_reason"][BAD] == "the reward is no finite number"
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_the_figures_of_an_episode_that_blew_up_are_no_numbers(mode):
+    *_, info = run(mode, disturb=True)[STEPS - 1]
+    told = info["final_info"] if mode is AutoresetMode.SAME_STEP else info
+    assert set(told["metrics"]) >= {"speed", "com_speed"}
+    for name in ("speed", "com_speed"):
+        assert np.isnan(told["metrics"][name][BAD])
+        assert np.isfinite(told["metrics"][name][OTHERS]).all()
+    assert np.isfinite(info["episode"]["r"]).all()
+
+
+def test_the_reason_names_what_blew_up():
+    for name, value, what in (("qvel", 1e30, "velocity"), ("qpos", np.nan, "position"), ("qvel", 1e9, "acceleration")):
+        env = make()
+        env.reset(seed=0)
+        getattr(env.sim, name)[BAD] = value
+        *_, info = env.step(action(0))
+        assert f"the physics blew up: a{'n' * (what[0] == 'a')} {what}" in info["diverged_reason"][BAD]
+        assert all(info["diverged_reason"][i] is None for i in OTHERS)
+
+
+def test_the_single_environment_gives_no_numbers_too():
+    env = gym.make(SWIM, joints=3)
+    env.reset(seed=0, options={"qvel": np.full(6, 1e30)})
+    *_, info = env.step(np.ones(3, np.float32))
+    assert "velocity" in info["diverged_reason"]
+    assert all(np.isnan(value) for value in info["metrics"].values())
+
+
+def test_an_error_of_the_engine_is_the_fault_of_one_simulation():
+    env, plain = make(), make()
+    env.field("opt.integrator")[BAD] = 99
+    env.reset(seed=0), plain.reset(seed=0)
+    (seen, _, terminated, _, info), (want, *_) = env.step(action(0)), plain.step(action(0))
+    np.testing.assert_array_equal(terminated, np.arange(N) == BAD)
+    assert "invalid integrator" in info["diverged_reason"][BAD]
+    np.testing.assert_array_equal(seen[OTHERS], want[OTHERS])

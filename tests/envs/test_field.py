@@ -145,3 +145,65 @@ def test_in_place_arithmetic_on_a_row_writes_it():
     env.field("body_mass")[1] *= 2
     assert np.allclose(env.field("body_mass")[1], 2 * before)
     assert np.allclose(env.field("body_mass")[0], before)
+
+
+@pytest.mark.parametrize("body", [SWIMMER, [SWIMMER, LONG]], ids=["one body", "many bodies"])
+@pytest.mark.parametrize(
+    ("name", "value", "need"),
+    [
+        ("body_mass", np.nan, "must be finite"),
+        ("body_mass", -1.0, "must be 0 or more"),
+        ("body_mass", 0.0, "must be above 0"),
+        ("body_inertia", 0.0, "must be above 0"),
+        ("actuator_gear", np.inf, "must be finite"),
+        ("opt.viscosity", -0.1, "must be 0 or more"),
+        ("opt.viscosity", np.nan, "must be finite"),
+        ("opt.gravity", [0.0, 0.0, np.nan], "must be finite"),
+        ("dof_damping", -1.0, "must be 0 or more"),
+        ("geom_size", -1.0, "must be 0 or more"),
+        ("jnt_range", [1.0, -1.0], "lower end must not lie above"),
+        ("opt.timestep", 0.01, "make a body with another"),
+        ("opt.timestep", np.nan, "make a body with another"),
+        ("jnt_type", 0, "change the body instead"),
+        ("body_parentid", 99, "change the body instead"),
+        ("body_mass", [1.0, 2.0], "cannot take"),
+        ("body_mass", "heavy", "cannot take"),
+        ("geom_contype", np.nan, "cannot take"),
+    ],
+)
+def test_what_the_physics_cannot_carry_is_refused_and_nothing_is_written(name, value, need, body):
+    env, plain = make(3, body), make(3, body)
+    with pytest.raises(LanceletError, match=need) as error:
+        env.field(name)[1] = value
+    assert name in str(error.value)
+    assert "\n" not in str(error.value)
+    np.testing.assert_array_equal(env.field(name)[:], plain.field(name)[:])
+    np.testing.assert_array_equal(swim(env), swim(plain))
+
+
+def test_the_refusal_names_the_simulation_and_the_place():
+    field = make(3).field("body_mass")
+    values = field[:]
+    values[2, 1] = -0.5
+    with pytest.raises(LanceletError, match=r"field 'body_mass'\[2, 1\] = -0.5: must be 0 or more"):
+        field[:] = values
+
+
+def test_a_gain_that_the_integrator_cannot_carry_ends_its_own_episode_and_says_so():
+    env, plain = make(3), make(3)
+    env.field("actuator_gear")[1] *= 1e9
+    action = np.random.default_rng(0).uniform(-1, 1, (3, 3))
+    (seen, _, terminated, _, info), (want, *_) = env.step(action), plain.step(action)
+    assert terminated.tolist() == [False, True, False]
+    assert "blew up" in info["diverged_reason"][1]
+    assert np.isfinite(seen).all()
+    np.testing.assert_array_equal(seen[[0, 2]], want[[0, 2]])
+
+
+@pytest.mark.parametrize("id", ["lancelet/Swim-v0", "lancelet/Crawl-v0", "lancelet/PointMaze-v0"])
+def test_bodies_of_different_timesteps_are_refused_in_one_line(id):
+    kind = {"lancelet/Swim-v0": "swimmer", "lancelet/Crawl-v0": "creature", "lancelet/PointMaze-v0": "ball"}[id]
+    bodies = [morphology.make(kind), morphology.make(kind, timestep=0.001)]
+    with pytest.raises(LanceletError, match=r"must share one timestep; theirs are 0.001, 0\.\d+ s"):
+        gym.make_vec(id, num_envs=2, body=bodies)
+    gym.make_vec(id, num_envs=2, body=bodies[1:] * 2).reset(seed=0)

@@ -88,3 +88,54 @@ def test_two_environments_in_one_process_do_not_meet():
         two.step(-action(step))
     for a, b in zip(got, want, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+EPISODES = 3
+
+
+def statistics(env, mode):
+    """Of every episode's end: what info tells, and the sums of the rewards."""
+    env.reset(seed=2)
+    total, told, summed = np.zeros(N), [], []
+    for step in range(EPISODES * (LIMIT + 1)):
+        _, reward, terminated, truncated, info = env.step(action(step))
+        total += reward
+        ended = terminated | truncated
+        assert ("episode" in info) == ended.any()
+        if ended.any():
+            told.append(info)
+            summed.append(total.copy())
+            total[:] = 0.0
+    return told, summed
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["bare", "another wrapper between"])
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_gymnasiums_episode_statistics_wrap_the_native_environment(mode, inside):
+    native = gym.make_vec(SWIM, num_envs=N, joints=3, max_episode_steps=LIMIT, autoreset_mode=mode)
+    told, summed = statistics(vector.RecordEpisodeStatistics(vector.ClipAction(native) if inside else native), mode)
+    assert len(told) >= EPISODES
+    for info, total in zip(told, summed, strict=True):
+        np.testing.assert_array_equal(info["episode"]["l"], LIMIT)
+        np.testing.assert_allclose(info["episode"]["r"], total)
+        assert info["_episode"].all()
+        assert (info["episode"]["t"] > 0).all()
+        assert info["metrics"]["_speed"].all()
+        if mode == "SameStep":
+            np.testing.assert_array_equal(info["final_info"]["episode"]["l"], LIMIT)
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_those_who_do_not_wrap_still_read_our_own_statistics(mode):
+    native = gym.make_vec(SWIM, num_envs=N, joints=3, max_episode_steps=LIMIT, autoreset_mode=mode)
+    other = gym.make_vec(SWIM, num_envs=N, joints=3, max_episode_steps=LIMIT, autoreset_mode=mode)
+    vector.RecordEpisodeStatistics(other)  # around another environment: nothing to do with this one
+    told, summed = statistics(native, mode)
+    for info, total in zip(told, summed, strict=True):
+        np.testing.assert_array_equal(info["episode"]["l"], LIMIT)
+        np.testing.assert_allclose(info["episode"]["r"], total)
+    key = vector.RecordEpisodeStatistics(other, stats_key="figures")
+    told, _ = statistics(key, mode)
+    for info in told:
+        np.testing.assert_array_equal(info["episode"]["l"], LIMIT)
+        assert "figures" in info
