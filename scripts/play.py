@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,14 +77,23 @@ def _print(score: Any, seed: int) -> None:
     for head in ("seed", "return", "steps", *score.metrics, "failed"):
         table.add_column(head, justify="right")
     for i in range(len(score.returns)):
-        metrics = [f"{values[i]:.4g}" for values in score.metrics.values()]
+        metrics = [_number(values[i]) for values in score.metrics.values()]
         failed = "yes" if score.failed[i] else ""
         table.add_row(str(seed + i), f"{score.returns[i]:.2f}", str(score.lengths[i]), *metrics, failed)
     if len(score.returns) > 1:
-        means = [f"{values.mean():.4g}" for values in score.metrics.values()]
+        # Of the episodes that did not fail: a state that blew up measures nothing.
+        means = score.means
+        metrics = [_number(means[name]) for name in score.metrics]
+        count = int(score.failed.sum())
+        failed = f"{count} of {len(score.failed)}" if count else ""
         table.add_section()
-        table.add_row("mean", f"{score.returns.mean():.2f}", f"{score.lengths.mean():.0f}", *means, "")
+        table.add_row("mean", _number(means["return"], ".2f"), f"{score.lengths.mean():.0f}", *metrics, failed)
     Console().print(table)
+
+
+def _number(value: float, form: str = ".4g") -> str:
+    """The number as text; nothing where there is none."""
+    return "" if math.isnan(value) else f"{value:{form}}"
 
 
 if __name__ == "__main__":

@@ -93,16 +93,30 @@ def write_page(path: str | Path, title: str, *parts: str) -> None:
 
 
 def summary_rows(summary: Mapping[str, Mapping[str, Sequence[float]]]) -> list[list[str]]:
-    """Figure | untrained | trained, each a mean with its 95 % interval over start states."""
+    """Figure | untrained | trained, each a mean with its 95 % interval over the start states that have the figure.
+
+    Episodes that failed have none; the row ``failed`` tells how many they are, and is left out where there are none.
+    """
+    failures = {which: summary[which].get("failed", []) for which in summary}
     rows = []
     for name in summary["untrained"]:
-        cells = []
-        for which in ("untrained", "trained"):
-            values = summary[which][name]
-            low, high = interval(values)
-            cells.append(f"{np.mean(values):.4g} [{low:.4g}, {high:.4g}]")
+        if name == "failed":
+            continue
+        cells = [_cell(summary[which][name]) for which in ("untrained", "trained")]
         rows.append([name, *cells])
+    if any(sum(failed) for failed in failures.values()):
+        told = [f"{sum(failures[which]):g} of {len(failures[which])}" for which in ("untrained", "trained")]
+        rows.append(["failed", *told])
     return rows
+
+
+def _cell(values: Sequence[float | None]) -> str:
+    """Mean and 95 % interval of those of the values that are numbers."""
+    numbers = [value for value in values if value is not None and np.isfinite(value)]
+    if not numbers:
+        return "none"
+    low, high = interval(numbers)
+    return f"{np.mean(numbers):.4g} [{low:.4g}, {high:.4g}]"
 
 
 def write_report(

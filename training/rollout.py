@@ -31,6 +31,7 @@ class Score:
     returns: np.ndarray
     lengths: np.ndarray
     metrics: dict[str, np.ndarray]
+    """NaN where the physics diverged"""
     failed: np.ndarray
     """True where the physics diverged or the controller gave a number that is not finite"""
     record: dict[str, np.ndarray] = field(default_factory=dict)
@@ -41,6 +42,27 @@ class Score:
     def comparable(self) -> np.ndarray:
         """Returns, (episodes,), with `FAILED` for those that failed."""
         return np.where(self.failed, FAILED, self.returns)
+
+    @property
+    def figures(self) -> dict[str, np.ndarray]:
+        """``return`` and the metrics, (episodes,) each, NaN where an episode failed: it was no measure of the task.
+
+        ``success`` is 0 there: a failure is no success.
+        """
+        figures = {}
+        for name, values in {"return": self.returns, **self.metrics}.items():
+            instead = 0.0 if name == "success" else np.nan
+            figures[name] = np.where(self.failed, instead, values)
+        return figures
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Means of `figures` over the episodes that have them; NaN where none has."""
+        means = {}
+        for name, values in self.figures.items():
+            numbers = values[~np.isnan(values)]
+            means[name] = float(numbers.mean()) if numbers.size else float("nan")
+        return means
 
 
 def make_env(

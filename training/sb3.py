@@ -46,7 +46,7 @@ class SB3VecEnv(VecEnv):
 
     Infos are empty but at an episode's end: ``terminal_observation``, ``TimeLimit.truncated``, ``episode`` (``r``,
     ``l``, ``t``, as its `Monitor` gives them), ``metrics``, ``is_success`` where the task has success, and
-    ``diverged`` where the physics blew up.
+    ``diverged`` and ``diverged_reason`` where the physics blew up; its ``metrics`` are NaN.
 
     Args:
         env: with ``autoreset_mode="SameStep"``.
@@ -94,9 +94,11 @@ class SB3VecEnv(VecEnv):
                     "metrics": {k: v[i] for k, v in last.get("metrics", {}).items() if not k.startswith("_")},
                 }
                 if "success" in infos[i]["metrics"]:
-                    infos[i]["is_success"] = bool(infos[i]["metrics"]["success"])
+                    # NaN, which counts as true, where the physics diverged
+                    infos[i]["is_success"] = bool(infos[i]["metrics"]["success"] > 0)
                 if "diverged" in last and last["diverged"][i]:
                     infos[i]["diverged"] = True
+                    infos[i]["diverged_reason"] = last["diverged_reason"][i]
         return observation, reward.astype(np.float32), done, infos
 
     def close(self) -> None:

@@ -262,8 +262,8 @@ class Trainer(ABC):
         untrained, summary = controllers.load(run.path / "initial.safetensors"), {}
         for name, circuit in (("untrained", untrained), ("trained", trained)):
             score = evaluate(circuit, task, episodes=self.test, seed=0, record=name == "trained", **task_options)
-            figures = {"return": score.returns, **score.metrics}
-            summary[name] = {figure: [float(value) for value in values] for figure, values in figures.items()}
+            summary[name] = {figure: values.tolist() for figure, values in score.figures.items()}
+            summary[name]["failed"] = score.failed.astype(float).tolist()
             if score.record:
                 save_episode(run.path, score.record)
         write_atomic(run.path / "summary.json", to_json(summary))

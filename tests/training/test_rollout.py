@@ -8,7 +8,7 @@ from conftest import NAVIGATE, SWIM
 
 from lancelet import LanceletError, controllers, training
 from lancelet.controllers import Controller, Options, Population
-from lancelet.training.rollout import make_env, rollout
+from lancelet.training.rollout import FAILED, make_env, rollout
 
 SHORT = {"joints": 3, "max_episode_steps": 20}
 
@@ -157,6 +157,27 @@ def test_a_diverged_episode_has_failed_and_ends():
     assert score.returns[1] == 0.0
     plain = training.evaluate(make(), SWIM, episodes=3, **SHORT)
     np.testing.assert_array_equal(score.returns[[0, 2]], plain.returns[[0, 2]])
+
+
+def test_a_failed_episode_enters_no_mean_and_is_no_success():
+    speed = np.zeros((3, 6))
+    speed[1] = 1e30
+    score = training.evaluate(make(id=NAVIGATE), NAVIGATE, episodes=3, options={"qvel": speed}, **SHORT)
+    assert all(np.isnan(values[1]) for values in score.metrics.values())
+    assert np.isnan(score.figures["return"][1])
+    assert score.figures["success"][1] == 0.0
+    good = [0, 2]
+    assert score.means["return"] == pytest.approx(score.returns[good].mean())
+    assert score.means["speed"] == pytest.approx(score.metrics["speed"][good].mean())
+    assert score.means["success"] == pytest.approx(score.metrics["success"][good].sum() / 3)
+    assert score.comparable[1] == FAILED
+
+
+def test_where_every_episode_failed_there_is_no_mean():
+    score = training.evaluate(make(), SWIM, episodes=2, options={"qvel": np.full(6, 1e30)}, **SHORT)
+    assert score.failed.all()
+    assert np.isnan(score.means["return"])
+    assert np.isnan(score.means["speed"])
 
 
 def test_a_record_holds_the_first_episode_in_a_few_kilobytes():
