@@ -1,23 +1,36 @@
-"""Drivers of a co-evolution killed at random instants: ``python tests/faults.py --kills 100``; CI does ten."""
+"""A co-evolution whose processes are killed at random instants: ``python tests/faults.py --kills 100 --workers ray``.
+
+The tests do a few; the driver is killed, or one of its workers, or Ray's raylet.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from lancelet import LanceletError
 from lancelet.training.individuals import NAME, Individual, read
 
-SHORT = ("--steps", "4", "--episodes", "1", "--population", "6", "--workers", "2", "--deadline", "300")
-UNDER_WAY = 3 * 32
+SHORT = ("--steps", "4", "--episodes", "1", "--population", "6", "--deadline", "300", "--quiet")
+SLOTS = 2
+LARGEST_CALL = 32
+UNDER_WAY = SLOTS * 3 // 2 * LARGEST_CALL
 """individuals that may be under way with two slots: as many evaluations may be done again after a kill"""
+FOR_EVER = "1000000"
+"""evaluations that no session reaches before it is killed"""
+VICTIMS = {"2": ("driver", "worker"), "ray": ("driver", "worker", "raylet")}
+"""what is killed, by kind of workers"""
 
 
 @dataclass
@@ -26,11 +39,15 @@ class Driver:
 
     folder: Path
     flags: tuple[str, ...] = ()
+    workers: str = "2"
 
     def __enter__(self) -> Driver:
         command = [sys.executable, "-m", "lancelet.scripts.coevolve", "swim", "--folder", str(self.folder)]
         self.process = subprocess.Popen(
-            [*command, *SHORT, *self.flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*command, *SHORT, "--workers", self.workers, *self.flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         return self
 
@@ -44,6 +61,24 @@ class Driver:
         while count(self.folder) < evaluated and self.process.poll() is None:
             assert time.monotonic() < end, f"only {count(self.folder)} evaluated in {limit} s"
             time.sleep(0.02)
+
+    def children(self) -> list[psutil.Process]:
+        """Its worker processes: spawned ones, or those of its raylet that compute."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if self.workers != "ray":
+                return [one for one in psutil.Process(self.process.pid).children() if _says(one, "spawn_main")]
+            raylet = self.raylet()
+            if raylet is not None:
+                return [one for one in raylet.children() if _says(one, "ray::") and not _says(one, "Agent")]
+        return []
+
+    def raylet(self) -> psutil.Process | None:
+        """Ray's raylet, where the driver has started one that lives."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for one in psutil.Process(self.process.pid).children():
+                if one.name() == "raylet" and one.status() != psutil.STATUS_ZOMBIE:
+                    return one
+        return None
 
     def end(self, limit: float = 180.0) -> tuple[int, str]:
         """Its exit status and what it wrote to stderr."""
@@ -73,44 +108,101 @@ def whole(folder: Path, evaluations: int) -> list[Individual]:
     return found
 
 
-def kills(folder: Path, number: int, seed: int = 0, each: int = 12, say: bool = False) -> int:
-    """Kill a driver by -9 at `number` random instants of its life, resuming each time, then let it end.
+def _says(process: psutil.Process, text: str) -> bool:
+    """Whether the command line of a process holds a text."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return text in " ".join(process.cmdline())
+    return False
+
+
+def strike(victim: str, driver: Driver, rng: random.Random) -> bool:
+    """Kill by -9 the driver, one of its workers, or the raylet; False: there is none just now."""
+    if victim == "driver":
+        driver.process.kill()
+        driver.process.wait()
+        return True
+    if victim == "worker":
+        found = driver.children()
+    else:
+        raylet = driver.raylet()
+        found = [] if raylet is None else [raylet]
+    if not found:
+        return False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        rng.choice(found).kill()
+        return True
+    return False
+
+
+def kills(
+    folder: Path, number: int, seed: int = 0, each: int = 12, say: bool = False, workers: str = "2"
+) -> dict[str, int]:
+    """Kill processes of a run at `number` random instants of its life, resuming it as often as it ends; then end it.
+
+    A killed driver has to be resumed; with a killed raylet, it has to say so and end; a killed worker, it survives.
+
+    Args:
+        folder: of the run.
+        number: of kills, each while the driver lives.
+        seed: of the instants and the victims.
+        each: individuals that are evaluated between two kills, at most, before a wait of up to 0.2 s.
+        say: print a line a kill.
+        workers: "2": two processes; "ray": Ray on this machine.
 
     Raises:
-        AssertionError: a result that was there is gone or changed, an id is missing or double, a count is wrong.
+        AssertionError: a result that was there is gone or changed, an id is missing or double, a count is wrong,
+            somebody is in quarantine.
 
     Returns:
-        Evaluations that were done again, all in all.
+        Kills by victim, and ``again``: evaluations that were done again after kills of the driver, at most.
     """
-    rng, known, again = random.Random(seed), dict[int, tuple[str, float]](), 0
-    evaluations = each * (number + 1)
-    for k in range(number):
-        with Driver(folder, ("--evaluations", str(evaluations), "--resume")) as driver:
-            driver.wait_for(count(folder) + rng.randrange(each))
-            time.sleep(rng.uniform(0, 0.2))
-            driver.process.kill()
-            driver.process.wait()
-        found = people(folder)
-        assert [one.id for one in found] == list(range(len(found)))
-        results = {one.id: (one.genome, one.fitness) for one in found if one.fitness is not None}
-        assert known.items() <= results.items()
-        under_way = sum(one.state == "born" for one in found)
-        assert under_way <= UNDER_WAY
-        known, again = results, again + under_way
-        if say:
-            print(f"kill {k + 1}: {len(results)} evaluated, {under_way} under way", flush=True)
-    with Driver(folder, ("--evaluations", str(evaluations), "--resume")) as driver:
+    rng = random.Random(seed)
+    known: dict[int, tuple[str, float | None]] = {}
+    done = Counter[str]()
+    while done.total() - done["again"] < number:
+        with Driver(folder, ("--evaluations", FOR_EVER, "--resume"), workers) as driver:
+            victim = "worker"
+            while victim == "worker" and done.total() - done["again"] < number:
+                driver.wait_for(count(folder) + rng.randrange(each))
+                time.sleep(rng.uniform(0, 0.2))
+                assert driver.process.poll() is None, driver.end()
+                victim = rng.choice(VICTIMS[workers])
+                if not strike(victim, driver, rng):
+                    victim = "worker"  # none is up yet: later
+                    continue
+                if victim == "raylet":
+                    status, err = driver.end()
+                    assert status == 2 and err.splitlines()[-1].startswith("error: Ray on this machine is gone"), err
+                done[victim] += 1
+                found = people(folder)
+                assert [one.id for one in found] == list(range(len(found)))
+                assert all(one.state != "quarantined" for one in found)
+                results = {one.id: (one.genome, one.fitness) for one in found if one.fitness is not None}
+                assert known.items() <= results.items()
+                known = results
+                under_way = sum(one.state == "born" for one in found)
+                assert under_way <= UNDER_WAY
+                if victim != "worker":
+                    done["again"] += under_way
+                if say:
+                    line = f"kill {done.total() - done['again']} ({victim}): {len(results)} evaluated"
+                    print(f"{line}, {under_way} under way", flush=True)
+    evaluations = len(people(folder)) + each
+    with Driver(folder, ("--evaluations", str(evaluations), "--resume"), workers) as driver:
         status, err = driver.end()
     assert status == 0, err
     assert known.items() <= {one.id: (one.genome, one.fitness) for one in whole(folder, evaluations)}.items()
-    return again
+    assert (folder / "best" / "episode.npz").exists()
+    return dict(done)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", choices=sorted(VICTIMS), default="2")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        done = kills(Path(scratch) / "run", options.kills, options.seed, say=True)
-    print(f"{options.kills} kills: every result kept, exact counts; at most {done} evaluations done again")
+        killed = kills(Path(scratch) / "run", options.kills, options.seed, say=True, workers=options.workers)
+    again = killed.pop("again", 0)
+    print(f"{killed}: every result kept, exact counts, nobody quarantined; at most {again} evaluations done again")

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import controllers, morphology
+from ..errors import LanceletError
 from ..morphology.genome import Genome, decode
 from .individuals import Individual
 from .lifetimes import Life, brain
 from .rollout import evaluate, make_env
-from .runs import RunFolder, save_episode
+from .runs import RunFolder, read_config, save_episode
 
 
 def champions(people: Sequence[Individual]) -> list[Individual]:
@@ -50,8 +51,18 @@ def grown(one: Individual) -> Genome:
     return genome.weighing(one.learned) if one.learned else genome
 
 
-def as_run(folder: Path, genome: Genome, life: Life) -> Path:
-    """A run folder of one individual: configuration, weights, and its first episode, for `lancelet render`."""
+def filmed(folder: Path, one: Individual) -> bool:
+    """Whether a folder that `as_run` has made is whole, and of this individual."""
+    if not (folder / "episode.npz").exists():
+        return False
+    try:
+        return read_config(folder)["algorithm_options"]["individual"] == one.id
+    except (LanceletError, KeyError, TypeError):
+        return False
+
+
+def as_run(folder: Path, genome: Genome, life: Life, number: int) -> Path:
+    """A run folder of individual `number`: configuration, weights, and its first episode, for `lancelet render`."""
     body = morphology.to_json(decode(genome))
     options = {**life.task_options, "body": body}
     env = make_env(life.task, 1, life.steps, nthread=1, **options)
@@ -64,7 +75,7 @@ def as_run(folder: Path, genome: Genome, life: Life) -> Path:
             "controller": controllers.controllers.name_of(type(controller)),
             "controller_options": asdict(controller.options),
             "algorithm": "coevolve",
-            "algorithm_options": {"seed": life.seed},
+            "algorithm_options": {"seed": life.seed, "individual": number},
             "model_hash": morphology.model_hash(env.sim.model),
         },
         folder,

@@ -11,6 +11,7 @@ import math
 import re
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,12 +30,11 @@ from ..files import write_atomic
 from ..morphology.genome import kinds
 from ..tasks import short_name, task_id
 from . import interrupt
-from .champions import as_run, grown, parsed
-from .cluster import check_address
+from .champions import as_run, filmed, grown, parsed
 from .individuals import Individual, Individuals
 from .lifetimes import Group, Life, Lifetime, classes_of, forget, live
 from .parents import Candidate, parents
-from .pools import Call, Outcome, Pool, pool
+from .pools import Call, Outcome, Pool, check_workers, pool, refuse_without_guard
 from .progress import progress
 from .runs import hold
 
@@ -42,6 +43,10 @@ SHORT, LONG = 3.0, 10.0
 evaluation is the same for one and for many side by side"""
 LARGEST = 32
 """individuals in a call at most"""
+LOSSES = 10
+"""times that an individual may be lost through nobody's fault (its node, the node's memory) before the run ends"""
+BEST = "best"
+"""folder of the best individual, in the run's"""
 
 
 @dataclass(kw_only=True)
@@ -104,8 +109,7 @@ class Coevolve:
             raise LanceletError(
                 f"learning = {self.learning}, crossover = {self.crossover}: must be >= 0, and within [0, 1]"
             )
-        if self.address is not None:
-            check_address(self.address)
+        check_workers(self.workers, self.address)
         self.seconds()
 
     def seconds(self) -> float:
@@ -122,8 +126,10 @@ class Coevolve:
         """Evolve individuals for a task until the budget is spent.
 
         Raises:
-            LanceletError: a task without a kind of genome, options that make no sense, a folder that cannot be used.
+            LanceletError: a task without a kind of genome, options that make no sense, a folder that cannot be used or
+                that is deleted meanwhile, workers that do not come up, a Ray that is gone.
         """
+        refuse_without_guard()
         self.check()
         kind = kind_for(task)
         folder = Path(self.folder or f"runs/{short_name(task_id(task))}-coevolve-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -182,7 +188,6 @@ class Driver:
         settings = {name: getattr(options, name) for name in names}
         # before anything is written: it refuses what it does not know
         self.selection = parents(options.selection, options.seed, options.window, options.layers, self.kind.niches)
-        self.store = Individuals(folder, {**settings, **self.life.settings()})
         self.people: dict[int, Individual] = {}
         self.waiting: deque[list[int]] = deque()
         """groups of the born that are to be sent (again)"""
@@ -196,30 +201,46 @@ class Driver:
         self.stopped = False
         self.classes = classes_of(self.life, self.kind.random(np.random.default_rng(0)))
         self._traits: deque[tuple[float, ...]] = deque(maxlen=64)
-        for one in self.store.all():
-            self.people[one.id] = one
-            if one.state == "born":
-                self.waiting.append([one.id])
-            else:
-                self._count(one)
-        self._check_quarantine()
-        self.before = self.store.get("seconds")
+        self._losses: dict[int, int] = {}
+        """individuals that were lost through nobody's fault -> how often since this session began"""
+        self._evaluated_at_loss: dict[int, int] = {}
+        """individuals that were lost -> how many had been evaluated when it happened first"""
+        self._told: set[str] = set()
+        """ways in which individuals were lost that the user has been told of"""
+        self.store = Individuals(folder, {**settings, **self.life.settings()})
+        try:
+            for one in self.store.all():
+                self.people[one.id] = one
+                if one.state == "born":
+                    self.waiting.append([one.id])
+                else:
+                    self._count(one)
+            self._check_quarantine()
+            self.before = self.store.get("seconds")
+        except BaseException:
+            self.store.close()
+            raise
         self.begun = time.monotonic()
 
     def drive(self) -> None:
-        """Until the budget is spent, or somebody stops it."""
-        if self._spent() and not self.waiting:
-            return
+        """Until the budget is spent, or somebody stops it; then the best individual is filmed."""
+        with _sigterm() as asked:
+            if self.waiting or not self._spent():
+                self._evolve(asked)
+            self._film()
+            self.store.check()
+
+    def _evolve(self, asked: _Asked) -> None:
         total = self.o.evaluations or max(1, round(self.o.seconds()))
         done = self._shown()
         unit = "eval" if self.o.evaluations else "s"
         workers = pool(self.o.workers, self.o.address)
-        with _sigterm() as asked, interrupt.deferred(), workers as crew:
+        with interrupt.deferred(), workers as crew:
+            asked.listen()  # again: Ray, when it starts, puts in a handler of its own, which ends the process
             with progress("co-evolving", total, unit, done, self.o.quiet) as advance:
-                self.loop(crew, advance, asked)
-            self.stopped = asked.is_set() and not self._spent()
+                self.loop(crew, advance, asked.event)
+            self.stopped = asked.event.is_set() and not self._spent()
             self.store.record(seconds=self._seconds())
-        self._film()
 
     def loop(self, crew: Pool, advance: Callable[..., None], asked: threading.Event | None = None) -> None:
         """Births out, results in, until the budget is spent or `asked` is set."""
@@ -359,15 +380,49 @@ class Driver:
     def _failed(self, members: list[int], outcome: Outcome) -> list[Individual]:
         """One more try for each by itself, so that the innocent of a group get away; or quarantine."""
         why = outcome.died or f"{type(outcome.error).__name__}: {outcome.error}"
+        if not outcome.blamed:
+            return self._lost(members, why, outcome.out_of_memory)
         for k in members:
             one = self.people[k]
-            one.tries += outcome.blamed
+            one.tries += 1
             one.reason = why
             if one.tries >= self.o.tries:
-                one.state, one.done = "quarantined", time.time()
+                self._quarantine(one)
             else:
                 self.waiting.append([k])
         return [self.people[k] for k in members]
+
+    def _lost(self, members: list[int], why: str, out_of_memory: bool) -> list[Individual]:
+        """Send those again who were lost through no fault of theirs: so many times, and not without a word.
+
+        Returns:
+            Who is quarantined: it alone had its node out of memory again and again, while others were evaluated.
+        """
+        advice = "fewer workers or a smaller --memory would fit" if out_of_memory else "mend the cause"
+        if why not in self._told:
+            self._told.add(why)
+            print(f"warning: {why}: {len(members)} individuals are sent again, unblamed; {advice}", file=sys.stderr)
+        quarantined = []
+        for k in members:
+            one = self.people[k]
+            self._losses[k] = self._losses.get(k, 0) + 1
+            first = self._evaluated_at_loss.setdefault(k, self.evaluated)
+            others_live = self.evaluated >= first + LOSSES // 2
+            if self._losses[k] < LOSSES:
+                self.waiting.append([k])
+            elif out_of_memory and len(members) == 1 and others_live:
+                one.reason = f"{why} {LOSSES} times, while others were evaluated"
+                self._quarantine(one)
+                quarantined.append(one)
+            else:
+                raise LanceletError(
+                    f"individual {k} was lost {LOSSES} times, no fault of its own: {why}; "
+                    f"every result so far is on disk: {advice}, and --resume"
+                )
+        return quarantined
+
+    def _quarantine(self, one: Individual) -> None:
+        one.state, one.done = "quarantined", time.time()
 
     def _count(self, one: Individual) -> None:
         """Into the archive with an individual that is done."""
@@ -400,21 +455,43 @@ class Driver:
         return {**counts, **best, "diversity": float(spread)}
 
     def _film(self) -> None:
-        """The best individual as a run folder that `lancelet render` films."""
-        if self.best is not None:
-            shutil.rmtree(self.folder / "best", ignore_errors=True)
-            as_run(self.folder / "best", grown(self.best), self.life)
+        """The best individual as a run folder that `lancelet render` films; none is made anew that is there.
+
+        It is made beside its place and moved there whole, so that a kill leaves a whole folder or none, and the next
+        session makes it.
+        """
+        if self.best is None or filmed(self.folder / BEST, self.best):
+            return
+        fresh, old = self.folder / f".{BEST}.new", self.folder / f".{BEST}.old"
+        for left in (fresh, old):
+            shutil.rmtree(left, ignore_errors=True)
+        as_run(fresh, grown(self.best), self.life, self.best.id)
+        if (self.folder / BEST).exists():
+            (self.folder / BEST).rename(old)
+        fresh.rename(self.folder / BEST)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+class _Asked:
+    """SIGTERM as an event: the node is going away."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def listen(self) -> Any:
+        """Let SIGTERM set the event; the handler that was there before. Only the main thread may."""
+        if threading.current_thread() is threading.main_thread():
+            return signal.signal(signal.SIGTERM, lambda number, frame: self.event.set())
+        return None
 
 
 @contextmanager
-def _sigterm() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets: the node is going away."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
+def _sigterm() -> Iterator[_Asked]:
+    """Inside, SIGTERM sets an event instead of ending the process."""
+    asked = _Asked()
+    before = asked.listen()
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)

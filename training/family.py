@@ -134,7 +134,7 @@ def film(
         folder, lines = Path(scratch), []
         for one in shown:
             with described_by(f"individual {one.id}"):
-                run = as_run(folder / str(one.id), grown(one), life)
+                run = as_run(folder / str(one.id), grown(one), life, one.id)
             lines.append(f"file '{render_run(run, folder / f'{one.id}.mp4')}'\n")
             advance()
         (folder / "list.txt").write_text("".join(lines))

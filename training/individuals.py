@@ -82,20 +82,29 @@ class Individuals:
             databases.check_files(self.path, inside=folder)
         with _told(self.path):
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=5)
-            databases.distrust(self._db)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-                self._db.execute(f"pragma {pragma}")
-            version = _version(self._db, self.path)
-            with self._transaction(begun=False):
-                if version == 0:
-                    for statement in _TABLES.split(";"):
-                        self._db.execute(statement)
-                    self._db.execute(f"pragma user_version={SCHEMA}")
-                    self._put(settings=dict(settings), seconds=0.0, epoch=0)
-                kept = _settings(self._db, self.path)
-                unchanged(folder, kept, settings, sorted(kept.keys() | settings.keys()))
-                self.epoch = whole_number(f"epoch of {self.path}", self.get("epoch"), 0) + 1
-                self._put(epoch=self.epoch)
+            try:
+                self._begin(folder, settings)
+            except BaseException:
+                self._db.close()  # a notebook keeps the exception, and with it this object
+                raise
+        self._files = self._on_disk()
+
+    def _begin(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        """Make the tables where there are none, and take the run over where its settings are the same."""
+        databases.distrust(self._db)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+            self._db.execute(f"pragma {pragma}")
+        version = _version(self._db, self.path)
+        with self._transaction(begun=False):
+            if version == 0:
+                for statement in _TABLES.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"pragma user_version={SCHEMA}")
+                self._put(settings=dict(settings), seconds=0.0, epoch=0)
+            kept = _settings(self._db, self.path)
+            unchanged(folder, kept, settings, sorted(kept.keys() | settings.keys()))
+            self.epoch = whole_number(f"epoch of {self.path}", self.get("epoch"), 0) + 1
+            self._put(epoch=self.epoch)
 
     def all(self) -> list[Individual]:
         """Every row, in order of birth."""
@@ -109,7 +118,12 @@ class Individuals:
     def record(
         self, done: Iterable[Individual] = (), births: Iterable[Individual] = (), seconds: float | None = None
     ) -> None:
-        """Results and births in one transaction; on disk when this returns."""
+        """Results and births in one transaction; on disk when this returns.
+
+        Raises:
+            LanceletError: a full disk, or what `check` raises.
+        """
+        self.check()
         with _told(self.path), self._transaction():
             for one in done:
                 self._db.execute(
@@ -126,6 +140,22 @@ class Individuals:
                 )  # fmt: skip
             if seconds is not None:
                 self._put(seconds=seconds)
+
+    def check(self) -> None:
+        """See that the files are still where they were opened.
+
+        Raises:
+            LanceletError: they were deleted, moved or replaced: SQLite would go on writing what nobody can read.
+        """
+        if self._on_disk() != self._files:
+            raise LanceletError(
+                f"{self.path} is no longer the file that this run writes: "
+                "it was deleted, moved or replaced while the run went on"
+            )
+
+    def _on_disk(self) -> list[int | None]:
+        """Inodes of the database and its journal; None where there is none."""
+        return [_inode(self.path), _inode(self.path.with_name(f"{NAME}-wal"))]
 
     def close(self) -> None:
         """Fold the journal into the file."""
@@ -149,6 +179,13 @@ class Individuals:
                 self._db.execute("rollback")
             raise
         self._db.execute("commit")
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def read(folder: str | Path) -> list[Individual]:

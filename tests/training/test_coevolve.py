@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -68,8 +69,60 @@ def test_resuming_goes_on_and_a_spent_budget_ends_at_once(tmp_path):
         evolve(tmp_path / "run", 30, resume=True, steps=5)
 
 
-def test_kill_9_of_the_driver_at_ten_instants_loses_nothing(tmp_path):
-    kills(tmp_path / "run", 10)
+def test_kill_9_at_ten_instants_loses_nothing(tmp_path):
+    killed = kills(tmp_path / "run", 10)
+    assert killed["driver"] + killed["worker"] == 10
+
+
+def test_kill_9_under_ray_loses_nothing_and_blames_nobody(tmp_path):
+    killed = kills(tmp_path / "run", 4, seed=3, workers="ray")
+    assert killed["driver"] + killed["worker"] + killed["raylet"] == 4
+
+
+def test_a_best_that_a_kill_left_out_is_made_when_the_run_is_resumed(tmp_path):
+    folder = tmp_path / "run"
+    evolve(folder, 10)
+    made = (folder / "best" / "episode.npz").stat().st_mtime_ns
+    evolve(folder, 10, resume=True)
+    assert (folder / "best" / "episode.npz").stat().st_mtime_ns == made  # the same one is not made twice
+    shutil.rmtree(folder / "best")
+    (folder / ".best.new").mkdir()  # half made
+    evolve(folder, 10, resume=True)
+    assert (folder / "best" / "episode.npz").exists()
+    assert not list(folder.glob(".best.*"))
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "deleted and made again"])
+def test_a_folder_that_goes_under_a_run_is_an_error(tmp_path, how):
+    folder = tmp_path / "run"
+    with Driver(folder, ("--evaluations", "100000")) as driver:
+        driver.wait_for(5)
+        folder.rename(tmp_path / "moved")
+        if how != "moved":
+            shutil.rmtree(tmp_path / "moved")
+        if how == "deleted and made again":
+            folder.mkdir()
+        status, err = driver.end()
+    assert status == 2
+    assert "was deleted, moved or replaced while the run went on" in err.splitlines()[-1]
+
+
+def test_characters_of_web_addresses_in_a_path_are_characters(tmp_path):
+    folder = tmp_path / "50% #1?mode=memory %41"
+    evolve(folder, 8)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name]
+    assert (folder / "individuals.sqlite").exists()
+    assert evolve(folder, 9, resume=True).evaluated == 9
+
+
+def test_a_refused_run_lets_its_folder_go_while_its_exception_is_kept(tmp_path):
+    evolve(tmp_path / "run", 6)
+    kept = []
+    for change in ({}, {"resume": True, "steps": 5}):
+        with pytest.raises(LanceletError) as caught:
+            evolve(tmp_path / "run", 8, **change)
+        kept.append(caught.value)
+    assert evolve(tmp_path / "run", 8, resume=True).evaluated == 8
 
 
 def test_killed_workers_cost_a_try_and_nobody_is_lost(tmp_path):
@@ -95,9 +148,19 @@ def test_sigterm_stops_in_time_and_the_run_goes_on(tmp_path):
         status, err = driver.end(20)
     assert status == 143 and "stopped by SIGTERM: continue" in err
     assert time.monotonic() - begun < 10
+    assert (tmp_path / "run" / "best" / "episode.npz").exists()
     evaluated = count(tmp_path / "run")
     evolve(tmp_path / "run", evaluated + 5, resume=True)
     assert count(tmp_path / "run") >= evaluated + 5
+
+
+def test_sigterm_under_ray_ends_cleanly_too(tmp_path):
+    with Driver(tmp_path / "run", ("--evaluations", "100000"), workers="ray") as driver:
+        driver.wait_for(5)
+        driver.process.send_signal(signal.SIGTERM)
+        status, err = driver.end()
+    assert status == 143 and "stopped by SIGTERM: continue" in err
+    assert (tmp_path / "run" / "best" / "episode.npz").exists()
 
 
 def test_a_second_driver_is_refused(tmp_path):
@@ -171,28 +234,55 @@ def test_poison_is_quarantined_after_three_tries_and_the_innocent_of_its_group_g
     assert (again.evaluated, again.quarantined) == (12, len(deadly))  # nobody is tried again
 
 
-def driver_of(folder):
+def driver_of(folder, evaluations=1000):
     folder.mkdir(exist_ok=True)
-    return coevolve.Driver(Coevolve(evaluations=1000, quiet=True, folder=str(folder)), "swimmer", folder)
+    return coevolve.Driver(Coevolve(evaluations=evaluations, quiet=True, folder=str(folder)), "swimmer", folder)
+
+
+class Instant(Pool):
+    """A pool of one slot, whose calls come back at once as the test says."""
+
+    slots = 1
+
+    def __init__(self, outcome):
+        self.outcome, self.calls = outcome, []
+
+    def submit(self, key, call):
+        self.calls.append((key, call))
+
+    def outcomes(self, timeout):
+        key, call = self.calls.pop(0)
+        return [self.outcome(key, [k for k, _ in call.argument.members])]
+
+    def close(self):
+        pass
+
+
+def test_a_node_without_memory_is_said_and_bounded_and_only_who_fills_it_is_quarantined(tmp_path, capsys):
+    def lost(key, members):
+        return Outcome(key, died="out of memory", blamed=False, out_of_memory=True)
+
+    everyone = driver_of(tmp_path / "everyone")
+    with pytest.raises(LanceletError, match="individual 0 was lost 10 times, no fault of its own: out of memory"):
+        everyone.loop(Instant(lost), lambda *_, **__: None)
+    everyone.store.close()
+    assert capsys.readouterr().err.count("warning: out of memory") == 1
+    assert all(one.state == "born" and one.tries == 0 for one in read(tmp_path / "everyone"))
+
+    def lost_with_three(key, members):
+        if 3 in members:
+            return lost(key, members)
+        return Outcome(key, {k: Lifetime(float(k), {}, seconds=5.0) for k in members})
+
+    one_of_many = driver_of(tmp_path / "one", evaluations=60)
+    one_of_many.loop(Instant(lost_with_three), lambda *_, **__: None)
+    one_of_many.store.close()
+    people = read(tmp_path / "one")
+    assert [one.id for one in people if one.state == "quarantined"] == [3]
+    assert people[3].reason == "out of memory 10 times, while others were evaluated" and people[3].tries == 0
 
 
 def test_every_champion_of_a_call_is_kept_and_a_run_that_poison_ends_has_recorded_it(tmp_path):
-    class Instant(Pool):
-        slots = 1
-
-        def __init__(self, outcome):
-            self.outcome, self.calls = outcome, []
-
-        def submit(self, key, call):
-            self.calls.append((key, call))
-
-        def outcomes(self, timeout):
-            key, call = self.calls.pop(0)
-            return [self.outcome(key, [k for k, _ in call.argument.members])]
-
-        def close(self):
-            pass
-
     rising = driver_of(tmp_path / "rising")
     rising.size, asked = 8, threading.Event()
 

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+import types
+from pathlib import Path
 
 import psutil
 import pytest
 
 from lancelet import LanceletError
-from lancelet.training.pools import Call, Cluster, pool
+from lancelet.training import pools
+from lancelet.training.pools import Call, Cluster, Local, pool
 
 
 def triple(x):
@@ -43,6 +46,17 @@ def hang_at(path):
 def nap(seconds):
     time.sleep(seconds)
     return os.getpid()
+
+
+def stop_at(path):
+    """Write the number of this process, and stop it."""
+    Path(path).write_text(str(os.getpid()))
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def terminate(_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
 
 
 def gather(crew, count, limit=60.0):
@@ -89,6 +103,109 @@ def test_an_idle_worker_that_was_killed_is_replaced(local):
     assert sum(one.value is not None for one in gather(local, 4).values()) >= 2
 
 
+def test_a_stopped_worker_is_killed_at_the_deadline_and_replaced(local, monkeypatch, tmp_path):
+    monkeypatch.setattr(pools, "GRACE", 0.2)
+    local.submit(0, call(stop_at, str(tmp_path / "pid"), 0.5))
+    assert gather(local, 1)[0] == pools.Outcome(0, died="took too long", blamed=True)
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    for worker in local._idle:
+        stopped = psutil.Process(worker.process.pid)
+        stopped.suspend()  # a call that is given to one would wait for ever
+        while stopped.status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
+    for key in range(1, 4):
+        local.submit(key, call(triple, key))
+    assert {key: one.value for key, one in gather(local, 3).items()} == {1: 3, 2: 6, 3: 9}
+
+
+def test_a_call_is_not_blamed_where_somebody_ended_its_process_or_it_had_not_begun(local):
+    local.submit(0, call(terminate, None))
+    found = gather(local, 1)[0]
+    assert found.died == "its process ended by SIGTERM" and not found.blamed
+    with pool(1) as crew:
+        assert isinstance(crew, Local)
+        crew.submit(1, call(triple, 1))
+        crew._starting[0].process.kill()  # with the call in its pipe
+        assert gather(crew, 1)[1].value == 3
+
+
+def test_a_call_that_workers_cannot_import_is_an_error_of_the_run(local, monkeypatch):
+    ghost = types.ModuleType("ghost")
+    exec("def haunt(x): return x", ghost.__dict__)
+    monkeypatch.setitem(sys.modules, "ghost", ghost)
+    local.submit(0, call(ghost.__dict__["haunt"], 1))
+    error = gather(local, 1)[0].error
+    assert isinstance(error, LanceletError)
+    assert str(error) == "a worker cannot load what it is to do: ModuleNotFoundError: No module named 'ghost'"
+
+
+SCRIPT = """
+import os, sys
+if __name__ != "__main__":
+    {in_workers}
+else:
+    from lancelet import LanceletError
+    from lancelet.training.pools import Call, pool
+    try:
+        with pool(2) as crew:
+            crew.submit(0, Call(abs, -3))
+            found = []
+            while not found:
+                found = crew.outcomes(1.0)
+            print(found[0].value)
+    except LanceletError as error:
+        print(error)
+"""
+
+
+def said_by(tmp_path, in_workers, code=SCRIPT):
+    """What a script says whose workers do something while they start, in a folder with a trap of the same name."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "random.py").write_text("raise ImportError('the wrong one')")
+    (tmp_path / "script.py").write_text(code.format(in_workers=in_workers))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py")],
+        cwd=tmp_path / "here",
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_a_file_of_the_present_folder_does_not_shadow_a_module_of_the_workers(tmp_path):
+    assert said_by(tmp_path, "pass") == "3\n"
+
+
+def test_workers_that_die_at_their_start_are_given_up_with_the_reason(tmp_path):
+    said = said_by(tmp_path, "raise ImportError('half an installation')")
+    assert said == "3 workers in a row died while they started: ImportError: half an installation\n"
+
+
+def test_workers_that_never_come_up_are_given_up(monkeypatch, tmp_path):
+    monkeypatch.setattr(pools, "START_LIMIT", 2.0)
+    crew = Local(1)
+    try:
+        os.kill(crew._starting[0].process.pid, signal.SIGSTOP)
+        with pytest.raises(LanceletError, match="no worker has come up in 2 s: they are still starting"):
+            gather(crew, 1, 30.0)
+    finally:
+        crew.close()
+
+
+def test_a_script_without_a_main_guard_is_told_so_once(tmp_path):
+    code = (
+        "from lancelet.training.coevolve import Coevolve\n"
+        "from lancelet import LanceletError\n"
+        "try:\n"
+        "    Coevolve(evaluations=2, population=2, steps=5, workers='2', folder='run', quiet=True).run('swim')\n"
+        "except LanceletError as error:\n"
+        "    print(error)\n"
+    )
+    assert said_by(tmp_path, "", code) == f"{pools.NO_GUARD}\n"
+
+
 def test_workers_die_with_their_driver_even_in_an_endless_loop(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
@@ -129,3 +246,23 @@ def test_ray_tasks_behave_alike():
         assert all(found[key].died for key in (0, 2, 4))
         assert isinstance(found[1].error, ValueError) and isinstance(found[3].error, MemoryError)
         crew.submit(6, call(nap, 100.0, 200.0))
+
+
+def test_ray_ends_a_stopped_worker_at_the_deadline_and_says_when_it_is_gone(monkeypatch, tmp_path):
+    monkeypatch.setattr(pools, "GRACE", 0.2)
+    monkeypatch.setattr(pools, "LOOK_INTERVAL", 0.5)
+    with pool("ray") as crew:
+        slots = crew.slots
+        for key in range(slots):
+            crew.submit(key, call(stop_at, str(tmp_path / f"pid{key}"), 1.0))
+        found = gather(crew, slots)
+        assert {(one.died, one.blamed) for one in found.values()} == {("took too long", True)}
+        crew.submit(slots, call(triple, 2))
+        assert gather(crew, 1)[slots].value == 6  # the slot is free again
+        children = psutil.Process().children()
+        (raylet,) = [one for one in children if one.name() == "raylet" and one.status() != psutil.STATUS_ZOMBIE]
+        crew.submit(slots + 1, call(nap, 100.0, 200.0))
+        raylet.kill()
+        with pytest.raises(LanceletError, match="Ray on this machine is gone") as caught:
+            gather(crew, 1)
+        assert "\n" not in str(caught.value)
