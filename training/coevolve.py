@@ -26,12 +26,12 @@ import numpy as np
 from ..checks import check_fields, seed_number
 from ..envs.genomes import to_xml
 from ..errors import LanceletError, unknown
-from ..files import write_atomic
+from ..files import make_folder, write_atomic
 from ..morphology.genome import kinds
 from ..tasks import short_name, task_id
 from . import interrupt
 from .champions import as_run, filmed, grown, parsed
-from .individuals import Individual, Individuals
+from .individuals import NAME, Individual, Individuals
 from .lifetimes import Group, Life, Lifetime, classes_of, forget, live
 from .parents import Candidate, parents
 from .pools import Call, Outcome, Pool, check_workers, pool, refuse_without_guard
@@ -132,11 +132,11 @@ class Coevolve:
         refuse_without_guard()
         self.check()
         kind = kind_for(task)
-        folder = Path(self.folder or f"runs/{short_name(task_id(task))}-coevolve-{time.strftime('%Y%m%d-%H%M%S')}")
-        folder.mkdir(parents=True, exist_ok=True)
+        given = self.folder or f"runs/{short_name(task_id(task))}-coevolve-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder = make_folder(given)
         lock = hold(folder)
         try:
-            if (folder / "individuals.sqlite").exists() and not self.resume:
+            if (folder / NAME).exists() and not self.resume:
                 raise LanceletError(f"{folder} already holds a run: give --resume to continue it, or another --folder")
             driver = Driver(self, kind, folder)
             try:
