@@ -367,9 +367,14 @@ class Driver:
 
     def _keep(self, one: Individual) -> None:
         """A champion's genome, and its model as MuJoCo's XML, which needs no decoder of ours."""
-        genome, folder = grown(one), self.folder / "champions"
-        write_atomic(folder / f"{one.id}.json", genome.to_json())
-        write_atomic(folder / f"{one.id}.xml", to_xml(genome))
+        genome = grown(one)
+        folder = self.folder / "champions"
+        try:
+            write_atomic(folder / f"{one.id}.json", genome.to_json())
+            write_atomic(folder / f"{one.id}.xml", to_xml(genome))
+        except LanceletError:
+            self.store.check()  # where the run's folder has gone, that is the reason
+            raise
 
     def _lived(self, one: Individual, life: Lifetime) -> Individual:
         one.state = "evaluated" if life.reason is None else "invalid"
