@@ -163,7 +163,7 @@ def kills(
         with Driver(folder, ("--evaluations", FOR_EVER, "--resume"), workers) as driver:
             victim = "worker"
             while victim == "worker" and done.total() - done["again"] < number:
-                driver.wait_for(count(folder) + rng.randrange(each))
+                driver.wait_for(count(folder) + rng.randrange(each), 900.0)
                 time.sleep(rng.uniform(0, 0.2))
                 assert driver.process.poll() is None, driver.end()
                 victim = rng.choice(VICTIMS[workers])
