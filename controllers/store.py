@@ -185,4 +185,5 @@ def _space_from_json(data: dict[str, Any]) -> spaces.Space:
     if dtype.kind not in "fiu":
         raise LanceletError(f"a space of {dtype}: must be of numbers")
     low, high = (np.broadcast_to(np.array(data[name], float).reshape(-1), (size,)) for name in ("low", "high"))
-    return spaces.Box(low.reshape(shape).astype(dtype), high.reshape(shape).astype(dtype), dtype=dtype.type)
+    with np.errstate(over="ignore", invalid="ignore"):  # a bound beyond the type's range is refused by Box
+        return spaces.Box(low.reshape(shape).astype(dtype), high.reshape(shape).astype(dtype), dtype=dtype.type)

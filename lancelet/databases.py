@@ -57,7 +57,8 @@ def check_files(path: str | Path, inside: str | Path | None = None) -> None:
     Raises:
         LanceletError: the first of them.
     """
-    foreign.open_regular(path, LARGEST_FILE, inside).close()
+    if os.path.lexists(path):
+        foreign.open_regular(path, LARGEST_FILE, inside).close()
     for ending in _SIDECARS:
         beside = Path(f"{foreign.real_path(path, inside)}{ending}")
         if os.path.lexists(beside):

@@ -107,15 +107,22 @@ class Backprop(Trainer):
         path = course(env.task, env.max_episode_steps)
         settings = {name: getattr(self, name) for name in ("mode", "rate", "anneal", "clip", "batch", "validation")}
         saved = run.load()
-        apart_for, seconds = self.pretrain, 0.0 if saved is None else saved["seconds"]
+        apart_for = self.pretrain
+        seconds = 0.0
+        if saved is not None:
+            with run.restoring():
+                seconds = float(saved["seconds"])
         cohort = Cohort(path, self.pupils(controller), **settings)
         if saved is None:
             controllers.save(controller, run.path / "best.safetensors", validation=None, update=0)
-        elif saved["joined"]:
-            cohort = Cohort(path, [self._whole(controller, None)], **settings)
+        step = 0
         if saved is not None:
-            cohort.load_state_dict(saved["cohort"])
-        run.begin_log(0 if saved is None else saved["step"])
+            with run.restoring():
+                if saved["joined"]:
+                    cohort = Cohort(path, [self._whole(controller, None)], **settings)
+                cohort.load_state_dict(saved["cohort"])
+                step = int(saved["step"])
+        run.begin_log(step)
         begun, steps = time.monotonic() - seconds, self.batch * path.steps
 
         def note(loss: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, float]:

@@ -27,6 +27,7 @@ from ..checks import check_fields, seed_number
 from ..envs.genomes import to_xml
 from ..errors import LanceletError, unknown
 from ..files import make_folder, write_atomic
+from ..foreign import check_links
 from ..morphology.genome import kinds
 from ..tasks import short_name, task_id
 from . import interrupt
@@ -136,6 +137,7 @@ class Coevolve:
         folder = make_folder(given)
         lock = hold(folder)
         try:
+            check_links(folder, "best", "champions", "learning")
             if (folder / NAME).exists() and not self.resume:
                 raise LanceletError(f"{folder} already holds a run: give --resume to continue it, or another --folder")
             driver = Driver(self, kind, folder)

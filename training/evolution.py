@@ -136,9 +136,14 @@ class Evolve(Trainer):
         if saved is None:
             best_score = scores.validate(start[None])[0].item()
         else:
-            generation, best, best_score = saved["generation"], saved["best"], saved["best_score"]
-            found, seconds, scores.steps = saved["found"], saved["seconds"], saved["steps"]
-            restore_searcher(searcher, saved["searcher"])
+            with run.restoring():
+                generation = int(saved["generation"])
+                best = saved["best"].reshape(start.shape)
+                best_score = float(saved["best_score"])
+                found = saved["found"]
+                seconds = float(saved["seconds"])
+                scores.steps = int(saved["steps"])
+                restore_searcher(searcher, saved["searcher"], self.state_names())
         self._keep(run, controller, best, best_score, found)
         run.begin_log(generation)
         begun = time.monotonic() - seconds
@@ -207,16 +212,16 @@ def searcher_state(searcher: Any, names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def restore_searcher(searcher: Any, saved: dict[str, Any]) -> None:
-    """Continue from `searcher_state`, in a search that was built alike."""
+def restore_searcher(searcher: Any, saved: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Continue from `searcher_state` with the same `names`, in a search that was built alike."""
     problem = searcher.problem
     problem.generator.set_state(saved["generator"])
     searcher._steps_count = saved["steps"]
     searcher._population = SolutionBatch(problem, popsize=len(saved["values"]), empty=True)
     searcher._population.set_values(saved["values"])
     searcher._population.set_evals(saved["evals"])
-    for name, value in saved["own"].items():
-        setattr(searcher, name, value)
+    for name in names:
+        setattr(searcher, name, saved["own"][name])
     if saved["distribution"]:
         searcher._distribution = searcher._distribution.modified_copy(**saved["distribution"])
     if saved["velocity"] is not None:

@@ -92,9 +92,11 @@ class Imitate(Imitation):
             best.offer(start, self.losses(circuit, start[None], held)["loss"].item(), 0)
             self.keep(run, circuit, best)
         else:
-            generation, seconds = saved["generation"], saved["seconds"]
-            best.restore(saved["shortlist"])
-            restore_searcher(searcher, saved["searcher"])
+            with run.restoring():
+                generation = int(saved["generation"])
+                seconds = float(saved["seconds"])
+                best.restore(saved["shortlist"])
+                restore_searcher(searcher, saved["searcher"], STATE)
         run.begin_log(generation)
         begun = time.monotonic() - seconds
         with progress("imitating", self.generations, "gen", generation, self.quiet) as advance:

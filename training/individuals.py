@@ -78,8 +78,7 @@ class Individuals:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.path = folder / NAME
-        if self.path.exists():
-            databases.check_files(self.path, inside=folder)
+        databases.check_files(self.path, inside=folder)
         with _told(self.path):
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=5)
             try:

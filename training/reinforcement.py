@@ -115,9 +115,10 @@ class Reinforcement(Trainer):
             run.begin_log(-1)
             run.log(0, **choice.look(0, learner.std()), steps=0, seconds=0.0)
         else:
-            learner.load_state_dict(saved["learner"])
-            choice.load_state_dict(saved["selection"])
-            seconds = saved["seconds"]
+            with run.restoring():
+                learner.load_state_dict(saved["learner"])
+                choice.load_state_dict(saved["selection"])
+                seconds = float(saved["seconds"])
             run.begin_log(learner.steps)
         begun, name = time.monotonic() - seconds, type(self).__name__.lower()
         with progress(name, self.steps, "steps", learner.steps, self.quiet) as advance:

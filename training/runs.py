@@ -82,6 +82,7 @@ class RunFolder:
         try:
             old = _previous(self.path, resume)
             if old is not None:
+                foreign.check_links(self.path, CHECKPOINT.parent.name)
                 _same_run(old, self.config, self.path, may_change, defaults or {})
             options = self.config.get("algorithm_options", {})
             session = _session({name: options[name] for name in may_change if name in options})
@@ -101,6 +102,14 @@ class RunFolder:
         """The checkpoint; None where the run had not reached one."""
         path = self.path / CHECKPOINT
         return checkpoint.load(path, inside=self.path) if path.exists() else None
+
+    def restoring(self) -> contextlib.AbstractContextManager[None]:
+        """Take the values of a checkpoint up: where they do not fit, one line says so, with its path.
+
+        Raises:
+            LanceletError: in place of what they break.
+        """
+        return foreign.described_by(self.path / CHECKPOINT)
 
     def begin_log(self, done: int) -> None:
         """Open the log and drop lines past step `done`: the checkpoint did not see them."""

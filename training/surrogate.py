@@ -57,10 +57,12 @@ class Surrogate(Imitation):
             best.offer(genes[0].detach(), self.losses(circuit, genes, held)["loss"].item(), 0)
             self.keep(run, circuit, best)
         else:
-            update, seconds = saved["update"], saved["seconds"]
-            best.restore(saved["shortlist"])
-            genes.data.copy_(saved["genes"])
-            restore_optimizer(optimiser, saved["optimiser"])
+            with run.restoring():
+                update = int(saved["update"])
+                seconds = float(saved["seconds"])
+                best.restore(saved["shortlist"])
+                genes.data.copy_(saved["genes"])
+                restore_optimizer(optimiser, saved["optimiser"])
         run.begin_log(update)
         begun, total = time.monotonic() - seconds, 0.0
         with progress("descending", self.updates, "update", update, self.quiet) as advance:

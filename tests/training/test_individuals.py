@@ -259,3 +259,18 @@ def test_a_tree_of_pages_that_leads_to_the_same_rows_again_and_again_ends(tmp_pa
     (tmp_path / NAME).write_bytes(data)
     with pytest.raises(LanceletError, match=r"ids must count births from 0 without gaps|damaged"):
         read(tmp_path)
+
+
+def test_a_driver_writes_through_no_link(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "victim").write_text("")
+    for number, name in enumerate((NAME, f"{NAME}-wal", f"{NAME}-shm", f"{NAME}-journal")):
+        for target in ("victim", "none"):
+            run = tmp_path / f"run{number}{target}"
+            run.mkdir()
+            (run / name).symlink_to(outside / target)
+            with pytest.raises(LanceletError, match="is a link"):
+                Individuals(run, SETTINGS)
+    assert [path.name for path in outside.iterdir()] == ["victim"]
+    assert (outside / "victim").read_text() == ""
