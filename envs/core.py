@@ -118,12 +118,12 @@ class VectorEnv(gym.vector.VectorEnv):
         return self.sim.field(name)
 
     @property
-    def np_random(self) -> tuple[np.random.Generator, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The generator of every simulation, as Gymnasium's `SyncVectorEnv` tells them."""
         return tuple(self._generator(i) for i in range(self.num_envs))
 
     @property
-    def np_random_seed(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def np_random_seed(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The seed that every simulation's generator began with; -1 where it is not known, as in Gymnasium."""
         for i in range(self.num_envs):
             self._generator(i)
