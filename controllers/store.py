@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors.torch import save as to_bytes
 from .. import __version__, foreign
 from ..checks import whole_number
 from ..errors import LanceletError
-from ..files import write_atomic
+from ..files import to_json, write_atomic
 from .core import Controller
 
 FORMAT = 1
@@ -47,7 +46,7 @@ def save(controller: Controller, path: str | Path, **notes: Any) -> None:
         "notes": notes,
     }
     tensors = {name: value.contiguous() for name, value in controller.state_dict().items()}
-    write_atomic(path, to_bytes(tensors, {"lancelet": json.dumps(about)}))
+    write_atomic(path, to_bytes(tensors, {"lancelet": to_json(about)}))
 
 
 def describe(path: str | Path) -> dict[str, Any]:

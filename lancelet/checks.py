@@ -28,8 +28,8 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, np.ndarray):
         return _nested_tuple(value.tolist())
-    if isinstance(value, np.generic):
-        return value.item()
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()  # a scalar of numpy or of torch
     if type(value) is dict:
         return {plain(key): plain(item) for key, item in value.items()}
     if type(value) is list:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -135,15 +136,25 @@ def read_text(path: str | Path, most: int, inside: str | Path | None = None) -> 
         raise LanceletError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
-def read_yaml(path: str | Path, inside: str | Path | None = None) -> Any:
+def read_yaml(
+    path: str | Path,
+    inside: str | Path | None = None,
+    by_hand: bool = False,
+) -> Any:
     """The plain values in a YAML file of at most `CONFIG_BYTES`; see `plain_values`.
+
+    Args:
+        path: of the file.
+        inside: as in `open_regular`.
+        by_hand: the file was written by a person, who means a number by ``1e-3`` (in YAML 1.1 it is
+            text, and a hash in a file of ours may look like one).
 
     Raises:
         LanceletError: as `open_regular`; no YAML, or values that are not plain.
     """
     text = read_text(path, CONFIG_BYTES, inside)
     try:
-        loader = _PlainLoader(text)
+        loader = _HandwrittenLoader(text) if by_hand else _PlainLoader(text)
         value = loader.get_single_data()
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise LanceletError(f"{path} is not YAML, or is cut short: {_first_line(error)}") from error
@@ -313,6 +324,17 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 _PlainLoader.add_constructor("tag:yaml.org,2002:timestamp", _PlainLoader.construct_yaml_timestamp)
+
+
+class _HandwrittenLoader(_PlainLoader):
+    """The loader with the numbers of YAML 1.2 beside those of 1.1: an exponent needs no dot and no sign."""
+
+
+_HandwrittenLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
 
 
 def _status(path: str | Path, real: Path) -> os.stat_result:

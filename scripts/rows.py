@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
-import math
 import os
 import platform
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lancelet.files import write_atomic
+from lancelet import files
 
 Kind = Literal["gate", "speed", "claim", "info"]
 PACKAGES = ("lancelet", "mujoco", "gymnasium", "torch", "numpy")
@@ -58,7 +57,7 @@ def at_most(name: str, kind: Kind, value: float, target: float, **rest: Any) -> 
 
 def to_json(rows: Sequence[Row], path: str | Path) -> None:
     """Write the rows as a list of objects, all at once; a number that is not finite becomes null."""
-    write_atomic(path, json.dumps([_plain(asdict(row)) for row in rows], indent=1, allow_nan=False) + "\n")
+    files.write_atomic(path, files.to_json([asdict(row) for row in rows], indent=1) + "\n")
 
 
 def from_json(path: str | Path) -> list[Row]:
@@ -135,13 +134,3 @@ def _text(value: Any) -> str:
     if isinstance(value, str | int):
         return str(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

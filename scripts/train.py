@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int | None:
         _film(str(run.folder))
     report = f"report: {run.folder / 'report.html'}; " if run.summary else ""
     print(f"run folder: {run.folder}   ({report}film it: lancelet render {run.folder})")
-    return 0
+    return 1 if run.failed else 0
 
 
 def _film(folder: str) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from lancelet import LanceletError, files
@@ -171,3 +172,24 @@ def test_a_place_that_cannot_be_written_elsewhere_either_is_one_line(tmp_path):
     (tmp_path / "film.mp4").mkdir()
     with pytest.raises(LanceletError, match="cannot write"), files.written_elsewhere(tmp_path / "film.mp4") as place:
         place.write_text("film")
+
+
+def test_json_is_what_every_reader_takes():
+    value = {"a": float("nan"), "b": [np.float32(0.5), (float("inf"), 1)], "c": np.array([1, 2]), "d": None}
+    assert files.to_json(value) == '{"a": null, "b": [0.5, [null, 1]], "c": [1, 2], "d": null}'
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for path, reason in (
+        (tmp_path / "file", "File exists"),
+        (tmp_path / "file" / "below", "Not a directory"),
+        (tmp_path / ("x" * 300), "File name too long"),
+        ("a\0b", "null byte"),
+    ):
+        with pytest.raises(LanceletError, match=reason):
+            files.make_folder(path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.make_folder("~/deep/run") == tmp_path / "deep" / "run"
+    with pytest.raises(LanceletError, match="home folder"):
+        files.user_path("~nobody-of-this-name/run")

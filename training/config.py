@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from .. import controllers, foreign
-from ..checks import whole_number
+from ..checks import plain, whole_number
 from ..errors import LanceletError, check_names
 from ..files import write_atomic
 from ..tasks import known_task_id
@@ -63,7 +63,7 @@ class Config:
 
     def write(self, path: str | Path) -> None:
         """Write it to a file."""
-        write_atomic(path, yaml.safe_dump(asdict(self), sort_keys=False))
+        write_atomic(path, yaml.safe_dump(plain(asdict(self)), sort_keys=False))
 
 
 def read(path: str | Path) -> Config:
@@ -76,7 +76,7 @@ def read(path: str | Path) -> Config:
     """
     from . import algorithms
 
-    found = foreign.read_yaml(path)
+    found = foreign.read_yaml(path, by_hand=True)
     if not isinstance(found, dict):
         raise LanceletError(f"{path} is not a training configuration: needs task, controller and algorithm")
     check_names(f"key of {path}", found, [item.name for item in fields(Config)])

@@ -16,11 +16,11 @@ import torch
 import yaml
 
 from .. import controllers
-from ..checks import check_fields, seed_number
+from ..checks import check_fields, plain, seed_number
 from ..controllers.store import describe
 from ..envs import Task
 from ..errors import LanceletError
-from ..files import write_atomic
+from ..files import make_folder, user_path, write_atomic
 from ..tasks import short_name
 from .cluster import check_address, connected
 from .config import Config
@@ -103,12 +103,12 @@ class Sweep:
         seed = seed_number(seed)
         overs = parse(self.over, option_types(base))
         try_ends(base, overs)
-        about = {**dataclasses.asdict(base), "over": list(self.over), "samples": self.samples, "seed": seed}
+        about = {**plain(dataclasses.asdict(base)), "over": list(self.over), "samples": self.samples, "seed": seed}
         about |= {"scheduler": self.scheduler, "first_look": self.first_look}
-        folder = Path(self.folder or _new_name(base, seed)).absolute()
+        folder = user_path(self.folder or _new_name(base, seed)).absolute()
         self.folder = str(folder)
         self._claim(folder, about)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with contextlib.closing(hold(folder)):
             write_atomic(folder / "sweep.yaml", yaml.safe_dump(about, sort_keys=False))
             slots = self.workers or CORES
@@ -297,7 +297,9 @@ def _trial(config: dict[str, Any], names: Names, base: dict[str, Any], folder: s
     try:
         ready = merged(Config(**base), config)
         trainer = ready.trainer(folder=str(place), resume=True, quiet=True)
-        trainer.train(ready.task, ready.controller, ready.task_options, ready.controller_options, watch)
+        run = trainer.train(ready.task, ready.controller, ready.task_options, ready.controller_options, watch)
+        if run.failed:
+            raise LanceletError("every candidate failed: the physics diverged, or actions were not finite")
         log = read_log(place)
         steps = int(log[-1]["steps"]) if log else 0
         kept = float(describe(place)["notes"].get("validation", best))

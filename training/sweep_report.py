@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..files import write_atomic
+from ..files import to_json, write_atomic
 from ..tasks import short_name
 from .config import Config
 from .ranges import Over
@@ -19,7 +18,8 @@ from .sweep import Trial, merged
 
 def write(folder: Path, base: Config, overs: list[Over], trials: list[Trial]) -> Config | None:
     """Write `trials.json`, `best.yaml` and `sweep.png`; the best configuration, None where every trial failed."""
-    write_atomic(folder / "trials.json", json.dumps([dataclasses.asdict(trial) for trial in trials], indent=1))
+    table = [dataclasses.asdict(trial) for trial in trials]
+    write_atomic(folder / "trials.json", to_json(table, indent=1))
     if trials[0].validation is None:
         return None
     best = merged(base, trials[0].values)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lancelet.files import write_atomic
+from lancelet.files import to_json, write_atomic
 from lancelet.scripts.rows import Row, at_least
 from lancelet.scripts.studies._search_lives import FAR, TASK, Lives
 from lancelet.scripts.study import Study
@@ -111,7 +111,7 @@ def train_all(path: Path = FILE) -> None:
             told["runs"].append(run)
             told |= {"command": COMMAND, "versions": versions(), "evaluation": f"{EPISODES} episodes without noise"}
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, json.dumps(told, indent=1) + "\n")
+            write_atomic(path, to_json(told, indent=1) + "\n")
             print({name: run[name] for name in ("repeat", "seed", "first", "reliable", "seconds")})
 
 

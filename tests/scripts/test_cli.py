@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -6,6 +7,7 @@ import pytest
 from lancelet import LanceletError
 from lancelet.controllers.mlp import MLPOptions
 from lancelet.envs.swim import Swim
+from lancelet.errors import LanceletWarning
 from lancelet.scripts import cli
 
 
@@ -107,3 +109,57 @@ def test_guard_turns_errors_into_a_line_and_a_status(error, status, capsys):
 def test_the_present_folder_is_searched_only_for_a_module_that_is_named(python, words, found):
     code = f"import os, sys; from lancelet.scripts.main import main; main({words!r}); print(os.getcwd() in sys.path)"
     assert python(code).stdout.splitlines()[-1] == str(found)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (PermissionError(13, "Permission denied", "/etc/shadow"), "error: Permission denied: /etc/shadow\n"),
+        (OSError(12, "Cannot allocate memory"), "error: Cannot allocate memory\n"),
+        (OSError("no number"), "error: no number\n"),
+        (LanceletError("joints = 0"), "error: joints = 0\n"),
+        (gym.error.Error("two\nlines"), "error: two lines\n"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(error, line, capsys, monkeypatch):
+    def main(argv):
+        raise error
+
+    monkeypatch.delenv(cli.TRACEBACK, raising=False)
+    assert cli.guard(main) == 2
+    assert capsys.readouterr().err == line
+    monkeypatch.setenv(cli.TRACEBACK, "1")
+    assert cli.guard(main) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback") and told.endswith(line)
+
+
+def test_faults_of_ours_keep_their_traceback():
+    def main(argv):
+        raise KeyError("a fault of the program")
+
+    with pytest.raises(KeyError):
+        cli.guard(main)
+
+
+def test_a_reader_that_left_and_ctrl_c_are_no_errors(monkeypatch):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    assert cli.guard(interrupted) == 130
+
+
+def test_a_warning_of_the_workbench_is_one_line(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # restored in the end
+    assert cli.guard(lambda argv: 0) == 0
+    ours = warnings.formatwarning(LanceletWarning("mind the gap"), LanceletWarning, "file.py", 3)
+    assert ours == "warning: mind the gap\n"
+    others = warnings.formatwarning(UserWarning("mind the gap"), UserWarning, "file.py", 3)
+    assert others.startswith("file.py:3: UserWarning: mind the gap")
+
+
+def test_the_home_folder_is_meant_wherever_a_path_stands(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    argv = ["swim", "--folder=~/x", "--start=~", "--over=stdev=~/x", "--note=a~b", "-~"]
+    _, flags = cli.words("train", "", argv, task=["swim"])
+    assert flags == ["--folder=/home/someone/x", "--start=/home/someone", "--over=stdev=~/x", "--note=a~b", "-~"]

@@ -91,3 +91,49 @@ def test_a_video_or_one_line_that_says_what_to_install(command, tmp_path):
     assert done.returncode == 0, done.stderr
     frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "swim.mp4"))
     assert frames == 21 and seconds == pytest.approx(21 * 0.03, abs=0.04)
+
+
+TRAIN = "train swim ncap --generations 1 --population 4 --validation 2 --test 0 --max-episode-steps 5 --quiet"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (f"{TRAIN} --folder /etc/hostname", "folder = /etc/hostname: cannot be made (File exists)"),
+        (f"{TRAIN} --folder /proc/none", "folder = /proc/none: cannot be made (No such file or directory)"),
+        (f"{TRAIN} --folder {'x' * 300}", "cannot be made (File name too long)"),
+        (f"{TRAIN} --seed -1", "seed = -1: must be a whole number from 0 to 2**64 - 1"),
+        (f"{TRAIN} --stdev nan", "stdev = nan (of type float): must be a finite number"),
+        (f"{TRAIN} --max-episode-steps 0", "max_episode_steps = 0: must be a whole number, 1 or more"),
+        ("play swim --agent zero --seed -1", "seed = -1: must be a whole number from 0 to 2**64 - 1"),
+        (f"coevolve swim --evaluations 2 --seed {2**70}", "must be a whole number from 0 to 2**64 - 1"),
+        ("coevolve swim --evaluations 2 --deadline nan", "deadline = nan (of type float): must be a finite number"),
+        ("sweep swim ncap --over stdev=-0.5..0.5", "--over stdev: stdev = -0.5: must be above 0"),
+        ("sweep swim ncap --over seed=-1,2", "--over seed: seed = -1: must be a whole number from 0 to 2**64 - 1"),
+        (f"sweep swim ncap --over stdev=0.1..0.5 --seed {2**64}", "must be a whole number from 0 to 2**64 - 1"),
+        ("sweep swim ncap --over stdev=nan,0.5", "--over stdev: stdev = nan (of type float)"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(command, tmp_path, words, said):
+    done = command(*words.split())
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and said in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_home_folder_is_made_there(command, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    done = command(*TRAIN.split(), "--folder=~/run", HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    assert (home / "run" / "config.yaml").exists()
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_run_in_which_all_candidates_fail_ends_with_status_1(command, tmp_path):
+    # A swimmer of almost no mass under water as thick as tar: the physics diverges at once.
+    done = command(*TRAIN.split(), "--validate-every", "1", "--viscosity", "1e30")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("warning: ") and "every candidate of this run failed" in line
