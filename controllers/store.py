@@ -23,6 +23,8 @@ FORMAT = 1
 FILE = "best.safetensors"
 LARGEST_SPACE = 1_000_000
 """numbers in an observation or an action of a saved controller"""
+LARGEST_SIZES = 1_000_000
+"""sum of the whole numbers in a saved controller's options, but for its seed: units of layers, cells, steps"""
 _HEADER = {"controller": str, "options": dict, "observation_space": dict, "action_space": dict, "notes": dict}
 """what a header must hold, and of which type"""
 
@@ -70,6 +72,7 @@ def load(path: str | Path, env: Any = None) -> Controller:
 
     about, tensors = _open(path)
     cls = controllers.known(about["controller"])
+    _check_sizes(path, about["options"])
     with foreign.described_by(path):
         options = cls.Options(**about["options"])
         if env is None:
@@ -86,6 +89,23 @@ def load(path: str | Path, env: Any = None) -> Controller:
         _check_weights(path, {name: tuple(value.shape) for name, value in controller.state_dict().items()}, tensors)
         controller.load_state_dict(tensors)
     return controller
+
+
+def _check_sizes(path: str | Path, options: Mapping[str, Any]) -> None:
+    """Refuse options that ask for more units, layers or cells than any controller has: they are built one by one."""
+    total = 0
+    waiting = [value for name, value in options.items() if name != "seed"]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        if isinstance(value, int):
+            total += abs(value)
+    if total > LARGEST_SIZES:
+        raise LanceletError(
+            f"{path}: the whole numbers in the controller's options add up to {total:,}: "
+            f"at most {LARGEST_SIZES:,} are read"
+        )
 
 
 def _shapes(

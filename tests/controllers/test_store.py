@@ -181,3 +181,12 @@ def test_a_controller_that_nobody_registered_is_not_saved(tmp_path):
     with pytest.raises(LanceletError, match="not registered"):
         controllers.save(Stranger(box, box, controllers.Options()), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_options_that_ask_for_more_than_the_files_weights_are_refused_before_they_are_built(tmp_path):
+    tampered(tmp_path, controller="mlp", options={"hidden": [10**9, 64]})
+    refused(tmp_path, "add up to 1,000,000,064: at most 1,000,000 are read")
+    tampered(tmp_path, controller="mlp", options={"hidden": [500_000, 400_000]})  # 800 GB of weights
+    refused(tmp_path, "this controller and environment need")
+    tampered(tmp_path, options={"seed": 2**63})
+    controllers.load(tmp_path)
