@@ -10,7 +10,6 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
-from torch.utils._pytree import tree_map
 
 from ..checks import seed_number, whole_number
 from ..controllers import Controller, Population
@@ -110,9 +109,8 @@ def rollout(
         on_step: called with the step's number after each step.
     """
     observation, _ = env.reset(seed=seed, options=options)
-    n, controller = env.num_envs, agents.controller
+    n = env.num_envs
     state = agents.initial_state() if state is None else state
-    learns = type(controller).learn is not Controller.learn
     returns, lengths = np.zeros(n), np.zeros(n, np.int64)
     failed, live = np.zeros(n, bool), np.ones(n, bool)
     metrics: dict[str, np.ndarray] = {}
@@ -129,9 +127,7 @@ def rollout(
         returns += reward
         lengths += moved
         ended = terminated | truncated
-        if learns:
-            arguments = (before, action, reward, ~moved | ended, observation)
-            state = controller.learn(*tree_map(torch.as_tensor, arguments), state)
+        state = agents.learn(before, action, reward, ~moved | ended, observation, state)
         if "diverged" in info:
             failed |= info["diverged"]
         if ended.any():
@@ -139,7 +135,7 @@ def rollout(
                 if not name.startswith("_"):
                     metrics.setdefault(name, np.full(rows.shape, np.nan))[ended] = rows[ended]
         if tape is not None and moved[0]:
-            tape.add(env, reward[0], controller.signals(state))
+            tape.add(env, reward[0], agents.signals(state))
         live &= ~ended
         step += 1
         interrupt.check()

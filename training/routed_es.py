@@ -40,7 +40,7 @@ class Watched(Population):
     def __call__(self, observation: Any, state: State) -> tuple[np.ndarray, State]:
         """See `Population`."""
         action, state = super().__call__(observation, state)
-        signals = self.controller.signals(state)
+        signals = self.signals(state)
         layers = torch.cat([rows.reshape(self.n, -1, rows.shape[-1]) for rows in signals.values()], 1).numpy()
         self._level += np.square(layers).mean(2).sum(1)
         if self._before is not None:
