@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
@@ -36,6 +37,11 @@ class Options:
             if get_origin(kind) is Literal and value not in get_args(kind):
                 raise unknown(name, value, get_args(kind))
 
+    @classmethod
+    def of_first_format(cls, saved: dict[str, Any], action_space: spaces.Space) -> dict[str, Any]:
+        """Options as a file of format 1 meant them, where defaults have changed since; `saved` is left as it is."""
+        return saved
+
 
 class Controller(nn.Module):
     """A circuit with explicit, caller-owned state.
@@ -57,7 +63,8 @@ class Controller(nn.Module):
     Options: ClassVar[type[Options]] = Options
     pure: ClassVar[bool] = True
     exploration: ClassVar[tuple[float, bool]] = (0.693, True)
-    """action noise that reinforcement learning begins with: standard deviation, and whether it is learned"""
+    """Action noise that reinforcement learning begins with: standard deviation in units of half the action's range
+    (of 1 where an action has no bounds), and whether it is learned."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -150,6 +157,73 @@ def box(space: spaces.Space, who: str, what: str) -> int:
     if not isinstance(space, spaces.Box) or len(space.shape) != 1:
         raise LanceletError(f"{who} cannot read {what} {space}: needs a one-dimensional Box")
     return space.shape[0]
+
+
+def input_names(space: spaces.Space, who: str) -> list[str]:
+    """Names of the numbers that `flatten` gives, for lesions: ``1``, ``2``, ..., in a Dict with the key before.
+
+    Raises:
+        LanceletError: anything but a one-dimensional Box, or a Dict of such, however deep.
+    """
+    if isinstance(space, spaces.Dict):
+        return [f"{key}:{name}" for key in sorted(space) for name in input_names(space[key], who)]
+    return [str(number) for number in range(1, box(space, who, "the observation space") + 1)]
+
+
+def flatten(observation: Any, space: spaces.Space) -> Tensor:
+    """An observation (..., k), or a dict of such in the order of its keys, as one tensor (..., size)."""
+    if not isinstance(space, spaces.Dict):
+        return observation
+    return torch.cat([flatten(observation[key], space[key]) for key in sorted(space)], dim=-1)
+
+
+def half_ranges(space: spaces.Box) -> np.ndarray:
+    """Half the range of every action, flat, float64; 1 where a bound is missing."""
+    low, high = (np.asarray(bound, np.float64).ravel() for bound in (space.low, space.high))
+    bounded = np.isfinite(low) & np.isfinite(high)
+    # Halved before they are subtracted: the range of two large bounds is infinite.
+    return np.where(bounded, np.where(bounded, high, 0) / 2 - np.where(bounded, low, 0) / 2, 1.0)
+
+
+class Span(nn.Module):
+    """Numbers in [-1, 1] stretched over the action box, low to high.
+
+    An action with one bound spans the two units beside it; an action without bounds stays in [-1, 1]. Where the box
+    is [-1, 1] already, nothing is computed.
+
+    Args:
+        space: one-dimensional Box.
+        stretches: False: leave every number in [-1, 1], whatever the box.
+    """
+
+    centre: Tensor
+    half_range: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, space: spaces.Box, stretches: bool = True) -> None:
+        super().__init__()
+        half_range = half_ranges(space)
+        low = np.asarray(space.low, np.float64)
+        high = np.asarray(space.high, np.float64)
+        low = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 2, -1.0))
+        high = np.where(np.isfinite(high), high, low + 2)
+        self._is_unit = not stretches or is_unit(space)
+        values = {"centre": low / 2 + high / 2, "half_range": half_range, "low": low, "high": high}
+        for name, value in values.items():
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.get_default_dtype()), persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Actions (..., m) within the box."""
+        if self._is_unit:
+            return values
+        # Clamped, since the sum may be rounded to a number just beyond the bound.
+        return (self.centre + self.half_range * values).clamp(self.low, self.high)
+
+
+def is_unit(space: spaces.Space) -> bool:
+    """Whether every action runs from -1 to 1."""
+    return isinstance(space, spaces.Box) and bool((space.low == -1).all() and (space.high == 1).all())
 
 
 def sigmoid(x: Tensor) -> Tensor:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
 from ..errors import LanceletError
-from .core import Controller, Options, State, box
+from .core import Controller, Options, Span, State, box, flatten, input_names, is_unit
 
 _ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 
@@ -26,6 +26,8 @@ class MLPOptions(Options):
     """of the hidden layers"""
     output: Literal["tanh", "linear"] = "tanh"
     """of the action"""
+    span: bool = True
+    """tanh reaches from the lower to the upper bound of every action; off: from -1 to 1, whatever the bounds are"""
     seed: int = 0
     """of the random initial weights"""
 
@@ -34,18 +36,27 @@ class MLPOptions(Options):
         if not isinstance(self.hidden, tuple) or any(not isinstance(units, int) or units < 1 for units in self.hidden):
             raise LanceletError(f"MLP hidden = {self.hidden}: must be whole numbers, 1 or more each")
 
+    @classmethod
+    def of_first_format(cls, saved: dict[str, Any], action_space: spaces.Space) -> dict[str, Any]:
+        """See `Options.of_first_format`; there the tanh reached from -1 to 1."""
+        return {"span": is_unit(action_space), **saved}
+
 
 class MLP(Controller):
     """Fully connected layers over the normalised observation; stateless.
 
+    A Dict observation is read in the order of its keys, as one vector.
+
     `mean` and `std` (buffers, saved with the weights) normalise the observation; a trainer that keeps running
-    statistics sets them between rollouts. Parts to lesion: ``input:i`` and ``layer1:i``, ``layer2:i``, ...
+    statistics sets them between rollouts. Parts to lesion: ``input:i`` (``input:KEY:i`` of a Dict) and ``layer1:i``,
+    ``layer2:i``, ...
     """
 
     Options: ClassVar[type[Options]] = MLPOptions
 
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: MLPOptions) -> None:
-        inputs = box(observation_space, "MLP", "the observation space")
+        self._input_names = input_names(observation_space, "MLP")
+        inputs = len(self._input_names)
         outputs = box(action_space, "MLP", "the action space")
         self._sizes = [inputs, *options.hidden]
         super().__init__(observation_space, action_space, options)
@@ -58,21 +69,28 @@ class MLP(Controller):
         self.mask_0: Tensor
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("std", torch.ones(inputs))
-        for k, units in enumerate(self._sizes):
-            mask = torch.ones(units)
-            mask[self.silenced(f"layer{k}" if k else "input")] = 0
+        self.span = Span(action_space, options.span)  # pyright: ignore[reportArgumentType] - `box` has checked it
+        for k, names in enumerate(self._part_names()):
+            mask = torch.tensor([float(name not in options.lesions) for name in names])
             self.register_buffer(f"mask_{k}", mask, persistent=False)
+
+    def _part_names(self) -> list[list[str]]:
+        """Names of the inputs, and of the units of each hidden layer."""
+        names = [[f"input:{name}" for name in self._input_names]]
+        for k, units in enumerate(self._sizes[1:], start=1):
+            names.append([f"layer{k}:{i}" for i in range(1, units + 1)])
+        return names
 
     def parts(self) -> list[str]:
         """Every input and every hidden unit."""
-        return [
-            f"{f'layer{k}' if k else 'input'}:{i}" for k, units in enumerate(self._sizes) for i in range(1, units + 1)
-        ]
+        return [name for names in self._part_names() for name in names]
 
-    def forward(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
-        """Actions (batch, m); within [-1, 1] where the output is tanh."""
-        x = (observation - self.mean) / self.std * self.mask_0
+    def forward(self, observation: Any, state: State) -> tuple[Tensor, State]:
+        """Actions (batch, m); within the action box where the output is tanh."""
+        x = flatten(observation, self.observation_space).to(self.mean.dtype)
+        x = (x - self.mean) / self.std * self.mask_0
         for k, layer in enumerate(self.layers[:-1], start=1):
             x = _ACTIVATIONS[self.options.activation](layer(x)) * getattr(self, f"mask_{k}")
         x = self.layers[-1](x)
-        return torch.tanh(x) if self.options.output == "tanh" else x, state
+        action = self.span(torch.tanh(x)) if self.options.output == "tanh" else x
+        return action, state

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from ..errors import LanceletError
-from .core import Controller, Options, State, box, sigmoid
+from .core import Controller, Options, Span, State, box, flatten, input_names, is_unit, sigmoid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,8 @@ class RecurrentOptions(Options):
     """units of the recurrent layer"""
     output: Literal["tanh", "linear"] = "tanh"
     """of the action"""
+    span: bool = True
+    """tanh reaches from the lower to the upper bound of every action; off: from -1 to 1, whatever the bounds are"""
     seed: int = 0
     """of the random initial weights"""
 
@@ -29,13 +31,21 @@ class RecurrentOptions(Options):
         if isinstance(self.hidden, bool) or not isinstance(self.hidden, int) or self.hidden < 1:
             raise LanceletError(f"recurrent hidden = {self.hidden!r}: must be a whole number, 1 or more")
 
+    @classmethod
+    def of_first_format(cls, saved: dict[str, Any], action_space: spaces.Space) -> dict[str, Any]:
+        """See `Options.of_first_format`; there the tanh reached from -1 to 1."""
+        return {"span": is_unit(action_space), **saved}
+
 
 class Recurrent(Controller):
     """One recurrent layer over the normalised observation, one linear layer from its units to the action.
 
+    A Dict observation is read in the order of its keys, as one vector.
+
     `mean` and `std` (buffers, saved with the weights) normalise the observation; a trainer that keeps running
-    statistics sets them between rollouts. Parts to lesion: ``input:i``, which then reads its mean, and ``unit:i``,
-    which then sends 0 to the action and to the layer itself. Signal: ``hidden``, the units' activity (batch, hidden).
+    statistics sets them between rollouts. Parts to lesion: ``input:i`` (``input:KEY:i`` of a Dict), which then
+    reads its mean, and ``unit:i``, which then sends 0 to the action and to the layer itself.
+    Signal: ``hidden``, the units' activity (batch, hidden).
 
     The gates are linear layers, since torch's own cells do not vmap; their rows stand in torch's order, so that
     weights can be carried over. Weights begin uniform in +-1/sqrt(hidden), as torch's do.
@@ -47,7 +57,9 @@ class Recurrent(Controller):
 
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: RecurrentOptions) -> None:
         who = type(self).__name__
-        self._inputs, self._units = box(observation_space, who, "the observation space"), options.hidden
+        self._input_names = input_names(observation_space, who)
+        self._inputs = len(self._input_names)
+        self._units = options.hidden
         outputs = box(action_space, who, "the action space")
         super().__init__(observation_space, action_space, options)
         with torch.random.fork_rng():
@@ -63,33 +75,39 @@ class Recurrent(Controller):
         self.units: Tensor
         self.register_buffer("mean", torch.zeros(self._inputs))
         self.register_buffer("std", torch.ones(self._inputs))
-        for name, part, size in (("inputs", "input", self._inputs), ("units", "unit", self._units)):
-            mask = torch.ones(size)
-            mask[self.silenced(part)] = 0
+        self.span = Span(action_space, options.span)  # pyright: ignore[reportArgumentType] - `box` has checked it
+        for name, parts in (("inputs", self._input_parts()), ("units", self._unit_parts())):
+            mask = torch.tensor([float(part not in options.lesions) for part in parts])
             self.register_buffer(name, mask, persistent=False)
 
     def parts(self) -> list[str]:
         """Every input and every unit."""
-        counts = {"input": self._inputs, "unit": self._units}
-        return [f"{name}:{i}" for name, count in counts.items() for i in range(1, count + 1)]
+        return [*self._input_parts(), *self._unit_parts()]
+
+    def _input_parts(self) -> list[str]:
+        return [f"input:{name}" for name in self._input_names]
+
+    def _unit_parts(self) -> list[str]:
+        return [f"unit:{i}" for i in range(1, self._units + 1)]
 
     def cell(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Activity (batch, hidden) of the units and the next state, from the normalised observation."""
         raise NotImplementedError
 
-    def forward(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
-        """Actions (batch, m); within [-1, 1] where the output is tanh."""
+    def forward(self, observation: Any, state: State) -> tuple[Tensor, State]:
+        """Actions (batch, m); within the action box where the output is tanh."""
         hidden, state = self.cell(self._normalised(observation), state)
         return self._action(hidden), state
 
-    def _normalised(self, observation: Tensor) -> Tensor:
-        return (observation - self.mean) / self.std * self.inputs
+    def _normalised(self, observation: Any) -> Tensor:
+        seen = flatten(observation, self.observation_space).to(self.mean.dtype)
+        return (seen - self.mean) / self.std * self.inputs
 
     def _action(self, hidden: Tensor) -> Tensor:
         action = self.output(hidden)
-        return torch.tanh(action) if self.options.output == "tanh" else action
+        return self.span(torch.tanh(action)) if self.options.output == "tanh" else action
 
-    def _through_time(self, kernel: Any, observation: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def _through_time(self, kernel: Any, observation: Any, state: Any) -> tuple[Tensor, Any]:
         """Activity (steps, batch, hidden) and last states (batch, hidden) by torch's own layer.
 
         A silent unit still has an activity in there, which nothing reads.
@@ -121,7 +139,7 @@ class GRU(Recurrent):
         hidden = gated(self.input(x), self.recurrent(state), state) * self.units
         return hidden, hidden
 
-    def unroll(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
+    def unroll(self, observation: Any, state: State) -> tuple[Tensor, State]:
         """See `Controller.unroll`."""
         hidden, (last,) = self._through_time(torch.gru, observation, state[None])
         return self._action(hidden), last * self.units
@@ -148,7 +166,7 @@ class LSTM(Recurrent):
         hidden = sigmoid(shown) * torch.tanh(cells) * self.units
         return hidden, (hidden, cells)
 
-    def unroll(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
+    def unroll(self, observation: Any, state: State) -> tuple[Tensor, State]:
         """See `Controller.unroll`."""
         hidden, (last, cells) = self._through_time(torch.lstm, observation, [rows[None] for rows in state])
         return self._action(hidden), (last * self.units, cells)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from safetensors.torch import save as to_bytes
+from torch import Tensor
 
 from .. import __version__, foreign
 from ..checks import whole_number
@@ -19,7 +20,8 @@ from ..errors import LanceletError
 from ..files import to_json, write_atomic
 from .core import Controller
 
-FORMAT = 1
+FORMAT = 2
+"""written; 1 differs in what defaults of options meant (`Options.of_first_format`)"""
 FILE = "best.safetensors"
 LARGEST_SPACE = 1_000_000
 """numbers in an observation or an action of a saved controller"""
@@ -47,7 +49,7 @@ def save(controller: Controller, path: str | Path, **notes: Any) -> None:
         "action_space": _space_to_json(controller.action_space),
         "notes": notes,
     }
-    tensors = {name: value.contiguous() for name, value in controller.state_dict().items()}
+    tensors = {name: value.contiguous() for name, value in _without_other_names(controller).items()}
     write_atomic(path, to_bytes(tensors, {"lancelet": to_json(about)}))
 
 
@@ -74,7 +76,10 @@ def load(path: str | Path, env: Any = None) -> Controller:
     cls = controllers.known(about["controller"])
     _check_sizes(path, about["options"])
     with foreign.described_by(path):
-        options = cls.Options(**about["options"])
+        values = about["options"]
+        if about["format"] == 1:
+            values = cls.Options.of_first_format(values, _space_from_json(about["action_space"]))
+        options = cls.Options(**values)
         if env is None:
             observation = _space_from_json(about["observation_space"])
             action = _space_from_json(about["action_space"])
@@ -86,8 +91,10 @@ def load(path: str | Path, env: Any = None) -> Controller:
         if shapes is not None:
             _check_weights(path, shapes, tensors)
         controller: Controller = cls(observation, action, options)
-        _check_weights(path, {name: tuple(value.shape) for name, value in controller.state_dict().items()}, tensors)
-        controller.load_state_dict(tensors)
+        own = _without_other_names(controller)
+        _check_weights(path, {name: tuple(value.shape) for name, value in own.items()}, tensors)
+        # Not strict: other names of tied weights are missing, all else has been checked.
+        controller.load_state_dict(tensors, strict=False)
     return controller
 
 
@@ -108,13 +115,19 @@ def _check_sizes(path: str | Path, options: Mapping[str, Any]) -> None:
         )
 
 
+def _without_other_names(controller: Controller) -> dict[str, Tensor]:
+    """The state's tensors, tied weights and layers of two names under their first name only."""
+    first_names = {name for name, _ in (*controller.named_parameters(), *controller.named_buffers())}
+    return {name: value for name, value in controller.state_dict().items() if name in first_names}
+
+
 def _shapes(
     cls: type[Controller], observation: spaces.Space, action: spaces.Space, options: Any
 ) -> dict[str, tuple[int, ...]] | None:
     """Shapes of a controller's weights, found on a device that takes no memory; None: it cannot be built there."""
     try:
         with torch.device("meta"):
-            weights = cls(observation, action, options).state_dict()
+            weights = _without_other_names(cls(observation, action, options))
     except (NotImplementedError, RuntimeError):
         return None
     return {name: tuple(value.shape) for name, value in weights.items()}
@@ -170,9 +183,11 @@ def _open(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.exists():
         raise LanceletError(f"{path} does not exist: give a run folder or a .safetensors file")
     about, tensors = foreign.read_tensors(path, "controller", foreign.WEIGHTS_BYTES, inside=folder)
-    if about["format"] != FORMAT:
+    if about["format"] not in (1, FORMAT):
         writer = about.get("lancelet")
-        raise LanceletError(f"{path} has format {about['format']!r}, written by Lancelet {writer!r}: needs {FORMAT}")
+        raise LanceletError(
+            f"{path} has format {about['format']!r}, written by Lancelet {writer!r}: needs 1 or {FORMAT}"
+        )
     about.setdefault("notes", {})
     for name, kind in _HEADER.items():
         if not isinstance(about.get(name), kind):

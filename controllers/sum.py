@@ -32,6 +32,19 @@ class SumOptions(Options):
         if not good or not self.terms:
             raise LanceletError(f"sum terms = {self.terms!r}: needs one or more of 'name option=value ...'")
 
+    @classmethod
+    def of_first_format(cls, saved: dict[str, Any], action_space: spaces.Space) -> dict[str, Any]:
+        """See `Options.of_first_format`; what the terms' defaults meant is spelled out."""
+        from . import controllers
+
+        terms = []
+        for term in saved.get("terms", cls.terms):
+            name = _WORD.findall(term)[0]
+            meant = controllers.known(name).Options.of_first_format({}, action_space)
+            missing = [f"{key}={json.dumps(value)}" for key, value in meant.items() if f" {key}=" not in term]
+            terms.append(" ".join([term, *missing]))
+        return {**saved, "terms": terms}
+
 
 class Sum(Controller):
     """Adds the actions of its terms; each sees the whole observation and keeps its own state.

@@ -81,8 +81,7 @@ class Critic(nn.Module):
 
     def forward(self, observation: Any) -> Tensor:
         """Values (batch, 1)."""
-        rows = [observation[k] for k in sorted(observation)] if isinstance(observation, dict) else [observation]
-        x = (torch.cat([row.flatten(1) for row in rows], 1) - self.mean) / self.std
+        x = (flat_rows(observation).to(self.mean.dtype) - self.mean) / self.std
         for layer in self.layers:
             x = torch.tanh(layer(x))
         return self.head(x) * self.scale + self.shift
@@ -101,6 +100,13 @@ class Critic(nn.Module):
             self.head.bias.copy_((self.head.bias * self.scale + self.shift - shift) / scale)
         self.shift.copy_(shift)
         self.scale.copy_(scale)
+
+
+def flat_rows(observation: Any) -> Tensor:
+    """Observations (batch, ...), or a dict of such however deep, as rows (batch, size), in the order of the keys."""
+    if not isinstance(observation, dict):
+        return observation.flatten(1)
+    return torch.cat([flat_rows(observation[key]) for key in sorted(observation)], dim=1)
 
 
 def flat(observations: Any, space: spaces.Space) -> Tensor:

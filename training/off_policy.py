@@ -17,6 +17,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import NormalActionNoise
 
 from ..controllers import Controller
+from ..controllers.core import half_ranges
 from ..envs import Task
 from ..errors import LanceletError
 from . import interrupt
@@ -167,7 +168,8 @@ class SAC(OffPolicy):
     actor_rate: float = 3e-4
     """Adam's learning rate of the controller, its noise and the entropy coefficient"""
     std: float | None = None
-    """standard deviation of the action noise at the start, action units; None: the controller's own"""
+    """standard deviation of the action noise at the start, action units; None: the controller's own share of half the
+    action range"""
     ent_coef: float | None = None
     """weight of the entropy in the reward; None: learned, from 0.1 on"""
     target_entropy: float | None = None
@@ -183,13 +185,15 @@ class SAC(OffPolicy):
 
     def model(self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]) -> Any:
         """See `OffPolicy.model`."""
+        share, _ = controller.exploration
+        std = share * half_ranges(controller.action_space) if self.std is None else self.std  # pyright: ignore[reportArgumentType]
         return _SAC(
             StochasticPolicy,
             env,
             learning_rate=self.actor_rate,
             ent_coef="auto_0.1" if self.ent_coef is None else self.ent_coef,
             target_entropy="auto" if self.target_entropy is None else self.target_entropy,
-            policy_kwargs=policy | {"std": controller.exploration[0] if self.std is None else self.std},
+            policy_kwargs=policy | {"std": std},
             **common,
         )
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..controllers import Controller
+from ..controllers.core import half_ranges
 from ..errors import LanceletError
 from .reinforcement import Reinforcement
 
@@ -32,7 +35,8 @@ class OnPolicy(Reinforcement):
     max_grad_norm: float = 0.5
     """gradients are clipped to this norm: with a fixed small noise the ratio overflows otherwise"""
     std: float | None = None
-    """standard deviation of the action noise at the start; None: the controller's own"""
+    """standard deviation of the action noise at the start, action units; None: the controller's own share of half the
+    action range"""
     learn_std: bool | None = None
     """train the action noise; None: the controller's own"""
 
@@ -47,7 +51,9 @@ class OnPolicy(Reinforcement):
             whole = self.envs * self.rollout
             raise LanceletError(f"batch_size = {self.batch_size}: must divide envs x rollout = {whole}")
 
-    def noise(self, controller: Controller) -> tuple[float, bool]:
-        """Standard deviation of the action noise at the start, and whether it is trained."""
-        std, learn_std = controller.exploration
-        return std if self.std is None else self.std, learn_std if self.learn_std is None else self.learn_std
+    def noise(self, controller: Controller) -> tuple[np.ndarray, bool]:
+        """Standard deviation (m,) of the action noise at the start, action units, and whether it is trained."""
+        share, learn_std = controller.exploration
+        half_range = half_ranges(controller.action_space)  # pyright: ignore[reportArgumentType] - Box by contract
+        std = share * half_range if self.std is None else np.full(half_range.shape, self.std)
+        return std, learn_std if self.learn_std is None else self.learn_std

@@ -65,17 +65,18 @@ class Agent(nn.Module):
 
     Args:
         controller: the actor; trained in place.
-        std: standard deviation of the action noise at the start.
+        std: standard deviation of the action noise at the start, action units; one number or one an action, (m,).
         learn_std: whether it is trained.
         critic: hidden units of the critic.
     """
 
-    def __init__(self, controller: Controller, std: float, learn_std: bool, critic: Sequence[int]) -> None:
+    def __init__(self, controller: Controller, std: float | np.ndarray, learn_std: bool, critic: Sequence[int]) -> None:
         super().__init__()
         memory = flat_state(controller.initial_state(1), 1).shape[1]
         self.controller = controller
         self.critic = Critic(flatdim(controller.observation_space) + memory, critic)
-        self.log_std = nn.Parameter(torch.full((flatdim(controller.action_space),), float(np.log(std))), learn_std)
+        log_std = np.broadcast_to(np.log(std), flatdim(controller.action_space))
+        self.log_std = nn.Parameter(torch.tensor(log_std, dtype=torch.float32), learn_std)
 
     def acting(self) -> list[nn.Parameter]:
         """What decides the actions, as far as it is trained."""

@@ -101,7 +101,7 @@ class RLlib(OnPolicy):
             model_config={
                 "controller": _path(controller, self.workers),
                 "options": asdict(controller.options),
-                "std": std,
+                "std": std.tolist(),
                 "learn_std": learn_std,
                 "critic": tuple(self.critic),
                 "max_seq_len": self._sequence,

@@ -45,8 +45,9 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     The state of the controller, any pytree of tensors, goes through RLlib as a flat dict of arrays; a tensor of
     shape (batch,) gets a last axis of 1 there, and integers keep their type on the way in.
 
-    ``model_config``: ``controller`` (``"module:Class"``), ``options`` (of its `Options`), ``std`` and ``learn_std``
-    (of the action noise), ``critic`` (hidden units), ``max_seq_len`` (control steps of a training sequence).
+    ``model_config``: ``controller`` (``"module:Class"``), ``options`` (of its `Options`), ``std`` (m,) and
+    ``learn_std`` (of the action noise), ``critic`` (hidden units), ``max_seq_len`` (control steps of a training
+    sequence).
     """
 
     def setup(self) -> None:
@@ -54,7 +55,7 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         config: Any = self.model_config
         cls = load_object(config["controller"])
         self.controller = cls(self.observation_space, self.action_space, cls.Options(**config["options"]))
-        log_std = torch.full((flatdim(self.action_space),), float(np.log(config["std"])))  # pyright: ignore[reportArgumentType]
+        log_std = torch.tensor(np.log(config["std"]), dtype=torch.float32)
         self.log_std: Tensor
         if config["learn_std"]:
             self.log_std = nn.Parameter(log_std)

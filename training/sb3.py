@@ -203,7 +203,7 @@ class ControllerPolicy(ActorCriticPolicy):
         action_space: Box.
         lr_schedule: stable-baselines3's; not used: see `learning_rates`.
         controller: the actor.
-        std: standard deviation of the action noise at the start.
+        std: standard deviation of the action noise at the start, action units; one number or one an action, (m,).
         learn_std: whether it is trained (one number an action), or stays.
         critic: hidden units of the critic.
         learning_rates: of the actor and of the critic; they hold under `ppo.Model`, while stable-baselines3's own
@@ -221,7 +221,7 @@ class ControllerPolicy(ActorCriticPolicy):
         lr_schedule: Any,
         *,
         controller: Controller,
-        std: float = 0.693,
+        std: float | np.ndarray = 0.693,
         learn_std: bool = True,
         critic: Sequence[int] = (64, 64),
         learning_rates: tuple[float, float] = (3e-4, 1e-3),
@@ -232,13 +232,12 @@ class ControllerPolicy(ActorCriticPolicy):
             raise LanceletError(f"stable-baselines3 cannot train {type(controller).__name__}, which {reason}")
         if use_sde:
             raise LanceletError("use_sde=True: state-dependent noise needs features, which a controller has not")
-        self._parts = [controller, tuple(critic), learn_std, learning_rates]  # a list: Module.__init__ has not run
+        self._parts = [controller, tuple(critic), std, learn_std, learning_rates]  # a list: Module.__init__ has not run
         super().__init__(
             observation_space,
             action_space,
             lr_schedule,
             ortho_init=False,
-            log_std_init=float(np.log(std)),
             features_extractor_class=Raw,
             normalize_images=False,
         )
@@ -254,14 +253,16 @@ class ControllerPolicy(ActorCriticPolicy):
         return self.mlp_extractor.critic  # pyright: ignore[reportReturnType]
 
     def _build_mlp_extractor(self) -> None:
-        controller, hidden, _, _ = self._parts
+        controller, hidden, _, _, _ = self._parts
         size = flatdim(self.observation_space)
         self.mlp_extractor = ActorCritic(controller, Critic(size, hidden))  # pyright: ignore[reportAttributeAccessIssue]
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
-        _, _, learn_std, (actor, critic) = self._parts
+        _, _, std, learn_std, (actor, critic) = self._parts
         self.action_net, self.value_net = nn.Identity(), nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+        with torch.no_grad():
+            self.log_std.copy_(torch.as_tensor(np.log(std)))
         self.log_std.requires_grad_(learn_std)
         acting = [*self.controller.parameters(), *([self.log_std] if learn_std else [])]
         judging = list(self.critic.parameters())

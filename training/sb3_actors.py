@@ -18,7 +18,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
 from ..controllers import Controller
-from .critic import Running, flat, hand_down
+from .critic import Running, flat, flat_rows, hand_down
 from .sb3 import Raw
 
 STD_RANGE = (1e-3, 1.0)
@@ -89,14 +89,18 @@ class GaussianActor(ControllerActor):
         observation_space: Box, or Dict of Box.
         action_space: bounded Box.
         controller: the mean.
-        std: at the start, in units of the action space.
+        std: at the start, in units of the action space; one number or one an action, (m,).
     """
 
     def __init__(
-        self, observation_space: spaces.Space, action_space: spaces.Box, controller: Controller, std: float
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Box,
+        controller: Controller,
+        std: float | np.ndarray,
     ) -> None:
         super().__init__(observation_space, action_space, controller)
-        start = (std * self.gain).clamp(*STD_RANGE)
+        start = (torch.as_tensor(std, dtype=torch.float32) * self.gain).clamp(*STD_RANGE)
         self.log_std = nn.Parameter(start.log())
 
     def bounded_log_std(self) -> Tensor:
@@ -138,9 +142,7 @@ class Normalised(BaseFeaturesExtractor):
 
     def forward(self, observation: Any) -> Tensor:
         """(batch, size)."""
-        rows = [observation[k] for k in sorted(observation)] if isinstance(observation, dict) else [observation]
-        whole = rows[0].flatten(1) if len(rows) == 1 else torch.cat([row.flatten(1) for row in rows], 1)
-        return (whole - self.mean) / self.std
+        return (flat_rows(observation).to(self.mean.dtype) - self.mean) / self.std
 
     def update(self, rows: Tensor) -> None:
         """Take (n, size) rows in."""
@@ -260,7 +262,7 @@ class StochasticPolicy(_Parts, SACPolicy):
         controller: Controller,
         critic: Sequence[int],
         learning_rates: tuple[float, float],
-        std: float,
+        std: float | np.ndarray,
         use_sde: bool = False,
     ) -> None:
         self._begin(controller, learning_rates)

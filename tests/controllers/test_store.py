@@ -62,7 +62,7 @@ def test_what_is_saved_comes_back(tmp_path, name, options):
 def test_the_header_is_json_that_says_how_to_build_it(tmp_path):
     controllers.save(make(period=50), tmp_path / "mine.safetensors")
     about = store.describe(tmp_path / "mine.safetensors")
-    assert about["controller"] == "ncap" and about["options"]["period"] == 50 and about["format"] == 1
+    assert about["controller"] == "ncap" and about["options"]["period"] == 50 and about["format"] == 2
     json.dumps(about, allow_nan=False)
 
 
@@ -146,7 +146,7 @@ def tampered(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"format": 2, "lancelet": "9.9.9"}, "format 2, written by Lancelet '9.9.9'"),
+        ({"format": 3, "lancelet": "9.9.9"}, "format 3, written by Lancelet '9.9.9'"),
         ({"controller": "ncap2"}, "unknown controller"),
         ({"controller": None}, "header"),
         ({"controller": 7}, "controller = 7: the header"),
