@@ -143,15 +143,25 @@ class _SameBits(TorchFunctionMode):
             return func(_aligned(args[0]), *args[1:], **kwargs)
         if func not in _PRODUCTS:
             return func(*args, **kwargs)
+        # All as rows through a linear layer: the plain product is computed otherwise for one agent than for many.
         left, right = args
-        if left.dim() == 2 and right.dim() == 2 and right.shape[1] == 1:
-            # As a row: a product with one column is computed otherwise for one agent than for many.
-            return F.linear(_aligned(right.mT), left).mT
-        if id(left) not in self._weights:
-            left = _aligned(left)
-        if id(right) not in self._weights:
-            right = _aligned(right)
-        return func(left, right, **kwargs)
+        match left.dim(), right.dim():
+            case 2, 1:
+                return self._linear(right[None], left)[0]
+            case 1, 2:
+                return self._linear(left[None], right.mT)[0]
+            case 2, 2 if right.shape[1] == 1:
+                return self._linear(right.mT, left).mT
+            case 2, 2:
+                return self._linear(left, right.mT)
+            case _:
+                return func(_aligned(left), _aligned(right), **kwargs)
+
+    def _linear(self, rows: Tensor, matrix: Tensor) -> Tensor:
+        """Products (r, m) of rows (r, k) with those of a matrix (m, k)."""
+        if id(matrix) not in self._weights:
+            matrix = _aligned(matrix)
+        return F.linear(_aligned(rows), matrix)
 
 
 def _aligned(values: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def mismatches(controller):
     alone = np.concatenate([actions([agent]) for agent in range(24)])
     count = 0
     for size in SIZES:
-        for first in (0, 1, 5):
+        for first in (0, 5):
             ids = [(first + 3 * k) % agents for k in range(size)]
             together = actions(ids)
             for row, agent in enumerate(ids):
@@ -97,7 +97,9 @@ def test_same_bits_with_layers_of_any_width(name, options):
 
 
 class Reservoir(Controller):
-    """A fixed random matrix, which is a buffer."""
+    """A fixed random matrix, which is a buffer, and the same product written in several ways."""
+
+    form = "right"
 
     def __init__(self, observation_space, action_space, options):
         super().__init__(observation_space, action_space, options)
@@ -106,10 +108,18 @@ class Reservoir(Controller):
         self.readout = torch.nn.Linear(37, action_space.shape[0])
 
     def forward(self, observation, state):
-        return torch.tanh(self.readout(torch.tanh(observation @ self.fixed.T))), state
+        if self.form == "right":
+            hidden = observation @ self.fixed.T
+        elif self.form == "left":
+            hidden = torch.matmul(self.fixed, observation.mT).mT
+        else:
+            hidden = (self.fixed @ observation[0])[None]
+        return torch.tanh(self.readout(torch.tanh(hidden))), state
 
 
-def test_same_bits_with_a_fixed_matrix():
+@pytest.mark.parametrize("form", ["right", "left", "vector"])
+def test_same_bits_with_a_fixed_matrix(form, monkeypatch):
+    monkeypatch.setattr(Reservoir, "form", form)
     env = gym.make("lancelet/Swim-v0")
     assert mismatches(Reservoir(env.observation_space, env.action_space, controllers.Options())) == 0
 
