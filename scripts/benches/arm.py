@@ -85,7 +85,7 @@ def _motornet(rounds: int, ours: float) -> Row:
         if not (HOME / "motornet").exists():
             install = ["-m", "pip", "install", "-q", "--no-deps", "--retries", "0", "--target", str(HOME), "motornet"]
             _child(install, 120)
-        found = json.loads(_child(["-c", _MOTORNET, str(BATCH), str(STEPS), str(rounds)], 600).splitlines()[-1])
+        found = json.loads(_child(["-P", "-c", _MOTORNET, str(BATCH), str(STEPS), str(rounds)], 600).splitlines()[-1])
     except (OSError, subprocess.SubprocessError) as error:
         reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
         return Row(name, "info", target=goal, note=f"MotorNet does not run here: {reason[:120]}")

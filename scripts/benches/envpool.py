@@ -75,7 +75,7 @@ def _start() -> subprocess.Popen[str]:
         subprocess.run(install, check=True, capture_output=True, text=True, timeout=600)
         (HOME / "installed").touch()
     peer = subprocess.Popen(
-        [str(python), "-c", _PEER, str(N), str(STEPS)],
+        [str(python), "-P", "-c", _PEER, str(N), str(STEPS)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert peer.stdout and peer.stderr

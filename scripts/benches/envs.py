@@ -169,4 +169,6 @@ def _memory() -> Row:
 
 def _child(code: str) -> str:
     env = {key: value for key, value in os.environ.items() if key != "MUJOCO_GL"}  # as a user's shell has it
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, env=env
+    ).stdout
