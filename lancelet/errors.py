@@ -20,6 +20,10 @@ def warn(text: str) -> None:
     warnings.warn(text, LanceletWarning, stacklevel=3)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, handled as Ctrl-C is."""
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> LanceletError:
     """The error for a name that is not among `known`: near names first, else all of them."""
     names = sorted(map(str, known))

@@ -15,7 +15,7 @@ import gymnasium as gym
 import tyro
 
 from lancelet import LanceletError, registered, task_id
-from lancelet.errors import LanceletWarning, unknown
+from lancelet.errors import LanceletWarning, Terminated, unknown
 from lancelet.registry import load_object
 
 TRACEBACK = "LANCELET_TRACEBACK"
@@ -23,7 +23,9 @@ TRACEBACK = "LANCELET_TRACEBACK"
 
 
 def guard(main: Callable[[list[str] | None], int | None], argv: list[str] | None = None) -> int:
-    """Run a command: what the user can mend becomes one line on stderr and status 2, Ctrl-C status 130.
+    """Run a command: what the user can mend becomes one line on stderr and status 2.
+
+    Ctrl-C gives status 130, SIGTERM 143.
 
     What the operating system refuses (a full disk, a folder without permission, no memory for a
     fork) is such a line as well. With ``LANCELET_TRACEBACK=1`` in the environment the traceback
@@ -32,6 +34,8 @@ def guard(main: Callable[[list[str] | None], int | None], argv: list[str] | None
     warnings.formatwarning = _warning_line
     try:
         return main(argv) or 0
+    except Terminated:
+        return 143
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
