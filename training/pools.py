@@ -31,6 +31,8 @@ from typing import IO, Any
 
 from ..errors import LanceletError
 from .cluster import ONE_THREAD, check_address, connected
+from .import_paths import end_safe_path, safe_path
+from .stopped import StoppedWorkers
 
 GRACE = 10.0
 """s beyond the deadline of a call after which the driver ends a process that has not ended itself"""
@@ -399,6 +401,7 @@ def _ending(code: int) -> str:
 
 def _serve(pipe: Connection, stderr: Connection, parent: int) -> None:
     """A worker's life: calls one by one, until its driver is gone."""
+    end_safe_path()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; it ends its workers itself
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: die with the driver (Linux)
     if os.getppid() != parent:
@@ -434,16 +437,13 @@ def _cannot_load(error: BaseException) -> LanceletError:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    """The workers' environment, while they are started.
-
-    PYTHONSAFEPATH keeps the present folder out of their path until they have the driver's own: a file there that is
-    called like a module of the standard library would end them.
-    """
-    given = {**ONE_THREAD, WORKER_MARK: "1", "PYTHONSAFEPATH": "1"}
+    """The workers' environment, while they are started."""
+    given = {**ONE_THREAD, WORKER_MARK: "1"}
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
     try:
-        yield
+        with safe_path():
+            yield
     finally:
         for name, value in before.items():
             if value is None:
@@ -484,6 +484,7 @@ class Cluster(Pool):
     A worker that begins a call with a deadline writes its node and process id into Ray's key-value store. So the
     driver knows how long a call has run, and not only waited for a slot, and which process to end where it is
     stopped: cancelling alone leaves such a process, and its slot with it.
+    A worker that is stopped for some seconds is killed whether its call has a deadline or not (`stopped`).
 
     Args:
         ray: the connected module.
@@ -502,6 +503,8 @@ class Cluster(Pool):
         self._slots = 1
         self._looked = -math.inf
         self._servers = _servers()
+        self._stopped = StoppedWorkers(ray)
+        self._killed_by_us = 0
 
     @property
     def slots(self) -> int:
@@ -519,6 +522,7 @@ class Cluster(Pool):
 
     def outcomes(self, timeout: float) -> list[Outcome]:
         """What has ended; waits up to `timeout` seconds for the first."""
+        self._killed_by_us += self._stopped.end()
         if not self._sent:
             time.sleep(timeout)
             return []
@@ -625,6 +629,10 @@ class Cluster(Pool):
         # What has begun and not ended has left its name; a call without a deadline leaves none.
         begun = not sent.call.seconds or _store().get(sent.name) is not None
         _store().delete(sent.name)
+        if crashed and self._killed_by_us:
+            # Ray does not tell which call a worker had that we killed: the next that dies is taken for it.
+            self._killed_by_us -= 1
+            return Outcome(sent.key, died="its process was stopped and did not answer", blamed=False)
         return Outcome(
             sent.key,
             died=f"its process died ({type(error).__name__})",

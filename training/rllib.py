@@ -23,6 +23,7 @@ from .cluster import check_address, connected, hushed
 from .on_policy import OnPolicy
 from .reinforcement import Learner
 from .state import optimizer_state, restore_optimizer
+from .stopped import StoppedWorkers
 
 PATIENCE = 180
 """seconds without a step from any env runner after which a run gives up; a killed runner is back in about 10"""
@@ -179,6 +180,7 @@ class _Learning:
             if there < options.workers:
                 raise LanceletError(f"workers = {options.workers}: the Ray cluster has {there} CPUs, one a worker")
             logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+            self._stopped = StoppedWorkers(ray)
             self.algo = self._build(config)
             stack.callback(self.algo.stop)
             torch.set_num_threads(1)
@@ -217,6 +219,7 @@ class _Learning:
         while True:
             result = self.algo.train()
             interrupt.check()
+            self._stopped.end()
             if self.steps > before:
                 break
             if time.monotonic() - begun > PATIENCE:

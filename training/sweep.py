@@ -29,6 +29,7 @@ from .ranges import Over, parse
 from .rollout import FAILED
 from .runs import hold, read_log
 from .shipping import Names
+from .stopped import StoppedWorkers
 
 OWN = ("folder", "resume", "quiet", "workers", "address", "chunk")
 """options of a trainer that the sweep sets for every trial"""
@@ -112,8 +113,10 @@ class Sweep:
         with contextlib.closing(hold(folder)):
             write_atomic(folder / "sweep.yaml", yaml.safe_dump(about, sort_keys=False))
             slots = self.workers or CORES
-            with connected(slots, self.address), progress("sweeping", self.samples, "trials", 0, self.quiet) as bar:
-                return self._fit(folder, base, overs, seed, bar)
+            with connected(slots, self.address) as ray:
+                _seen.stopped = StoppedWorkers(ray)
+                with progress("sweeping", self.samples, "trials", 0, self.quiet) as bar:
+                    return self._fit(folder, base, overs, seed, bar)
 
     def _claim(self, folder: Path, about: dict[str, Any]) -> None:
         """Refuse a folder that is not ours to write to, or to read."""
@@ -192,6 +195,7 @@ class _Seen:
     """What Tune's callback sees; apart from it, since Tune keeps a pickle of the callback for `Tuner.restore`."""
 
     def __init__(self) -> None:
+        self.stopped: StoppedWorkers | None = None
         self.begin(lambda *_args, **_figures: None)
 
     def begin(self, advance: Callable[..., None]) -> None:
@@ -213,6 +217,12 @@ def _look(trials: list[Any]) -> None:
     _seen.look(trials)
 
 
+def _end_stopped() -> None:
+    """A trial whose process is stopped fails, and Tune begins it again from its run's checkpoint."""
+    if _seen.stopped is not None:
+        _seen.stopped.end()
+
+
 def _callback() -> Any:
     from ray import tune
 
@@ -221,6 +231,7 @@ def _callback() -> Any:
 
         def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
             _look(trials)
+            _end_stopped()
 
     return Progress()
 

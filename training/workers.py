@@ -7,7 +7,7 @@ import math
 import uuid
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +22,14 @@ from ..envs.simulation import Simulation
 from ..errors import LanceletError
 from . import interrupt
 from .cluster import connected
-from .pools import Call, Cluster
+from .pools import Call, Cluster, Pool
 from .rollout import FAILED, Score, make_env, rollout
 from .shipping import Names
 
 BATCH = 1024
 """simulations that this process runs side by side: whole chunks, or one chunk that is larger"""
 TRIES = 4
-"""times that a chunk is computed before it is taken to kill whoever computes it"""
+"""attempts before a chunk is blamed for its workers' deaths"""
 
 
 class Arena:
@@ -172,32 +172,79 @@ class Crew(Scorer):
 
     def compute(self, chunks: list[Tensor], seeds: list[int]) -> list[tuple[Tensor, int]]:
         """See `Scorer`."""
-        waiting, tries = deque(range(len(chunks))), Counter[int]()
-        running, found = 0, dict[int, tuple[Tensor, int]]()
-        try:
-            while len(found) < len(chunks):
-                while waiting and running < self._pool.slots:
-                    number = waiting.popleft()
-                    what = (self._key, [self._plan], chunks[number].numpy(), seeds)
-                    self._pool.submit(number, Call(_compute, what))
-                    running += 1
-                outcomes = self._pool.outcomes(0.1)
-                interrupt.check()
-                for outcome in outcomes:
-                    running -= 1
-                    if outcome.error is not None:
-                        raise outcome.error
-                    if outcome.died is None:
-                        fitness, steps = outcome.value
-                        found[outcome.key] = torch.tensor(fitness), steps
-                        continue
-                    tries[outcome.key] += 1
-                    if tries[outcome.key] == TRIES:
-                        raise LanceletError(f"{TRIES} workers died over the same candidates: too little memory?")
-                    waiting.appendleft(outcome.key)
-        finally:
-            self._pool.close()
-        return [found[number] for number in range(len(chunks))]
+        calls = [Call(_compute, (self._key, [self._plan], chunk.numpy(), seeds)) for chunk in chunks]
+        values = computed(self._pool, calls, "the same candidates")
+        results = {number: (torch.tensor(fitness), steps) for number, (fitness, steps) in values}
+        return [results[number] for number in range(len(chunks))]
+
+
+def computed(pool: Pool, calls: list[Call], what: str) -> Iterator[tuple[int, Any]]:
+    """Number and value of every call, as they come; one whose worker died goes out again, `TRIES` times in all.
+
+    Args:
+        pool: of workers; what still runs in it when this ends is ended.
+        calls: of any number; no more are handed out at a time than the pool has slots.
+        what: is computed, for the error.
+
+    Raises:
+        LanceletError: workers died `TRIES` times over the same call; why they did is told.
+        Exception: what a call raised.
+    """
+    waiting = deque(range(len(calls)))
+    deaths = Counter[int]()
+    running = 0
+    remaining = len(calls)
+    try:
+        while remaining:
+            while waiting and running < pool.slots:
+                number = waiting.popleft()
+                pool.submit(number, calls[number])
+                running += 1
+            outcomes = pool.outcomes(0.1)
+            interrupt.check()
+            for outcome in outcomes:
+                running -= 1
+                if outcome.error is not None:
+                    raise outcome.error
+                if outcome.died is None:
+                    remaining -= 1
+                    yield outcome.key, outcome.value
+                    continue
+                deaths[outcome.key] += 1
+                if deaths[outcome.key] == TRIES:
+                    raise LanceletError(f"{TRIES} workers died over {what}; the last: {outcome.died}")
+                waiting.appendleft(outcome.key)
+    finally:
+        pool.close()
+
+
+def parallel(function: Callable[..., Any], items: Iterable[Any], workers: int = 2) -> Iterator[Any]:
+    """``function(item)`` of every item in processes side by side, one torch thread each; results in order.
+
+    Args:
+        function: of a module (workers import it); called again where its process dies.
+        items: arguments, one a call; anything that Ray can send.
+        workers: processes.
+
+    Raises:
+        LanceletError: Ray does not start, or processes died `TRIES` times over an item.
+        Exception: what a call raised.
+    """
+    calls = [Call(_alone, (function, item)) for item in items]
+    with connected(workers) as ray:
+        results: dict[int, Any] = {}
+        next_number = 0
+        for number, value in computed(Cluster(ray, workers), calls, "the same item"):
+            results[number] = value
+            while next_number in results:
+                yield results.pop(next_number)
+                next_number += 1
+
+
+def _alone(work: tuple[Callable[..., Any], Any]) -> Any:
+    torch.set_num_threads(1)
+    function, item = work
+    return function(item)
 
 
 _arena: tuple[str, Arena] | None = None

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +11,7 @@ import gymnasium as gym
 import torch
 from torch import Tensor, nn
 
-from lancelet import controllers
+from lancelet import LanceletError, controllers
 from lancelet.controllers import Controller, Population
 from lancelet.scripts.benches._timing import take_turns
 from lancelet.scripts.rows import Row, at_least
@@ -93,24 +89,19 @@ def _gymne(circuit: Controller, steps: int, actors: int) -> Any:
 @contextlib.contextmanager
 def _ray() -> Iterator[str]:
     """Ray for GymNE's actors; yields why there is none, or an empty string."""
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    warnings.filterwarnings("ignore", category=FutureWarning)
+    from lancelet.training.cluster import connected
+
+    with contextlib.ExitStack() as stack:
+        trouble = ""
+        try:
+            stack.enter_context(connected(max(TARGETS)))
+        except LanceletError as error:
+            trouble = str(error)
+        _quieten_evotorch()
+        yield trouble
+
+
+def _quieten_evotorch() -> None:
     import evotorch
 
     logging.getLogger(evotorch.__name__).setLevel(logging.WARNING)
-    home = tempfile.mkdtemp(prefix="lr", dir="/tmp" if os.path.isdir("/tmp") else None)
-    import ray
-
-    trouble = ""
-    try:
-        ray.init(
-            num_cpus=max(TARGETS), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-            object_store_memory=100 * 2**20, _temp_dir=home,
-        )  # fmt: skip
-    except Exception as error:
-        trouble = f"ray does not start ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-    try:
-        yield trouble
-    finally:
-        ray.shutdown()
-        shutil.rmtree(home, ignore_errors=True)

@@ -17,11 +17,11 @@ from lancelet.controllers.bilateral import Bilateral, joined
 from lancelet.scripts.studies._bilateral_plant import TASKS
 from lancelet.scripts.study import Size
 from lancelet.training import checkpoint
-from lancelet.training.cluster import parallel
 from lancelet.training.cohort import Cohort, Pupil
 from lancelet.training.progress import progress
 from lancelet.training.twins.course import course
 from lancelet.training.twins.losses import Mode
+from lancelet.training.workers import parallel
 
 MODES: tuple[Mode, ...] = ("intended", "as_released")
 MIXED, FIRST, SECOND, BOTH = ("mixed", "mixed"), ("loss1", "loss1"), ("loss2", "loss2"), ("loss1", "loss2")

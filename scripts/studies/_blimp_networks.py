@@ -19,11 +19,11 @@ from lancelet import controllers
 from lancelet.controllers import Controller
 from lancelet.scripts.studies._blimp_plant import TASK
 from lancelet.scripts.study import Size
-from lancelet.training.cluster import parallel
 from lancelet.training.flights import Flights
 from lancelet.training.imitate import Imitate
 from lancelet.training.progress import progress
 from lancelet.training.surrogate import Surrogate
+from lancelet.training.workers import parallel
 
 STRUCTURES = ("lif", "iwta-lif", "r-lif", "r-iwta-lif")
 HEADLINE = {"pd": "lif", "i": "iwta-lif"}

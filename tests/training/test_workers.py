@@ -14,10 +14,11 @@ from conftest import SWIM
 from test_evolution import COMMAND, same_run, wait_for_generation
 
 from lancelet import LanceletError, controllers, training
-from lancelet.training import workers
+from lancelet.training import ray_folders, stopped, workers
 from lancelet.training.cluster import connected
+from lancelet.training.pools import Call, Outcome, Pool
 from lancelet.training.rollout import make_env
-from lancelet.training.workers import Arena, Crew, Here, scorer
+from lancelet.training.workers import Arena, Crew, Here, computed, scorer
 
 doubles.register_all()
 outsiders.register_all()
@@ -114,6 +115,51 @@ def test_a_worker_that_is_killed_loses_nothing(tmp_path, ray):
     assert same_run(tmp_path / "whole", tmp_path / "killed")
 
 
+def test_a_worker_that_is_stopped_is_killed_and_its_candidates_computed_again(tmp_path, ray, monkeypatch):
+    options = {"generations": 3, "task_options": {"joints": 3, "max_episode_steps": 200}, **SMALL}
+    training.evolve(SWIM, "ncap", folder=tmp_path / "whole", **options)
+    monkeypatch.setattr(stopped, "PATIENCE", 1.0)
+    monkeypatch.setattr(stopped, "LOOK_EVERY", 0.2)
+    halted = []
+
+    def halt():
+        while not halted:
+            for process in crew_processes():
+                process.send_signal(signal.SIGSTOP)
+                halted.append(process)
+            time.sleep(0.02)
+
+    halter = threading.Thread(target=halt, daemon=True)
+    halter.start()
+    training.evolve(SWIM, "ncap", folder=tmp_path / "stopped", workers=1, **options)
+    assert halted and not any(process.is_running() for process in halted)
+    halter.join()
+    assert same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+class Dying(Pool):
+    """Whose calls all die of something that is not their fault."""
+
+    slots = 2
+
+    def __init__(self):
+        self.keys = []
+
+    def submit(self, key, call):
+        self.keys.append(key)
+
+    def outcomes(self, timeout):
+        return [Outcome(self.keys.pop(), died="its machine's memory was nearly full", blamed=False)]
+
+    def close(self):
+        pass
+
+
+def test_what_no_machine_has_the_memory_for_ends_and_says_so():
+    with pytest.raises(LanceletError, match=r"4 workers died over the same item; the last: .* memory was nearly full"):
+        list(computed(Dying(), [Call(print, "x")], "the same item"))
+
+
 def test_candidates_that_kill_every_worker_and_errors_are_one_line(ray, monkeypatch):
     monkeypatch.setattr(workers, "TRIES", 2)
     for name, message in (("doomed", "2 workers died over the same candidates"), ("broken", "upside down")):
@@ -147,17 +193,17 @@ class Home(doubles.Reach):
 class Own(Lever):
     pass
 
-if __name__ == "__main__":
-    register("own/Home-v0", Home, max_episode_steps=30)
-    controllers.register("own", Own)
-    for number in (0, 2):
-        torch.manual_seed(0)
-        training.evolve("own/Home-v0", "own", generations=2, folder=str(number), workers=number, population=4, chunk=2,
-                        validation=2, test=0)
+register("own/Home-v0", Home, max_episode_steps=30)
+controllers.register("own", Own)
+for number in (0, 2):
+    torch.manual_seed(0)
+    training.evolve("own/Home-v0", "own", generations=2, folder=str(number), workers=number, population=4, chunk=2,
+                    validation=2, test=0)
 """
 
 
-def test_classes_of_a_script_reach_the_workers_and_nothing_stays_behind(tmp_path):
+@pytest.mark.parametrize("start", [["script.py"], ["-"]], ids=["script", "no file, as in a notebook"])
+def test_classes_of_a_script_without_main_guard_reach_the_workers_and_nothing_stays_behind(tmp_path, start):
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "home").mkdir()
     here = os.path.dirname(__file__)
@@ -165,28 +211,42 @@ def test_classes_of_a_script_reach_the_workers_and_nothing_stays_behind(tmp_path
     environment = {**os.environ, "PYTHONPATH": path, "HOME": str(tmp_path / "home")}
     environment.pop("RAY_AUTH_MODE", None)
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+        [sys.executable, *start], input=SCRIPT, cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert same_run(tmp_path / "0", tmp_path / "2")
     found = {path.name for path in (tmp_path / "home").iterdir()}
     assert found <= {".cache", ".config"}, "matplotlib's, which stable-baselines3 imports"
 
 
-def test_a_killed_and_an_interrupted_driver_leave_a_run_that_goes_on(tmp_path):
-    """kill -9 first, then Ctrl-C as a terminal sends it: to the whole process group."""
+def session_folders(pids):
+    """Folders of the Ray sessions that these processes have started."""
+    return [folder for pid in pids for folder in ray_folders.root().glob(f"{ray_folders.PREFIX}*/r/session_*_{pid}")]
+
+
+def test_a_killed_an_interrupted_and_a_terminated_driver_leave_a_run_that_goes_on(tmp_path):
+    """kill -9 first, then Ctrl-C as a terminal sends it, to the whole process group; then SIGTERM to the process."""
     command = [*COMMAND[:-1], "400", "--max-episode-steps", "20", "--folder", str(tmp_path / "run"), "--resume"]
-    for number, sent in ((1, signal.SIGKILL), (3, signal.SIGINT)):
+    pids = []
+    for number, sent in ((1, signal.SIGKILL), (3, signal.SIGINT), (5, signal.SIGTERM)):
         process = subprocess.Popen(
             [*command, "--workers", "2", "--chunk", "3"],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
+        pids.append(process.pid)
         wait_for_generation(tmp_path / "run", number, process)
-        (process.kill if sent == signal.SIGKILL else lambda group=process.pid: os.killpg(group, signal.SIGINT))()
+        assert len(session_folders([process.pid])) == 1
+        if sent == signal.SIGINT:
+            os.killpg(process.pid, sent)
+        else:
+            process.send_signal(sent)
         error = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "--resume" in error and "Traceback" not in error
+        if sent != signal.SIGKILL:
+            assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[sent]
+            assert "--resume" in error and "Traceback" not in error and "SIGTERM received" not in error
+    assert not session_folders(pids), "each takes its own along, and the next that of one that was killed"
     reached = training.checkpoint.load(tmp_path / "run/checkpoint/state.safetensors")["generation"]
-    assert reached >= 2
+    assert reached >= 3
     options = {
         "generations": reached + 1, "population": 6, "validation": 2, "validate_every": 2, "test": 0,
         "task_options": {"joints": 3, "max_episode_steps": 20},
