@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lancelet import LanceletError
 from lancelet.optional import NO_DM_CONTROL, expects_dm_control, why_no_dm_control
 from lancelet.scripts import cli
 
@@ -57,6 +58,7 @@ def checks() -> Iterator[Row]:
     yield from _drawing()
     yield _ffmpeg()
     yield from _machine()
+    yield from _network()
 
 
 def _versions() -> Iterator[Row]:
@@ -163,6 +165,37 @@ def _machine() -> Iterator[Row]:
     threads = torch.get_num_threads()
     note = "the commands set 1: more are slower beside physics" if threads > 1 else ""
     yield Row("torch threads", "info", threads, note=note)
+
+
+def _network() -> Iterator[Row]:
+    """How Ray would be started here, and what of it and of ours listens now."""
+    from lancelet.scripts.rows import Row
+    from lancelet.training import ray_token
+    from lancelet.training.cluster import LOOPBACK
+    from lancelet.training.listening import PROC, listeners
+
+    yield Row("ray pools", "info", f"listen on {LOOPBACK} only, with a token of their own")
+    try:
+        token = ray_token.users_token()
+    except LanceletError as error:
+        yield Row("ray token", "info", "none", holds=False, note=str(error))
+    else:
+        source = "none: a cluster that wants one cannot be joined with --address"
+        if token is not None:
+            source = token.source
+        yield Row("ray token", "info", source)
+    if not PROC.is_dir():
+        yield Row("listening", "info", "unknown", note="no /proc here")
+        return
+    found = listeners()
+    if not found:
+        yield Row("listening", "info", "nothing of Ray or Lancelet")
+    for one in found:
+        reached = "this machine only" if one.on_loopback else "every machine that reaches this one"
+        asks = "asks for a token" if one.token else "asks for no Ray token"
+        value = f"{one.host} port {one.port}: {one.process} (process {one.pid})"
+        safe = one.on_loopback or one.token
+        yield Row("listening", "info", value, holds=safe, note=f"reached by {reached}; {asks}")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,28 @@ def test_doctor_says_what_is_here(command, tmp_path):
             assert "apt-get install" in row["note"]
 
 
+def test_doctor_tells_what_listens_and_how_ray_would_be_started(command, tmp_path):
+    serve = "import socket, sys; server = socket.create_server(('', 0)); print(server.getsockname()[1], flush=True)"
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"{serve}; sys.stdin.read()", "lancelet"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        port = child.stdout.readline().strip()
+        done = command("doctor", "--json", "d.json")
+    finally:
+        child.kill()
+        child.wait()
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "d.json").read_text())
+    assert [row["value"] for row in rows if row["name"] == "ray pools"] == [
+        "listen on 127.0.0.1 only, with a token of their own"
+    ]
+    open_to_all = [row for row in rows if row["name"] == "listening" and f"port {port}:" in row["value"]]
+    assert [row["holds"] for row in open_to_all] == [False]
+    assert "every machine" in open_to_all[0]["note"] and "no Ray token" in open_to_all[0]["note"]
+
+
 def test_doctor_survives_a_gl_library_that_is_not_there(command):
     done = command("doctor", MUJOCO_GL="osmesa")
     assert done.returncode == 0 and "swimmer compiles" in done.stdout
