@@ -212,7 +212,8 @@ def computed(pool: Pool, calls: list[Call], what: str) -> Iterator[tuple[int, An
                     continue
                 deaths[outcome.key] += 1
                 if deaths[outcome.key] == TRIES:
-                    raise LanceletError(f"{TRIES} workers died over {what}; the last: {outcome.died}")
+                    advice = "; fewer workers would need less memory" if outcome.out_of_memory else ""
+                    raise LanceletError(f"{TRIES} workers died over {what}; the last: {outcome.died}{advice}")
                 waiting.appendleft(outcome.key)
     finally:
         pool.close()
