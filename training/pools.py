@@ -484,7 +484,8 @@ class Cluster(Pool):
     A worker that begins a call with a deadline writes its node and process id into Ray's key-value store. So the
     driver knows how long a call has run, and not only waited for a slot, and which process to end where it is
     stopped: cancelling alone leaves such a process, and its slot with it.
-    A worker that is stopped for some seconds is killed whether its call has a deadline or not (`stopped`).
+    A worker that is stopped for some seconds is killed whether its call has a deadline or not (`stopped`); a call that
+    it had begun counts as one that killed it.
 
     Args:
         ray: the connected module.
@@ -504,7 +505,6 @@ class Cluster(Pool):
         self._looked = -math.inf
         self._servers = _servers()
         self._stopped = StoppedWorkers(ray)
-        self._killed_by_us = 0
 
     @property
     def slots(self) -> int:
@@ -522,7 +522,7 @@ class Cluster(Pool):
 
     def outcomes(self, timeout: float) -> list[Outcome]:
         """What has ended; waits up to `timeout` seconds for the first."""
-        self._killed_by_us += self._stopped.end()
+        self._stopped.end()
         if not self._sent:
             time.sleep(timeout)
             return []
@@ -629,10 +629,6 @@ class Cluster(Pool):
         # What has begun and not ended has left its name; a call without a deadline leaves none.
         begun = not sent.call.seconds or _store().get(sent.name) is not None
         _store().delete(sent.name)
-        if crashed and self._killed_by_us:
-            # Ray does not tell which call a worker had that we killed: the next that dies is taken for it.
-            self._killed_by_us -= 1
-            return Outcome(sent.key, died="its process was stopped and did not answer", blamed=False)
         return Outcome(
             sent.key,
             died=f"its process died ({type(error).__name__})",

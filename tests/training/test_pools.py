@@ -59,7 +59,7 @@ def terminate(_):
     time.sleep(60)
 
 
-def gather(crew, count, limit=60.0):
+def gather(crew, count, limit=240.0):
     found, end = {}, time.monotonic() + limit
     while len(found) < count and time.monotonic() < end:
         found |= {outcome.key: outcome for outcome in crew.outcomes(0.2)}
