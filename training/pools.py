@@ -37,7 +37,7 @@ from .stopped import StoppedWorkers
 GRACE = 10.0
 """s beyond the deadline of a call after which the driver ends a process that has not ended itself"""
 START_LIMIT = 50.0
-"""s within which a worker must come up, and begin a call that it was given"""
+"""s within which a worker must come up, and begin a call that it was given, on a machine with a core for each"""
 PIPE_ROOM = 2**16
 """bytes that a pipe to a worker certainly holds while nobody reads them"""
 FAILED_STARTS = 3
@@ -148,8 +148,6 @@ class Local(Pool):
         self._waiting: deque[tuple[int, Call]] = deque()
         self._failed_starts = 0
         self._last_up = time.monotonic()
-        # All of them import at the same time, on as many cores as there are.
-        self._start_limit = START_LIMIT * max(1.0, workers / (os.cpu_count() or 1))
         for _ in range(workers):
             self._start()
 
@@ -223,9 +221,10 @@ class Local(Pool):
             worker.end()
             self._failed_at_start(worker.process.exitcode or 0, words)
             self._start()
-        if now - self._last_up > self._start_limit:
+        limit = _start_limit(self._workers)
+        if now - self._last_up > limit:
             words = self._starting[0].last_words() or "they are still starting"
-            raise LanceletError(f"no worker has come up in {self._start_limit:.0f} s: {words}")
+            raise LanceletError(f"no worker has come up in {limit:.0f} s: {words}")
 
     def _failed_at_start(self, code: int, words: str | None) -> None:
         """Give up where it is of no use to start another worker."""
@@ -338,7 +337,7 @@ class _Worker:
         if alive:
             self.process.kill()
             self.end()
-            died = "took too long" if begun else f"its worker did not begin it within {START_LIMIT:.0f} s"
+            died = "took too long" if begun else "its worker did not begin it in time"
             return Outcome(key, died=died, blamed=begun)
         self.end()
         code = self.process.exitcode or 0
@@ -351,7 +350,7 @@ class _Worker:
         if self._call is None or not self._call.seconds:
             return False
         if self._begun is None:
-            return now - self._given > START_LIMIT
+            return now - self._given > _start_limit(1)
         return now - self._begun > self._call.seconds + GRACE
 
     def last_words(self) -> str | None:
@@ -380,6 +379,16 @@ def refuse_without_guard() -> None:
     if WORKER_MARK in os.environ:
         raise SystemExit(NO_GUARD_STATUS)
     raise LanceletError(NO_GUARD)
+
+
+def _start_limit(workers: int) -> float:
+    """Seconds within which workers that start at the same time must come up.
+
+    All of them import a lot; where a machine has more to do than it has cores, everything takes so much longer.
+    """
+    cores = os.cpu_count() or 1
+    load = os.getloadavg()[0]
+    return START_LIMIT * max(1.0, workers / cores, load / cores)
 
 
 def _state(pid: int) -> str:

@@ -185,6 +185,7 @@ def test_workers_that_die_at_their_start_are_given_up_with_the_reason(tmp_path):
 
 def test_workers_that_never_come_up_are_given_up(monkeypatch, tmp_path):
     monkeypatch.setattr(pools, "START_LIMIT", 2.0)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     crew = Local(1)
     try:
         os.kill(crew._starting[0].process.pid, signal.SIGSTOP)
