@@ -23,6 +23,10 @@ class Reproduce:
     """all that the study knows to run; broken off, it goes on with --resume"""
     resume: bool = False
     """take the long stages that an earlier run of this size finished from runs/reproduce-STUDY-SIZE"""
+    only: tuple[str, ...] = ()
+    """parts to measure again, the rows of the others are kept: `--only novel car`; the study names its parts"""
+    judge: bool = False
+    """measure nothing: tell the verdicts of the rows that are there by the present rule (value and interval)"""
     json: str | None = None
     """also write the rows here"""
     out: str | None = None
@@ -40,6 +44,8 @@ def main(argv: list[str] | None = None) -> int | None:
     options, own = parsed.options, getattr(parsed, "own", None)
     if options.quick and options.full:
         raise LanceletError("reproduce: give --quick or --full, not both")
+    if options.judge and options.only:
+        raise LanceletError("reproduce: --judge measures nothing: give --only or --judge, not both")
     import torch
 
     torch.set_num_threads(1)
@@ -50,9 +56,32 @@ def main(argv: list[str] | None = None) -> int | None:
     # results/ holds the study as it is: flags of its own make it another one
     aside = options.quick or (own is not None and own != module.Options())
     folder = Path(options.out or (f"runs/reproduce-{name}" if aside else f"results/{name}"))
-    study = Study(name, module.TITLE, size, folder, options.resume, options=own)
-    module.run(study)
-    study.write(f"lancelet reproduce {name}{'' if size == 'shown' else f' --{size}'}{_changed(own)}")
+    only = options.only or None
+    if options.judge:
+        only = ()
+    if only is not None and not (folder / "rows.json").exists():
+        raise LanceletError(f"reproduce {name}: no {folder / 'rows.json'} whose rows could be kept: run it whole first")
+    study = Study(
+        name,
+        module.TITLE,
+        size,
+        folder,
+        options.resume,
+        options=own,
+        parts=getattr(module, "PARTS", {}),
+        only=only,
+        seeds_of=getattr(module, "SEEDS_OF", {}),
+    )
+    if not options.judge:
+        module.run(study)
+    command = f"lancelet reproduce {name}"
+    if size != "shown":
+        command += f" --{size}"
+    if options.only:
+        command += f" --only {' '.join(options.only)}"
+    if options.judge:
+        command += " --judge"
+    study.write(command + _changed(own))
     show(study.rows, study.title)
     if options.json:
         to_json(study.rows, options.json)

@@ -7,8 +7,9 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from lancelet import files
 
 Kind = Literal["gate", "speed", "claim", "info"]
 PACKAGES = ("lancelet", "mujoco", "gymnasium", "torch", "numpy")
+UNDECIDED = "the value is within the target, its interval is not"
+"""what the note of a row says that a verdict by the value alone would have let pass"""
 
 
 @dataclass(frozen=True)
@@ -37,22 +40,81 @@ class Row:
     holds: bool | None = None
     """None: not run, or no target"""
     seeds: int | None = None
-    """how many"""
+    """how many; `seeds_of` says of what"""
     interval: tuple[float, float] | None = None
     """95 % interval of `value`"""
     note: str = ""
     reference: float | str | None = None
     """what the source reports"""
+    seeds_of: str = ""
+    """what `seeds` counts, such as "trainings" or "start states"; empty in files from before it was told"""
 
 
 def at_least(name: str, kind: Kind, value: float, target: float, **rest: Any) -> Row:
-    """The row that holds where `value` >= `target`."""
-    return Row(name, kind, value, f">= {target:g}", bool(value >= target), **rest)
+    """The row that holds where `value`, and the whole of its interval where it has one, is `target` or more."""
+    return judged(name, kind, value, target, math.inf, f">= {target:g}", **rest)
 
 
 def at_most(name: str, kind: Kind, value: float, target: float, **rest: Any) -> Row:
-    """The row that holds where `value` <= `target`."""
-    return Row(name, kind, value, f"<= {target:g}", bool(value <= target), **rest)
+    """The row that holds where `value`, and the whole of its interval where it has one, is `target` or less."""
+    return judged(name, kind, value, -math.inf, target, f"<= {target:g}", **rest)
+
+
+def between(name: str, kind: Kind, value: float, low: float, high: float, **rest: Any) -> Row:
+    """The row that holds where `value`, and the whole of its interval where it has one, is in [`low`, `high`]."""
+    return judged(name, kind, value, low, high, f"{low:g} .. {high:g}", **rest)
+
+
+def judged(name: str, kind: Kind, value: float, low: float, high: float, target: str, **rest: Any) -> Row:
+    """A row with its verdict: does `value` lie in [`low`, `high`], and all of its interval with it?
+
+    A value inside whose interval reaches outside does not hold: another sample might as well have missed. The note
+    then says so.
+
+    Args:
+        name: of the row.
+        kind: of the row.
+        value: what was measured.
+        low: least value that holds.
+        high: greatest value that holds.
+        target: the two bounds as the table shows them.
+        **rest: further fields of the row; `interval` takes part in the verdict.
+    """
+    row = Row(name, kind, value, target, **rest)
+    value_holds = bool(low <= value <= high)
+    interval_holds = True
+    if row.interval is not None:
+        interval_holds = bool(low <= row.interval[0] and row.interval[1] <= high)
+    note = row.note
+    if value_holds and not interval_holds and UNDECIDED not in note:
+        note = f"{UNDECIDED}; {note}" if note else UNDECIDED
+    return replace(row, holds=value_holds and interval_holds, note=note)
+
+
+def judged_again(row: Row) -> Row:
+    """A row from a file with the verdict of `judged`; as it is where it has no interval, or a target in words."""
+    bounds = _bounds(row.target)
+    has_interval = row.interval is not None and None not in row.interval
+    if row.holds is None or bounds is None or not has_interval or not isinstance(row.value, int | float):
+        return row
+    known = {item.name: getattr(row, item.name) for item in fields(Row)}
+    del known["holds"]
+    again = judged(low=bounds[0], high=bounds[1], **known)
+    # The target in the text is rounded: it may take a verdict back, it never gives one.
+    return again if row.holds else row
+
+
+def _bounds(target: Any) -> tuple[float, float] | None:
+    """Least and greatest value that a target such as ``">= 2"`` or ``"0 .. 1"`` lets pass; None: it is in words."""
+    number = r"(-?[0-9.]+(?:e[+-]?[0-9]+)?)"
+    if at_least := re.fullmatch(f">=? {number}", str(target)):
+        return float(at_least[1]), math.inf
+    if at_most := re.fullmatch(f"<=? {number}", str(target)):
+        return -math.inf, float(at_most[1])
+    if both := re.fullmatch(rf"{number} \.\. {number}", str(target)):
+        ends = sorted([float(both[1]), float(both[2])])
+        return ends[0], ends[1]
+    return None
 
 
 def to_json(rows: Sequence[Row], path: str | Path) -> None:
@@ -61,9 +123,15 @@ def to_json(rows: Sequence[Row], path: str | Path) -> None:
 
 
 def from_json(path: str | Path) -> list[Row]:
-    """The rows that `to_json` wrote."""
+    """The rows that `to_json` wrote, of any version: a field that a file lacks has its default."""
     items = json.loads(Path(path).read_text())
-    return [Row(**{**item, "interval": item["interval"] and tuple(item["interval"])}) for item in items]
+    rows = []
+    for item in items:
+        interval = item["interval"]
+        if interval is not None:
+            interval = tuple(interval)
+        rows.append(Row(**{**item, "interval": interval}))
+    return rows
 
 
 def show(rows: Sequence[Row], title: str = "") -> None:
@@ -124,7 +192,8 @@ def cells(row: Row, rows: Sequence[Row]) -> list[str]:
     """One line of the table of `rows`."""
     interval = "" if row.interval is None else f"{_text(row.interval[0])} .. {_text(row.interval[1])}"
     holds = {True: "yes", False: "no", None: "-"}[row.holds]
-    shown = {"measured": _text(row.value), "interval": interval, "holds": holds, "note": row.note}
+    seeds = "-" if row.seeds is None else f"{row.seeds} {row.seeds_of}".strip()
+    shown = {"measured": _text(row.value), "interval": interval, "seeds": seeds, "holds": holds, "note": row.note}
     return [shown[name] if name in shown else _text(getattr(row, name)) for name in headings(rows)]
 
 

@@ -1,15 +1,18 @@
-"""What every study shares: its sizes, its rows, and the pages and files they go to."""
+"""What every study shares: its sizes, its parts, its rows, and the pages and files they go to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from lancelet import LanceletError
 from lancelet.controllers import Controller, save
 from lancelet.files import write_atomic
-from lancelet.scripts.rows import Row, cells, header, headings, to_json, to_markdown
+from lancelet.scripts.rows import Row, between, cells, from_json, header, headings, judged_again, to_json, to_markdown
 from lancelet.training import checkpoint
 from lancelet.training.report import figure, write_page
 from lancelet.training.report import table as html_table
@@ -19,7 +22,11 @@ Size = Literal["quick", "shown", "full"]
 
 @dataclass
 class Study:
-    """Rows, pictures and weights as a study makes them; `say` reports each row at once."""
+    """Rows, pictures and weights as a study makes them; `say` reports each row at once.
+
+    A study can be measured in parts (`only`): then `rows.json` keeps the rows of the other parts as they were, with
+    their verdicts told by the present rule, and the report keeps its other pictures.
+    """
 
     name: str
     title: str
@@ -29,15 +36,48 @@ class Study:
     say: Callable[[str], None] = print
     options: Any = None
     """flags of the study's own, of its module's `Options`"""
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """parts that can be measured alone: the beginnings of the names of the rows that each makes"""
+    only: tuple[str, ...] | None = None
+    """parts to measure; None: the whole study; empty: none, the verdicts of the rows that are there are told anew"""
+    seeds_of: Mapping[str, str] = field(default_factory=dict)
+    """what `seeds` counts in the rows whose names begin so; the longest beginning decides"""
     rows: list[Row] = field(default_factory=list)
-    _pictures: list[tuple[str, str]] = field(default_factory=list)
+    _pictures: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a part that the study does not have, before anything is measured."""
+        for part in self.only or ():
+            if part not in self.parts:
+                known = ", ".join(self.parts) or "none: it is measured as a whole"
+                raise LanceletError(f"reproduce {self.name}: --only {part}: no such part; parts: {known}")
+
+    def wants(self, *parts: str) -> bool:
+        """Whether any of these parts is to be measured."""
+        return self.only is None or any(part in self.only for part in parts)
 
     def add(self, row: Row) -> None:
-        """Keep a row and say it."""
+        """Keep a row and say it.
+
+        Raises:
+            LanceletError: the row has `seeds`, and neither it nor the study says what they count.
+        """
+        row = self._with_unit(row)
+        if row.seeds is not None and not row.seeds_of:
+            raise LanceletError(f"row {row.name!r}: seeds = {row.seeds}, but not of what: give seeds_of")
         self.rows.append(row)
         verdict = {True: "holds", False: "DOES NOT HOLD", None: "-"}[row.holds]
         value = row.value if row.value is not None else "not run"
         self.say(f"  {row.name}: {value if isinstance(value, str) else format(value, '.4g')}  {verdict}")
+
+    def _with_unit(self, row: Row) -> Row:
+        """The row, with what its `seeds` counts where the study says it for rows of that name."""
+        if row.seeds is None or row.seeds_of:
+            return row
+        beginnings = [beginning for beginning in self.seeds_of if row.name.startswith(beginning)]
+        if not beginnings:
+            return row
+        return dataclasses.replace(row, seeds_of=self.seeds_of[max(beginnings, key=len)])
 
     def stage(self, name: str, make: Callable[[], Any]) -> Any:
         """What `make` gives (arrays and JSON), kept on disk; with `resume`, what an earlier, broken-off run kept."""
@@ -49,14 +89,14 @@ class Study:
         return checkpoint.load(path)
 
     def within(self, name: str, kind: Any, value: float, low: float, high: float, **rest: Any) -> None:
-        """A row that holds where low <= value <= high."""
-        self.add(Row(name, kind, round(float(value), 6), f"{low:g} .. {high:g}", bool(low <= value <= high), **rest))
+        """A row that holds where `value`, and its interval, is in [low, high]."""
+        self.add(between(name, kind, round(float(value), 6), low, high, **rest))
 
     def picture(self, name: str, caption: str, plot: Any) -> None:
         """Keep a matplotlib figure: a PNG in the folder, and on the report's page."""
         self.folder.mkdir(parents=True, exist_ok=True)
         plot.savefig(self.folder / f"{name}.png", dpi=100, bbox_inches="tight")
-        self._pictures.append((caption, figure(plot)))
+        self._pictures[caption] = figure(plot)
 
     def weights(self, name: str, controller: Controller, **notes: Any) -> None:
         """Keep a controller beside the rows."""
@@ -65,10 +105,55 @@ class Study:
 
     def write(self, command: str) -> None:
         """`rows.json`, `table.md` and `report.html` in the study's folder."""
-        about = f"`{command}` ({', '.join(header().values())})"
-        to_json(self.rows, self.folder / "rows.json")
-        write_atomic(self.folder / "table.md", f"# {self.title}\n\n{about}\n\n{to_markdown(self.rows)}")
-        lines = [cells(row, self.rows) for row in self.rows]
-        pictures = [f"<figure>{image}<figcaption>{caption}</figcaption></figure>" for caption, image in self._pictures]
-        table = html_table(headings(self.rows), lines)
-        write_page(self.folder / "report.html", self.title, f"<p>{about}</p>", table, *pictures)
+        rows = self.rows
+        about = [f"`{command}` ({', '.join(header().values())})"]
+        pictures = self._pictures
+        if self.only is not None:
+            rows = self._merged(from_json(self.folder / "rows.json"))
+            about = self._kept_commands(command) + about
+            pictures = self._kept_pictures() | pictures
+        to_json(rows, self.folder / "rows.json")
+        lines_about = "\n\n".join(about)
+        write_atomic(self.folder / "table.md", f"# {self.title}\n\n{lines_about}\n\n{to_markdown(rows)}")
+        lines = [cells(row, rows) for row in rows]
+        figures = [f"<figure>{image}<figcaption>{caption}</figcaption></figure>" for caption, image in pictures.items()]
+        paragraphs = [f"<p>{line}</p>" for line in about]
+        table = html_table(headings(rows), lines)
+        write_page(self.folder / "report.html", self.title, *paragraphs, table, *figures)
+        self.rows = rows
+
+    def _merged(self, kept: list[Row]) -> list[Row]:
+        """The rows that were there; those of a measured part replaced by what was measured, where they stood."""
+        fresh: dict[str, list[Row]] = {part: [] for part in self.only or ()}
+        for row in self.rows:
+            fresh[self._part_of(row)].append(row)
+        rows = []
+        for row in kept:
+            part = self._part_of(row)
+            if part in fresh:
+                rows += fresh[part]
+                fresh[part] = []
+            else:
+                rows.append(self._with_unit(judged_again(row)))
+        for unplaced in fresh.values():
+            rows += unplaced
+        return rows
+
+    def _part_of(self, row: Row) -> str:
+        """The part that makes a row; "" where no part that can be measured alone does."""
+        found = [
+            (len(start), part) for part, starts in self.parts.items() for start in starts if row.name.startswith(start)
+        ]
+        return max(found)[1] if found else ""
+
+    def _kept_commands(self, command: str) -> list[str]:
+        """The lines of the table that say how and when the kept rows were measured, but for this command's own."""
+        text = (self.folder / "table.md").read_text()
+        lines = [line for line in text.splitlines() if line.startswith("`lancelet ")]
+        return [line for line in lines if not line.startswith(f"`{command}` ")]
+
+    def _kept_pictures(self) -> dict[str, str]:
+        """The pictures of the report that is there, by caption."""
+        page = (self.folder / "report.html").read_text()
+        found = re.findall("<figure>(.*?)<figcaption>(.*?)</figcaption></figure>", page, re.DOTALL)
+        return {caption: image for image, caption in found}

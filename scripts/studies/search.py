@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 from lancelet.scripts.studies import _search_sac
-from lancelet.scripts.studies._search_mazes import fixed_pairs, lattices, pairs, unseen
-from lancelet.scripts.studies._search_momentum import momentum
+from lancelet.scripts.studies._search_mazes import OTHER_LATTICES, against_lrta, fixed_pairs, lattices, pairs, unseen
+from lancelet.scripts.studies._search_momentum import car, pendulum
 from lancelet.scripts.studies._search_novel import novel
 from lancelet.scripts.studies._search_pictures import draw
 from lancelet.scripts.studies._search_proofs import proofs
@@ -22,16 +22,54 @@ from lancelet.scripts.study import Study
 TITLE = "Navigation by systematic neural search (a reconstruction after arXiv 2410.01349)"
 
 
+PARTS = {
+    "fixed": ("umaze fixed pair", "medium fixed pair", "large fixed pair", "graph memory"),
+    "lattices": ("medium, lattice", "ablation", *(f"large fixed pair, {label}" for label in OTHER_LATTICES)),
+    "pairs": ("umaze random pairs", "medium random pairs", "large random pairs"),
+    "lrta": ("LRTA* on large",),
+    "novel": ("N1", "N2", "N3", "N4", "N5", "N7"),
+    "unseen": ("N6",),
+    "car": ("mountain car",),
+    "pendulum": ("pendulum",),
+}
+"""what `--only` measures alone; proofs, SAC's rows and the pictures come with the whole study"""
+SEEDS_OF = {
+    "theorem": "graphs",
+    "code": "codes",
+    "determinism": "agents",
+    "": "agents",
+    "N6": "mazes",
+    "LRTA* on large": "agents",
+    "SAC+HER": "trainings",
+}
+"""what `seeds` counts: an agent is newborn, with a lattice, babble and start noise of its own"""
+
+
 def run(study: Study) -> None:
     """All rows; a full study also trains SAC where `results/search/sac.json` lacks runs."""
     data: dict[str, Any] = {}
-    proofs(study)
-    fixed_pairs(study, data)
-    pairs(study)
-    lattices(study, data)
-    novel(study, data)
-    unseen(study)
-    momentum(study, data)
+    whole = study.only is None
+    if whole:
+        proofs(study)
+    # The lattices are told as ratios to the fixed pairs' lives, so that each of the two parts needs them.
+    if study.wants("fixed", "lattices"):
+        fixed_pairs(study, data)
+    if study.wants("pairs"):
+        pairs(study)
+    if study.wants("lrta"):
+        against_lrta(study)
+    if study.wants("lattices"):
+        lattices(study, data)
+    if study.wants("novel"):
+        novel(study, data)
+    if study.wants("unseen"):
+        unseen(study)
+    if study.wants("car"):
+        car(study, data)
+    if study.wants("pendulum"):
+        pendulum(study, data)
+    if not whole:
+        return
     if study.size == "full":
         _search_sac.train_all()
     _search_sac.rows(study, data["umaze search"], data)
