@@ -47,6 +47,32 @@ def interval(values: Sequence[float] | np.ndarray, statistic: Callable[..., Any]
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
+def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Mean of `ours` - `theirs` on the same start states, and its 95 % percentile bootstrap interval; seeded.
+
+    Start states are resampled for both sides together, trainings on each side by themselves: a start state that is
+    hard for both does not widen the interval.
+
+    Args:
+        ours: returns (trainings, start states).
+        theirs: returns (trainings, start states): other trainings, the same start states in the same order.
+    """
+    if ours.ndim != 2 or theirs.ndim != 2 or ours.shape[1] != theirs.shape[1]:
+        raise ValueError(f"shapes {ours.shape} and {theirs.shape}: must be (trainings, start states), equal starts")
+    rng = np.random.default_rng(0)
+    resamples = 5000
+    differences = np.empty(resamples)
+    for i in range(resamples):
+        starts = rng.integers(ours.shape[1], size=ours.shape[1])
+        our_trainings = rng.integers(len(ours), size=len(ours))
+        their_trainings = rng.integers(len(theirs), size=len(theirs))
+        our_mean = ours[our_trainings].mean(axis=0)[starts].mean()
+        their_mean = theirs[their_trainings].mean(axis=0)[starts].mean()
+        differences[i] = our_mean - their_mean
+    low, high = np.percentile(differences, [2.5, 97.5])
+    return float(ours.mean() - theirs.mean()), (float(low), float(high))
+
+
 def interquartile(values: np.ndarray) -> tuple[float, tuple[float, float]]:
     """Interquartile mean of all `values` (seeds, episodes), and its 95 % interval by resampling seeds.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,18 +34,37 @@ class Contrast:
     """two-sided, sign flips"""
     effect: float
     """mean log ratio over its standard deviation (Cohen's d_z)"""
-    corrected: float = 1.0
-    """p after Holm's correction over the family"""
+    corrected: float | None = None
+    """p after Holm's correction over the family; None: the contrast is of no family"""
 
     @property
     def note(self) -> str:
         """For a row."""
-        return f"p = {self.p:.2g}, Holm {self.corrected:.2g}, d_z = {self.effect:.2f}"
+        holm_told = "" if self.corrected is None else f", Holm {self.corrected:.2g}"
+        return f"p = {self.p:.2g}{holm_told}, d_z = {self.effect:.2f}"
+
+    @property
+    def significant(self) -> bool:
+        """Whether p is below the level after the correction over the family."""
+        if self.corrected is None:
+            raise ValueError(f"contrast {self.name} was not corrected for its family: `as_family` first")
+        return self.corrected < SIGNIFICANT
 
     @property
     def lower(self) -> bool:
         """Below 1 for certain."""
-        return self.ratio < 1 and self.corrected < SIGNIFICANT
+        return self.ratio < 1 and self.significant
+
+    @property
+    def apart(self) -> bool:
+        """Other than 1 for certain: p after correction, and the interval."""
+        return self.significant and (self.interval[0] > 1 or self.interval[1] < 1)
+
+
+def as_family(contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """The contrasts with their p values corrected for being tested together (Holm)."""
+    corrected = holm([each.p for each in contrasts])
+    return [replace(each, corrected=float(p)) for each, p in zip(contrasts, corrected, strict=True)]
 
 
 def contrast(name: str, ours: np.ndarray, theirs: np.ndarray) -> Contrast:
@@ -85,8 +104,7 @@ def planned(by_task: Mapping[str, Figures]) -> dict[str, Contrast]:
             found.append(contrast(f"{task} {one}/{other}", *rows))
     hands = [np.log(figures["U-D"][error(task)] / figures["U-ND"][error(task)]) for task, figures in by_task.items()]
     found.append(of_logs("interaction", hands[0] - hands[1]))
-    family = holm([each.p for each in found])
-    return {each.name: replace(each, corrected=float(p)) for each, p in zip(found, family, strict=True)}
+    return {each.name: each for each in as_family(found)}
 
 
 def crossover(by_task: Mapping[str, Figures], metric: Mapping[str, str]) -> dict[str, Contrast]:

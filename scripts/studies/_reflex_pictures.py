@@ -22,9 +22,12 @@ def draw(study: Study, data: dict[str, Any]) -> None:
         _curves(study, data["curves"])
     if "variants" in data:
         _variants(study, data["variants"])
-    _transfer(study, data["transfer"])
-    _lesions(study, data["lesions"])
-    _raster(study, data["record"])
+    if "transfer" in data:
+        _transfer(study, data["transfer"])
+    if "lesions" in data:
+        _lesions(study, data["lesions"])
+    if "record" in data:
+        _raster(study, data["record"])
 
 
 def _axes(title: str, x: str, y: str, height: float = 3.6) -> tuple[Any, Any]:

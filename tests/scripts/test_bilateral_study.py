@@ -75,6 +75,45 @@ def test_a_contrast_is_paired_by_seed():
     assert alike.interval[0] < 1 < alike.interval[1] and alike.p > 0.5
 
 
+def test_a_contrast_of_no_family_tells_no_corrected_p_and_gives_no_verdict():
+    each = contrasts.of_logs("a", np.log([0.5, 0.6, 0.4, 0.5, 0.5, 0.6]))
+    assert "Holm" not in each.note
+    with pytest.raises(ValueError, match="not corrected"):
+        _ = each.apart
+    (corrected,) = contrasts.as_family([each])
+    assert "Holm 0.031" in corrected.note and corrected.apart
+
+
+def lesioned(**balance):
+    """Errors of ten seeds with each column silent, their log ratio spread around that of the model's name."""
+    noise = np.random.default_rng(0).normal(0, 0.3, 10)
+    found = {}
+    for name, middle in balance.items():
+        right = np.full(10, 0.2)
+        found[name] = {"none": right / 4, "left silent": right * np.exp(middle + noise), "right silent": right}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("special", "control", "holds"),
+    [(0.5, 0.0, True), (0.5, 0.5, False), (0.0, 0.5, True)],
+    ids=["specialised alone is unequal", "the control is as unequal", "the control alone is unequal"],
+)
+def test_a7_asks_whether_specialisation_does_it(tmp_path, monkeypatch, special, control, holds):
+    found = lesioned(**{"B-S": special, "CC-S": special, "B-N": control, "CC-N": control})
+    # With no difference at all the sign flips have nothing to flip: a little noise of the control's own.
+    found["B-N"]["left silent"] *= np.exp(np.random.default_rng(1).normal(0, 0.05, 10))
+    monkeypatch.setattr(measures, "lesioned", lambda *_: found)
+    monkeypatch.setattr(measures, "likeness", lambda *_: (np.zeros(10), np.full(10, 0.5)))
+    study = Study("bilateral", "t", "shown", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF)
+    nothing = dict.fromkeys(found)
+    bilateral.lesions(study, {"brains": {"intended": {"reach": nothing}}, "lesions": {}}, "intended", 50)
+    claims = {row.name: row for row in study.rows if row.kind == "claim"}
+    row = claims["A7 (intended), reach, B-S against B-N: left over right column silent"]
+    assert row.holds is holds and "Holm" in row.note and row.seeds_of == "trainings"
+    assert all("Holm" not in row.note for row in study.rows if row.kind == "info")
+
+
 def test_the_frontier_leaves_out_who_is_beaten_twice():
     errors, efforts = {"a": 1.0, "b": 2.0, "c": 3.0}, {"a": 5.0, "b": 1.0, "c": 2.0}
     assert contrasts.frontier(errors, efforts) == ["a", "b"]
@@ -96,7 +135,7 @@ def test_a_crossover_is_told_from_one_hand_that_is_always_better(tmp_path):
             figures[task]["U-D"] = rows(x=noise * ratio * noise[::-1])["x"]
             for name in figures[task]:
                 figures[task][name] |= {"jerk": noise, "log_jerk": noise}
-        study = Study("bilateral", "t", "shown", tmp_path, say=lambda _: None)
+        study = Study("bilateral", "t", "shown", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF)
         bilateral.comparisons(study, {"figures": {"intended": figures}, "contrasts": {}}, "intended")
         judged = {row.name: row.holds for row in study.rows}
         assert judged["A5 (intended): error, dominant (loss 1) over non-dominant hand"] is holds
@@ -141,7 +180,7 @@ def test_standard_reaches_begin_in_one_place_and_can_be_made():
 def test_a_probe_tells_how_much_more_it_costs_one_hand_than_the_other(tmp_path):
     one, rng = models.structure("U-D"), torch.Generator().manual_seed(0)
     hands = {name: (one, 0.2 * torch.randn(2, 346, generator=rng)) for name in ("U-D", "U-ND")}
-    study = Study("bilateral", "t", "quick", tmp_path, say=lambda _: None)
+    study = Study("bilateral", "t", "quick", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF)
     table = probes.run(study, hands, 3, "intended")
     assert [row.holds for row in study.rows] == [None] * len(probes.PROBES), "two seeds are not judged"
     hands["U-ND"] = hands["U-D"]
@@ -151,7 +190,7 @@ def test_a_probe_tells_how_much_more_it_costs_one_hand_than_the_other(tmp_path):
 
 
 def test_gates_of_losses_and_network_hold(tmp_path):
-    study = Study("bilateral", "t", "quick", tmp_path, say=lambda _: None)
+    study = Study("bilateral", "t", "quick", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF)
     bilateral._losses(study)
     assert study.rows[0].holds and 100 < float(study.rows[0].note.split()[0]) < 2000
     moved = bilateral._moved(models.structure("CC-S"))

@@ -3,14 +3,19 @@
 import numpy as np
 import pytest
 
+from lancelet import training
+from lancelet.scripts.rows import from_json
 from lancelet.scripts.studies import reflex
+from lancelet.scripts.studies._swimming import RESULTS, kept
 from lancelet.scripts.study import Study
+from lancelet.training.rollout import Score
 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return Study("reflex", "A title", "quick", tmp_path / "out", say=lambda line: None)
+    out = tmp_path / "out"
+    return Study("reflex", "A title", "quick", out, say=lambda line: None, seeds_of=reflex.SEEDS_OF)
 
 
 def test_the_circuit_is_as_small_as_claimed_in_every_body(study):
@@ -18,16 +23,33 @@ def test_the_circuit_is_as_small_as_claimed_in_every_body(study):
     assert [(row.kind, row.holds) for row in study.rows] == [("gate", True)]
 
 
-def test_claims_are_held_against_both_figures_and_may_fail(study):
-    reflex.against(study, "some", np.array([930.0, 950.0]), 2)
-    assert [(row.kind, row.value, row.holds) for row in study.rows] == [("claim", 940, True), ("claim", 940, False)]
+def test_the_best_circuit_is_compared_with_our_own_best_networks_on_the_same_starts(study):
+    best = kept("reflex/best")
+    assert best is not None
+    reflex.against(study, best, 4)
+    alone, ncap, perceptron = study.rows
+    assert alone.holds is None and "centre of mass 0." in alone.note
+    ours = training.evaluate(best, reflex.TASK, 4).returns
+    for row, path in ((ncap, "ncap/best"), (perceptron, "reinforcement/mlp-ppo")):
+        theirs = training.evaluate(kept(path), reflex.TASK, 4).returns
+        assert row.value == pytest.approx((ours - theirs).mean())
+        assert row.holds == (row.value >= 0 and row.interval[0] >= 0)
+        assert path in row.note and (row.seeds, row.seeds_of) == (4, "start states")
+
+
+def test_the_committed_comparison_with_the_perceptron_does_not_hold():
+    rows = {row.name: row for row in from_json(RESULTS / "reflex" / "rows.json")}
+    row = rows["reflex less the perceptron, return, paired by start state"]
+    assert row.holds is False and row.seeds == 64
+    assert row.interval[0] <= -2.7 <= row.interval[1]
 
 
 def test_a_search_counts_all_its_steps_and_stays_within_the_budget(monkeypatch):
     small = {"STEPS": 10, "VALIDATED": 2, "POPULATION": 4, "EPISODES": 3, "EVERY": 2}
     for name, value in small.items():
         monkeypatch.setattr(reflex, name, value)
-    monkeypatch.setattr(reflex, "whole", lambda controller, starts, seed: np.ones(starts))
+    nothing = np.ones(2)
+    monkeypatch.setattr(reflex, "whole", lambda *_: Score(nothing, nothing, {}, nothing < 0))
     done = reflex.search(0, 4)
     assert done["steps"] == reflex.cost(4) == (4 * 4 * 3 + 5 * 2) * 10
     assert done["curve"].shape == (2, 2) and len(done["weights"]) == reflex.circuit().parameter_count
