@@ -102,6 +102,33 @@ def _geometric(study: Study, area: np.ndarray, first: np.ndarray) -> None:
                  reference=1.0, note=f"{hits} against {expected:.1f}; {note}", seeds=first.shape[1])  # fmt: skip
 
 
+def evolved_runs(study: Study) -> dict[str, np.ndarray]:
+    """Runs of body and policy together: their courses, and the points (runs, 6) that E1 compares.
+
+    Returns:
+        ``curves``, ``solved``, ``first``: as `_courses` gives them.
+        ``onset``: body and policy of the first point that solved all four (of the last point, where none did).
+        ``final``: body and policy of the best point at the end.
+    """
+
+    def make() -> dict[str, Any]:
+        runs = many([lambda s=s: both((2, 0, s)) for s in range(SEEDS[study.size])])
+        onset = np.array([run.points[min(run.first, BUDGET) - 1] for run in runs])
+        final = np.array([run.points[run.best[-1]] for run in runs])
+        return {**_courses(runs), "onset": onset, "final": final}
+
+    return study.stage("evolved-runs", make)
+
+
+def _courses(runs: list[Found]) -> dict[str, np.ndarray]:
+    """Of each run: mean distance of the best so far, environments it solves, and evaluations until it solves four."""
+    return {
+        "curves": np.array([run.curve for run in runs]),
+        "solved": np.array([run.solved for run in runs]),
+        "first": np.array([run.first for run in runs]),
+    }
+
+
 def together(study: Study, data: dict[str, Any]) -> None:
     """D1 to D3: body and policy together against the policy alone on three bodies."""
     count, order = SEEDS[study.size], np.argsort(data["r1"] + 1e-6 * data["r2"], kind="stable")
@@ -109,22 +136,19 @@ def together(study: Study, data: dict[str, Any]) -> None:
     fixed = {"canonical": CANONICAL, "best": design(best), "median": design(median)}
 
     def make() -> dict[str, Any]:
-        jobs = [lambda s=s: both((2, 0, s)) for s in range(count)]
+        jobs = []
         for k, body in enumerate(fixed.values(), 1):
             jobs += [
                 lambda s=s, k=k, body=body: policy("nsga2", body, 2, k, s, population=PARETO) for s in range(count)
             ]
-        runs = many(jobs)
-        together = runs[:count]
-        return {
-            "curves": np.array([run.curve for run in runs]).reshape(-1, count, BUDGET),
-            "solved": np.array([run.solved for run in runs]).reshape(-1, count, BUDGET),
-            "first": np.array([run.first for run in runs]).reshape(-1, count),
-            "final": np.array([run.points[run.best[-1]] for run in together]),
-            "onset": np.array([run.points[min(run.first, BUDGET) - 1] for run in together]),
-        }
+        return _courses(many(jobs))
 
-    found = study.stage("together", make)
+    evolved = evolved_runs(study)
+    alone = study.stage("policies-alone", make)
+    found: dict[str, Any] = {"onset": evolved["onset"], "final": evolved["final"]}
+    for name in ("curves", "solved", "first"):
+        arms = alone[name].reshape(len(fixed), count, *alone[name].shape[1:])
+        found[name] = np.concatenate([evolved[name][None], arms])
     data["together"], data["arms"] = found, ["body and policy", *(f"policy, {name} body" for name in fixed)]
     final, success = found["curves"][:, :, -1], found["solved"][:, :, -1] == 4
     area = np.log10(found["curves"]).mean(2)

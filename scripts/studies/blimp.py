@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lancelet import controllers, training
+from lancelet import LanceletError, controllers, training
 from lancelet.controllers import Controller
 from lancelet.controllers.snn import SNN
 from lancelet.controllers.snn_kernel import run as open_loop
@@ -46,8 +46,16 @@ FLOWN = {"quick": 1, "shown": 45, "full": 400}
 """generations of evolution in closed loop, beyond the paper"""
 
 
+PARTS = {"neutral": ("G5", "G8")}
+"""what `--only` measures alone, with the networks of results/blimp"""
+SEEDS_OF = {"": "networks; of one, its flights are resampled", "R7 PID": "control laws; its flights are resampled"}
+
+
 def run(study: Study) -> None:
     """All rows; a quick study measures the committed networks again and trains two briefly."""
+    if study.only is not None:
+        closed.neutral(study, {structure: kept_trainings("pd", structure) for structure in STRUCTURES})
+        return
     quick = study.size == "quick"
     data: dict[str, Any] = {}
     neurons(study)
@@ -60,17 +68,19 @@ def run(study: Study) -> None:
     imitation(study, found, data)
     if quick:
         pd, i = ([kept(f"{role}-{HEADLINE[role]}-0")] for role in HEADLINE)
+        pd_by_structure = {"lif": pd}
         by_structure = {structure: [kept(f"i-{structure}-0")] for structure in STRUCTURES}
     else:
         pd, i = ([trained(job) for job in found[pair]] for pair in HEADLINE.items())
         by_structure = {structure: [trained(job) for job in found["i", structure]] for structure in STRUCTURES}
+        pd_by_structure = {structure: [trained(job) for job in found["pd", structure]] for structure in STRUCTURES}
         for (role, structure), group in found.items():
-            for job in group if HEADLINE[role] == structure else group[:1]:
+            for job in group:
                 study.weights(f"{role}-{structure}-{job.seed}", trained(job))
     if None in (*pd, *i):
         study.add(Row("closed loop", "info", note="not run: the networks of results/blimp are not here"))
         return
-    closed.neutral(study, pd)
+    closed.neutral(study, pd_by_structure)
     closed.integral(study, by_structure)
     pairs: list[Controller] = [Sum.of(one, other) for one, other in zip(pd, i, strict=True)]
     if quick:
@@ -106,6 +116,20 @@ def kept(name: str) -> Any:
     """A network that an earlier study left in results/blimp; None where it is not."""
     path = Path(__file__).resolve().parents[2] / "results" / "blimp" / f"{name}.safetensors"
     return controllers.load(path) if path.exists() else None
+
+
+def kept_trainings(role: str, structure: str) -> list[Controller]:
+    """The trainings of a structure that are in results/blimp, by seed.
+
+    Raises:
+        LanceletError: there are none.
+    """
+    found = []
+    while (one := kept(f"{role}-{structure}-{len(found)}")) is not None:
+        found.append(one)
+    if not found:
+        raise LanceletError(f"no results/blimp/{role}-{structure}-0.safetensors here: run the whole study first")
+    return found
 
 
 def neurons(study: Study) -> None:

@@ -41,10 +41,20 @@ class Options:
             placement(self.body)
 
 
+PARTS = {"settling": ("E1",), "rigid": ("P MuJoCo",)}
+SEEDS_OF = {"C": "searches a body", "D": "searches", "E1": "searches"}
+
+
 def run(study: Study) -> None:
-    """All rows, or those of one body."""
+    """All rows, those of a part, or those of one body."""
     if study.options is not None and study.options.body is not None:
         alone(study, study.options.body, study.options.grid)
+        return
+    if study.only is not None:
+        if study.wants("settling"):
+            settling(study)
+        if study.wants("rigid"):
+            ordering(study)
         return
     data: dict[str, Any] = {}
     fits(study)
@@ -54,7 +64,7 @@ def run(study: Study) -> None:
     traps(study)
     efficiency(study, data)
     together(study, data)
-    settling(study, data)
+    settling(study)
     resistance(study, data)
     variants(study, data)
     ordering(study)
