@@ -71,6 +71,7 @@ def main(argv: list[str] | None = None) -> int | None:
         parts=getattr(module, "PARTS", {}),
         only=only,
         seeds_of=getattr(module, "SEEDS_OF", {}),
+        weights_of=getattr(module, "WEIGHTS_OF", {}),
     )
     if not options.judge:
         module.run(study)

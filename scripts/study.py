@@ -42,6 +42,9 @@ class Study:
     """parts to measure; None: the whole study; empty: none, the verdicts of the rows that are there are told anew"""
     seeds_of: Mapping[str, str] = field(default_factory=dict)
     """what `seeds` counts in the rows whose names begin so; the longest beginning decides"""
+    weights_of: Mapping[str, str] = field(default_factory=dict)
+    """figures of trained networks: the beginnings of their rows' names, and the file in `folder` that holds weights to
+    measure them with again; a row that is kept while its file is missing loses its figure"""
     rows: list[Row] = field(default_factory=list)
     _pictures: dict[str, str] = field(default_factory=dict)
 
@@ -134,10 +137,18 @@ class Study:
                 rows += fresh[part]
                 fresh[part] = []
             else:
-                rows.append(self._with_unit(judged_again(row)))
+                rows.append(self._withdrawn(self._with_unit(judged_again(row))))
         for unplaced in fresh.values():
             rows += unplaced
         return rows
+
+    def _withdrawn(self, row: Row) -> Row:
+        """The row; without its figure where that is of networks whose weights are not beside the rows."""
+        for beginning, file in self.weights_of.items():
+            if row.name.startswith(beginning) and not (self.folder / file).exists() and row.value is not None:
+                note = f"not printed: {self.folder.name}/{file}, which it could be measured with again, was not kept"
+                return Row(row.name, row.kind, target=row.target, reference=row.reference, note=note)
+        return row
 
     def _part_of(self, row: Row) -> str:
         """The part that makes a row; "" where no part that can be measured alone does."""

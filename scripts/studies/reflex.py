@@ -73,12 +73,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
 PARTS = {
     "searches": ("search ", "reflex chain", "environment steps of a search", "seconds of a search"),
     "variants": ("tried: ",),
-    "against": ("reflex less ", "reflex, N = 5"),
+    "against": ("reflex less ", "reflex, N = 5", "reflex chain, 5 searches: level with the MLP"),
     "transfer": ("N = 5 -> ",),
     "lesions": ("trained, then without ",),
 }
+WEIGHTS_OF = {
+    "search ": "search-0.safetensors",
+    "reflex chain, 5 searches": "search-0.safetensors",
+    "tried: ": "tried-0-0.safetensors",
+}
 SEEDS_OF = {
-    "search ": "start states",
+    "search": "start states",
     "reflex chain": "searches",
     "seconds": "searches",
     "tried": "searches",
@@ -225,12 +230,18 @@ def searches(study: Study, data: dict[str, Any], seeds: int) -> Controller:
 
 def variants(study: Study, data: dict[str, Any], seeds: int) -> None:
     """Every mechanism left out, or put in, and searched anew with a third of the budget."""
-    for name, options in VARIANTS.items():
+    for number, (name, options) in enumerate(VARIANTS.items()):
         key = "variant-" + "-".join(f"{option}-{value}" for option, value in options.items())
         done = [study.stage(f"{key}-{seed}", lambda s=seed, o=options: search(s, 30, **o)) for seed in range(seeds)]
-        returns = np.array([one["returns"].mean() for one in done])
+        scores = []
+        for seed, one in enumerate(done):
+            tried = circuit(**options)
+            vector_to_parameters(one["weights"], tried.parameters())
+            study.weights(f"tried-{number}-{seed}", tried, what=name)
+            scores.append(whole(tried, STARTS, 0))
+        returns = np.array([score.returns.mean() for score in scores])
         data.setdefault("variants", {})[name] = done[0]["curve"]
-        note = f"{done[0]['steps']:.2g} steps; {len(done[0]['weights'])} weights"
+        note = f"{com_speed(*scores)}; {done[0]['steps']:.2g} steps; {len(done[0]['weights'])} weights"
         rest: dict[str, Any] = {"seeds": seeds, "interval": interval(returns) if seeds > 1 else None}
         study.add(Row(f"tried: {name}", "info", float(returns.mean()), note=note, **rest))
 

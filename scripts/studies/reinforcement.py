@@ -18,8 +18,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from lancelet import controllers, training
+from lancelet import LanceletError, controllers, training
+from lancelet.controllers import Controller
 from lancelet.scripts.rows import Row, at_least, at_most
+from lancelet.scripts.studies._swimming import com_speed, kept
 from lancelet.scripts.study import Study
 from lancelet.training.config import Config, committed, folder, train_all
 from lancelet.training.report import interval
@@ -34,15 +36,41 @@ REFERENCE = {
 """spec 7.5: thousands of steps -> test mean of one PPO run, sampled actions"""
 
 
+PARTS = {"kept": ("A9 MLP, best by validation, held-out starts",)}
+"""what `--only` measures alone: the perceptron of results/reinforcement"""
+WEIGHTS_OF = {
+    "A7 PPO on NCAP, best by validation": "ncap-ppo-0.safetensors",
+    "A9 MLP, best by validation": "mlp-ppo.safetensors",
+    "DDPG on NCAP, best by validation": "ncap-ddpg-0.safetensors",
+    "DDPG on MLP (256, 256), best by validation": "mlp-ddpg.safetensors",
+}
+SEEDS_OF = {
+    "": "trainings",
+    "A9 MLP, best by validation": "start states",
+    "DDPG on MLP (256, 256), best": "start states",
+}
+TASK = "lancelet/Swim-v0"
+HELD_OUT = 64
+"""start states, seeds 0 .. 63, that no training and no choice saw"""
+
+
 def run(study: Study) -> None:
     """All rows; a quick study trains the circuit once and briefly, and measures the committed perceptron again."""
+    if study.only is not None:
+        perceptron = kept("reinforcement/mlp-ppo")
+        if perceptron is None:
+            raise LanceletError("reproduce reinforcement: --only needs results/reinforcement/mlp-ppo.safetensors")
+        _best_perceptron(study, perceptron)
+        return
     if study.size == "quick":
         brief = committed()[NAMES["ppo"]["ncap"]].shorter(steps=20_000)
         path = Path("runs") / "reproduce-reinforcement" / "ncap"
         shutil.rmtree(path, ignore_errors=True)
         brief.train(seed=0, folder=str(path), test=0)
         _circuit(study, _gather(brief, [path]))
-        _again(study)
+        perceptron = kept("reinforcement/mlp-ppo")
+        if perceptron is not None:
+            _best_perceptron(study, perceptron)
         return
     names = [name for pair in NAMES.values() for name in pair.values()]
     for name in names if not study.resume else ():
@@ -54,8 +82,6 @@ def run(study: Study) -> None:
     _efficiency(study, data["ppo"])
     _ddpg(study, data["ddpg"])
     _picture(study, data)
-    best = folder(NAMES["ppo"]["mlp"], int(np.argmax(data["ppo"]["mlp"]["validation"].max(1))))
-    study.weights("mlp-ppo", controllers.load(best), chosen_by="validation start states")
 
 
 def _curves(name: str) -> dict[str, Any]:
@@ -65,13 +91,37 @@ def _curves(name: str) -> dict[str, Any]:
 
 
 def _gather(config: Config, folders: list[Path]) -> dict[str, Any]:
-    """Tests (seeds, tests), and the best controllers' returns on 20 held-out start states (seeds, 20)."""
+    """Tests (trainings, tests) of the learning curves, and the best controller of each training, by validation."""
     logs = [[line for line in read_log(path) if "validation" in line] for path in folders]
     best = [controllers.load(path) for path in folders]
-    returns = [training.evaluate(one, config.task, 20, **config.task_fields()).returns for one in best]
     tests = {name: np.array([[line[name] for line in log] for log in logs]) for name in ("validation", "sampled")}
     steps = np.array([line["steps"] for line in logs[0]])
-    return {**tests, "steps": steps, "held_out": np.stack(returns), "parameters": best[0].parameter_count}
+    return {**tests, "steps": steps, "best": best, "parameters": best[0].parameter_count}
+
+
+def _held_out(study: Study, name: str, file: str, trained: list[Controller]) -> None:
+    """The row of small networks, all of which are kept, on held-out start states."""
+    scores = []
+    for seed, one in enumerate(trained):
+        study.weights(f"{file}-{seed}", one, chosen_by="validation start states")
+        scores.append(training.evaluate(one, TASK, HELD_OUT))
+    means = np.array([score.returns.mean() for score in scores])
+    note = f"deterministic, {HELD_OUT} start states; {com_speed(*scores)}; {file}-0.safetensors and on"
+    study.add(Row(name, "info", float(means.mean()), seeds=len(means), interval=interval(means), note=note))
+
+
+def _best(found: dict[str, Any]) -> Controller:
+    """The best of all trainings by validation: the one that is kept where all would be too large."""
+    return found["best"][int(np.argmax(found["validation"].max(1)))]
+
+
+def _best_perceptron(study: Study, perceptron: Controller) -> None:
+    """A9 at its end, from weights that are kept."""
+    found = training.evaluate(perceptron, TASK, HELD_OUT)
+    note = f"5e5 steps of PPO, the best training of 5; deterministic; {com_speed(found)}; mlp-ppo.safetensors"
+    rest: dict[str, Any] = {"interval": interval(found.returns), "seeds": HELD_OUT, "note": note}
+    name = "A9 MLP, best by validation, held-out starts"
+    study.add(at_least(name, "gate", float(found.returns.mean()), 950, reference=976.0, **rest))
 
 
 def _at(found: dict[str, Any], steps: int, name: str = "sampled") -> np.ndarray:
@@ -100,9 +150,7 @@ def _circuit(study: Study, found: dict[str, Any]) -> None:
     last = sampled[:, -1]
     study.add(at_least("A7 PPO on NCAP, 1e5 steps, last test", "claim", float(last.mean()), 795, seeds=seeds,
                        reference=808.0, interval=interval(last), note=f"sampled actions; {_list(last)}"))  # fmt: skip
-    held_out = found["held_out"].mean(1)
-    study.add(Row("A7 PPO on NCAP, best by validation, held-out starts", "info", float(held_out.mean()), seeds=seeds,
-                  interval=interval(held_out), note="deterministic, 20 start states"))  # fmt: skip
+    _held_out(study, "A7 PPO on NCAP, best by validation, held-out starts", "ncap-ppo", found["best"])
 
 
 def _perceptron(study: Study, found: dict[str, Any]) -> None:
@@ -117,11 +165,12 @@ def _perceptron(study: Study, found: dict[str, Any]) -> None:
                       note=f"mean at 200k {late.mean():.0f}; {_list(crossed)}", **rest))  # fmt: skip
     study.add(at_least("A9 MLP, 5e5 steps, sampled", "gate", float(last.mean()), 950, reference=976.0,
                        interval=interval(last), note=f"with its noise; {_list(last)}", **rest))  # fmt: skip
-    final, held_out = _at(found, 500_000, "validation"), found["held_out"].mean(1)
+    final = _at(found, 500_000, "validation")
     study.add(at_least("A9 MLP, 5e5 steps, deterministic", "gate", float(final.mean()), 950, reference=968.0,
                        interval=interval(final), note=_list(final), **rest))  # fmt: skip
-    study.add(Row("A9 MLP, best by validation, held-out starts", "info", float(held_out.mean()), reference=976.0,
-                  interval=interval(held_out), note="deterministic, 20 start states", **rest))  # fmt: skip
+    best = _best(found)
+    study.weights("mlp-ppo", best, chosen_by="validation start states")
+    _best_perceptron(study, best)
 
 
 def _efficiency(study: Study, found: dict[str, Any]) -> None:
@@ -138,25 +187,22 @@ def _efficiency(study: Study, found: dict[str, Any]) -> None:
 def _ddpg(study: Study, found: dict[str, Any]) -> None:
     """The DDPG columns: no reference figures are known."""
     for name, curve in found.items():
-        last, held_out = curve["validation"][:, -1], curve["held_out"].mean(1)
+        last = curve["validation"][:, -1]
         who = f"DDPG on {'NCAP' if name == 'ncap' else 'MLP (256, 256)'}"
         rest: dict[str, Any] = {"seeds": len(last)}
         note = f"deterministic; lowest test {curve['validation'].min():.0f}; {curve['parameters']:,} parameters; "
         study.add(Row(f"{who}, 2e5 steps, last test", "info", float(last.mean()), interval=interval(last),
                       note=note + _list(last), **rest))  # fmt: skip
-        study.add(Row(f"{who}, best by validation, held-out starts", "info", float(held_out.mean()),
-                      interval=interval(held_out), note="deterministic, 20 start states", **rest))  # fmt: skip
-
-
-def _again(study: Study) -> None:
-    """The committed perceptron, measured again."""
-    path = Path("results") / "reinforcement" / "mlp-ppo.safetensors"
-    if not path.exists():
-        study.add(Row("A9 MLP, committed weights, held-out starts", "gate", note=f"not run: no {path} here"))
-        return
-    found = training.evaluate(controllers.load(path), "lancelet/Swim-v0", 20).returns
-    study.add(at_least("A9 MLP, committed weights, held-out starts", "gate", float(found.mean()), 950, seeds=1,
-                       interval=interval(found), note="5e5 steps of PPO; deterministic, 20 start states"))  # fmt: skip
+        label = f"{who}, best by validation, held-out starts"
+        if name == "ncap":
+            _held_out(study, label, "ncap-ddpg", curve["best"])
+            continue
+        best = _best(curve)
+        study.weights("mlp-ddpg", best, chosen_by="validation start states")
+        score = training.evaluate(best, TASK, HELD_OUT)
+        note = f"deterministic; {com_speed(score)}; the best training, mlp-ddpg.safetensors"
+        study.add(Row(label, "info", float(score.returns.mean()), seeds=HELD_OUT, interval=interval(score.returns),
+                      note=note))  # fmt: skip
 
 
 def _picture(study: Study, data: dict[str, Any]) -> None:
