@@ -129,7 +129,7 @@ class Study:
         """The rows that were there; those of a measured part replaced by what was measured, where they stood."""
         fresh: dict[str, list[Row]] = {part: [] for part in self.only or ()}
         for row in self.rows:
-            fresh[self._part_of(row)].append(row)
+            fresh.setdefault(self._part_of(row), []).append(row)
         rows = []
         for row in kept:
             part = self._part_of(row)
@@ -152,10 +152,14 @@ class Study:
 
     def _part_of(self, row: Row) -> str:
         """The part that makes a row; "" where no part that can be measured alone does."""
-        found = [
-            (len(start), part) for part, starts in self.parts.items() for start in starts if row.name.startswith(start)
-        ]
-        return max(found)[1] if found else ""
+        owner = ""
+        longest = -1
+        for part, beginnings in self.parts.items():
+            for beginning in beginnings:
+                if row.name.startswith(beginning) and len(beginning) > longest:
+                    longest = len(beginning)
+                    owner = part
+        return owner
 
     def _kept_commands(self, command: str) -> list[str]:
         """The lines of the table that say how and when the kept rows were measured, but for this command's own."""

@@ -8,14 +8,16 @@ the better-tuned search (SNES) and all evaluations for four weights; co-evolutio
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lancelet import controllers, morphology, training
+from lancelet import LanceletError, controllers, morphology, training
 from lancelet.controllers import Controller
+from lancelet.files import write_atomic
 from lancelet.morphology.genome import Genome, decode
 from lancelet.scripts.rows import Row, at_least
 from lancelet.scripts.study import Study
@@ -36,55 +38,100 @@ EPISODES, TESTS, POPULATION = 2, 20, 16
 """training starts of an individual, held-out starts, candidates a generation on the standard body"""
 
 
+PARTS = {"kept": ("",)}
+"""what `--only` measures alone: every row again, with the bodies and weights of results/coevolve"""
+SEEDS_OF = {"": "searches"}
+WEIGHTS_OF = {"": "champions.json"}
+
+
 def run(study: Study) -> None:
     """All rows."""
     size = study.size
-    if not study.resume:
-        shutil.rmtree(_folder(study, 0).parent, ignore_errors=True)
-    found = [_seed(study, seed, EVALUATIONS[size], STEPS[size]) for seed in range(SEEDS[size])]
+    if study.only is not None:
+        pairs = _kept(study)
+    else:
+        if not study.resume:
+            shutil.rmtree(_folder(study, 0).parent, ignore_errors=True)
+        pairs = [_searched(study, seed, EVALUATIONS[size], STEPS[size]) for seed in range(SEEDS[size])]
+        _keep(study, pairs)
+    found = [_figures(body, fixed, STEPS[size]) for body, fixed in pairs]
     rows = {name: np.array([one[name] for one in found]) for name in found[0]}
-    note = f"{EVALUATIONS[size]} evaluations of {EPISODES} starts, {STEPS[size]} steps; {TESTS} held-out starts"
+    about = f"{EVALUATIONS[size]} evaluations of {EPISODES} starts, {STEPS[size]} steps; {TESTS} held-out starts"
 
-    def about(values: np.ndarray) -> dict[str, Any]:
+    def told(values: np.ndarray, *com_keys: str) -> dict[str, Any]:
+        """Mean of the searches, its interval, and the speed of the centre of mass of those it is of."""
+        speeds = " and ".join(f"{rows[f'{key} com'].mean():.3f}" for key in com_keys)
+        note = f"{about}; centre of mass {speeds} m/s"
         return {"value": float(values.mean()), "interval": interval(values), "seeds": len(values), "note": note}
 
     names = {"coevolved": "co-evolved body and NCAP", "fixed": "NCAP on the standard body"}
     for key, name in names.items():
-        study.add(Row(f"{name}: return", "info", **about(rows[key])))
-        study.add(Row(f"{name}: speed of the head (m/s)", "info", **about(rows[f"{key} speed"])))
+        study.add(Row(f"{name}: return", "info", **told(rows[key], key)))
+        study.add(Row(f"{name}: speed of the head (m/s)", "info", **told(rows[f"{key} speed"], key)))
     for suffix, unit in (("", "return"), (" speed", "speed (m/s)")):
-        gain = about(rows[f"coevolved{suffix}"] - rows[f"fixed{suffix}"])
+        gain = told(rows[f"coevolved{suffix}"] - rows[f"fixed{suffix}"], "coevolved", "fixed")
         name = f"co-evolved less standard body, paired by seed: {unit}"
         study.add(at_least(name, "claim", gain.pop("value"), 0.0, **gain))
-    study.add(Row("zero-shot: the co-evolved NCAP on the standard body: return", "info", **about(rows["brain moved"])))
+    name = "zero-shot: the co-evolved NCAP on the standard body: return"
+    study.add(Row(name, "info", **told(rows["brain moved"], "brain moved")))
     name = "zero-shot: the standard body's NCAP in the co-evolved body: return"
-    study.add(Row(name, "info", **about(rows["body moved"])))
-    study.picture("bodies", "Each seed's best body, and what it and its NCAP reach.", _picture(study, rows))
-    study.picture("lineage", "Family tree of seed 0 with its champions.", tree(read(_folder(study, 0)), "seed 0"))
+    study.add(Row(name, "info", **told(rows["body moved"], "body moved")))
+    if study.only is None:
+        study.picture("bodies", "Each seed's best body, and what it and its NCAP reach.", _picture(study, rows))
+        study.picture("lineage", "Family tree of seed 0 with its champions.", tree(read(_folder(study, 0)), "seed 0"))
 
 
 def _folder(study: Study, seed: int) -> Path:
     return Path("runs") / f"reproduce-coevolve-{study.size}" / f"coevolved-{seed}"
 
 
-def _seed(study: Study, seed: int, evaluations: int, steps: int) -> dict[str, float]:
-    """Both searches with one seed, and their figures on held-out starts."""
-    best = _coevolved(study, seed, evaluations, steps)
+def _searched(study: Study, seed: int, evaluations: int, steps: int) -> tuple[Genome, Controller]:
+    """The best of both searches with one seed: a body with its NCAP, and NCAP for the standard body."""
+    return _coevolved(study, seed, evaluations, steps), _fixed(study, seed, evaluations, steps)
+
+
+def _keep(study: Study, pairs: list[tuple[Genome, Controller]]) -> None:
+    """Leave what the rows are measured with beside them."""
+    genomes = [body.to_json() for body, _ in pairs]
+    write_atomic(study.folder / "champions.json", json.dumps(genomes, indent=1) + "\n")
+    for seed, (_, fixed) in enumerate(pairs):
+        study.weights(f"standard-body-{seed}", fixed)
+
+
+def _kept(study: Study) -> list[tuple[Genome, Controller]]:
+    """What `_keep` left.
+
+    Raises:
+        LanceletError: it is not there.
+    """
+    path = study.folder / "champions.json"
+    if not path.exists():
+        raise LanceletError(f"reproduce coevolve: --only needs {path}, which a whole study leaves")
+    genomes = [Genome.from_json(text) for text in json.loads(path.read_text())]
+    files = [study.folder / f"standard-body-{seed}.safetensors" for seed in range(len(genomes))]
+    return [(body, controllers.load(file)) for body, file in zip(genomes, files, strict=True)]
+
+
+def _figures(best: Genome, fixed: Controller, steps: int) -> dict[str, float]:
+    """Return, speed of the head and of the centre of mass of both, and of each in the other's body."""
     body: dict[str, Any] = {"body": morphology.to_json(decode(best))}
-    theirs, standard = make_env(TASK, 1, steps, nthread=1, **body), make_env(TASK, 1, steps, nthread=1)
-    own = brain(best, theirs)
-    fixed = _fixed(study, seed, evaluations, steps)
-    score: dict[str, float] = {}
     usual: dict[str, Any] = {}
-    for key, circuit, options in (
-        ("coevolved", own, body),
-        ("fixed", fixed, usual),
-        ("brain moved", _moved(own, standard), usual),
-        ("body moved", _moved(fixed, theirs), body),
-    ):
-        result = evaluate(circuit, TASK, TESTS, seed=0, max_episode_steps=steps, **options)
-        score[key], score[f"{key} speed"] = float(result.returns.mean()), float(result.metrics["speed"].mean())
-    return score
+    theirs = make_env(TASK, 1, steps, nthread=1, **body)
+    standard = make_env(TASK, 1, steps, nthread=1)
+    own = brain(best, theirs)
+    flown = {
+        "coevolved": (own, body),
+        "fixed": (fixed, usual),
+        "brain moved": (_moved(own, standard), usual),
+        "body moved": (_moved(fixed, theirs), body),
+    }
+    figures: dict[str, float] = {}
+    for key, (circuit, options) in flown.items():
+        score = evaluate(circuit, TASK, TESTS, seed=0, max_episode_steps=steps, **options)
+        figures[key] = float(score.returns.mean())
+        figures[f"{key} speed"] = float(score.metrics["speed"].mean())
+        figures[f"{key} com"] = float(score.metrics["com_speed"].mean())
+    return figures
 
 
 def _moved(circuit: Controller, env: Any) -> Controller:

@@ -12,6 +12,8 @@ from lancelet.scripts.study import Study
 
 TITLE = "Systematic search in novel settings (a reconstruction after arXiv 2410.01349)"
 
+SEEDS_OF = {"": "agents", "N6": "mazes"}
+
 
 def run(study: Study) -> None:
     """All rows."""

@@ -16,7 +16,7 @@ from lancelet.scripts.study import Study
 
 @pytest.fixture
 def study(tmp_path):
-    return Study("blimp", "t", "quick", tmp_path, say=lambda _: None)
+    return Study("blimp", "t", "quick", tmp_path, say=lambda _: None, seeds_of=blimp.SEEDS_OF)
 
 
 def test_pilots_side_by_side_fly_as_each_alone():
@@ -79,3 +79,29 @@ def test_the_committed_pair_is_a_sum_of_two_networks():
         pytest.skip("results/blimp is not here")
     assert [type(term).__name__ for term in pair.terms] == ["SNN", "SNN"]
     assert isinstance(pair, controllers.Controller) and pair.parameter_count == 321 + 341
+
+
+def test_g5_is_told_by_training_and_structure_beside_the_pooled_gate(study, monkeypatch):
+    def flown(pilots, flights_):
+        sizes = [0.05] if pilots == ["law"] else [float(pilot) for pilot in pilots]
+        return {"oscillation": np.array(sizes)[:, None, None] * np.ones((1, 5, 10))}
+
+    monkeypatch.setattr(flights, "each", flown)
+    monkeypatch.setattr(flights, "pid", lambda **_: "law")
+    flights.neutral(study, {"lif": [0.05, 0.06, 0.09], "r-lif": [0.2]})
+    told = {row.name: row for row in study.rows}
+    pooled = told["G5 neutral: oscillation of spiking PD over PD's"]
+    assert pooled.value == pytest.approx(4 / 3) and pooled.holds is False, "the interval reaches over 1.5"
+    assert "2 of 3 are within the target" in pooled.note and pooled.seeds == 3
+    single = {name.partition("PD's, ")[2]: row for name, row in told.items() if "training" in name}
+    assert {name: row.holds for name, row in single.items()} == {
+        "lif, training 0": True,
+        "lif, training 1": True,
+        "lif, training 2": False,
+        "r-lif, training 0": False,
+    }
+    assert single["lif, training 2"].note.endswith("pd-lif-2.safetensors")
+
+
+def test_every_training_that_is_committed_is_found():
+    assert len(blimp.kept_trainings("pd", "lif")) == 5 and len(blimp.kept_trainings("pd", "r-lif")) == 1

@@ -1,5 +1,7 @@
 """The study of co-evolution, small: both searches with real processes, figures of held-out starts."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,8 @@ def study(tmp_path, monkeypatch):
         monkeypatch.setitem(getattr(coevolve, name), "quick", value)
     monkeypatch.setattr(coevolve, "TESTS", 3)
     monkeypatch.setattr(coevolve, "POPULATION", 8)
-    return Study("coevolve", "t", "quick", tmp_path / "out", resume=True, say=lambda _: None)
+    out = tmp_path / "out"
+    return Study("coevolve", "t", "quick", out, resume=True, say=lambda _: None, seeds_of=coevolve.SEEDS_OF)
 
 
 def test_both_searches_get_equal_evaluations_and_rows_are_of_held_out_starts(study):
@@ -32,9 +35,14 @@ def test_both_searches_get_equal_evaluations_and_rows_are_of_held_out_starts(stu
     assert rows["NCAP on the standard body: return"].value == pytest.approx(np.mean(again))
     gain = rows["co-evolved less standard body, paired by seed: return"]
     ours, theirs = (rows[f"{name}: return"].value for name in ("co-evolved body and NCAP", "NCAP on the standard body"))
-    assert gain.value == pytest.approx(ours - theirs) and gain.holds == (gain.value >= 0)
+    assert gain.value == pytest.approx(ours - theirs) and gain.holds == (gain.interval[0] >= 0)
     assert all(np.isfinite(row.value) for row in study.rows)
-    assert {path.name for path in study.folder.iterdir()} == {"bodies.png", "lineage.png"}
+    kept = {"champions.json", "standard-body-0.safetensors", "standard-body-1.safetensors"}
+    assert {path.name for path in study.folder.iterdir()} == {"bodies.png", "lineage.png"} | kept
+    part = dataclasses.replace(study, only=("kept",), parts=coevolve.PARTS, rows=[])
+    coevolve.run(part)
+    assert part.rows == study.rows, "measured again with what was kept"
+    assert all("centre of mass 0.0" in row.note for row in part.rows)
 
 
 def test_a_resumed_study_evaluates_nothing_again(study):

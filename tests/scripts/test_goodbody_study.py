@@ -12,6 +12,8 @@ from lancelet.scripts.rows import from_json
 from lancelet.scripts.studies import _goodbody_map as bodies
 from lancelet.scripts.studies import _goodbody_rigid as rigid
 from lancelet.scripts.studies import _goodbody_search as searches
+from lancelet.scripts.studies import _goodbody_sensors as sensors
+from lancelet.scripts.studies import goodbody
 from lancelet.scripts.study import Study
 from lancelet.training.kinematic import manifolds
 
@@ -19,7 +21,7 @@ from lancelet.training.kinematic import manifolds
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return Study("goodbody", "t", "quick", tmp_path / "out", say=lambda _: None)
+    return Study("goodbody", "t", "quick", tmp_path / "out", say=lambda _: None, seeds_of=goodbody.SEEDS_OF)
 
 
 def test_the_sample_is_fixed_and_the_quick_one_is_part_of_it():
@@ -94,3 +96,50 @@ def test_rigid_bodies_are_scored_policy_by_policy():
     found = rigid.solved(CANONICAL, 3, steps=30)
     assert found["success"].shape == found["distance"].shape == (3, 3, 4)
     assert (found["distance"][1, 1] > found["distance"][2, 2]).any()
+
+
+def test_an_order_of_few_policies_is_not_judged(study, monkeypatch):
+    def some(canonical, diagonal):
+        study.rows.clear()
+
+        def solved(places, side):
+            success = np.zeros((side, side, 4))
+            count = canonical if places == rigid.CANONICAL else diagonal
+            success.reshape(-1, 4)[:count] = 1
+            return {"success": success, "distance": success}
+
+        monkeypatch.setattr(rigid, "solved", solved)
+        monkeypatch.setattr(rigid, "SIDE", {"quick": 9})
+        rigid.ordering(study)
+        return study.rows[0]
+
+    few = some(4, 3)
+    assert few.holds is None and "not judged" in few.note and few.value == 3 / 81
+    assert some(25, 12).holds is False and some(12, 25).holds is True
+
+
+def test_e1_compares_bodies_whatever_policy_the_search_ended_with(study, monkeypatch):
+    monkeypatch.setattr(searches, "SEEDS", {"quick": 3})
+    monkeypatch.setattr(sensors, "E1_GRID", 31)
+    solved = np.zeros((3, searches.BUDGET))
+    solved[:2] = 4
+    bodies_of_runs = {"onset": np.tile(CANONICAL, (3, 1)), "final": np.tile(design(80), (3, 1))}
+
+    def points(policy):
+        return {name: np.concatenate([rows, np.full((3, 2), policy)], 1) for name, rows in bodies_of_runs.items()}
+
+    felt = []
+
+    def feel(body, weights):
+        felt.append((tuple(body), tuple(weights)))
+        return np.array([0.02, 0.2]) if tuple(body) == tuple(CANONICAL) else np.array([0.005, 0.1])
+
+    monkeypatch.setattr(sensors, "felt", feel)
+    verdicts = []
+    for policy in (0.0, 1.0):
+        monkeypatch.setattr(sensors, "evolved_runs", lambda _, p=policy: {"solved": solved, **points(p)})
+        felt.clear()
+        sensors.settling(study)
+        verdicts.append((study.rows[-1].value, study.rows[-1].holds, sorted(felt)))
+    assert verdicts[0] == verdicts[1], "the run's own policy plays no part"
+    assert verdicts[0][:2] == (0.25, True) and study.rows[-1].seeds == 2

@@ -13,12 +13,13 @@ from lancelet.scripts.studies import _search_mazes as rows
 from lancelet.scripts.studies import _search_momentum as swing
 from lancelet.scripts.studies import _search_novel as novel
 from lancelet.scripts.studies import _search_sac as sac
+from lancelet.scripts.studies import search
 from lancelet.scripts.study import Study
 
 
 @pytest.fixture
 def study(tmp_path):
-    return Study("search", "t", "quick", tmp_path, say=lambda _: None)
+    return Study("search", "t", "quick", tmp_path, say=lambda _: None, seeds_of=search.SEEDS_OF)
 
 
 @pytest.fixture
@@ -63,6 +64,38 @@ def test_a_gate_closes_on_nobody_and_agents_still_arrive(study, few):
     novel.moving_wall(study)
     assert study.rows[0].kind == "gate" and study.rows[0].holds
     assert float(study.rows[1].note.split(";")[1].split()[0]) > 0, "the gate has moved"
+
+
+def test_lrta_is_compared_on_the_interval_over_all_draws_and_a_broken_off_run_goes_on(study, monkeypatch):
+    monkeypatch.chdir(study.folder)
+    monkeypatch.setattr(rows, "RANDOM_PAIRS", {"quick": 3})
+    monkeypatch.setattr(rows, "LRTA_DRAWS", {"quick": 2})
+    rows.against_lrta(study)
+    first, second, gate, claim = study.rows
+    assert first.value != second.value, "other pairs, other agents"
+    assert (gate.seeds, gate.seeds_of, gate.kind) == (6, "agents", "gate")
+    assert gate.interval[0] <= gate.value <= gate.interval[1]
+    assert gate.holds == (gate.interval[1] <= rows.LRTA_TARGET) and claim.holds == (claim.interval[1] <= 1)
+    before = list(study.rows)
+    study.rows.clear()
+    study.resume = True
+    monkeypatch.setattr(rows, "live", None)
+    rows.against_lrta(study)
+    assert study.rows == before
+
+
+def test_the_mountain_car_says_how_its_first_climb_compares_with_chance(study, monkeypatch):
+    def lives_of(id, name, n, episodes, **options):
+        steps = np.full((n, episodes), 300 if name == "random-held" else 900)
+        steps[:, 2:] = 150
+        return steps, np.zeros((n, episodes)), np.ones((n, episodes), bool)
+
+    monkeypatch.setattr(swing, "lives", lives_of)
+    swing.car(study, {})
+    told = {row.name: row for row in study.rows}
+    first = told["mountain car, first climb over held random actions"]
+    assert first.value == 3 and first.holds is False
+    assert told["mountain car, third to fifth climb over held random actions"].value == 0.5
 
 
 def test_steps_of_a_swing_are_counted_from_each_episodes_start():

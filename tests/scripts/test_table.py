@@ -1,5 +1,7 @@
 """The table of benchmarks: trained from configurations, measured on held-out starts, honest about what was not run."""
 
+import shutil
+
 import numpy as np
 import pytest
 from conftest import SWIM
@@ -42,12 +44,31 @@ def test_rows_are_what_the_runs_return(only):
     assert rows["swim ncap snes, deterministic"].value == interquartile(np.stack([s.returns for s in found]))[0]
     assert rows["swim ncap ppo, deterministic"].value != rows["swim ncap ppo, sampled"].value
     page = (here / "BENCHMARKS.md").read_text()
-    assert "`lancelet bench table`" in page and "mujoco 3." in page and "| swim | ncap | 4 | snes | 240 | 2 |" in page
+    assert (
+        "`lancelet bench table`" in page and "mujoco 3." in page and "| swim | ncap | 4 | snes | 240 | 2 of 2 |" in page
+    )
+    assert "centre of mass 0.0" in rows["swim ncap snes, deterministic"].note
+    assert rows["swim ncap snes, deterministic"].seeds_of == "trainings"
     only("snes", "ppo", "later")
     again = {row.name: row for row in table.run(quick=True)}
     assert all(again[name].value == row.value for name, row in rows.items()), "quick: the same runs, the same rows"
     assert again["swim mlp ppo"].value is None and "not run" in again["swim mlp ppo"].note
     assert "not run | not run" in (here / "BENCHMARKS.md").read_text()
+
+
+def test_figures_are_of_kept_weights_and_of_a_large_controller_only_the_best_training_is_kept(only, monkeypatch):
+    here = only("snes")
+    monkeypatch.setattr(table, "SMALL", 3)
+    (row,) = table.run(quick=False)
+    (file,) = sorted((here / "results" / "table").iterdir())
+    again = training.evaluate(controllers.load(file), SWIM, 3, **SHORT).returns
+    assert row.value == interquartile(again[None])[0] and row.seeds == 1
+    shutil.rmtree(here / "runs")
+    (kept,) = table.run(quick=True)
+    assert kept == row, "without the runs the figures come from the kept weights"
+    file.unlink()
+    (missing,) = table.run(quick=True)
+    assert missing.value is None and "not run" in missing.note
 
 
 def test_a_seed_is_also_that_of_the_weights_at_birth(only):
