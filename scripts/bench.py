@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
+from lancelet import LanceletError
 from lancelet.scripts import cli
 
 BENCHES = "lancelet.scripts.benches"
@@ -18,6 +20,8 @@ class Bench:
     """fewer rounds, shorter episodes"""
     json: str | None = None
     """also write the rows here"""
+    judge: bool = False
+    """measure nothing: tell the verdicts of the rows in the --json file by the present rule (value and interval)"""
 
 
 def main(argv: list[str] | None = None) -> int | None:
@@ -29,13 +33,19 @@ def main(argv: list[str] | None = None) -> int | None:
 
     import torch
 
-    from lancelet.scripts.rows import header, show, to_json
+    from lancelet.scripts.rows import from_json, header, judged_again, show, to_json
 
     torch.set_num_threads(1)
-    rows = module.run(options.quick)
+    if options.judge:
+        if options.json is None or not Path(options.json).exists():
+            raise LanceletError(f"bench: --json {options.json}: --judge needs a file of rows there")
+        rows = [judged_again(row) for row in from_json(options.json)]
+    else:
+        rows = module.run(options.quick)
     show(rows, f"bench {name}")
-    for key, value in header().items():
-        print(f"{key}: {value}")
+    if not options.judge:
+        for key, value in header().items():
+            print(f"{key}: {value}")
     if options.json:
         to_json(rows, options.json)
     return 0

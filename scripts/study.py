@@ -147,6 +147,8 @@ class Study:
         for beginning, file in self.weights_of.items():
             if row.name.startswith(beginning) and not (self.folder / file).exists() and row.value is not None:
                 note = f"not printed: {self.folder.name}/{file}, which it could be measured with again, was not kept"
+                if row.holds is not None:
+                    note += "; as it was measured it held" if row.holds else "; as it was measured it did not hold"
                 return Row(row.name, row.kind, target=row.target, reference=row.reference, note=note)
         return row
 

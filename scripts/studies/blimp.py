@@ -48,6 +48,17 @@ FLOWN = {"quick": 1, "shown": 45, "full": 400}
 
 PARTS = {"neutral": ("G5", "G8")}
 """what `--only` measures alone, with the networks of results/blimp"""
+WEIGHTS_OF = {
+    "R1 ": "pd-lif-0-loss.safetensors",
+    "R3 ": "i-iwta-lif-0-loss.safetensors",
+    "G3 ": "pd-lif-0-loss.safetensors",
+    "G4 ": "i-iwta-lif-0-loss.safetensors",
+    "R5 PD law + lif I": "i-lif-1.safetensors",
+    "R5 PD law + r-lif I": "i-r-lif-1.safetensors",
+    "R5 PD law + r-iwta-lif I": "i-r-iwta-lif-1.safetensors",
+    "beyond: surrogate gradients over evolution, PD": "pd-lif-0-surrogate.safetensors",
+    "beyond: surrogate gradients over evolution, I": "i-iwta-lif-0-surrogate.safetensors",
+}
 SEEDS_OF = {"": "networks; of one, its flights are resampled", "R7 PID": "control laws; its flights are resampled"}
 
 
@@ -77,6 +88,7 @@ def run(study: Study) -> None:
         for (role, structure), group in found.items():
             for job in group:
                 study.weights(f"{role}-{structure}-{job.seed}", trained(job))
+                study.weights(f"{role}-{structure}-{job.seed}-loss", trained(job, "best_loss"))
     if None in (*pd, *i):
         study.add(Row("closed loop", "info", note="not run: the networks of results/blimp are not here"))
         return
@@ -236,6 +248,8 @@ def beyond(study: Study, found: dict[tuple[str, str], list[Job]], full: Controll
     train_all(same, fresh=not study.resume)
     for role, structure in HEADLINE.items():
         group = [job for job in same if job.role == role]
+        for job in group:
+            study.weights(f"{role}-{structure}-{job.seed}-surrogate", trained(job, "best_loss"))
         held = data[f"{role} held"]
         ours = losses(role, [trained(job, "best_loss") for job in group], held)["loss"].mean()
         evolved = [trained(job, "best_loss") for job in found[role, structure][: len(group)]]

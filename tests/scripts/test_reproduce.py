@@ -123,6 +123,7 @@ def test_a_figure_of_networks_whose_weights_are_gone_is_not_printed(study):
     kept.write("lancelet reproduce ncap --judge")
     found = written(study)
     assert found["net 1"].value is None and found["net 1"].holds is None and "one.safetensors" in found["net 1"].note
+    assert found["net 1"].note.endswith("as it was measured it held")
     assert found["net 2"].value == found["plant"].value == 1.0
 
 
