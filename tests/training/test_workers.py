@@ -14,7 +14,7 @@ from conftest import SWIM
 from test_evolution import COMMAND, same_run, wait_for_generation
 
 from lancelet import LanceletError, controllers, training
-from lancelet.training import ray_folders, stopped, workers
+from lancelet.training import pools, ray_folders, stopped, workers
 from lancelet.training.cluster import connected
 from lancelet.training.pools import Call, Outcome, Pool
 from lancelet.training.rollout import make_env
@@ -36,7 +36,7 @@ def crew_processes():
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if process.cmdline()[:1] == ["ray::run"]:
+            if process.cmdline()[:1] == [f"ray::{pools._announced.__name__}"]:
                 found.append(process)
         except psutil.Error:
             continue
