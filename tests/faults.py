@@ -134,6 +134,11 @@ def strike(victim: str, driver: Driver, rng: random.Random) -> bool:
     return False
 
 
+def _kills(done: Counter[str]) -> int:
+    """Kills so far."""
+    return sum(done[victim] for victim in VICTIMS["ray"])
+
+
 def kills(
     folder: Path, number: int, seed: int = 0, each: int = 12, say: bool = False, workers: str = "2"
 ) -> dict[str, int]:
@@ -154,18 +159,25 @@ def kills(
             somebody is in quarantine.
 
     Returns:
-        Kills by victim, and ``again``: evaluations that were done again after kills of the driver, at most.
+        Kills by victim; ``again``: evaluations that were done again after kills of the driver, at most; ``starts given
+        up``: sessions that Ray did not begin.
     """
     rng = random.Random(seed)
     known: dict[int, tuple[str, float | None]] = {}
     done = Counter[str]()
-    while done.total() - done["again"] < number:
+    while _kills(done) < number:
         with Driver(folder, ("--evaluations", FOR_EVER, "--resume"), workers) as driver:
             victim = "worker"
-            while victim == "worker" and done.total() - done["again"] < number:
+            while victim == "worker" and _kills(done) < number:
                 driver.wait_for(count(folder) + rng.randrange(each), 900.0)
                 time.sleep(rng.uniform(0, 0.2))
-                assert driver.process.poll() is None, driver.end()
+                if driver.process.poll() is not None:
+                    status, err = driver.end()
+                    # Ray gives a start up by itself where the machine has too much else to do.
+                    assert status == 2 and err.splitlines()[-1].startswith("error: Ray"), err
+                    done["starts given up"] += 1
+                    assert done["starts given up"] <= 5 + number // 10, err
+                    break
                 victim = rng.choice(VICTIMS[workers])
                 if not strike(victim, driver, rng):
                     victim = "worker"  # none is up yet: later
@@ -185,11 +197,14 @@ def kills(
                 if victim != "worker":
                     done["again"] += under_way
                 if say:
-                    line = f"kill {done.total() - done['again']} ({victim}): {len(results)} evaluated"
+                    line = f"kill {_kills(done)} ({victim}): {len(results)} evaluated"
                     print(f"{line}, {under_way} under way", flush=True)
     evaluations = len(people(folder)) + each
-    with Driver(folder, ("--evaluations", str(evaluations), "--resume"), workers) as driver:
-        status, err = driver.end()
+    for _ in range(2):
+        with Driver(folder, ("--evaluations", str(evaluations), "--resume"), workers) as driver:
+            status, err = driver.end(900.0)
+        if status == 0 or "error: Ray" not in err:
+            break
     assert status == 0, err
     assert known.items() <= {one.id: (one.genome, one.fitness) for one in whole(folder, evaluations)}.items()
     assert (folder / "best" / "episode.npz").exists()

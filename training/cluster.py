@@ -143,7 +143,7 @@ def _init(ray: Any, address: str, place: str, settings: dict[str, Any]) -> None:
             )
         except SystemExit as error:
             raise LanceletError(f"Ray does not start ({place}): it was told to stop (SIGTERM)") from error
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # of a node that does not start in time, Ray raises no narrower class
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise LanceletError(f"Ray does not start ({place}): {reason}") from error
 

@@ -260,11 +260,12 @@ def test_a_port_that_listens_and_says_nothing_fails_within_30_seconds(no_pool):
     assert time.monotonic() - begun < 30 and "\n" not in str(caught.value)
 
 
-def test_what_ray_says_of_a_bad_start_becomes_one_line(no_pool, monkeypatch, folders):
+@pytest.mark.parametrize("kind", [RuntimeError, Exception])
+def test_what_ray_says_of_a_bad_start_becomes_one_line(no_pool, monkeypatch, folders, kind):
     import ray
 
     def refuse(**settings):
-        raise RuntimeError("Version mismatch: 3.11 here\nand 3.12 there")
+        raise kind("Version mismatch: 3.11 here\nand 3.12 there")
 
     monkeypatch.setattr(ray, "init", refuse)
     with (
