@@ -12,6 +12,7 @@ import yaml
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from .. import foreign
 from ..errors import LanceletError, check_names
 from .core import Controller, Options, State
 
@@ -156,10 +157,7 @@ def _value(text: str, value: str) -> Any:
         return json.loads(value)  # first: YAML 1.1 takes 1e-05 for a word
     except ValueError:
         pass
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise LanceletError(f"sum term {text!r}: {value!r} is not a YAML value") from error
+    return foreign.parse_yaml(value, f"sum term {text!r}: {value!r}")
 
 
 def _spell(term: Controller) -> str:

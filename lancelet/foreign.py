@@ -152,13 +152,26 @@ def read_yaml(
     Raises:
         LanceletError: as `open_regular`; no YAML, or values that are not plain.
     """
-    text = read_text(path, CONFIG_BYTES, inside)
+    return parse_yaml(read_text(path, CONFIG_BYTES, inside), str(path), by_hand)
+
+
+def parse_yaml(text: str, what: str, by_hand: bool = False) -> Any:
+    """The plain values in a YAML text; see `plain_values`.
+
+    Args:
+        text: to be parsed.
+        what: it is, for the error.
+        by_hand: as in `read_yaml`.
+
+    Raises:
+        LanceletError: no YAML, or values that are not plain.
+    """
+    loader_class = _HandwrittenLoader if by_hand else _PlainLoader
     try:
-        loader = _HandwrittenLoader(text) if by_hand else _PlainLoader(text)
-        value = loader.get_single_data()
+        value = loader_class(text).get_single_data()
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise LanceletError(f"{path} is not YAML, or is cut short: {_first_line(error)}") from error
-    return plain_values(value, str(path))
+        raise LanceletError(f"{what} is not YAML, or is cut short: {_first_line(error)}") from error
+    return plain_values(value, what)
 
 
 def parse_json(text: str | bytes, what: str) -> Any:

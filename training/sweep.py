@@ -15,7 +15,7 @@ from typing import Any, Literal, get_type_hints
 import torch
 import yaml
 
-from .. import controllers
+from .. import controllers, foreign
 from ..checks import check_fields, plain, seed_number
 from ..controllers.store import describe
 from ..envs import Task
@@ -130,11 +130,11 @@ class Sweep:
         if not self.trust:
             reason = "Ray keeps its part of a sweep as pickles, and a stranger's can run any code"
             raise LanceletError(f"{folder}: {reason}; if this sweep is your own, continue it with --resume --trust")
-        try:
-            old = yaml.safe_load(path.read_text())
-            changed = [name for name, value in yaml.safe_load(yaml.safe_dump(about)).items() if old.get(name) != value]
-        except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
-            raise LanceletError(f"{path} is not what a sweep writes, or is cut short") from error
+        old = foreign.read_yaml(path, inside=folder)
+        if not isinstance(old, dict):
+            raise LanceletError(f"{path} is not what a sweep writes, or is cut short")
+        new = foreign.parse_yaml(yaml.safe_dump(about), "this sweep")
+        changed = [name for name, value in new.items() if old.get(name) != value]
         if changed:
             name = changed[0]
             raise LanceletError(f"{folder} was swept with {name} = {old.get(name)!r}, not {about[name]!r}")

@@ -137,7 +137,7 @@ def test_on_the_blimp_it_flies_as_the_pid_that_it_splits():
     (("pid kq=3",), "unknown option of controller pid 'kq'"), (("pid kp",), "'kp' must be option=value"),
     (("pid kp=nan",), "kp"), (("snn neurons=[1",), "option=value|neurons"), (("snn neurons=odd",), "neurons = 'odd'"),
     (("sum",), "a sum itself"), (("os:system",), "unknown controller 'os:system'"), (('"',), "unknown controller"),
-    (("pid kp={",), "not a YAML value"),
+    (("pid kp={",), "is not YAML"), (("pid kp=&a{a:*a}",), "levels deep|is not YAML"),
 ])  # fmt: skip
 def test_bad_terms_are_refused_in_one_line(terms, match):
     with pytest.raises(LanceletError, match=match) as caught:
