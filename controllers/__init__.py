@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import check_names
 from ..registry import Registry
-from .core import Controller, Options, lesion
+from .core import Controller, Options, interval_of, lesion
 from .population import Population
 from .store import load, save
 
@@ -40,10 +40,15 @@ register("random", "lancelet.controllers.baselines:Random")
 def make(name: str, env: Any, **options: Any) -> Controller:
     """The controller called `name` for the spaces of `env` (a Gymnasium environment, single or vector).
 
+    A controller that counts time has the option `interval`, s from one action to the next. Where it is not given, it
+    is the environment's `control_dt`; where that has none, the option's default.
+
     Raises:
         LanceletError: unknown name or option, or spaces that the controller cannot read.
     """
     cls = controllers.get(name)
     check_names(f"option of controller {name}", options, [field.name for field in dataclasses.fields(cls.Options)])
+    if "interval" not in options:
+        options |= interval_of(cls.Options, env)
     observation = getattr(env, "single_observation_space", env.observation_space)
     return cls(observation, getattr(env, "single_action_space", env.action_space), cls.Options(**options))

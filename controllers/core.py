@@ -43,6 +43,18 @@ class Options:
         return saved
 
 
+def interval_of(options: type[Options], env: Any) -> dict[str, float]:
+    """The option `interval` (s from one action to the next) that a controller of `env` is made with.
+
+    Empty where `options` have none, or where the environment has no `control_dt` to take it from.
+    """
+    known = any(field.name == "interval" for field in dataclasses.fields(options))
+    control_dt = getattr(getattr(env, "unwrapped", env), "control_dt", None)
+    if not known or control_dt is None:
+        return {}
+    return {"interval": float(control_dt)}
+
+
 class Controller(nn.Module):
     """A circuit with explicit, caller-owned state.
 

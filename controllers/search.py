@@ -17,7 +17,7 @@ from .core import Options
 from .search_code import HarmonicCode
 from .search_graph import HEADINGS, STEPS, WITHIN, Graph, advance, edge_between
 from .search_mind import TRAIL, Mind, Target
-from .search_motion import Navigator, NavigatorOptions
+from .search_motion import TUNED_INTERVAL, Navigator, NavigatorOptions
 from .search_paths import Path, a_star, wavefront
 
 Cell = tuple[int, int]
@@ -52,11 +52,11 @@ class SearchOptions(NavigatorOptions):
     least_spacing: float = 0.13
     """m, below which the lattice is not refined: then the search is re-armed"""
     forgetting: float = 0.0
-    """rho, drift of all weights to w0 each step, applied at events; 1e-4 for drifting worlds"""
+    """rho, drift of all weights to w0 each 0.01 s, applied at events; 1e-4 for drifting worlds"""
     planner: Literal["astar", "wavefront"] = "astar"
     """the same paths by A* or by the neural wavefront"""
     budget: int = 100_000
-    """steps of one search, resets included, after which it says what it refuted and rests until the goal moves"""
+    """steps of 0.01 s of one search, resets included; then it says what it refuted and rests until the goal moves"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,9 +157,10 @@ class SearchMind(Mind):
             self._search_over()
             self.goal = goal.copy()
         if self.options.forgetting > 0:
-            self.graph.forget(1.0 - (1.0 - self.options.forgetting) ** (self.life - self.drifted))
+            steps = self._tuned_steps(self.life - self.drifted)
+            self.graph.forget(1.0 - (1.0 - self.options.forgetting) ** steps)
         self.drifted = self.life
-        if self.life - self.since > self.options.budget:
+        if self._tuned_steps(self.life - self.since) > self.options.budget:
             self._give_up()
             return None
         if self.edge is None:
@@ -210,6 +211,10 @@ class SearchMind(Mind):
 
     def _lattice(self) -> Graph:
         return Graph(self.options.spacing / 2**self.level, self.offset, self.options.w0)
+
+    def _tuned_steps(self, control_steps: int) -> float:
+        """As many steps of `TUNED_INTERVAL`, in which the options count, as take the time of `control_steps`."""
+        return control_steps * (self.options.interval / TUNED_INTERVAL)
 
     @property
     def _eta_m(self) -> float:

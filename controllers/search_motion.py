@@ -20,6 +20,17 @@ from .search_code import HarmonicCode, displacement, wrap
 from .search_mind import TRAIL, Mind
 from .search_motor import ENOUGH, EXPLAINED, WINDOW, desired_speed, fit, surprise
 
+TUNED_INTERVAL = 0.01
+"""s, control interval in which the options count time; with another one, as many seconds stay the same"""
+LONGEST_INTERVAL = 0.5
+"""s; with a longer one the ball crosses half a cell of a maze between two decisions"""
+LAG = 3
+"""control steps, however long, that a turn takes on top of its time: what is decided shows at the next step only"""
+LEAST_EDGE_STEPS = 12
+"""control steps, however long, that an edge is given"""
+SETTLING = 2.0
+"""times the excess of the interval over `TUNED_INTERVAL`: the ball goes no faster than would take it to its target in
+that time, so that it does not overshoot between two decisions"""
 BABBLING, DRIVING, RESTING, ASLEEP = 0, 1, 2, 3
 NOTHING, FITTED, STARTED, WON, ARRIVED, STALLED, SUCCEEDED = 0, 1, 2, 3, 4, 5, 6
 MOVING = 0.5
@@ -32,6 +43,8 @@ SURPRISED = 0.3
 class NavigatorOptions(Options):
     """The body's side of a navigator: what it is told, and how it moves."""
 
+    interval: float = TUNED_INTERVAL
+    """s from one action to the next; `controllers.make` takes it from the environment"""
     seed: int = 0
     """of the code, and with the agent's number of lattice offset, babble and draws"""
     success_radius: float = 0.45
@@ -41,11 +54,11 @@ class NavigatorOptions(Options):
     arrival: float = 0.35
     """share of the lattice constant within which a place is reached"""
     patience: int = 12
-    """T_s, steps without progress that are a stall; time to turn round is given on top"""
+    """T_s, steps of 0.01 s without progress that are a stall; time to turn round is given on top"""
     progress: float = 0.01
     """m by which the least distance must fall to count"""
     edge_steps: int = 150
-    """most steps on one edge"""
+    """most steps of 0.01 s on one edge"""
     speed: float = 2.5
     """v_max, m/s"""
     braking: float = 10.0
@@ -67,6 +80,11 @@ class NavigatorOptions(Options):
         for name, least in (("patience", 1), ("edge_steps", 1), ("babble", ENOUGH), ("modules", 64)):
             if getattr(self, name) < least:
                 raise LanceletError(f"{name} = {getattr(self, name)}: must be {least} or more")
+        if not 0 < self.interval <= LONGEST_INTERVAL:
+            raise LanceletError(
+                f"interval = {self.interval}: the search needs an action at least every {LONGEST_INTERVAL} s; "
+                "lower the task's frame_skip"
+            )
         if not self.phase_noise >= 0:
             raise LanceletError(f"phase_noise = {self.phase_noise}: must be 0 or more")
 
@@ -156,6 +174,8 @@ class Navigator(Controller):
             raise LanceletError(f"{who} cannot act in {action_space}: needs a Box of 2 numbers")
         self.code = HarmonicCode(options.modules, options.seed)
         self._noiseless = np.zeros((0, 0))
+        self._pace = options.interval / TUNED_INTERVAL
+        self._excess = max(0.0, options.interval - TUNED_INTERVAL)
 
     def initial_state(self, batch: int) -> State:
         """Newborn agents: ``(body, minds)``."""
@@ -186,13 +206,13 @@ class Navigator(Controller):
             noise = np.stack([mind.rng.normal(0.0, options.phase_noise, code.ends[-1]) for mind in minds])
         reading = (noise, code.wave, code.inverse, code.ends)
         events, trails, away, busy, bad = _sense(
-            body, seen, goal, *reading, options.success_radius, options.jump, options.progress
+            body, seen, goal, *reading, options.success_radius, options.jump, self._excess, options.progress
         )
         if bad >= 0:
             raise LanceletError(f"observation of agent {bad}: {seen[bad]} with goal {goal[bad]}: must be finite")
         if busy:
             self._attend(body, minds, events, trails, seen, goal)
-        _drive(body, seen, events, away, *reading, options.speed, options.braking)
+        _drive(body, seen, events, away, *reading, options.speed, options.braking, SETTLING * self._excess)
         return torch.from_numpy(body.action.astype(np.float32)), state
 
     def _attend(
@@ -204,8 +224,26 @@ class Navigator(Controller):
         for row in np.flatnonzero(events):
             self._happened(int(events[row]), body, int(row), minds[row], seen[row, :2], seen[row, 2:], goal[row])
         for row in np.flatnonzero(body.mode == BABBLING):
-            body.action[row] = minds[row].rng.uniform(-1.0, 1.0, 2)
+            done = self.options.babble - int(body.babble[row])
+            body.action[row] = self._babbled(minds[row].rng, body.action[row], done)
             body.babble[row] -= 1
+
+    def _babbled(self, rng: np.random.Generator, last: np.ndarray, done: int) -> np.ndarray:
+        """A random action (2,), after `done` others of a bout, of which `last` was the latest.
+
+        Over a long interval a full command would carry the ball into the walls: commands are as much weaker as the
+        interval is longer, and each is taken back by the next one, so that the ball stays about where it is.
+        """
+        if self._excess > 0 and done % 2 == 1:
+            return -last
+        return rng.uniform(-1.0, 1.0, 2) / max(1.0, self._pace)
+
+    def _control_steps(self, tuned_steps: int, least: int = 1) -> int:
+        """As many control steps as take the time of `tuned_steps`; where they are long, the lag on top, and `least`."""
+        steps = round(tuned_steps / self._pace)
+        if self._excess == 0:
+            return max(1, steps)
+        return max(least, steps + LAG)
 
     def learn(
         self, observation: Any, action: Tensor, reward: Tensor, ended: Tensor, next_observation: Any, state: State
@@ -273,7 +311,10 @@ class Navigator(Controller):
             body.mode[row], body.target[row] = RESTING, x
             return
         body.mode[row] = DRIVING
-        body.target[row], body.radius[row], body.limit[row], body.patience[row], *_ = target
+        body.target[row] = target.point
+        body.radius[row] = target.radius
+        body.limit[row] = self._control_steps(target.limit, LEAST_EDGE_STEPS)
+        body.patience[row] = self._control_steps(target.patience)
         away = target.point - x
         distance = np.hypot(*away)
         back = max(0.0, -float(v @ away) / (distance + 1e-9))
@@ -332,7 +373,7 @@ def _decoded(body, i, x, noise, wave, inverse, ends, phase):  # pyright: ignore[
 
 
 @njit(cache=True)
-def _sense(body, seen, goal, noise, wave, inverse, ends, success, jump, progress):  # pyright: ignore[reportMissingParameterType]
+def _sense(body, seen, goal, noise, wave, inverse, ends, success, jump, excess, progress):  # pyright: ignore[reportMissingParameterType]
     """What happened to each agent since its last step, and whether its trail needs a new point; remembers the step.
 
     Returns:
@@ -355,7 +396,9 @@ def _sense(body, seen, goal, noise, wave, inverse, ends, success, jump, progress
                 continue
             body.mode[i] = DRIVING if body.babble[i] == 0 else BABBLING
         body.life[i] += 1
-        jumped = body.known[i] and shift > jump
+        # Over a long interval the ball itself goes far: as far as the faster of its two speeds takes it.
+        fastest = max(np.hypot(v[0], v[1]), np.hypot(body.v[i, 0], body.v[i, 1]))
+        jumped = body.known[i] and shift > jump + excess * fastest
         if body.known[i] and not jumped:
             at = body.filled[i] % WINDOW
             for k in range(2):
@@ -392,7 +435,7 @@ def _sense(body, seen, goal, noise, wave, inverse, ends, success, jump, progress
 
 
 @njit(cache=True)
-def _drive(body, seen, events, away, noise, wave, inverse, ends, speed, braking):  # pyright: ignore[reportMissingParameterType]
+def _drive(body, seen, events, away, noise, wave, inverse, ends, speed, braking, settling):  # pyright: ignore[reportMissingParameterType]
     """Actions towards the targets: the velocity that can still stop there, through the inverse of the motor map."""
     phase = np.empty(ends[-1])
     for i in range(len(seen)):
@@ -403,7 +446,10 @@ def _drive(body, seen, events, away, noise, wave, inverse, ends, speed, braking)
             if events[i] != NOTHING or body.mode[i] == RESTING:
                 dx, dy = _decoded(body, i, seen[i, :2], noise, wave, inverse, ends, phase)
             distance = np.hypot(dx, dy) + 1e-12
-            fast = desired_speed(distance, speed, braking) / distance
+            wanted_speed = desired_speed(distance, speed, braking)
+            if settling > 0:
+                wanted_speed = min(wanted_speed, distance / settling)
+            fast = wanted_speed / distance
             right, up = fast * dx - seen[i, 2], fast * dy - seen[i, 3]
             for k in range(2):
                 wanted = body.inverse[i, k, 0] * right + body.inverse[i, k, 1] * up

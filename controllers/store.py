@@ -18,7 +18,7 @@ from .. import __version__, foreign
 from ..checks import whole_number
 from ..errors import LanceletError
 from ..files import to_json, write_atomic
-from .core import Controller
+from .core import Controller, interval_of
 
 FORMAT = 2
 """written; 1 differs in what defaults of options meant (`Options.of_first_format`)"""
@@ -80,6 +80,8 @@ def load(path: str | Path, env: Any = None) -> Controller:
         if about["format"] == 1:
             values = cls.Options.of_first_format(values, _space_from_json(about["action_space"]))
         options = cls.Options(**values)
+        if env is not None:
+            options = dataclasses.replace(options, **interval_of(cls.Options, env))
         if env is None:
             observation = _space_from_json(about["observation_space"])
             action = _space_from_json(about["action_space"])

@@ -91,7 +91,9 @@ class VectorEnv(gym.vector.VectorEnv):
         self.num_envs, self.max_episode_steps, self.render_mode = num_envs, limit, render_mode
         self.sim = self.task.make(num_envs, nthread)
         self.mode = AutoresetMode(autoreset_mode)
-        fps = round(1 / self.task.control_dt(self.sim))
+        self.control_dt = self.task.control_dt(self.sim)
+        """s from one action to the next"""
+        fps = round(1 / self.control_dt)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.mode, "render_fps": fps}
         self.single_observation_space = self.task.observation_space
         self.single_action_space = self.task.action_space
@@ -421,6 +423,8 @@ class SingleEnv(gym.Env):
             1, task, render_mode=render_mode, autoreset_mode=AutoresetMode.DISABLED, nthread=1, **options
         )
         self.task, self.render_mode = self.vector.task, render_mode
+        self.control_dt = self.vector.control_dt
+        """s from one action to the next"""
         self.metadata = {**type(self).metadata, "render_fps": self.vector.metadata["render_fps"]}
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space

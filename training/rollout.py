@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +89,16 @@ def make_env(
     return env
 
 
+def _check_interval(controller: Controller, env: VectorEnv) -> None:
+    """Refuse a controller whose option `interval` is not the time between two actions in `env`."""
+    interval = getattr(controller.options, "interval", None)
+    if interval is not None and not math.isclose(interval, env.control_dt):
+        raise LanceletError(
+            f"interval = {interval:g} s of the controller: this environment takes an action every "
+            f"{env.control_dt:g} s; make the controller for this environment"
+        )
+
+
 def rollout(
     env: VectorEnv,
     agents: Population,
@@ -107,7 +118,11 @@ def rollout(
         state: the agents' state to begin with; None: that of a fresh agent.
         record: keep the configurations, rewards and signals of the first episode.
         on_step: called with the step's number after each step.
+
+    Raises:
+        LanceletError: the controller counts time, and was made for another control interval than `env` has.
     """
+    _check_interval(agents.controller, env)
     observation, _ = env.reset(seed=seed, options=options)
     n = env.num_envs
     state = agents.initial_state() if state is None else state

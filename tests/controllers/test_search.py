@@ -252,3 +252,44 @@ def test_options_that_make_no_sense_are_refused(options, message):
 def test_spaces_it_cannot_read_are_refused():
     with pytest.raises(LanceletError, match="Search cannot read"):
         controllers.make("search", gym.make("lancelet/Swim-v0", joints=3))
+
+
+# -- other control intervals ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("frame_skip", "most_seconds"), [(5, 30), (20, 60), (50, 150)])
+def test_it_finds_the_way_with_rarer_decisions(frame_skip, most_seconds):
+    interval = 0.01 * frame_skip
+    controller = controllers.make("search", gym.make(MAZE, frame_skip=frame_skip))
+    assert controller.options.interval == pytest.approx(interval)
+    steps = int(most_seconds / interval)
+    found, _ = lives(controller, 4, 2, **UMAZE, frame_skip=frame_skip, max_episode_steps=steps)
+    assert (found <= steps).all()
+    assert np.median(found[:, 1]) < np.median(found[:, 0])
+
+
+def test_the_interval_is_the_environments_unless_it_is_given(tmp_path):
+    slow = gym.make(MAZE, frame_skip=20)
+    assert make().options.interval == 0.01
+    assert controllers.make("search", gym.make_vec(MAZE, frame_skip=20)).options.interval == pytest.approx(0.2)
+    assert controllers.make("search", slow, interval=0.1).options.interval == 0.1
+    controllers.save(make(), tmp_path / "fast.safetensors")
+    assert controllers.load(tmp_path / "fast.safetensors").options.interval == 0.01
+    assert controllers.load(tmp_path / "fast.safetensors", env=slow).options.interval == pytest.approx(0.2)
+
+
+def test_a_controller_of_another_interval_is_refused_in_one_line():
+    with pytest.raises(LanceletError, match=r"interval = 0.01 s .* every 0.2 s") as caught:
+        training.evaluate(make(), MAZE, episodes=1, frame_skip=20)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("interval", [0.0, -0.01, float("nan"), 1.0])
+def test_an_interval_that_the_search_cannot_work_with_is_refused(interval):
+    with pytest.raises(LanceletError, match="interval"):
+        make(interval=interval)
+
+
+def test_an_interval_too_long_for_the_search_names_the_tasks_option():
+    with pytest.raises(LanceletError, match="frame_skip"):
+        controllers.make("search", gym.make(MAZE, frame_skip=100))

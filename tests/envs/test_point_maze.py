@@ -354,3 +354,10 @@ def test_a_changed_wall_is_seen_in_its_own_picture(python):
     first, second, third = map(int, changed.split())
     assert first == third == 0 and second > 500  # of 307,200 pixels
     assert float(compiled) < 0  # the environment's own model is not drawn upon
+
+
+@pytest.mark.parametrize("frame_skip", [1, 20])
+def test_an_environment_says_the_time_between_two_actions(frame_skip):
+    task = "lancelet/PointMaze-v0"
+    for env in (gym.make(task, frame_skip=frame_skip), gym.make_vec(task, num_envs=2, frame_skip=frame_skip)):
+        assert env.unwrapped.control_dt == pytest.approx(0.01 * frame_skip)
