@@ -72,6 +72,7 @@ def main(argv: list[str] | None = None) -> int | None:
         only=only,
         seeds_of=getattr(module, "SEEDS_OF", {}),
         weights_of=getattr(module, "WEIGHTS_OF", {}),
+        superseded=getattr(module, "SUPERSEDED", ()),
     )
     if not options.judge:
         module.run(study)

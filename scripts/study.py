@@ -20,6 +20,17 @@ from lancelet.training.report import table as html_table
 Size = Literal["quick", "shown", "full"]
 
 
+@dataclass(frozen=True)
+class Superseded:
+    """Rows of files from before a measure or its verdict was changed: they are no longer told."""
+
+    beginning: str
+    """of their names"""
+    words: str
+    """in their notes, that rows measured since do not have"""
+    reason: str
+
+
 @dataclass
 class Study:
     """Rows, pictures and weights as a study makes them; `say` reports each row at once.
@@ -45,6 +56,8 @@ class Study:
     weights_of: Mapping[str, str] = field(default_factory=dict)
     """figures of trained networks: the beginnings of their rows' names, and the file in `folder` that holds weights to
     measure them with again; a row that is kept while its file is missing loses its figure"""
+    superseded: tuple[Superseded, ...] = ()
+    """kept rows that lose their figure until their part is measured again"""
     rows: list[Row] = field(default_factory=list)
     _pictures: dict[str, str] = field(default_factory=dict)
 
@@ -143,7 +156,10 @@ class Study:
         return rows
 
     def _withdrawn(self, row: Row) -> Row:
-        """The row; without its figure where that is of networks whose weights are not beside the rows."""
+        """The row; without its figure where it is superseded, or of networks whose weights are not beside the rows."""
+        for old in self.superseded:
+            if row.value is not None and row.name.startswith(old.beginning) and old.words in row.note:
+                return Row(row.name, row.kind, target=row.target, reference=row.reference, note=old.reason)
         for beginning, file in self.weights_of.items():
             if row.name.startswith(beginning) and not (self.folder / file).exists() and row.value is not None:
                 note = f"not printed: {self.folder.name}/{file}, which it could be measured with again, was not kept"

@@ -39,7 +39,7 @@ from lancelet.scripts.studies._bilateral_contrasts import (
 )
 from lancelet.scripts.studies._bilateral_models import MODES, SEEDS, Brains, Cell
 from lancelet.scripts.studies._bilateral_pictures import draw
-from lancelet.scripts.study import Study
+from lancelet.scripts.study import Study, Superseded
 from lancelet.training.cohort import Cohort, Pupil
 from lancelet.training.report import interval
 from lancelet.training.twins.course import course
@@ -54,6 +54,14 @@ CONTROLS = {"B-S": "B-N", "CC-S": "CC-N"}
 PARTS = {"lesions": ("A7",)}
 """what `--only` measures alone, with the networks of results/bilateral, all ten seeds of which are there"""
 SEEDS_OF = {"": "trainings"}
+SUPERSEDED = (
+    Superseded(
+        "A7 (",
+        "Holm 1,",
+        "not run since the test was changed: no correction was computed, and the controls passed the criterion too; "
+        "`lancelet reproduce bilateral --only lesions` tests specialised against control",
+    ),
+)
 
 
 def run(study: Study) -> None:

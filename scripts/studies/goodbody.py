@@ -20,7 +20,7 @@ from lancelet.scripts.studies._goodbody_pictures import draw, landscape
 from lancelet.scripts.studies._goodbody_rigid import ordering
 from lancelet.scripts.studies._goodbody_search import efficiency, together
 from lancelet.scripts.studies._goodbody_sensors import resistance, settling
-from lancelet.scripts.study import Study
+from lancelet.scripts.study import Study, Superseded
 from lancelet.training.kinematic import GRID, grid, manifolds
 
 TITLE = "A good body: sensor placement and catastrophic interference (arXiv 2108.08398)"
@@ -43,6 +43,20 @@ class Options:
 
 PARTS = {"settling": ("E1",), "rigid": ("P MuJoCo",)}
 SEEDS_OF = {"C": "searches a body", "D": "searches", "E1": "searches"}
+SUPERSEDED = (
+    Superseded(
+        "E1 H at the end",
+        "median H",
+        "not run since the question was changed: with each run's own policy it measured the policy, not the body; "
+        "`lancelet reproduce goodbody --only settling` compares bodies",
+    ),
+    Superseded(
+        "P MuJoCo",
+        "share of 9 x 9 policies",
+        "not judged: 3 against 4 of 81 policies reach all four lights, too few to order bodies by; "
+        "`lancelet reproduce goodbody --only rigid --full` has 441",
+    ),
+)
 
 
 def run(study: Study) -> None:

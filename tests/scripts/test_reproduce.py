@@ -15,7 +15,7 @@ from lancelet import LanceletError
 from lancelet.scripts import cli, reproduce
 from lancelet.scripts.rows import Row, from_json
 from lancelet.scripts.studies import ncap
-from lancelet.scripts.study import Study
+from lancelet.scripts.study import Study, Superseded
 
 MAIN = [sys.executable, "-m", "lancelet.scripts.main"]
 
@@ -125,6 +125,18 @@ def test_a_figure_of_networks_whose_weights_are_gone_is_not_printed(study):
     assert found["net 1"].value is None and found["net 1"].holds is None and "one.safetensors" in found["net 1"].note
     assert found["net 1"].note.endswith("as it was measured it held")
     assert found["net 2"].value == found["plant"].value == 1.0
+
+
+def test_a_superseded_row_is_no_longer_told_until_it_is_measured_again(study):
+    study.add(Row("a 1", "claim", 1.0, "> 0", True, note="p = 0.1, Holm 1"))
+    study.add(Row("a 2", "claim", 1.0, "> 0", True, note="p = 0.1"))
+    study.write("lancelet reproduce ncap")
+    kept = part_of(study)
+    kept.superseded = (Superseded("a ", "Holm 1", "never computed"),)
+    kept.write("lancelet reproduce ncap --judge")
+    found = written(study)
+    assert (found["a 1"].value, found["a 1"].holds, found["a 1"].note) == (None, None, "never computed")
+    assert found["a 2"].value == 1.0, "measured since"
 
 
 def test_seeds_without_what_they_count_are_refused(study):
