@@ -432,6 +432,9 @@ class SingleEnv(gym.Env):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; `options` as in `VectorEnv`."""
+        if isinstance(seed, np.integer):
+            # Gymnasium takes integers of Python only; those of numpy come from ranges and generators.
+            seed = int(seed)
         super().reset(seed=seed)
         self.vector.rngs[0] = self.np_random
         observation, _ = self.vector.reset(options=options)

@@ -54,6 +54,14 @@ def test_the_generator_is_gymnasiums_own():
     np.testing.assert_allclose(seen[:5], joints, rtol=1e-6)
 
 
+def test_seeds_of_numpy_are_seeds():
+    one = gym.make(SWIM)
+    plain, _ = one.reset(seed=7)
+    numpys, _ = one.reset(seed=np.int64(7))
+    np.testing.assert_array_equal(numpys, plain)
+    assert one.unwrapped.np_random_seed == 7
+
+
 def test_a_list_gives_one_seed_each_and_none_leaves_the_stream_running():
     env = gym.make_vec(SWIM, num_envs=3)
     seen, _ = env.reset(seed=[4, 9, 4])
