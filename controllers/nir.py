@@ -292,7 +292,7 @@ def _open(source: Any) -> nir.NIRGraph:
             file = io.BytesIO(foreign.read_bytes(source, LARGEST_FILE))
         with h5py.File(file, "r") as opened:
             _check_group(opened, "/", _Budget(LARGEST_FILE, MOST_OBJECTS), 0)
-        return nir.read(file)
+        return nir.read(file)  # pyright: ignore[reportArgumentType] - h5py takes files too
     except LanceletError:
         raise
     except Exception as error:  # h5py and nir raise what they like on a broken file, or on a node that is no graph

@@ -331,7 +331,7 @@ class _PlainLoader(yaml.SafeLoader):
             if key.tag == "tag:yaml.org,2002:merge":
                 raise yaml.constructor.ConstructorError(None, None, "merge keys (<<) are not read", key.start_mark)
 
-    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> str:
+    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A date stays the text that it was."""
         return str(self.construct_scalar(node))
 

@@ -98,13 +98,13 @@ def used(variables: Mapping[str, str]) -> Iterator[None]:
 
 def forget() -> None:
     """Ray in this process reads mode and token again, from the environment as it is then."""
-    from ray._raylet import Config
+    from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue] - compiled
 
     Config.initialize("")
     _token_loader().reset_cache()
 
 
 def _token_loader() -> Any:
-    from ray._raylet import AuthenticationTokenLoader
+    from ray._raylet import AuthenticationTokenLoader  # pyright: ignore[reportAttributeAccessIssue] - compiled
 
     return AuthenticationTokenLoader.instance()

@@ -181,25 +181,26 @@ class Trainer(ABC):
         controller_options: Mapping[str, Any] | None = None,
     ) -> tuple[Controller, dict[str, Any], str | None]:
         """The controller, all options of the task as this algorithm needs it (`adapt_task`), the model's hash."""
-        task_options = plain(dict(task_options or {}))
-        controller_options = plain(dict(controller_options or {}))
-        check_task_options(task, task_options)
-        fields = {k: v for k, v in task_options.items() if k != "max_episode_steps"}
-        limit = task_options.get("max_episode_steps")
+        task_fields: dict[str, Any] = plain(dict(task_options or {}))
+        circuit_options: dict[str, Any] = plain(dict(controller_options or {}))
+        check_task_options(task, task_fields)
+        limit = task_fields.pop("max_episode_steps", None)
         if limit is not None:
             # An environment may do without a limit, a training may not: -1, none for Gymnasium, is refused.
             whole_number("max_episode_steps", limit, least=1)
         while True:
-            env = make_env(task, 1, limit, nthread=1, **fields)
-            circuit = controllers.make(controller, env, **controller_options)
+            env = make_env(task, 1, limit, nthread=1, **task_fields)
+            circuit = controllers.make(controller, env, **circuit_options)
             whole = env.task
             sim = env.sim
             env.close()
             changes = self.adapt_task(whole, circuit)
             if not changes:
                 break
-            fields |= changes
-        resolved = whole.options() | {k: v for k, v in task_options.items() if k == "max_episode_steps"}
+            task_fields |= changes
+        resolved = whole.options()
+        if limit is not None:
+            resolved["max_episode_steps"] = limit
         model = getattr(sim, "model", None)
         return circuit, resolved, None if model is None else model_hash(model)
 
