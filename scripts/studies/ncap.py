@@ -24,6 +24,7 @@ from lancelet.controllers import Controller, Population, lesion
 from lancelet.envs.swim import SPEED
 from lancelet.optional import why_no_dm_control
 from lancelet.scripts.rows import Row, at_least
+from lancelet.scripts.studies._ncap_episodes import NAVIGATE, TASK, circuit, score, start
 from lancelet.scripts.studies._ncap_pictures import draw
 from lancelet.scripts.studies._swimming import com_speed, kept
 from lancelet.scripts.study import Study
@@ -32,12 +33,11 @@ from lancelet.training.lockstep import Lockstep
 from lancelet.training.openai_es import OpenAIES
 from lancelet.training.progress import progress
 from lancelet.training.report import interval
-from lancelet.training.rollout import Score, make_env, rollout
+from lancelet.training.rollout import make_env, rollout
 from lancelet.training.runs import read_log
 from lancelet.training.trainer import TRAINING, VALIDATION
 
 TITLE = "NCAP swimmer (arXiv 2201.05242)"
-TASK, NAVIGATE = "lancelet/Swim-v0", "lancelet/SwimNavigate-v0"
 UNTRAINED = {3: 344.2, 5: 798.4, 7: 902.1, 9: 908.8, 11: 904.4, 13: 915.0}
 PER_SEED = (794.1, 807.0, 803.4, 801.5, 790.0, 799.3, 795.4, 797.0, 797.3, 798.8)
 PLATEAU = 905.0
@@ -104,31 +104,6 @@ def run(study: Study) -> None:
             lesions(study, data, here["SNES"])
     if whole:
         draw(study, data)
-
-
-def start(joints: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Start state (nq,) and target (2,) of the suite's legacy generator: heading, joints, then the target."""
-    random = np.random.RandomState(seed)
-    limit = 2 * math.pi / (joints + 1)
-    qpos = np.zeros(3 + joints)
-    qpos[2] = random.uniform(-math.pi, math.pi)
-    qpos[3:] = random.uniform(-limit, limit, joints)
-    box = 0.3 if random.rand() < 0.2 else 2.0
-    return qpos, random.uniform(-box, box, 2)
-
-
-def circuit(joints: int = 5, task: str = TASK, **options: Any) -> Controller:
-    """NCAP for a swimmer of `joints` joints."""
-    return controllers.make("ncap", gym.make(task, joints=joints), **options)
-
-
-def score(controller: Controller, seeds: int, joints: int = 5, task: str = TASK, **options: Any) -> Score:
-    """Episodes from the legacy start states 0 .. seeds - 1."""
-    starts = [start(joints, seed) for seed in range(seeds)]
-    reset: dict[str, Any] = {"qpos": np.stack([qpos for qpos, _ in starts])}
-    if task == NAVIGATE:
-        reset["target"] = np.stack([target for _, target in starts])
-    return training.evaluate(controller, task, seeds, options=reset, joints=joints, **options)
 
 
 def body_and_circuit(study: Study) -> None:
