@@ -288,3 +288,17 @@ def test_an_environment_is_gone_with_its_last_name():
         assert simulation() is None
     finally:
         gc.enable()
+
+
+def test_a_copy_of_an_environment_that_has_drawn_draws_with_a_painter_of_its_own(draws):
+    code = """
+import copy, pickle
+env = make("Swim")
+want = env.render()
+for other in (copy.deepcopy(env), pickle.loads(pickle.dumps(env))):
+    other.render()
+    print(same(want, other.render()))
+    other.close()
+    print(same(want, env.render()))
+"""
+    assert draws(code) == ["True"] * 4
