@@ -48,8 +48,9 @@ EVIL = "evil_stranger"
 DEEP: list[Any] = []
 for _ in range(50):
     DEEP = [DEEP]
+MODULE = f"{EVIL}:Boom"
+"""is tried in every place of a configuration and of a co-evolution's settings"""
 VALUES: tuple[Any, ...] = (
-    f"{EVIL}:Boom",
     f"{EVIL}:{SWIM}",
     EVIL,
     "os:system",
@@ -275,7 +276,7 @@ def config_cases(run: Path, share: int) -> Iterator[Case]:
     foreign_options = ("task", "wrappers", "vectorization_mode", "vector_kwargs", "render_mode", "n", "id", "options")
     fields = [*paths(config), *(("task_options", name) for name in foreign_options)]
     for field in fields:
-        for value in some(VALUES, field, share):
+        for value in (MODULE, *some(VALUES, field, share)):
 
             def change(folder: Path, field: Any = field, value: Any = value) -> None:
                 (folder / "config.yaml").write_text(yaml.safe_dump(replaced(config, field, value)))
@@ -334,7 +335,7 @@ def database_cases(run: Path, share: int) -> Iterator[Case]:
 
     settings = json.loads(text)
     for field in [*paths(settings), ("task_options", "task"), ("task_options", "body"), ("task_options", "n")]:
-        for value in some(VALUES, field, share):
+        for value in (MODULE, *some(VALUES, field, share)):
             changed = statement("update run set value = ? where name = 'settings'",
                                 json.dumps(replaced(settings, field, value)))  # fmt: skip
             yield Case(f"setting {field} = {str(value)[:30]!r}", changed, lineage)
