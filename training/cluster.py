@@ -192,8 +192,8 @@ def _await_worker(ray: Any, place: str, folder: Path | None) -> None:
     try:
         ray.get(answer)
     except RayError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise LanceletError(f"Ray's workers ({place}) do not come up: {lines[-1].strip()}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise LanceletError(f"Ray's workers ({place}) do not come up: {reason}") from error
 
 
 def _last_words(folder: Path | None) -> str:

@@ -493,7 +493,7 @@ class Cluster(Pool):
     A worker that begins a call with a deadline writes its node and process id into Ray's key-value store. So the
     driver knows how long a call has run, and not only waited for a slot, and which process to end where it is
     stopped: cancelling alone leaves such a process, and its slot with it.
-    A worker that is stopped for some seconds is killed whether its call has a deadline or not (`stopped`); a call that
+    Among calls without a deadline, a worker that is stopped for some seconds is killed (`stopped`); a call that
     it had begun counts as one that killed it.
 
     Args:
@@ -531,7 +531,8 @@ class Cluster(Pool):
 
     def outcomes(self, timeout: float) -> list[Outcome]:
         """What has ended; waits up to `timeout` seconds for the first."""
-        self._stopped.end()
+        if any(not sent.call.seconds for sent in self._sent.values()):
+            self._stopped.end()  # a call that has a deadline is ended at it
         if not self._sent:
             time.sleep(timeout)
             return []
@@ -705,7 +706,8 @@ def _servers() -> dict[str, int]:
         for pid in children.read_text().split():
             with contextlib.suppress(OSError):
                 name = Path(f"/proc/{pid}/comm").read_text().strip()
-                if name in ("raylet", "gcs_server"):
+                # An earlier Ray's server that was killed is still a child, as a zombie.
+                if name in ("raylet", "gcs_server") and _state(int(pid)) not in ("Z", "X"):
                     found[name] = int(pid)
     return found
 

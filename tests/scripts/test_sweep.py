@@ -104,7 +104,7 @@ def test_a_sweep_of_something_else_is_not_continued(place, capsys):
         (["--over", "stdv=0.1..1"], "did you mean stdev"),
         (["--over", "stdev=1..0.1"], "the range is empty"),
         (["--over", "population=two,4"], "'two' is no value of it; needs int"),
-        (["--over", "population=0,4"], "--over population: population = 0: must be 1 or more"),
+        (["--over", "population=0,4"], "--over population: population = 0: must be 2 or more"),
         (["--over", "task.joints=0..4"], "--over task.joints: "),
         (["--over", "controller.period=0..4"], "--over controller.period: "),
         (["--over", "folder=a,b"], "unknown option to sweep over 'folder'"),
