@@ -151,10 +151,12 @@ def test_bad_options_of_a_perceptron_are_refused_in_one_line(bad):
     assert "\n" not in str(error.value)
 
 
-def test_a_perceptron_refuses_a_dictionary():
+def test_a_perceptron_refuses_a_dictionary_of_what_are_no_boxes():
     box = gym.spaces.Box(-1, 1, (3,))
+    observation = gym.spaces.Dict(a=gym.spaces.Discrete(4))
+    network = controllers.controllers.get("mlp")
     with pytest.raises(LanceletError, match="MLP cannot read"):
-        controllers.mlp.MLP(gym.spaces.Dict(a=box), box, controllers.mlp.MLPOptions())
+        network(observation, box, network.Options())
 
 
 def test_options_may_be_numbers_of_numpy_and_seeds_are_checked():

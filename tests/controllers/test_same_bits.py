@@ -82,8 +82,11 @@ def mismatches(controller):
     return count
 
 
-def test_every_registered_controller_is_named_here():
-    assert set(TASKS) | BY_NUMBER >= {name for name in controllers.controllers if "." not in name and ":" not in name}
+def test_every_registered_controller_is_named_here(python):
+    # In a process of its own: other tests of this one have registered controllers of theirs.
+    code = "from lancelet import controllers; print(*controllers.controllers)"
+    names = set(python(code).stdout.split())
+    assert set(TASKS) | BY_NUMBER >= names
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -222,7 +222,7 @@ def test_columns_trained_apart_stay_as_they_were_when_joined(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"rate": 0.0}, "rate = 0.0: must be finite and > 0"),
+        ({"rate": 0.0}, "rate = 0.0: must be above 0"),
         ({"loss": "loss3"}, "did you mean loss"),
         ({"mode": "released"}, "did you mean as_released"),
         ({"dominance": "up"}, "unknown dominance"),
@@ -239,7 +239,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path, 
 
 @pytest.mark.parametrize("options", [{"field": "squared"}, {"vision_noise": 0.1}, {"force": 3.0}])
 def test_options_that_the_twin_does_not_know_are_refused(options):
-    with pytest.raises(LanceletError, match=f"{next(iter(options))} = .* the arm's twin knows"):
+    with pytest.raises(LanceletError, match=f"{next(iter(options))} = .* the arm's twin, which knows"):
         course(gym.make(REACH, **options).unwrapped.task, 50)
 
 
