@@ -29,10 +29,11 @@ class Population:
     size of the batch and by where in memory its operands begin, so every agent has weights and buffers of its own,
     one row each, even where they are equal, and the rows begin at multiples of `ALIGNMENT`. The promise covers
     `nn.Linear` of any width and products with parameters or floating-point buffers. It does not cover products
-    with a matrix that `forward` itself makes. Such buffers must not steer Python's ``if`` in `forward`.
+    with a matrix that `forward` itself makes. Since floating-point buffers are mapped too, Python's ``if`` in
+    `forward` must not depend on their values.
 
     A plastic controller (``pure = False``) is called on the whole batch instead, and so is one without weights.
-    Observations are cast to the type of the weights here, and nowhere else; actions come back as float32 at least.
+    Observations are cast to the type of the weights; actions come back as float32 at least.
 
     Args:
         controller: what acts; its own weights where no genomes are given.
