@@ -6,6 +6,7 @@ from conftest import SWIM
 from test_rollout import SHORT, make
 
 from lancelet import LanceletError, training
+from lancelet.controllers import Population
 from lancelet.training.rollout import make_env, rollout
 from lancelet.training.sampled import Sampled
 
@@ -25,22 +26,25 @@ def test_an_episode_has_its_noise_whatever_stands_beside_it():
 
 
 def test_the_noise_has_the_spread_that_was_asked_for():
+    noise_of_steps = []
+
+    class Watched(Sampled):
+        """Notes by how much each action differs from that of the agents without noise."""
+
+        def __call__(self, observation, state):
+            noisy, next_state = super().__call__(observation, state)
+            plain, _ = Population(self.controller, 2)(observation, state)
+            noise_of_steps.append(noisy - plain)
+            return noisy, next_state
+
     env = make_env(SWIM, 2, joints=3, max_episode_steps=400)
-    agents, seen = Sampled(make(), [0.1, 0.2, 0.4], [0, 1], 400), []
-    plain, inner = agents.controller, agents.__call__
-
-    def spy(observation, state):
-        action, after = inner(observation, state)
-        seen.append(action - training.rollout.Population(plain, 2)(observation, state)[0])
-        return action, after
-
-    spied = type("Spy", (), {"__call__": lambda self, o, s: spy(o, s)})()
-    spied.controller, spied.initial_state = plain, agents.initial_state
-    rollout(env, spied, [0, 1])
-    noise = np.concatenate(seen)
+    agents = Watched(make(), [0.1, 0.2, 0.4], [0, 1], 400)
+    rollout(env, agents, [0, 1])
+    noise = np.concatenate(noise_of_steps)
     np.testing.assert_allclose(noise.std(0), [0.1, 0.2, 0.4], rtol=0.1)
     np.testing.assert_allclose(noise.mean(0), 0, atol=0.05)
-    np.testing.assert_array_equal(agents(np.zeros((2, 15), np.float32), agents.initial_state())[0].shape, (2, 3))
+    action, _ = agents(np.zeros((2, 15), np.float32), agents.initial_state())
+    assert action.shape == (2, 3)
 
 
 def test_one_living_agent_is_not_sampled():
