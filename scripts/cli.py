@@ -194,8 +194,31 @@ def _values(part: Any) -> Mapping[str, Any]:
     return {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.init}
 
 
+STUDIES = "lancelet.scripts.studies"
+"""package whose folders are the studies"""
+
+
+def studies() -> list[str]:
+    """Names of the studies: the folders of `scripts/studies/` that hold a `study.py`."""
+    import pkgutil
+
+    package = importlib.import_module(STUDIES)
+    return sorted(item.name for item in pkgutil.iter_modules(package.__path__) if item.ispkg)
+
+
+def study(name: str) -> Any:
+    """The module ``study`` in the folder of the study called `name`.
+
+    Raises:
+        LanceletError: no such study; near names are listed.
+    """
+    if name not in studies():
+        raise unknown("study", name, studies())
+    return importlib.import_module(f"{STUDIES}.{name}.study")
+
+
 def by_file(package: str, kind: str, name: str) -> Any:
-    """The module ``package.name`` found by its file name (studies, benches).
+    """The module ``package.name`` found by its file name (benches).
 
     Raises:
         LanceletError: no such file; near names are listed.

@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int | None:
     cli.shield_gl()
     from lancelet.morphology.genome import kinds
     from lancelet.tasks import short_name
-    from lancelet.training.coevolve import Coevolve
+    from lancelet.training.coevolution.driver import Coevolve
 
     homes = [short_name(task_id(kinds.known(name).task()[0])) for name in kinds]
     (task,), flags = cli.words("coevolve", __doc__ or "", argv, task=homes)

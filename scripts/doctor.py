@@ -127,7 +127,7 @@ def _physics() -> Row:
 
 def _drawing() -> Iterator[Row]:
     from lancelet.scripts.rows import Row
-    from lancelet.training import gl
+    from lancelet.training.video import opengl as gl
 
     works = []
     for backend in gl.candidates():
@@ -170,9 +170,9 @@ def _machine() -> Iterator[Row]:
 def _network() -> Iterator[Row]:
     """How Ray would be started here, and what of it and of ours listens now."""
     from lancelet.scripts.rows import Row
-    from lancelet.training import ray_token
-    from lancelet.training.cluster import LOOPBACK
-    from lancelet.training.listening import PROC, listeners
+    from lancelet.training.distributed import ray_token
+    from lancelet.training.distributed.cluster import LOOPBACK
+    from lancelet.training.distributed.listening import PROC, listeners
 
     yield Row("ray pools", "info", f"listen on {LOOPBACK} only, with a token of their own")
     try:

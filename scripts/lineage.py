@@ -26,11 +26,11 @@ def main(argv: list[str] | None = None) -> int | None:
     options = cli.parse("lineage RUN", __doc__ or "", flags, options=Lineage).options
     import io
 
-    from lancelet.training.champions import ancestors, champions
-    from lancelet.training.family import SHOWN, film, tree
-    from lancelet.training.individuals import read
-    from lancelet.training.lifetimes import life_of
-    from lancelet.training.progress import progress
+    from lancelet.training.coevolution.champions import ancestors, champions
+    from lancelet.training.coevolution.family import SHOWN, film, tree
+    from lancelet.training.coevolution.individuals import read
+    from lancelet.training.coevolution.lifetimes import life_of
+    from lancelet.training.runs.progress import progress
 
     people = read(run)
     out = Path(options.out or Path(run) / "lineage.png")

@@ -36,8 +36,9 @@ def _all() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     yield "bodies", [(name, _about(morphology.bodies.get, name)) for name in morphology.bodies]
     yield "controllers", [(name, _about(controllers.controllers.get, name)) for name in controllers.controllers]
     yield "algorithms", [(name, _about(training.algorithms.get, name)) for name in training.algorithms]
-    for kind, package in (("studies", "lancelet.scripts.studies"), ("benches", "lancelet.scripts.benches")):
-        yield kind, [(name, _about(import_module, f"{package}.{name}")) for name in cli.found(package)]
+    yield "studies", [(name, _about(cli.study, name)) for name in cli.studies()]
+    benches = "lancelet.scripts.benches"
+    yield "benches", [(name, _about(import_module, f"{benches}.{name}")) for name in cli.found(benches)]
 
 
 def _about(load: Callable[[str], Any], name: str) -> str:

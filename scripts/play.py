@@ -48,8 +48,8 @@ def main(argv: list[str] | None = None) -> int | None:
     score = evaluate(agent, id, play.episodes, play.seed, record=bool(play.video), **options)
     _print(score, play.seed)
     if play.video:
-        from lancelet.training.progress import progress
-        from lancelet.training.video import draw
+        from lancelet.training.runs.progress import progress
+        from lancelet.training.video.video import draw
 
         with progress("drawing", len(score.record["qpos"]), "frames") as advance:
             fps = 1 / env.task.control_dt(env.sim)
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int | None:
 def _agent(name: str, env: Any, trust: bool) -> Any:
     """The controller called `name`, or the one saved there."""
     from lancelet import controllers
-    from lancelet.training.archives import open_archive
+    from lancelet.training.reinforcement.archives import open_archive
 
     if name not in controllers.controllers and (Path(name).exists() or "/" in name):
         return open_archive(name, env, trust)

@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> int | None:
     cli.shield_gl()
     (run,), flags = cli.words("render", __doc__ or "", argv, run=["a folder under runs/"])
     options = cli.parse("render RUN", __doc__ or "", flags, options=Render).options
-    from lancelet.training.progress import progress
-    from lancelet.training.video import episode, render_run
+    from lancelet.training.runs.progress import progress
+    from lancelet.training.video.video import episode, render_run
 
     out = options.still or options.out or (str(Path(run) / "video.gif") if options.gif else None)
     frames = len(episode(run, options.trust).get("qpos", ()))

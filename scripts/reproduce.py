@@ -10,8 +10,6 @@ from typing import Any
 from lancelet import LanceletError
 from lancelet.scripts import cli
 
-STUDIES = "lancelet.scripts.studies"
-
 
 @dataclass
 class Reproduce:
@@ -37,8 +35,8 @@ class Reproduce:
 def main(argv: list[str] | None = None) -> int | None:
     """Run a study: claim, reference, measured, interval, seeds, holds or not."""
     cli.shield_gl()
-    (name,), flags = cli.words("reproduce", __doc__ or "", argv, study=cli.found(STUDIES))
-    module = cli.by_file(STUDIES, "study", name)
+    (name,), flags = cli.words("reproduce", __doc__ or "", argv, study=cli.studies())
+    module = cli.study(name)
     parts: dict[str, Any] = {"options": Reproduce} | ({"own": module.Options} if hasattr(module, "Options") else {})
     parsed = cli.parse(f"reproduce {name}", module.__doc__ or "", flags, **parts)
     options, own = parsed.options, getattr(parsed, "own", None)

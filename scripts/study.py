@@ -13,9 +13,9 @@ from lancelet import LanceletError
 from lancelet.controllers import Controller, save
 from lancelet.files import write_atomic
 from lancelet.scripts.rows import Row, between, cells, from_json, header, headings, judged_again, to_json, to_markdown
-from lancelet.training import checkpoint
-from lancelet.training.report import figure, write_page
-from lancelet.training.report import table as html_table
+from lancelet.training.runs import checkpoint
+from lancelet.training.runs.report import figure, write_page
+from lancelet.training.runs.report import table as html_table
 
 Size = Literal["quick", "shown", "full"]
 

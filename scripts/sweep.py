@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int | None:
     """Run the trials, print them best first, and say how to train with the best."""
     from lancelet import controllers, training
     from lancelet.training.config import Config
-    from lancelet.training.sweep import OWN, Sweep
+    from lancelet.training.sweep.search import OWN, Sweep
 
     cli.shield_gl()
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -66,9 +66,9 @@ def _report(base: Any, sweep: Any, trials: list[Any]) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from lancelet.training import sweep_report
-    from lancelet.training.ranges import parse
-    from lancelet.training.sweep import option_types
+    from lancelet.training.sweep import report as sweep_report
+    from lancelet.training.sweep.ranges import parse
+    from lancelet.training.sweep.search import option_types
 
     overs, folder = parse(sweep.over, option_types(base)), Path(sweep.folder)
     best = sweep_report.write(folder, base, overs, trials)

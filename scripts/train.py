@@ -26,7 +26,7 @@ class Episodes:
 def main(argv: list[str] | None = None) -> int | None:
     """Train, report on held-out start states, and say where the run lies."""
     from lancelet import controllers, task_id, training
-    from lancelet.training.report import summary_rows
+    from lancelet.training.runs.report import summary_rows
 
     cli.shield_gl()
     (task, controller), flags = cli.words(
@@ -89,7 +89,7 @@ def changed(options: Any, defaults: Any = None) -> dict[str, Any]:
 
 
 def _folder() -> str:
-    from lancelet.training.runs import RunFolder
+    from lancelet.training.runs.folder import RunFolder
 
     return str(RunFolder.last or "RUN")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from lancelet import LanceletError
-from lancelet.training.individuals import NAME, Individual, read
+from lancelet.training.coevolution.individuals import NAME, Individual, read
 
 SHORT = ("--steps", "4", "--episodes", "1", "--population", "6", "--deadline", "300", "--quiet")
 SLOTS = 2

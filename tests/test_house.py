@@ -17,10 +17,10 @@ MAY_IMPORT = {
     "scripts": set(FOLDERS),
 }
 LONGER_THAN_450_LINES: dict[str, str] = {
-    "controllers/search_motion.py": "one concept, told in lines of one statement each",
+    "controllers/search/navigator.py": "one concept, told in lines of one statement each",
     "envs/core.py": "the vector environment and the single one are one thing, and so are its copies",
-    "training/coevolve.py": "one session of a run, told in lines of one statement each",
-    "training/pools.py": "two kinds of pool behind one face; to be parted when the rooms are made",
+    "training/coevolution/driver.py": "one session of a run, told in lines of one statement each",
+    "training/distributed/pools.py": "two kinds of pool behind one face",
 }
 """file -> the reason why it may be"""
 PICKLES = {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}

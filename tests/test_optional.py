@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from lancelet import optional
 from lancelet.scripts import doctor
 from lancelet.scripts.benches import envs
-from lancelet.scripts.studies import ncap
+from lancelet.scripts.studies.ncap import study as ncap
 
 
 @pytest.fixture

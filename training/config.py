@@ -14,9 +14,9 @@ from ..checks import plain, whole_number
 from ..errors import LanceletError, check_names
 from ..files import write_atomic
 from ..tasks import known_task_id
-from .progress import progress
+from .evolution.workers import parallel
+from .runs.progress import progress
 from .trainer import Run, Trainer
-from .workers import parallel
 
 
 @dataclass(frozen=True)

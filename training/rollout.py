@@ -17,7 +17,7 @@ from ..controllers import Controller, Population
 from ..envs import VectorEnv
 from ..errors import LanceletError
 from ..tasks import check_task_options, task_id
-from . import interrupt
+from .runs import interrupt
 from .sampled import Sampled
 
 FAILED = -1e9

@@ -10,7 +10,7 @@ import numpy as np
 from .. import controllers
 from ..controllers import Controller, Population
 from .rollout import FAILED, make_env, rollout
-from .runs import RunFolder
+from .runs.folder import RunFolder
 from .sampled import Sampled
 from .trainer import VALIDATION, start_seeds
 

@@ -20,10 +20,10 @@ from ..errors import LanceletError, warn
 from ..files import to_json, write_atomic
 from ..morphology import model_hash
 from ..tasks import check_task_options, task_id
-from . import interrupt
-from .report import write_report
 from .rollout import FAILED, evaluate, make_env
-from .runs import RunFolder, read_log, save_episode
+from .runs import interrupt
+from .runs.folder import RunFolder, read_log, save_episode
+from .runs.report import write_report
 
 TRAINING, VALIDATION = 2**32, 2**33
 """first seeds of the start states that are trained and selected on; tests use seeds below both"""

@@ -56,7 +56,7 @@ def rows(quick: bool) -> list[Row]:
 
 def ours(controller: str) -> Callable[[], Any]:
     """One iteration of our recurrent PPO: a rollout and its update."""
-    from lancelet.training.recurrent_ppo import RecurrentPPO
+    from lancelet.training.reinforcement.recurrent_ppo import RecurrentPPO
 
     trainer = RecurrentPPO(
         envs=ENVS, rollout=ROLLOUT, sequence=ROLLOUT, batch_size=BATCH, epochs=EPOCHS, critic=CRITIC, target_kl=NEVER
@@ -71,7 +71,7 @@ def theirs(native: bool, **policy: Any) -> Callable[[], Any]:
     from stable_baselines3.common.logger import Logger
     from stable_baselines3.common.vec_env import DummyVecEnv
 
-    from lancelet.training.sb3 import make_sb3_env
+    from lancelet.training.reinforcement.sb3 import make_sb3_env
 
     env = make_sb3_env(ID, ENVS) if native else DummyVecEnv([lambda: gym.make(ID)] * ENVS)
     network = {"lstm_hidden_size": WIDTH, "net_arch": {"pi": [], "vf": list(CRITIC)}, **policy}

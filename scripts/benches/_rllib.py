@@ -20,7 +20,7 @@ NAME = 'RLlib PPO, native vector runner vs its default "sync" runner'
 def rows(quick: bool) -> list[Row]:
     """The ratio of whole iterations, and both rates; not run where Ray does not start."""
     from lancelet import LanceletError
-    from lancelet.training.cluster import connected
+    from lancelet.training.distributed.cluster import connected
 
     rounds = 4 if quick else 10
     try:
@@ -31,7 +31,7 @@ def rows(quick: bool) -> list[Row]:
 
 
 def _rows(rounds: int) -> list[Row]:
-    from lancelet.training.cluster import hushed
+    from lancelet.training.distributed.cluster import hushed
 
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)
     with hushed():
@@ -58,7 +58,7 @@ def _rows(rounds: int) -> list[Row]:
 
 
 def _config() -> Any:
-    from lancelet.training.rllib import RLlib
+    from lancelet.training.reinforcement.rllib import RLlib
 
     circuit = controllers.make("mlp", gym.make(ID))
     return RLlib(envs=ENVS, rollout=ROLLOUT, batch_size=BATCH).config(circuit, ID)

@@ -10,12 +10,12 @@ import torch
 from gymnasium import spaces
 from mujoco.batch import Batch
 
-from lancelet.controllers.snn import SNN, SNNOptions
-from lancelet.controllers.snn_kernel import run as evaluate
+from lancelet.controllers.spiking.kernel import run as evaluate
+from lancelet.controllers.spiking.snn import SNN, SNNOptions
 from lancelet.scripts.benches._timing import take_turns
 from lancelet.scripts.rows import Row, at_least, at_most
-from lancelet.training.imitate import Imitate
-from lancelet.training.runs import read_log
+from lancelet.training.imitation.imitate import Imitate
+from lancelet.training.runs.folder import read_log
 
 TASK, PEOPLE, STEPS, ENVS, GENERATIONS = "lancelet/BlimpAltitude-v0", 50, 1000, 256, 1000
 

@@ -12,10 +12,10 @@ import numpy as np
 from lancelet.morphology.genome import Genome, kinds
 from lancelet.scripts.benches._decode import decode_bench
 from lancelet.scripts.rows import Row, at_least, at_most
-from lancelet.training.coevolve import Coevolve, Driver
-from lancelet.training.individuals import Individual
-from lancelet.training.lifetimes import Group, Lifetime, classes_of, live
-from lancelet.training.pools import Call, Local, Outcome, Pool
+from lancelet.training.coevolution.driver import Coevolve, Driver
+from lancelet.training.coevolution.individuals import Individual
+from lancelet.training.coevolution.lifetimes import Group, Lifetime, classes_of, live
+from lancelet.training.distributed.pools import Call, Local, Outcome, Pool
 
 BODIES, STEPS, MANY = 64, 100, 100_000
 

@@ -66,7 +66,7 @@ def _searcher(problem: Any, circuit: Controller) -> Any:
 
 
 def _ours(circuit: Controller, steps: int) -> Any:
-    from lancelet.training.evolution import Evaluation
+    from lancelet.training.evolution.strategies import Evaluation
     from lancelet.training.rollout import make_env, rollout
 
     env = make_env(ID, POPULATION, max_episode_steps=steps, clock=True)
@@ -89,7 +89,7 @@ def _gymne(circuit: Controller, steps: int, actors: int) -> Any:
 @contextlib.contextmanager
 def _ray() -> Iterator[str]:
     """Ray for GymNE's actors; yields why there is none, or an empty string."""
-    from lancelet.training.cluster import connected
+    from lancelet.training.distributed.cluster import connected
 
     with contextlib.ExitStack() as stack:
         trouble = ""

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from lancelet.envs.kinematic import DT, STARTS, STEPS, distances, grid
 from lancelet.morphology.braitenberg import CANONICAL, design
 from lancelet.scripts.benches._timing import take_turns
 from lancelet.scripts.rows import Row, at_least
-from lancelet.training.kinematic import DT, STARTS, STEPS, distances, grid
 
 SOURCE = r"""
 #include <math.h>

@@ -9,8 +9,8 @@ import numpy as np
 
 from lancelet.controllers import Population
 from lancelet.scripts.rows import Row, at_least
-from lancelet.scripts.studies._search_lives import TASK, agent, fixed
-from lancelet.scripts.studies._search_mazes import memory
+from lancelet.scripts.studies.search.lives import TASK, agent, fixed
+from lancelet.scripts.studies.search.mazes import memory
 from lancelet.training.rollout import make_env, rollout
 
 AGENTS, TRIALS = 64, 3

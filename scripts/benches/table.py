@@ -19,9 +19,9 @@ from lancelet.files import write_atomic
 from lancelet.scripts.rows import Row, header
 from lancelet.tasks import short_name
 from lancelet.training.config import Config, committed, folder, train_all
-from lancelet.training.report import interquartile
 from lancelet.training.rollout import Score
-from lancelet.training.runs import read_log
+from lancelet.training.runs.folder import read_log
+from lancelet.training.statistics import interquartile
 
 STARTS = 64
 """held-out start states: seeds 0 .. 63, never trained or selected on"""

@@ -14,7 +14,7 @@ import lancelet
 from lancelet.scripts.benches import _recurrent, _rllib
 from lancelet.scripts.benches._timing import take_turns
 from lancelet.scripts.rows import Row, at_least
-from lancelet.training.sb3 import make_sb3_env
+from lancelet.training.reinforcement.sb3 import make_sb3_env
 
 ID, ENVS, ROLLOUT, BATCH = "lancelet/Swim-v0", 256, 32, 2048
 STEPS = ENVS * ROLLOUT

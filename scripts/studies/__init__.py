@@ -1,1 +1,1 @@
-"""Studies: one file a paper, found by file name; each has `TITLE` and `run(study)`."""
+"""Studies: a folder each, found by its name; its `study.py` has `TITLE` and `run(study)`."""

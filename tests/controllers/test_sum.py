@@ -9,7 +9,7 @@ from gymnasium import spaces
 from lancelet import LanceletError, controllers, training
 from lancelet.controllers import Population
 from lancelet.controllers.pid import PID, PIDOptions
-from lancelet.controllers.snn import SNN, SNNOptions
+from lancelet.controllers.spiking.snn import SNN, SNNOptions
 from lancelet.controllers.sum import Sum, SumOptions
 
 BLIMP = "lancelet/BlimpAltitude-v0"

@@ -11,7 +11,7 @@ import gymnasium as gym
 import pytest
 from conftest import SWIM
 
-from lancelet.training import gl
+from lancelet.training.video import opengl as gl
 
 pytestmark = pytest.mark.skipif(gl.probe() is None, reason="no OpenGL here")
 

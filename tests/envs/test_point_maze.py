@@ -5,7 +5,7 @@ from stable_baselines3 import SAC, HerReplayBuffer
 
 from lancelet import LanceletError
 from lancelet.envs import mazes
-from lancelet.training import gl
+from lancelet.training.video import opengl as gl
 
 ID = "lancelet/PointMaze-v0"
 LARGE = mazes.named("large")

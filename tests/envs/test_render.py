@@ -5,7 +5,7 @@ import pytest
 from conftest import SWIM
 
 from lancelet import LanceletError
-from lancelet.training import gl
+from lancelet.training.video import opengl as gl
 
 PICTURES = """
 import gymnasium as gym, numpy as np, lancelet

@@ -7,7 +7,7 @@ import pytest
 
 from lancelet import LanceletError, morphology
 from lancelet.morphology.arm import MUSCLES
-from lancelet.scripts.studies import _bilateral_plant as plant
+from lancelet.scripts.studies.bilateral import plant
 
 ARM = morphology.make("arm")
 

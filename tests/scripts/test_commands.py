@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lancelet.training import gl
+from lancelet.training.video import opengl as gl
 
 ROOT = Path(__file__).parents[2]
 

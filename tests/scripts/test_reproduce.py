@@ -14,7 +14,7 @@ import torch
 from lancelet import LanceletError
 from lancelet.scripts import cli, reproduce
 from lancelet.scripts.rows import Row, from_json
-from lancelet.scripts.studies import ncap
+from lancelet.scripts.studies.ncap import study as ncap
 from lancelet.scripts.study import Study, Superseded
 
 MAIN = [sys.executable, "-m", "lancelet.scripts.main"]
@@ -155,9 +155,9 @@ def test_parts_are_checked_before_anything_is_measured(study, tmp_path):
         reproduce.main(["ncap", "--only", "untrained", "--judge"])
 
 
-@pytest.mark.parametrize("name", cli.found(reproduce.STUDIES))
+@pytest.mark.parametrize("name", cli.studies())
 def test_every_part_of_a_study_has_rows_among_those_committed(name):
-    module = cli.by_file(reproduce.STUDIES, "study", name)
+    module = cli.study(name)
     path = Path(__file__).resolve().parents[2] / "results" / name / "rows.json"
     if not hasattr(module, "PARTS"):
         pytest.skip("measured as a whole")

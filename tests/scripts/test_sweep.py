@@ -10,9 +10,9 @@ import pytest
 from lancelet import LanceletError, controllers
 from lancelet.scripts import cli, sweep
 from lancelet.training.config import read
-from lancelet.training.runs import read_log
-from lancelet.training.sweep import Sweep, Trial
-from lancelet.training.sweep_report import command, rows
+from lancelet.training.runs.folder import read_log
+from lancelet.training.sweep.report import command, rows
+from lancelet.training.sweep.search import Sweep, Trial
 
 TINY = ["--joints", "3", "--max-episode-steps", "20", "--generations", "4", "--validation", "2",
         "--validate-every", "1"]  # fmt: skip
@@ -124,8 +124,8 @@ def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, cap
 
 def test_options_that_may_hold_together_are_left_to_the_trials():
     from lancelet.training.config import Config
-    from lancelet.training.ranges import parse
-    from lancelet.training.sweep import option_types, try_ends
+    from lancelet.training.sweep.ranges import parse
+    from lancelet.training.sweep.search import option_types, try_ends
 
     base = Config("lancelet/Swim-v0", "mlp", "ppo", {}, {}, {"envs": 8, "rollout": 16})
     alone = parse(["batch_size=96,128"], option_types(base))

@@ -10,7 +10,7 @@ from lancelet import LanceletError, controllers, training
 from lancelet.scripts.benches import table
 from lancelet.training import config
 from lancelet.training.config import Config, committed, read
-from lancelet.training.report import interquartile
+from lancelet.training.statistics import interquartile
 
 SHORT = {"joints": 3, "max_episode_steps": 30}
 SMALL = {"steps": 64, "envs": 2, "rollout": 32, "batch_size": 64, "epochs": 1, "validation": 2}

@@ -33,9 +33,11 @@ import yaml
 from lancelet import LanceletError, controllers, registered, training
 from lancelet.morphology.genome import Genome
 from lancelet.scripts import play, sweep
-from lancelet.training import champions, family, individuals, lifetimes, runs, video
-from lancelet.training.coevolve import Coevolve, Driver
+from lancelet.training.coevolution import champions, family, individuals, lifetimes
+from lancelet.training.coevolution.driver import Coevolve, Driver
 from lancelet.training.rollout import make_env
+from lancelet.training.runs import folder as runs
+from lancelet.training.video import video
 
 SECONDS_A_CASE = 60
 """that a case may take: several hundred times what one does"""

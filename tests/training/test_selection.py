@@ -8,7 +8,7 @@ from test_rollout import SHORT, make
 from lancelet import controllers
 from lancelet.controllers.store import describe
 from lancelet.training import evaluate
-from lancelet.training.runs import RunFolder
+from lancelet.training.runs.folder import RunFolder
 from lancelet.training.selection import Selection
 from lancelet.training.trainer import VALIDATION, start_seeds
 

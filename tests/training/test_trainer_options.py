@@ -7,7 +7,7 @@ import pytest
 from conftest import SWIM
 
 from lancelet import LanceletError, training
-from lancelet.training.evolution import CMAES, LARGEST_FULL_COVARIANCE
+from lancelet.training.evolution.strategies import CMAES, LARGEST_FULL_COVARIANCE
 
 ALGORITHMS = list(training.algorithms)
 NUMBERS = ("stdev", "sigma", "rate", "center_rate", "stdev_rate", "actor_rate", "critic_rate", "tau")
@@ -141,5 +141,5 @@ def test_cma_es_on_thousands_of_weights_keeps_variances(tmp_path):
     assert run.controller.parameter_count > LARGEST_FULL_COVARIANCE
     assert "separable: true" in (run.folder / "config.yaml").read_text()
     assert trainer.separable is False, "a trainer may train another controller next"
-    state = training.checkpoint.load(run.folder / "checkpoint" / "state.safetensors")
+    state = training.runs.checkpoint.load(run.folder / "checkpoint" / "state.safetensors")
     assert state["searcher"]["own"]["C"].shape == (run.controller.parameter_count,)

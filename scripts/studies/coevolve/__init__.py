@@ -1,0 +1,1 @@
+"""Co-evolved swimmers against a circuit evolved on the standard body: `study.py` runs it."""

@@ -1,0 +1,1 @@
+"""The search where nobody had measured it: `study.py` runs it."""

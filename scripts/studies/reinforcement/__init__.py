@@ -1,0 +1,1 @@
+"""The trainers of reinforcement learning beside each other: `study.py` runs it."""

@@ -1,0 +1,37 @@
+"""The champions' film of a co-evolution."""
+
+import numpy as np
+import pytest
+
+from lancelet.morphology.genome import kinds
+from lancelet.training.coevolution import family
+from lancelet.training.coevolution.individuals import Individual
+from lancelet.training.coevolution.lifetimes import Life
+from lancelet.training.video import opengl as gl
+
+
+@pytest.mark.skipif(gl.probe() is None, reason="no OpenGL here")
+@pytest.mark.parametrize("link", [".champions.tmp.mp4", "champions.mp4"])
+def test_a_strangers_link_is_replaced_and_what_it_leads_to_stays(tmp_path, link):
+    genome = kinds.known("swimmer").random(np.random.default_rng(0)).to_json()
+    best = Individual(id=0, parents=[], operator="random", genome=genome, state="evaluated", fitness=1.0)
+    life = Life(
+        kind="swimmer",
+        task="lancelet/Swim-v0",
+        task_options={},
+        episodes=1,
+        steps=2,
+        seed=0,
+        learning=0,
+        folder=str(tmp_path),
+    )
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / link).symlink_to(precious)
+    film = theirs / "champions.mp4"
+    assert family.film([best], life, film) == [best]
+    assert precious.read_text() == "mine"
+    assert not film.is_symlink()
+    assert b"ftyp" in film.read_bytes()[:16]

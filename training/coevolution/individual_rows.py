@@ -1,0 +1,171 @@
+"""What the database of a co-evolution must hold, checked before anything in it is used: a stranger may have made it."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ... import foreign
+from ...checks import finite_number, whole_number
+from ...errors import LanceletError
+
+State = Literal["born", "evaluated", "invalid", "quarantined"]
+MOST_PARENTS = 2
+LONGEST_WORDS = 500
+"""characters of the name of an operator"""
+LARGEST_NUMBER = 2**62
+"""of a layer or a number of tries"""
+_SHOWN = 60
+"""characters of a wrong value in an error"""
+_OBJECTS_SHOWN = 100
+"""tables, indices, views and triggers that are looked at"""
+
+
+def check_schema(database: sqlite3.Connection, path: Path, tables: str) -> None:
+    """Refuse a database that holds anything but the tables that this version creates.
+
+    A view may take for ever to read, a trigger writes what its author wants whenever a row is written, and a column
+    may be computed by an expression.
+
+    Args:
+        database: just opened.
+        path: of the database, for the error.
+        tables: the statements that create the tables, one after the other.
+
+    Raises:
+        LanceletError: the first thing that does not belong there.
+    """
+    needed = _columns(tables)
+    found = database.execute(f"select type, name, sql from sqlite_master limit {_OBJECTS_SHOWN}").fetchall()
+    for kind, name, sql in found:
+        is_table = kind == "table" and name in needed and str(sql).lower().startswith("create table")
+        # SQLite makes these for primary keys, and they have no statement of their own.
+        is_key = kind == "index" and str(name).startswith("sqlite_autoindex_") and sql is None
+        if not (is_table or is_key):
+            raise LanceletError(
+                f"{path} holds a {_shown(kind)} called {_shown(name)}: a database of Lancelet has tables only, "
+                f"{' and '.join(needed)}"
+            )
+    for name, columns in needed.items():
+        has = database.execute(f"pragma table_xinfo({name})").fetchall()
+        if has != columns:
+            raise LanceletError(f"{path}: table {name} is missing or has other columns than this version gives it")
+
+
+@functools.cache
+def _columns(tables: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Table -> what SQLite tells of its columns, computed ones included."""
+    database = sqlite3.connect(":memory:")
+    try:
+        database.executescript(tables)
+        names = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+        return {name: database.execute(f"pragma table_xinfo({name})").fetchall() for name in names}
+    finally:
+        database.close()
+
+
+def checked_row(row: Mapping[str, Any], number: int, path: Path) -> dict[str, Any]:
+    """The fields of the individual in a row of the database.
+
+    Args:
+        row: column -> value as SQLite gives it.
+        number: of the row; ids are the numbers of birth.
+        path: of the database, for the error.
+
+    Raises:
+        LanceletError: the first column whose value cannot be: its row, its name, its value and what would be right.
+    """
+    where = f"{path}: individual {number}"
+    if row["id"] != number or not isinstance(row["id"], int):
+        raise LanceletError(f"{where} has id = {_shown(row['id'])}: ids must count births from 0 without gaps")
+    if row["state"] not in get_args(State):
+        known = ", ".join(get_args(State))
+        raise LanceletError(f"{where}: state = {_shown(row['state'])}: must be {known}")
+    operator = _text(where, "operator", row["operator"])
+    if len(operator) > LONGEST_WORDS or not operator.isprintable():
+        raise LanceletError(f"{where}: operator = {_shown(operator)}: must be a few printable words")
+    reason = row["reason"]
+    if reason is not None:
+        reason = _text(where, "reason", reason)
+    return {
+        "id": number,
+        "parents": _parents(where, row["parents"], number),
+        "operator": operator,
+        "genome": _text(where, "genome", row["genome"]),
+        "layer": whole_number(f"{where}: layer", row["layer"], 0, LARGEST_NUMBER),
+        "state": row["state"],
+        "fitness": _optional_number(where, "fitness", row["fitness"]),
+        "figures": _figures(where, row["figures"]),
+        "learned": _learned(where, row["learned"]),
+        "tries": whole_number(f"{where}: tries", row["tries"], 0, LARGEST_NUMBER),
+        "reason": reason,
+        "seconds": _optional_number(where, "seconds", row["seconds"]),
+        "born": finite_number(f"{where}: born", row["born"]),
+        "done": _optional_number(where, "done", row["done"]),
+    }
+
+
+def _text(where: str, name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise LanceletError(f"{where}: {name} = {_shown(value)}: must be text")
+    return value
+
+
+def _optional_number(where: str, name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    return finite_number(f"{where}: {name}", value)
+
+
+def _parents(where: str, text: Any, number: int) -> list[int]:
+    """Ids of those that were born before: so there is no circle among parents."""
+    parents = foreign.parse_json(_text(where, "parents", text), f"{where}: parents")
+    is_list = isinstance(parents, list) and len(parents) <= MOST_PARENTS
+    if not is_list or not all(type(parent) is int and 0 <= parent < number for parent in parents):
+        raise LanceletError(
+            f"{where}: parents = {_shown(text)}: must be a list of at most {MOST_PARENTS} ids below its own"
+        )
+    return parents
+
+
+def _figures(where: str, text: Any) -> dict[str, float]:
+    """Name -> finite number; none where the text is empty."""
+    if text is None:
+        return {}
+    figures = foreign.parse_json(_text(where, "figures", text), f"{where}: figures")
+    if not isinstance(figures, dict) or not all(map(_is_finite, figures.values())):
+        raise LanceletError(f"{where}: figures = {_shown(text)}: must be names with finite numbers")
+    return figures
+
+
+def _learned(where: str, text: Any) -> dict[str, list[float]]:
+    """Lineage -> its finite weights; none where the text is empty."""
+    if text is None:
+        return {}
+    learned = foreign.parse_json(_text(where, "learned", text), f"{where}: learned")
+    rows = learned.values() if isinstance(learned, dict) else [None]
+    for row in rows:
+        if not isinstance(row, list) or not all(map(_is_finite, row)):
+            raise LanceletError(f"{where}: learned = {_shown(text)}: must be names with lists of finite numbers")
+    return learned
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number that float64 holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    if len(text) > _SHOWN:
+        return f"{text[:_SHOWN]}..."
+    return text

@@ -1,0 +1,271 @@
+"""The individuals of a co-evolution in one SQLite file: births before they are sent, results after (WAL, FULL).
+
+Anyone may read it while the run goes on; only its driver writes. What was committed survives ``kill -9`` and power loss
+(facts/ray.md 6).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ... import databases, foreign
+from ...checks import whole_number
+from ...errors import LanceletError
+from ..runs.folder import unchanged
+from .individual_rows import State, check_schema, checked_row
+
+SCHEMA = 1
+"""of the database, in its user_version"""
+NAME = "individuals.sqlite"
+_TABLES = """
+create table run (name text primary key, value text not null);
+create table individuals (
+    id integer primary key,      -- birth order, from 0 without gaps
+    parents text not null,       -- JSON list of ids
+    operator text not null,      -- what made it
+    genome text not null,        -- JSON, morphology.genome
+    layer integer not null,      -- age: generations since its oldest ancestor was drawn at random
+    state text not null,         -- born, evaluated, invalid, quarantined
+    fitness real,                -- null until evaluated, the worst number there is where it was invalid
+    figures text,                -- JSON: metrics, objectives
+    learned text,                -- JSON: weights by lineage name where learning changed them
+    tries integer not null,      -- times that a process died over it
+    reason text,                 -- why it is invalid or quarantined
+    seconds real,                -- of its evaluation
+    born real not null,          -- Unix time
+    done real
+);
+"""
+
+
+@dataclass
+class Individual:
+    """One row."""
+
+    id: int
+    parents: list[int]
+    operator: str
+    genome: str
+    layer: int = 0
+    state: State = "born"
+    fitness: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    learned: dict[str, list[float]] = field(default_factory=dict)
+    tries: int = 0
+    reason: str | None = None
+    seconds: float | None = None
+    born: float = 0.0
+    done: float | None = None
+
+
+class Individuals:
+    """The database of one run folder, for its driver; use `read` to look on.
+
+    Args:
+        folder: of the run.
+        settings: JSON values that must not change between sessions of a run; kept where the database is new.
+
+    Raises:
+        LanceletError: another schema or other settings; a database that SQLite finds damaged; a full disk.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.path = folder / NAME
+        databases.check_files(self.path, inside=folder)
+        with _told(self.path):
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=5)
+            try:
+                self._begin(folder, settings)
+            except BaseException:
+                self._db.close()  # a notebook keeps the exception, and with it this object
+                raise
+        self._files = self._on_disk()
+
+    def _begin(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        """Make the tables where there are none, and take the run over where its settings are the same."""
+        databases.distrust(self._db)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+            self._db.execute(f"pragma {pragma}")
+        version = _version(self._db, self.path)
+        with self._transaction(begun=False):
+            if version == 0:
+                for statement in _TABLES.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"pragma user_version={SCHEMA}")
+                self._put(settings=dict(settings), seconds=0.0, epoch=0)
+            kept = _settings(self._db, self.path)
+            unchanged(folder, kept, settings, sorted(kept.keys() | settings.keys()))
+            self.epoch = whole_number(f"epoch of {self.path}", self.get("epoch"), 0) + 1
+            self._put(epoch=self.epoch)
+
+    def all(self) -> list[Individual]:
+        """Every row, in order of birth."""
+        with _told(self.path):
+            return _rows(self._db, self.path)
+
+    def get(self, name: str) -> Any:
+        """A value of the run: ``settings``, ``seconds`` of all sessions so far, ``epoch`` (sessions)."""
+        return _value(self._db, self.path, name)
+
+    def record(
+        self, done: Iterable[Individual] = (), births: Iterable[Individual] = (), seconds: float | None = None
+    ) -> None:
+        """Results and births in one transaction; on disk when this returns.
+
+        Raises:
+            LanceletError: a full disk, or what `check` raises.
+        """
+        self.check()
+        with _told(self.path), self._transaction():
+            for one in done:
+                self._db.execute(
+                    "update individuals set state=?, fitness=?, figures=?, learned=?, tries=?, reason=?, seconds=?, "
+                    "done=? where id=?",
+                    (one.state, one.fitness, json.dumps(one.figures), json.dumps(one.learned), one.tries, one.reason,
+                     one.seconds, one.done, one.id),
+                )  # fmt: skip
+            for one in births:
+                self._db.execute(
+                    "insert into individuals values (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    (one.id, json.dumps(one.parents), one.operator, one.genome, one.layer, one.state, None, None, None,
+                     0, None, None, one.born or time.time(), None),
+                )  # fmt: skip
+            if seconds is not None:
+                self._put(seconds=seconds)
+
+    def check(self) -> None:
+        """See that the files are still where they were opened.
+
+        Raises:
+            LanceletError: they were deleted, moved or replaced: SQLite would go on writing what nobody can read.
+        """
+        if self._on_disk() != self._files:
+            raise LanceletError(
+                f"{self.path} is no longer the file that this run writes: "
+                "it was deleted, moved or replaced while the run went on"
+            )
+
+    def _on_disk(self) -> list[int | None]:
+        """Inodes of the database and its journal; None where there is none."""
+        return [_inode(self.path), _inode(self.path.with_name(f"{NAME}-wal"))]
+
+    def close(self) -> None:
+        """Fold the journal into the file."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+
+    def _put(self, **values: Any) -> None:
+        for name, value in values.items():
+            self._db.execute("insert or replace into run values (?, ?)", (name, json.dumps(value)))
+
+    @contextlib.contextmanager
+    def _transaction(self, begun: bool = True) -> Iterator[None]:
+        """All or nothing; refused where another driver has opened the run since (flock may not reach that far)."""
+        self._db.execute("begin immediate")
+        try:
+            if begun and self.get("epoch") != self.epoch:
+                raise LanceletError(f"{self.path}: another process has taken this run over; this one stops")
+            yield
+        except BaseException:
+            if self._db.in_transaction:  # a full disk has rolled back by itself
+                self._db.execute("rollback")
+            raise
+        self._db.execute("commit")
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def read(folder: str | Path) -> list[Individual]:
+    """Every individual of a run folder, whoever is writing to it.
+
+    Raises:
+        LanceletError: there is no database, or none that this version reads.
+    """
+    with _looking(folder) as db:
+        return _rows(db, Path(folder) / NAME)
+
+
+def settings(folder: str | Path) -> dict[str, Any]:
+    """What a run folder was begun with.
+
+    Raises:
+        LanceletError: there is no database, or none that this version reads.
+    """
+    with _looking(folder) as db:
+        return _settings(db, Path(folder) / NAME)
+
+
+@contextlib.contextmanager
+def _looking(folder: str | Path) -> Iterator[sqlite3.Connection]:
+    path = Path(folder) / NAME
+    if not path.exists():
+        raise LanceletError(f"{path} does not exist: {folder} holds no co-evolution")
+    with _told(path), contextlib.closing(databases.open_to_read(path, inside=folder)) as db:
+        if not _version(db, path):
+            raise LanceletError(f"{path} is empty: its run has only just begun, or never did")
+        yield db
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """The schema of a database, 0 where it is empty; whatever does not belong there is refused."""
+    (version,) = db.execute("pragma user_version").fetchone()
+    if version not in (0, SCHEMA):
+        raise LanceletError(f"{path} has schema {version}: this version of Lancelet reads {SCHEMA}")
+    if version == 0:
+        names = [name for (name,) in db.execute("select name from sqlite_master limit 5")]
+        if names:
+            raise LanceletError(f"{path} holds tables ({', '.join(names)}) but no schema version: not of Lancelet")
+        return 0
+    check_schema(db, path, _TABLES)
+    return version
+
+
+def _value(db: sqlite3.Connection, path: Path, name: str) -> Any:
+    """A value of the run."""
+    row = db.execute("select value from run where name = ?", (name,)).fetchone()
+    if row is None:
+        raise LanceletError(f"{path} is damaged: its run has no {name}")
+    return foreign.parse_json(row[0], f"{name} of {path}")
+
+
+def _settings(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    kept = _value(db, path, "settings")
+    if not isinstance(kept, dict):
+        raise LanceletError(f"{path} is damaged: its settings are {type(kept).__name__}, not names with values")
+    return kept
+
+
+def _rows(db: sqlite3.Connection, path: Path) -> list[Individual]:
+    names = [column.name for column in fields(Individual)]
+    found = db.execute(f"select {', '.join(names)} from individuals order by id")
+    return [
+        Individual(**checked_row(dict(zip(names, values, strict=True)), number, path))
+        for number, values in enumerate(found)
+    ]
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What SQLite finds wrong, in one line."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+            raise LanceletError(
+                f"cannot write {path}: the disk is full; every result so far is safe: make room and --resume"
+            ) from error
+        raise LanceletError(f"cannot use {path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise LanceletError(f"{path} is damaged or no database: {error}") from error

@@ -1,0 +1,110 @@
+"""Ray's tokens: a new one for every cluster of ours, and the user's own for a cluster that is joined.
+
+Ray reads its mode of authentication and its token from the environment, once a process. Here they stand there only
+while Ray starts, and Ray is told to read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import LanceletError
+
+MODE = "RAY_AUTH_MODE"
+TOKEN = "RAY_AUTH_TOKEN"
+TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
+DEFAULT_FILE = Path(".ray") / "auth_token"
+"""where Ray looks last, in the home folder"""
+TOKEN_BYTES = 32
+"""random bytes in a token of ours"""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A secret, and where it stands."""
+
+    secret: str
+    source: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Of a process that is to use it."""
+        return {MODE: "token", TOKEN: self.secret}
+
+
+NO_TOKEN = {MODE: "disabled"}
+"""variables of a process that joins a cluster without authentication"""
+
+
+def new_token() -> Token:
+    """A token for a cluster that this process starts; it stands in no file."""
+    return Token(secrets.token_hex(TOKEN_BYTES), "this process")
+
+
+def users_token() -> Token | None:
+    """The user's token for clusters that are joined, found where Ray itself looks, in its order; None: there is none.
+
+    Raises:
+        LanceletError: RAY_AUTH_TOKEN_PATH names a file that cannot be read or holds nothing.
+    """
+    given = os.environ.get(TOKEN, "").strip()
+    if given:
+        return Token(given, f"variable {TOKEN}")
+    named = os.environ.get(TOKEN_PATH)
+    path = Path(named) if named else Path.home() / DEFAULT_FILE
+    if not named and not path.exists():
+        return None
+    try:
+        secret = path.read_text().strip()
+        mode = path.stat().st_mode
+    except (OSError, UnicodeDecodeError) as error:
+        raise LanceletError(f"Ray's token file {path} cannot be read: {error}") from error
+    if not secret:
+        raise LanceletError(f"Ray's token file {path} is empty")
+    source = f"file {path}"
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        source += f" (other users may read it: chmod 600 {path})"
+    return Token(secret, source)
+
+
+@contextlib.contextmanager
+def used(variables: Mapping[str, str]) -> Iterator[None]:
+    """Ray in this process has read `variables`, and processes that it starts inside inherit them.
+
+    Afterwards the environment is what it was before; Ray goes on with what it has read, until `forget`.
+    """
+    before = {name: os.environ.get(name) for name in (MODE, TOKEN)}
+    os.environ.pop(TOKEN, None)
+    os.environ.update(variables)
+    try:
+        forget()
+        _token_loader().has_token(ignore_auth_mode=True)  # which reads it: else Ray does when it needs one first
+        yield
+    finally:
+        # Ray's own start may have changed them as well.
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def forget() -> None:
+    """Ray in this process reads mode and token again, from the environment as it is then."""
+    from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue] - compiled
+
+    Config.initialize("")
+    _token_loader().reset_cache()
+
+
+def _token_loader() -> Any:
+    from ray._raylet import AuthenticationTokenLoader  # pyright: ignore[reportAttributeAccessIssue] - compiled
+
+    return AuthenticationTokenLoader.instance()

@@ -1,0 +1,1 @@
+"""Evolution of a controller's weights with EvoTorch, in this process or on Ray workers."""

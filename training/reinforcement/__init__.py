@@ -1,0 +1,1 @@
+"""Reinforcement learning by stable-baselines3 and RLlib, around any controller."""

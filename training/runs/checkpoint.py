@@ -1,0 +1,69 @@
+"""A tree of arrays and JSON values in one safetensors file: a whole training state, and nothing that can run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save as to_bytes
+
+from ... import __version__, foreign
+from ...errors import LanceletError
+from ...files import write_atomic
+
+FORMAT = 1
+
+
+def save(path: str | Path, tree: Any) -> None:
+    """Write dicts, lists, arrays, tensors and JSON values to `path`, all at once (see `write_atomic`)."""
+    tensors: dict[str, torch.Tensor] = {}
+
+    def pack(value: Any, name: str) -> Any:
+        if isinstance(value, np.ndarray | torch.Tensor):
+            tensors[name] = torch.as_tensor(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
+            tensors[name] = tensors[name].detach().contiguous().clone()
+            return {"$array": name, "numpy": isinstance(value, np.ndarray)}
+        if isinstance(value, dict):
+            return {key: pack(item, f"{name}/{key}") for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [pack(item, f"{name}/{i}") for i, item in enumerate(value)]
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        raise TypeError(f"cannot save {name}: {type(value).__name__} is neither an array nor JSON")
+
+    about = {"format": FORMAT, "lancelet": __version__, "tree": pack(tree, "")}
+    write_atomic(path, to_bytes(tensors, {"lancelet": json.dumps(about)}))
+
+
+def load(path: str | Path, inside: str | Path | None = None) -> Any:
+    """The tree that `save` wrote; tuples come back as lists.
+
+    Args:
+        path: of the checkpoint.
+        inside: folder that it must lie in once links are followed; None: wherever `path` leads.
+
+    Raises:
+        LanceletError: missing, cut short, not ours, or of another format.
+    """
+    if not Path(path).exists():
+        raise LanceletError(f"{path} does not exist: there is no checkpoint")
+    about, tensors = foreign.read_tensors(path, "checkpoint", foreign.CHECKPOINT_BYTES, inside)
+    if about["format"] != FORMAT:
+        writer = about.get("lancelet")
+        raise LanceletError(f"{path} has format {about['format']!r}, written by Lancelet {writer!r}: needs {FORMAT}")
+    # Cloned into aligned memory: products of matrices that lie otherwise round otherwise.
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+
+    def unpack(value: Any) -> Any:
+        if isinstance(value, dict) and "$array" in value:
+            tensor = tensors[value["$array"]]
+            return tensor.numpy() if value["numpy"] else tensor
+        if isinstance(value, dict):
+            return {key: unpack(item) for key, item in value.items()}
+        return [unpack(item) for item in value] if isinstance(value, list) else value
+
+    with foreign.described_by(path):
+        return unpack(about["tree"])

@@ -1,0 +1,1 @@
+"""A run's episode as a video, a gif or a picture."""
