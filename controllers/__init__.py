@@ -11,7 +11,17 @@ from .core import Controller, Options, interval_of, lesion
 from .population import Population
 from .store import load, save
 
-__all__ = ["Controller", "Options", "Population", "controllers", "lesion", "load", "make", "register", "save"]
+__all__ = [
+    "Controller",
+    "Options",
+    "Population",
+    "controllers",
+    "lesion",
+    "load",
+    "make",
+    "register",
+    "save",
+]
 
 controllers = Registry("controller")
 register = controllers.register
@@ -47,8 +57,14 @@ def make(name: str, env: Any, **options: Any) -> Controller:
         LanceletError: unknown name or option, or spaces that the controller cannot read.
     """
     cls = controllers.get(name)
-    check_names(f"option of controller {name}", options, [field.name for field in dataclasses.fields(cls.Options)])
+    check_names(
+        f"option of controller {name}",
+        options,
+        [field.name for field in dataclasses.fields(cls.Options)],
+    )
     if "interval" not in options:
         options |= interval_of(cls.Options, env)
     observation = getattr(env, "single_observation_space", env.observation_space)
-    return cls(observation, getattr(env, "single_action_space", env.action_space), cls.Options(**options))
+    return cls(
+        observation, getattr(env, "single_action_space", env.action_space), cls.Options(**options)
+    )

@@ -45,7 +45,9 @@ class Random(Controller):
 
     Options: ClassVar[type[Options]] = RandomOptions
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: RandomOptions) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: RandomOptions
+    ) -> None:
         super().__init__(observation_space, action_space, options)
         space = _bounded(action_space, "Random")
         self.low: Tensor

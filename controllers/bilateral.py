@@ -41,9 +41,13 @@ class BilateralOptions(Options):
         for name in ("units", "layers"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise LanceletError(f"bilateral {name} = {value!r}: must be a whole number, 1 or more")
+                raise LanceletError(
+                    f"bilateral {name} = {value!r}: must be a whole number, 1 or more"
+                )
         if self.units % self.columns:
-            raise LanceletError(f"bilateral units = {self.units}: must divide by the {self.columns} columns")
+            raise LanceletError(
+                f"bilateral units = {self.units}: must divide by the {self.columns} columns"
+            )
         if self.callosum and self.columns == 1:
             raise LanceletError("bilateral callosum = True: needs columns = 2")
 
@@ -64,12 +68,16 @@ class Bilateral(Controller):
     stacks: ClassVar[bool] = True
     """whether `forward` takes stacked weights as they are, without the price of vmap"""
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: BilateralOptions) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: BilateralOptions
+    ) -> None:
         inputs = box(observation_space, "Bilateral", "the observation space")
         outputs = box(action_space, "Bilateral", "the action space")
         assert isinstance(action_space, spaces.Box)
         if not action_space.is_bounded():
-            raise LanceletError(f"Bilateral cannot act in {action_space}: needs bounds on every action")
+            raise LanceletError(
+                f"Bilateral cannot act in {action_space}: needs bounds on every action"
+            )
         self.sides = ("left", "right") if options.columns == 2 else ("column",)
         super().__init__(observation_space, action_space, options)
         self._units = options.units // options.columns
@@ -77,11 +85,14 @@ class Bilateral(Controller):
         sizes = [inputs, *[self._units] * options.layers]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            columns = {side: [_glorot(a, gates * b) for a, b in pairwise(sizes)] for side in self.sides}
+            columns = {
+                side: [_glorot(a, gates * b) for a, b in pairwise(sizes)] for side in self.sides
+            }
             heads = self.sides if options.join == "action" else ("",)
             outs = {head: _glorot(self._units, outputs) for head in heads}
             loops = {
-                side: [_glorot(self._units, 3 * self._units) for _ in range(options.layers)] for side in self.sides
+                side: [_glorot(self._units, 3 * self._units) for _ in range(options.layers)]
+                for side in self.sides
             }
         for side, layers in columns.items():
             parts: dict[str, nn.Module] = {"layers": nn.ModuleList(layers)}
@@ -93,13 +104,20 @@ class Bilateral(Controller):
         if options.join == "sum":
             self.output = outs[""]
             if options.columns == 2:
-                self.w1, self.w2 = nn.Parameter(torch.full((1,), 0.5)), nn.Parameter(torch.full((1,), 0.5))
+                self.w1, self.w2 = (
+                    nn.Parameter(torch.full((1,), 0.5)),
+                    nn.Parameter(torch.full((1,), 0.5)),
+                )
         self._unit = bool((action_space.low == 0).all() and (action_space.high == 1).all())
         self.low: Tensor
         self.span: Tensor
-        self.register_buffer("low", torch.from_numpy(np.array(action_space.low, np.float32)), persistent=False)
         self.register_buffer(
-            "span", torch.from_numpy(np.array(action_space.high - action_space.low, np.float32)), persistent=False
+            "low", torch.from_numpy(np.array(action_space.low, np.float32)), persistent=False
+        )
+        self.register_buffer(
+            "span",
+            torch.from_numpy(np.array(action_space.high - action_space.low, np.float32)),
+            persistent=False,
         )
 
     def parts(self) -> list[str]:
@@ -109,23 +127,33 @@ class Bilateral(Controller):
 
     def initial_state(self, batch: int) -> State:
         """No activity."""
-        return {side: self.low.new_zeros(batch, self.options.layers, self._units) for side in self.sides}
+        return {
+            side: self.low.new_zeros(batch, self.options.layers, self._units) for side in self.sides
+        }
 
     def forward(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Actions (batch, m) within the action space, and the activity.
 
         With weights stacked (models, ...) by `torch.func.functional_call` everything has models in front.
         """
-        lesions, seen = self.options.lesions, observation.mT.contiguous()  # units first: four times as fast in a stack
+        lesions, seen = (
+            self.options.lesions,
+            observation.mT.contiguous(),
+        )  # units first: four times as fast in a stack
         x = {side: seen * 0.0 if f"high:{side}" in lesions else seen for side in self.sides}
         activity: dict[str, list[Tensor]] = {side: [] for side in self.sides}
         for k in range(self.options.layers):
             if k and self.options.callosum and "callosum" not in lesions:
-                x = {"left": crossed(x["left"], x["right"]), "right": crossed(x["right"], x["left"])}
+                x = {
+                    "left": crossed(x["left"], x["right"]),
+                    "right": crossed(x["right"], x["left"]),
+                }
             x = {side: self._layer(side, k, x[side], state) for side in self.sides}
             for side, values in x.items():
                 activity[side].append(values)
-        x = {side: values * 0.0 if f"low:{side}" in lesions else values for side, values in x.items()}
+        x = {
+            side: values * 0.0 if f"low:{side}" in lesions else values for side, values in x.items()
+        }
         after = {side: torch.stack(layers, -3).movedim(-1, -3) for side, layers in activity.items()}
         action = self._joined(x).mT
         return action if self._unit else self.low + self.span * action, after
@@ -142,11 +170,16 @@ class Bilateral(Controller):
         """The motor layer's output (m, batch) in (0, 1)."""
         if self.options.join == "action":
             columns: Any = [getattr(self, side) for side in self.sides]
-            outs = [sigmoid(_linear(col["output"], x[side])) for side, col in zip(self.sides, columns, strict=True)]
+            outs = [
+                sigmoid(_linear(col["output"], x[side]))
+                for side, col in zip(self.sides, columns, strict=True)
+            ]
             return sum(outs[1:], outs[0]) / len(outs)
         if self.options.columns == 1:
             return sigmoid(_linear(self.output, x["column"]))
-        return sigmoid(_linear(self.output, self.w1[..., None] * x["left"] + self.w2[..., None] * x["right"]))
+        return sigmoid(
+            _linear(self.output, self.w1[..., None] * x["left"] + self.w2[..., None] * x["right"])
+        )
 
     def signals(self, state: State) -> dict[str, Tensor]:
         """Activity of the columns."""
@@ -198,7 +231,9 @@ def joined(left: Bilateral, right: Bilateral, **options: Any) -> Bilateral:
         **options: of the result, such as ``join="action"`` (an ensemble: the motor layers come along) or ``seed``.
     """
     one = left.options
-    both = BilateralOptions(**{"units": 2 * one.units, "layers": one.layers, "cell": one.cell, **options})
+    both = BilateralOptions(
+        **{"units": 2 * one.units, "layers": one.layers, "cell": one.cell, **options}
+    )
     whole = Bilateral(left.observation_space, left.action_space, both)
     weights = whole.state_dict()
     for side, half in (("left", left), ("right", right)):
@@ -214,7 +249,9 @@ def apart(whole: Bilateral) -> tuple[Bilateral, Bilateral]:
     """The columns of `whole`, each a controller of its own with a motor layer like the one that they shared."""
     options, weights, halves = whole.options, whole.state_dict(), []
     for side in whole.sides:
-        one = BilateralOptions(units=options.units // 2, layers=options.layers, columns=1, cell=options.cell)
+        one = BilateralOptions(
+            units=options.units // 2, layers=options.layers, columns=1, cell=options.cell
+        )
         half = Bilateral(whole.observation_space, whole.action_space, one)
         own = {name: name.replace("column.", f"{side}.") for name in half.state_dict()}
         half.load_state_dict({name: weights[source] for name, source in own.items()})

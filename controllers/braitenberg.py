@@ -43,14 +43,21 @@ class Braitenberg(Controller):
     Options: ClassVar[type[Options]] = BraitenbergOptions
 
     def __init__(
-        self, observation_space: spaces.Space, action_space: spaces.Space, options: BraitenbergOptions
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        options: BraitenbergOptions,
     ) -> None:
         seen = box(observation_space, "Braitenberg", "the observation space")
         sizes = seen, box(action_space, "Braitenberg", "the action space")
         if sizes != (2, 2):
-            raise LanceletError(f"Braitenberg reads 2 sensors and drives 2 wheels: {sizes[0]} and {sizes[1]} given")
+            raise LanceletError(
+                f"Braitenberg reads 2 sensors and drives 2 wheels: {sizes[0]} and {sizes[1]} given"
+            )
         super().__init__(observation_space, action_space, options)
-        self.weights = nn.Parameter(torch.tensor([options.left, options.right], dtype=torch.float32))
+        self.weights = nn.Parameter(
+            torch.tensor([options.left, options.right], dtype=torch.float32)
+        )
         self.sound: Tensor
         kept = torch.tensor([float(part not in options.lesions) for part in self.parts()])
         self.register_buffer("sound", kept, persistent=False)
@@ -61,4 +68,6 @@ class Braitenberg(Controller):
 
     def forward(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Wheel speeds (batch, 2) as shares of the top speed."""
-        return torch.tanh(self.options.gain * self.weights * self.sound * observation.flip(-1)), state
+        return torch.tanh(
+            self.options.gain * self.weights * self.sound * observation.flip(-1)
+        ), state

@@ -80,12 +80,20 @@ class Controller(nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "forward" in vars(cls) and "unroll" not in vars(cls):  # a parent's short cut would not be this class's
+        if "forward" in vars(cls) and "unroll" not in vars(
+            cls
+        ):  # a parent's short cut would not be this class's
             cls.unroll = Controller.unroll
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: Any) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: Any
+    ) -> None:
         super().__init__()
-        self.observation_space, self.action_space, self.options = observation_space, action_space, options
+        self.observation_space, self.action_space, self.options = (
+            observation_space,
+            action_space,
+            options,
+        )
         known = self.parts()
         for part in options.lesions:
             if part not in known:
@@ -124,7 +132,13 @@ class Controller(nn.Module):
         return tree_map(pick, state, fresh)
 
     def learn(
-        self, observation: Any, action: Tensor, reward: Tensor, ended: Tensor, next_observation: Any, state: State
+        self,
+        observation: Any,
+        action: Tensor,
+        reward: Tensor,
+        ended: Tensor,
+        next_observation: Any,
+        state: State,
     ) -> State:
         """Change within an episode after a step.
 
@@ -149,7 +163,11 @@ class Controller(nn.Module):
 
     def silenced(self, kind: str) -> list[int]:
         """Indices, from 0, of the lesioned parts named ``kind:number`` (numbers count from 1)."""
-        return [int(part.split(":")[1]) - 1 for part in self.options.lesions if part.startswith(f"{kind}:")]
+        return [
+            int(part.split(":")[1]) - 1
+            for part in self.options.lesions
+            if part.startswith(f"{kind}:")
+        ]
 
 
 def lesion(controller: Controller, *parts: str) -> Controller:
@@ -223,7 +241,9 @@ class Span(nn.Module):
         self._is_unit = not stretches or is_unit(space)
         values = {"centre": low / 2 + high / 2, "half_range": half_range, "low": low, "high": high}
         for name, value in values.items():
-            self.register_buffer(name, torch.as_tensor(value, dtype=torch.get_default_dtype()), persistent=False)
+            self.register_buffer(
+                name, torch.as_tensor(value, dtype=torch.get_default_dtype()), persistent=False
+            )
 
     def forward(self, values: Tensor) -> Tensor:
         """Actions (..., m) within the box."""
@@ -235,7 +255,9 @@ class Span(nn.Module):
 
 def is_unit(space: spaces.Space) -> bool:
     """Whether every action runs from -1 to 1."""
-    return isinstance(space, spaces.Box) and bool((space.low == -1).all() and (space.high == 1).all())
+    return isinstance(space, spaces.Box) and bool(
+        (space.low == -1).all() and (space.high == 1).all()
+    )
 
 
 def sigmoid(x: Tensor) -> Tensor:

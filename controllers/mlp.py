@@ -33,8 +33,12 @@ class MLPOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.hidden, tuple) or any(not isinstance(units, int) or units < 1 for units in self.hidden):
-            raise LanceletError(f"MLP hidden = {self.hidden}: must be whole numbers, 1 or more each")
+        if not isinstance(self.hidden, tuple) or any(
+            not isinstance(units, int) or units < 1 for units in self.hidden
+        ):
+            raise LanceletError(
+                f"MLP hidden = {self.hidden}: must be whole numbers, 1 or more each"
+            )
 
     @classmethod
     def of_first_format(cls, saved: dict[str, Any], action_space: spaces.Space) -> dict[str, Any]:
@@ -54,7 +58,9 @@ class MLP(Controller):
 
     Options: ClassVar[type[Options]] = MLPOptions
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: MLPOptions) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: MLPOptions
+    ) -> None:
         self._input_names = input_names(observation_space, "MLP")
         inputs = len(self._input_names)
         outputs = box(action_space, "MLP", "the action space")

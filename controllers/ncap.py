@@ -66,7 +66,9 @@ class NCAP(Controller):
     Options: ClassVar[type[Options]] = NCAPOptions
     exploration: ClassVar[tuple[float, bool]] = (0.1, False)
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: NCAPOptions) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: NCAPOptions
+    ) -> None:
         self.joints = box(action_space, "NCAP", "the action space")
         self.size = box(observation_space, "NCAP", "the observation space")
         n, extra = self.joints, self.size - 4 * self.joints
@@ -76,19 +78,31 @@ class NCAP(Controller):
                 f"or 4N+5 with a target, and one more with clock=True"
             )
         if options.steering != "none" and extra < 5:
-            raise LanceletError(f"NCAP steering={options.steering!r} needs a target in the observation (4N+5 numbers)")
+            raise LanceletError(
+                f"NCAP steering={options.steering!r} needs a target in the observation (4N+5 numbers)"
+            )
         if options.period < 2 or not 1 <= options.turn_joints <= n:
-            raise LanceletError("NCAP: period must be 2 or more, turn_joints from 1 to the number of joints")
+            raise LanceletError(
+                "NCAP: period must be 2 or more, turn_joints from 1 to the number of joints"
+            )
         if options.joint_limit is not None and not 0 < options.joint_limit < math.inf:
-            raise LanceletError(f"NCAP joint_limit = {options.joint_limit!r}: must be finite and > 0")
+            raise LanceletError(
+                f"NCAP joint_limit = {options.joint_limit!r}: must be finite and > 0"
+            )
         if len(options.command) != 3:
-            raise LanceletError(f"NCAP command = {options.command!r}: needs speed, right turn, left turn")
+            raise LanceletError(
+                f"NCAP command = {options.command!r}: needs speed, right turn, left turn"
+            )
         super().__init__(observation_space, action_space, options)
         self.clocked = extra in (4, 6)
         self.scale = options.joint_limit or 2 * math.pi / (n + 1)
         random = torch.Generator().manual_seed(options.seed)
         for name, shape in self._shapes().items():
-            setattr(self, name, nn.Parameter(self._initial(name, () if options.sharing else shape, random)))
+            setattr(
+                self,
+                name,
+                nn.Parameter(self._initial(name, () if options.sharing else shape, random)),
+            )
         if options.steering == "learned":
             self.steer = nn.Parameter(torch.randn((3, 3), generator=random) * 0.1)
         sensors, neurons = torch.ones(n, 1), torch.ones(n, 1)
@@ -119,7 +133,11 @@ class NCAP(Controller):
         return shapes
 
     def _initial(self, name: str, shape: tuple[int, ...], random: torch.Generator) -> Tensor:
-        magnitude = torch.rand(shape, generator=random) if self.options.init == "uniform" else torch.ones(shape)
+        magnitude = (
+            torch.rand(shape, generator=random)
+            if self.options.init == "uniform"
+            else torch.ones(shape)
+        )
         if self.options.sign:
             return -magnitude if name in INHIBITORY else magnitude
         return magnitude * (2.0 * torch.randint(0, 2, shape, generator=random) - 1.0)
@@ -127,7 +145,11 @@ class NCAP(Controller):
     def parts(self) -> list[str]:
         """Synapse classes present, every joint's sensor, every B pair."""
         numbers = range(1, self.joints + 1)
-        return [*self._shapes(), *(f"sensor:{i}" for i in numbers), *(f"neurons:{i}" for i in numbers)]
+        return [
+            *self._shapes(),
+            *(f"sensor:{i}" for i in numbers),
+            *(f"neurons:{i}" for i in numbers),
+        ]
 
     def _weight(self, name: str) -> Tensor | float:
         """A synapse class as the forward pass sees it: rectified to its sign, 0 if absent or lesioned."""
@@ -150,11 +172,15 @@ class NCAP(Controller):
         step = ((observation[:, -1] + 1) * (HORIZON / 2)).round() if self.clocked else state
         dorsal = (torch.remainder(step, self.options.period) < self.options.period // 2).to(x.dtype)
         cycle = torch.stack([dorsal, 1 - dorsal], -1).unsqueeze(1)
-        drive = torch.cat([self._weight("oscillator") * cycle, self._weight("proprioception") * bend[:, :-1]], 1)
+        drive = torch.cat(
+            [self._weight("oscillator") * cycle, self._weight("proprioception") * bend[:, :-1]], 1
+        )
         if self.options.speed or self.options.turn:
             drive = drive + self._command(observation)
         b = drive.clamp(0, 1) * self.neurons
-        muscle = (self._weight("ipsilateral") * b + self._weight("contralateral") * b.flip(-1)).clamp(0, 1)
+        muscle = (
+            self._weight("ipsilateral") * b + self._weight("contralateral") * b.flip(-1)
+        ).clamp(0, 1)
         return muscle[..., 0] - muscle[..., 1], state if self.clocked else state + 1
 
     def unroll(self, observation: Tensor, state: State) -> tuple[Tensor, State]:

@@ -68,20 +68,33 @@ class Oscillator(Controller):
     Options: ClassVar[type[Options]] = OscillatorOptions
     exploration: ClassVar[tuple[float, bool]] = (0.1, False)
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: OscillatorOptions) -> None:
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        options: OscillatorOptions,
+    ) -> None:
         n = self.count = box(action_space, "Oscillator", "the action space")
         k = box(observation_space, "Oscillator", "the observation space")
         if not 1 < options.period < math.inf:
             raise LanceletError(f"Oscillator period = {options.period!r}: must be finite and > 1")
         upstream = _list("upstream", options.upstream, n, range(-1, n - 1))
         if any(above >= joint for joint, above in enumerate(upstream)):
-            raise LanceletError(f"Oscillator upstream = {options.upstream!r}: each joint must follow one before it")
+            raise LanceletError(
+                f"Oscillator upstream = {options.upstream!r}: each joint must follow one before it"
+            )
         joint_rows = _list("joint_rows", options.joint_rows, n, range(n))
         sensor_rows = _list("sensor_rows", options.sensor_rows, k, range(k))
         mirrored = [False] * n if options.mirrored is None else list(options.mirrored)
         heard_by = [range(n)] * k if options.heard_by is None else list(options.heard_by)
-        if len(mirrored) != n or len(heard_by) != k or any(not 0 <= i < n for joints in heard_by for i in joints):
-            raise LanceletError(f"Oscillator mirrored and heard_by: need {n} and {k} entries, joints from 0 to {n - 1}")
+        if (
+            len(mirrored) != n
+            or len(heard_by) != k
+            or any(not 0 <= i < n for joints in heard_by for i in joints)
+        ):
+            raise LanceletError(
+                f"Oscillator mirrored and heard_by: need {n} and {k} entries, joints from 0 to {n - 1}"
+            )
         super().__init__(observation_space, action_space, options)
         self.rhythm = nn.Parameter(torch.tensor(SHARED))
         self.joints = nn.Parameter(torch.tensor([JOINT] * (max(joint_rows) + 1)))
@@ -107,7 +120,9 @@ class Oscillator(Controller):
         self.sensor_rows: Tensor
         for name, value in (("path", path), ("parent", parent), ("hears", hears), ("moves", moves)):
             self.register_buffer(name, value, persistent=False)
-        self.register_buffer("mirrored", torch.tensor(mirrored, dtype=torch.float32), persistent=False)
+        self.register_buffer(
+            "mirrored", torch.tensor(mirrored, dtype=torch.float32), persistent=False
+        )
         self.register_buffer("joint_rows", torch.tensor(joint_rows), persistent=False)
         self.register_buffer("sensor_rows", torch.tensor(sensor_rows), persistent=False)
 
@@ -125,7 +140,9 @@ class Oscillator(Controller):
     def forward(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Commands (batch, joints) in [-1, 1]."""
         offset, size, lag, twin_lag, hearing, twin_hearing = self.joints[self.joint_rows].unbind(-1)
-        heard = observation.clamp(-10, 10).unsqueeze(-1) * self.sensors[self.sensor_rows]  # (batch, sensors, 2)
+        heard = (
+            observation.clamp(-10, 10).unsqueeze(-1) * self.sensors[self.sensor_rows]
+        )  # (batch, sensors, 2)
         ears = torch.where(self.mirrored > 0, twin_hearing, hearing).unsqueeze(-1)
         motor, push = (ears * (self.hears @ heard)).unbind(-1)
         shift, clock = state["shift"], state["clock"]
@@ -138,7 +155,11 @@ class Oscillator(Controller):
             pull = 0.5 * sigmoid(self.rhythm[1]) * torch.sin(shift @ self.parent.T - shift)
         step = 2 * math.pi / self.options.period * torch.exp(self.rhythm[0].clamp(-3, 3))
         clock = torch.remainder(clock + step.clamp(max=math.pi), 2 * math.pi)
-        state = {"clock": clock, "shift": shift + pull - (push * torch.cos(phase)).clamp(-STEP, STEP), "phase": phase}
+        state = {
+            "clock": clock,
+            "shift": shift + pull - (push * torch.cos(phase)).clamp(-STEP, STEP),
+            "phase": phase,
+        }
         return (command * self.moves).clamp(-1, 1), state
 
     def signals(self, state: State) -> dict[str, Tensor]:
@@ -150,8 +171,14 @@ def _list(name: str, given: Any, count: int, usual: range) -> list[int]:
     """Whole numbers from -1 or 0 up, one for each of `count`; rows must be used without a gap."""
     values = list(usual if given is None else given)
     least = -1 if name == "upstream" else 0
-    if len(values) != count or any(isinstance(v, bool) or not isinstance(v, int) or v < least for v in values):
-        raise LanceletError(f"Oscillator {name} = {given!r}: needs {count} whole numbers, {least} or more")
+    if len(values) != count or any(
+        isinstance(v, bool) or not isinstance(v, int) or v < least for v in values
+    ):
+        raise LanceletError(
+            f"Oscillator {name} = {given!r}: needs {count} whole numbers, {least} or more"
+        )
     if least == 0 and set(values) != set(range(max(values, default=-1) + 1)):
-        raise LanceletError(f"Oscillator {name} = {given!r}: rows must be used from 0 on without a gap")
+        raise LanceletError(
+            f"Oscillator {name} = {given!r}: rows must be used from 0 on without a gap"
+        )
     return values

@@ -37,7 +37,11 @@ class PIDOptions(Options):
             value = getattr(self, name)
             if name == "integral_limit" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not math.isfinite(value)
+            ):
                 raise LanceletError(f"PID {name} = {value!r}: must be a finite number")
             if name in ("dt", "integral_limit") and value <= 0:
                 raise LanceletError(f"PID {name} = {value!r}: must be > 0")
@@ -59,7 +63,9 @@ class PID(Controller):
     ki: Tensor
     kd: Tensor
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: PIDOptions) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: PIDOptions
+    ) -> None:
         self._size = box(action_space, "PID", "the action space")
         seen = box(observation_space, "PID", "the observation space")
         if seen != self._size:
@@ -89,5 +95,8 @@ class PID(Controller):
         slope = (observation - before) / self.options.dt
         rate = (slope + last) / 2 if self.options.derivative == "mean" else slope
         terms = {"p": self.kp * observation, "i": self.ki * integral, "d": self.kd * rate}
-        action = sum((term for name, term in terms.items() if name not in lesions), torch.zeros_like(observation))
+        action = sum(
+            (term for name, term in terms.items() if name not in lesions),
+            torch.zeros_like(observation),
+        )
         return action, (integral, observation, slope)

@@ -44,10 +44,14 @@ class Population:
     def __init__(self, controller: Controller, n: int, genomes: Tensor | None = None) -> None:
         self.controller = controller
         self.n = n
-        self._dtype = next((p.dtype for p in controller.parameters() if p.is_floating_point()), None)
+        self._dtype = next(
+            (p.dtype for p in controller.parameters() if p.is_floating_point()), None
+        )
         self._learns = type(controller).learn is not Controller.learn
         self._rows = _rows(controller, n, genomes)
-        self._fixed = {name: value for name, value in controller.named_buffers() if not _has_rows(value)}
+        self._fixed = {
+            name: value for name, value in controller.named_buffers() if not _has_rows(value)
+        }
         self._is_mapped = controller.pure and any(True for _ in controller.parameters())
 
     def initial_state(self) -> State:
@@ -76,7 +80,12 @@ class Population:
         """States after `Controller.learn`, every agent with its own weights; arguments are arrays, agents first."""
         if not self._learns:
             return state
-        step = (self._cast(observation), torch.as_tensor(action), torch.as_tensor(reward), torch.as_tensor(ended))
+        step = (
+            self._cast(observation),
+            torch.as_tensor(action),
+            torch.as_tensor(reward),
+            torch.as_tensor(ended),
+        )
         return self._call("learn", *step, self._cast(next_observation), state)
 
     @torch.no_grad()
@@ -97,7 +106,9 @@ class Population:
 
         def call(rows: dict[str, Tensor], arguments: Any) -> Any:
             with _SameBits(rows.values()):
-                weights = {f"controller.{name}": value for name, value in {**rows, **self._fixed}.items()}
+                weights = {
+                    f"controller.{name}": value for name, value in {**rows, **self._fixed}.items()
+                }
                 # `rows` names tied weights one by one: torch's own tying restores a module of two names wrongly.
                 return functional_call(module, weights, arguments, tie_weights=False)
 
@@ -182,11 +193,16 @@ def _rows(controller: Controller, n: int, genomes: Tensor | None) -> dict[str, T
     weights = dict(controller.named_parameters())
     if genomes is None:
         # A copy: weights that `vector_to_parameters` has set are views that begin anywhere.
-        rows = {name: value.detach().clone().expand(n, *value.shape) for name, value in weights.items()}
+        rows = {
+            name: value.detach().clone().expand(n, *value.shape) for name, value in weights.items()
+        }
     else:
         parts = unflatten(genomes, [value.shape for value in weights.values()])
         each = n // len(genomes)
-        rows = {name: _spaced(part.repeat_interleave(each, 0)) for name, part in zip(weights, parts, strict=True)}
+        rows = {
+            name: _spaced(part.repeat_interleave(each, 0))
+            for name, part in zip(weights, parts, strict=True)
+        }
     for name, value in controller.named_buffers():
         if _has_rows(value):
             rows[name] = value.clone().expand(n, *value.shape)
@@ -195,7 +211,10 @@ def _rows(controller: Controller, n: int, genomes: Tensor | None) -> dict[str, T
 
 def _under_all_names(controller: Controller, rows: dict[str, Tensor]) -> dict[str, Tensor]:
     """`rows` with the other names of tied weights; a module of two names is set under one of them."""
-    first_names = {id(value): name for name, value in (*controller.named_parameters(), *controller.named_buffers())}
+    first_names = {
+        id(value): name
+        for name, value in (*controller.named_parameters(), *controller.named_buffers())
+    }
     result = {}
     for prefix, module in controller.named_modules():  # each module once
         own = {
@@ -227,4 +246,7 @@ def unflatten(genomes: Tensor, shapes: list[torch.Size]) -> list[Tensor]:
     """Flat weights (p, parameters) as one tensor (p, *shape) a shape."""
     sizes = [math.prod(shape) for shape in shapes]
     parts = torch.split(genomes, sizes, dim=1)
-    return [part.reshape(len(genomes), *shape).contiguous() for part, shape in zip(parts, shapes, strict=True)]
+    return [
+        part.reshape(len(genomes), *shape).contiguous()
+        for part, shape in zip(parts, shapes, strict=True)
+    ]

@@ -29,7 +29,9 @@ class RecurrentOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.hidden, bool) or not isinstance(self.hidden, int) or self.hidden < 1:
-            raise LanceletError(f"recurrent hidden = {self.hidden!r}: must be a whole number, 1 or more")
+            raise LanceletError(
+                f"recurrent hidden = {self.hidden!r}: must be a whole number, 1 or more"
+            )
 
     @classmethod
     def of_first_format(cls, saved: dict[str, Any], action_space: spaces.Space) -> dict[str, Any]:
@@ -55,7 +57,9 @@ class Recurrent(Controller):
     gates: ClassVar[int]
     """blocks of rows in the layer's weights"""
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: RecurrentOptions) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: RecurrentOptions
+    ) -> None:
         who = type(self).__name__
         self._input_names = input_names(observation_space, who)
         self._inputs = len(self._input_names)
@@ -112,8 +116,15 @@ class Recurrent(Controller):
 
         A silent unit still has an activity in there, which nothing reads.
         """
-        weights = [self.input.weight, self.recurrent.weight * self.units, self.input.bias, self.recurrent.bias]
-        hidden, *last = kernel(self._normalised(observation), state, weights, True, 1, 0.0, False, False, False)
+        weights = [
+            self.input.weight,
+            self.recurrent.weight * self.units,
+            self.input.bias,
+            self.recurrent.bias,
+        ]
+        hidden, *last = kernel(
+            self._normalised(observation), state, weights, True, 1, 0.0, False, False, False
+        )
         return hidden * self.units, [rows[0] for rows in last]
 
 
@@ -161,14 +172,18 @@ class LSTM(Recurrent):
     def cell(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """See `Recurrent.cell`."""
         hidden, cells = state
-        taken, kept, candidate, shown = (self.input(x) + self.recurrent(hidden)).split(self._units, 1)
+        taken, kept, candidate, shown = (self.input(x) + self.recurrent(hidden)).split(
+            self._units, 1
+        )
         cells = sigmoid(kept) * cells + sigmoid(taken) * torch.tanh(candidate)
         hidden = sigmoid(shown) * torch.tanh(cells) * self.units
         return hidden, (hidden, cells)
 
     def unroll(self, observation: Any, state: State) -> tuple[Tensor, State]:
         """See `Controller.unroll`."""
-        hidden, (last, cells) = self._through_time(torch.lstm, observation, [rows[None] for rows in state])
+        hidden, (last, cells) = self._through_time(
+            torch.lstm, observation, [rows[None] for rows in state]
+        )
         return self._action(hidden), (last * self.units, cells)
 
     def signals(self, state: State) -> dict[str, Tensor]:

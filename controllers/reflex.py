@@ -78,15 +78,21 @@ class Reflex(Controller):
     Options: ClassVar[type[Options]] = ReflexOptions
     exploration: ClassVar[tuple[float, bool]] = (0.1, False)
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: ReflexOptions) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: ReflexOptions
+    ) -> None:
         self.joints = n = box(action_space, "Reflex", "the action space")
         size = box(observation_space, "Reflex", "the observation space")
         if size != 4 * n + 3:
-            raise LanceletError(f"Reflex cannot read {size} observations with {n} joints: needs 4N+3 = {4 * n + 3}")
+            raise LanceletError(
+                f"Reflex cannot read {size} observations with {n} joints: needs 4N+3 = {4 * n + 3}"
+            )
         if n < 2:
             raise LanceletError(f"Reflex needs 2 joints or more: the action space has {n}")
         if options.joint_limit is not None and not 0 < options.joint_limit < math.inf:
-            raise LanceletError(f"Reflex joint_limit = {options.joint_limit!r}: must be finite and > 0")
+            raise LanceletError(
+                f"Reflex joint_limit = {options.joint_limit!r}: must be finite and > 0"
+            )
         self._weights = _weights(options)
         super().__init__(observation_space, action_space, options)
         for name, values in self._weights.items():
@@ -105,11 +111,19 @@ class Reflex(Controller):
     def parts(self) -> list[str]:
         """Mechanisms present, every joint's receptors, every B pair."""
         numbers = range(1, self.joints + 1)
-        return [*self._weights, *(f"sensor:{i}" for i in numbers), *(f"neurons:{i}" for i in numbers)]
+        return [
+            *self._weights,
+            *(f"sensor:{i}" for i in numbers),
+            *(f"neurons:{i}" for i in numbers),
+        ]
 
     def _weight(self, name: str) -> Tensor | None:
         """Weights of a mechanism; None where it is absent or lesioned."""
-        return getattr(self, name) if name in self._weights and name not in self.options.lesions else None
+        return (
+            getattr(self, name)
+            if name in self._weights and name not in self.options.lesions
+            else None
+        )
 
     def initial_state(self, batch: int) -> State:
         """Silent neurons, the oscillator at rest."""
@@ -137,7 +151,9 @@ class Reflex(Controller):
             drive = before + sigmoid(1.5 - membrane[0]) * (drive + (membrane[1] - 1) * before)
         action = drive.clamp(-1, 1) * self.neurons
         after = {"neurons": action}
-        return action, after | ({"oscillator": self._cycle(x, state)} if self.options.oscillator else {})
+        return action, after | (
+            {"oscillator": self._cycle(x, state)} if self.options.oscillator else {}
+        )
 
     def _chain(self, name: str, heard: Tensor) -> Tensor:
         """Input to every pair from the joints in front, own and behind, as many as there are weights: (batch, N)."""

@@ -27,7 +27,13 @@ LARGEST_SPACE = 1_000_000
 """numbers in an observation or an action of a saved controller"""
 LARGEST_SIZES = 1_000_000
 """sum of the whole numbers in a saved controller's options, but for its seed: units of layers, cells, steps"""
-_HEADER = {"controller": str, "options": dict, "observation_space": dict, "action_space": dict, "notes": dict}
+_HEADER = {
+    "controller": str,
+    "options": dict,
+    "observation_space": dict,
+    "action_space": dict,
+    "notes": dict,
+}
 """what a header must hold, and of which type"""
 
 
@@ -119,7 +125,9 @@ def _check_sizes(path: str | Path, options: Mapping[str, Any]) -> None:
 
 def _without_other_names(controller: Controller) -> dict[str, Tensor]:
     """The state's tensors, tied weights and layers of two names under their first name only."""
-    first_names = {name for name, _ in (*controller.named_parameters(), *controller.named_buffers())}
+    first_names = {
+        name for name, _ in (*controller.named_parameters(), *controller.named_buffers())
+    }
     return {name: value for name, value in controller.state_dict().items() if name in first_names}
 
 
@@ -135,7 +143,9 @@ def _shapes(
     return {name: tuple(value.shape) for name, value in weights.items()}
 
 
-def _check_weights(path: str | Path, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Any]) -> None:
+def _check_weights(
+    path: str | Path, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Any]
+) -> None:
     """Refuse weights of a file that are not those of a controller with weights of `shapes`."""
     for name in sorted(shapes.keys() | tensors.keys()):
         have: Any = "missing"
@@ -145,7 +155,9 @@ def _check_weights(path: str | Path, shapes: Mapping[str, tuple[int, ...]], tens
         if name in shapes:
             need = shapes[name]
         if have != need:
-            raise LanceletError(f"{path}: weight {name!r} is {have}, this controller and environment need {need}")
+            raise LanceletError(
+                f"{path}: weight {name!r} is {have}, this controller and environment need {need}"
+            )
 
 
 def archive_kind(path: str | Path) -> str | None:
@@ -167,7 +179,9 @@ def archive_kind(path: str | Path) -> str | None:
 def untrusted(path: str | Path, kind: str) -> LanceletError:
     """The error for an archive that `archive_kind` knows and nobody vouches for."""
     why = "loading it unpickles, which can run anything that its author put in"
-    return LanceletError(f"{path} is {kind}: {why}; if you trust them: lancelet play TASK --agent {path} --trust")
+    return LanceletError(
+        f"{path} is {kind}: {why}; if you trust them: lancelet play TASK --agent {path} --trust"
+    )
 
 
 def _open(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -193,7 +207,9 @@ def _open(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     about.setdefault("notes", {})
     for name, kind in _HEADER.items():
         if not isinstance(about.get(name), kind):
-            raise LanceletError(f"{path}: {name} = {about.get(name)!r}: the header does not describe a controller")
+            raise LanceletError(
+                f"{path}: {name} = {about.get(name)!r}: the header does not describe a controller"
+            )
     return about, tensors
 
 
@@ -201,7 +217,12 @@ def _space_to_json(space: spaces.Space) -> dict[str, Any]:
     if isinstance(space, spaces.Dict):
         return {"dict": {name: _space_to_json(item) for name, item in space.items()}}
     if isinstance(space, spaces.Box):
-        return {"low": _bound(space.low), "high": _bound(space.high), "shape": space.shape, "dtype": str(space.dtype)}
+        return {
+            "low": _bound(space.low),
+            "high": _bound(space.high),
+            "shape": space.shape,
+            "dtype": str(space.dtype),
+        }
     raise LanceletError(f"cannot save a controller of {space}: needs Box, or Dict of Box")
 
 
@@ -216,10 +237,19 @@ def _space_from_json(data: dict[str, Any]) -> spaces.Space:
     shape = tuple(whole_number("shape of a space", length, 0) for length in data["shape"])
     size = math.prod(shape)
     if size > LARGEST_SPACE:
-        raise LanceletError(f"a space of shape {shape} has {size:,} numbers: at most {LARGEST_SPACE:,} are read")
+        raise LanceletError(
+            f"a space of shape {shape} has {size:,} numbers: at most {LARGEST_SPACE:,} are read"
+        )
     dtype = np.dtype(data["dtype"])
     if dtype.kind not in "fiu":
         raise LanceletError(f"a space of {dtype}: must be of numbers")
-    low, high = (np.broadcast_to(np.array(data[name], float).reshape(-1), (size,)) for name in ("low", "high"))
-    with np.errstate(over="ignore", invalid="ignore"):  # a bound beyond the type's range is refused by Box
-        return spaces.Box(low.reshape(shape).astype(dtype), high.reshape(shape).astype(dtype), dtype=dtype.type)
+    low, high = (
+        np.broadcast_to(np.array(data[name], float).reshape(-1), (size,))
+        for name in ("low", "high")
+    )
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # a bound beyond the type's range is refused by Box
+        return spaces.Box(
+            low.reshape(shape).astype(dtype), high.reshape(shape).astype(dtype), dtype=dtype.type
+        )

@@ -29,9 +29,13 @@ class SumOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        good = isinstance(self.terms, tuple) and all(isinstance(term, str) and term.split() for term in self.terms)
+        good = isinstance(self.terms, tuple) and all(
+            isinstance(term, str) and term.split() for term in self.terms
+        )
         if not good or not self.terms:
-            raise LanceletError(f"sum terms = {self.terms!r}: needs one or more of 'name option=value ...'")
+            raise LanceletError(
+                f"sum terms = {self.terms!r}: needs one or more of 'name option=value ...'"
+            )
 
     @classmethod
     def of_first_format(cls, saved: dict[str, Any], action_space: spaces.Space) -> dict[str, Any]:
@@ -42,7 +46,11 @@ class SumOptions(Options):
         for term in saved.get("terms", cls.terms):
             name = _WORD.findall(term)[0]
             meant = controllers.known(name).Options.of_first_format({}, action_space)
-            missing = [f"{key}={json.dumps(value)}" for key, value in meant.items() if f" {key}=" not in term]
+            missing = [
+                f"{key}={json.dumps(value)}"
+                for key, value in meant.items()
+                if f" {key}=" not in term
+            ]
             terms.append(" ".join([term, *missing]))
         return {**saved, "terms": terms}
 
@@ -58,12 +66,18 @@ class Sum(Controller):
 
     Options: ClassVar[type[Options]] = SumOptions
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: SumOptions) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: SumOptions
+    ) -> None:
         built = [_build(term, observation_space, action_space) for term in options.terms]
-        self._parts = [f"{i}.{part}" for i, term in enumerate(built, start=1) for part in term.parts()]
+        self._parts = [
+            f"{i}.{part}" for i, term in enumerate(built, start=1) for part in term.parts()
+        ]
         super().__init__(observation_space, action_space, options)
         for i in range(len(built)):
-            hurt = [part.partition(".")[2] for part in options.lesions if part.startswith(f"{i + 1}.")]
+            hurt = [
+                part.partition(".")[2] for part in options.lesions if part.startswith(f"{i + 1}.")
+            ]
             if hurt:
                 built[i] = _build(options.terms[i], observation_space, action_space, *hurt)
         self.terms = nn.ModuleList(built)
@@ -80,7 +94,9 @@ class Sum(Controller):
         seen, done = controllers[0].observation_space, controllers[0].action_space
         for term in controllers:
             if (term.observation_space, term.action_space) != (seen, done):
-                raise LanceletError(f"sum: terms need equal spaces, {type(term).__name__} has others than the first")
+                raise LanceletError(
+                    f"sum: terms need equal spaces, {type(term).__name__} has others than the first"
+                )
         total = cls(seen, done, SumOptions(terms=tuple(_spell(term) for term in controllers)))
         for mine, term in zip(total.terms, controllers, strict=True):
             mine.load_state_dict(term.state_dict())
@@ -100,14 +116,24 @@ class Sum(Controller):
 
     def forward(self, observation: Any, state: State) -> tuple[Tensor, State]:
         """Actions (batch, m), not clipped."""
-        return _added([term(observation, own) for term, own in zip(self._each(), state, strict=True)])
+        return _added(
+            [term(observation, own) for term, own in zip(self._each(), state, strict=True)]
+        )
 
     def unroll(self, observation: Any, state: State) -> tuple[Tensor, State]:
         """See `Controller.unroll`."""
-        return _added([term.unroll(observation, own) for term, own in zip(self._each(), state, strict=True)])
+        return _added(
+            [term.unroll(observation, own) for term, own in zip(self._each(), state, strict=True)]
+        )
 
     def learn(
-        self, observation: Any, action: Tensor, reward: Tensor, ended: Tensor, next_observation: Any, state: State
+        self,
+        observation: Any,
+        action: Tensor,
+        reward: Tensor,
+        ended: Tensor,
+        next_observation: Any,
+        state: State,
     ) -> State:
         """See `Controller.learn`; each term is told the action of all."""
         step = (observation, action, reward, ended, next_observation)
@@ -116,7 +142,11 @@ class Sum(Controller):
     def signals(self, state: State) -> dict[str, Tensor]:
         """The terms' signals, the term's number before."""
         each = enumerate(zip(self._each(), state, strict=True), start=1)
-        return {f"{i}.{name}": value for i, (term, own) in each for name, value in term.signals(own).items()}
+        return {
+            f"{i}.{name}": value
+            for i, (term, own) in each
+            for name, value in term.signals(own).items()
+        }
 
     def _each(self) -> list[Controller]:
         return list(self.terms)  # pyright: ignore[reportReturnType]
@@ -129,21 +159,29 @@ def _added(results: list[tuple[Tensor, State]]) -> tuple[Tensor, State]:
     return action, tuple(state for _, state in results)
 
 
-def _build(text: str, observation_space: spaces.Space, action_space: spaces.Space, *lesions: str) -> Controller:
+def _build(
+    text: str, observation_space: spaces.Space, action_space: spaces.Space, *lesions: str
+) -> Controller:
     """The controller that a term's text spells."""
     from . import controllers
 
     name, *words = _WORD.findall(text) or [text]
     cls = controllers.known(name)  # never an import: texts come from files
     if issubclass(cls, Sum) or not cls.pure:
-        raise LanceletError(f"sum term {text!r}: {name} is {'a sum itself' if issubclass(cls, Sum) else 'plastic'}")
+        raise LanceletError(
+            f"sum term {text!r}: {name} is {'a sum itself' if issubclass(cls, Sum) else 'plastic'}"
+        )
     options = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise LanceletError(f"sum term {text!r}: {word!r} must be option=value")
         options[key] = _value(text, value)
-    check_names(f"option of controller {name}", options, [field.name for field in dataclasses.fields(cls.Options)])
+    check_names(
+        f"option of controller {name}",
+        options,
+        [field.name for field in dataclasses.fields(cls.Options)],
+    )
     if lesions:
         options["lesions"] = (*options.get("lesions", ()), *lesions)
     try:
@@ -168,6 +206,12 @@ def _spell(term: Controller) -> str:
     for field in dataclasses.fields(term.options):
         value = getattr(term.options, field.name)
         if value != field.default:
-            plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w-]*", value) and yaml.safe_load(value) == value
-            words.append(f"{field.name}={value if plain else json.dumps(value, separators=(',', ':'))}")
+            plain = (
+                isinstance(value, str)
+                and re.fullmatch(r"[A-Za-z][\w-]*", value)
+                and yaml.safe_load(value) == value
+            )
+            words.append(
+                f"{field.name}={value if plain else json.dumps(value, separators=(',', ':'))}"
+            )
     return " ".join(words)

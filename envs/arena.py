@@ -68,7 +68,13 @@ def _need(model: mujoco.MjModel) -> int:
     default = int(model.narena)
     if _pairs(model) > MOST_PAIRS:
         return default
-    for margins in (model.geom_margin, model.pair_margin, model.jnt_margin, model.tendon_margin, model.flex_margin):
+    for margins in (
+        model.geom_margin,
+        model.pair_margin,
+        model.jnt_margin,
+        model.tendon_margin,
+        model.flex_margin,
+    ):
         margins[:] = FAR
     # The bounding volumes were computed without the margins: no pair may be left out because of them.
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE

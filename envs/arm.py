@@ -111,15 +111,23 @@ class ArmReach(Task):
     def __post_init__(self) -> None:
         bodies, name = self.bodies(), type(self).__name__
         for body in bodies:
-            if not isinstance(body, Arm) or isinstance(body, NativeArm) != isinstance(bodies[0], NativeArm):
-                raise LanceletError(f"{name}.body = {body!r}: needs an Arm, and no mix with NativeArm")
+            if not isinstance(body, Arm) or isinstance(body, NativeArm) != isinstance(
+                bodies[0], NativeArm
+            ):
+                raise LanceletError(
+                    f"{name}.body = {body!r}: needs an Arm, and no mix with NativeArm"
+                )
         native = isinstance(bodies[0], NativeArm)
         within("dt_plant", self.dt_plant, 1e-4, PERIOD, "s")
         if abs(PERIOD / self.dt_plant - round(PERIOD / self.dt_plant)) > 1e-6:
-            raise LanceletError(f"dt_plant = {self.dt_plant}: must go into the control step of {PERIOD} s")
+            raise LanceletError(
+                f"dt_plant = {self.dt_plant}: must go into the control step of {PERIOD} s"
+            )
         if self.integrator not in ("explicit", "mujoco"):
             raise unknown("integrator", self.integrator, ("explicit", "mujoco"))
-        self._plant = Native() if native else Explicit() if self.integrator == "explicit" else Semi()
+        self._plant = (
+            Native() if native else Explicit() if self.integrator == "explicit" else Semi()
+        )
         within("force", self.force, 0.0, FORCE, "N")
         for delay in ("vision_delay", "proprioception_delay"):
             within(delay, getattr(self, delay), 0.0, 1.0, "s")
@@ -129,7 +137,9 @@ class ArmReach(Task):
         if self.field not in FIELDS:
             raise unknown("field", self.field, FIELDS)
         if self.field == "none" and self.field_gain is not None:
-            raise LanceletError(f"field_gain = {self.field_gain!r}: there is no field; set field to squared or linear")
+            raise LanceletError(
+                f"field_gain = {self.field_gain!r}: there is no field; set field to squared or linear"
+            )
         if isinstance(self.field_gain, list):
             self.field_gain = tuple(self.field_gain)  # pyright: ignore[reportAttributeAccessIssue]
         for gain in self._gains:
@@ -172,7 +182,9 @@ class ArmReach(Task):
         """A delay in control steps."""
         steps = getattr(self, delay) / PERIOD
         if abs(steps - round(steps)) > 1e-6:
-            raise LanceletError(f"{delay} = {getattr(self, delay)}: must be a whole number of steps of {PERIOD} s")
+            raise LanceletError(
+                f"{delay} = {getattr(self, delay)}: must be a whole number of steps of {PERIOD} s"
+            )
         return round(steps)
 
     def default_body(self) -> morphology.Body:
@@ -185,7 +197,9 @@ class ArmReach(Task):
         spec = body.loaded(self.load).build()
         spec.option.timestep = self.dt_plant
         if type(self._plant) is Explicit:
-            spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONSTRAINT  # limits are section 2's
+            spec.option.disableflags |= (
+                mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+            )  # limits are section 2's
         target = spec.worldbody.add_body(name="target", mocap=True)
         target.add_geom(
             type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[0.022, 0.003, 0], rgba=[*scenery.TARGET[:3], 0.8], contype=0,
@@ -232,7 +246,12 @@ class ArmReach(Task):
         }
 
     def reset(
-        self, sim: Any, memory: Memory, ids: np.ndarray, rngs: Sequence[np.random.Generator], options: Mapping[str, Any]
+        self,
+        sim: Any,
+        memory: Memory,
+        ids: np.ndarray,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any],
     ) -> None:
         """Drawn in the order start, target, force, gain, noise, whether used or not, so that variants pair."""
         plant, draws = memory["plant"][ids], np.array([rng.random(7) for rng in rngs])
@@ -240,19 +259,31 @@ class ArmReach(Task):
         q, v = low + (high - low) * draws[:, 0:2], np.zeros((len(ids), 2))
         for name in ("angles", "qpos"):
             if name in options:
-                q = _inside(name, reset_option(name, options[name], (sim.n, 2), -np.inf, np.inf)[ids], low, high)
+                q = _inside(
+                    name,
+                    reset_option(name, options[name], (sim.n, 2), -np.inf, np.inf)[ids],
+                    low,
+                    high,
+                )
         if "qvel" in options:
             v = reset_option("qvel", options["qvel"], (sim.n, 2), -1000, 1000)[ids]
         start = muscles.hand(plant, q)
         target = muscles.hand(plant, low + (high - low) * draws[:, 2:4]) if self.reaches else start
         if "target" in options:
-            target = self._reachable(reset_option("target", options["target"], (sim.n, 2), -10, 10)[ids], ids)
+            target = self._reachable(
+                reset_option("target", options["target"], (sim.n, 2), -10, 10)[ids], ids
+            )
         memory["target"][ids] = target
         memory["force"][ids] = self.force * (2 * draws[:, 4:6] - 1)
         memory["gain"][ids] = self._gains[0] + (self._gains[1] - self._gains[0]) * draws[:, 6]
         if "gain" in options and self.field == "none":
-            raise LanceletError("options['gain']: there is no field; make the task with field squared or linear")
-        for name, shape, least, most in (("force", (sim.n, 2), -FORCE, FORCE), ("gain", (sim.n,), 0.0, self._steepest)):
+            raise LanceletError(
+                "options['gain']: there is no field; make the task with field squared or linear"
+            )
+        for name, shape, least, most in (
+            ("force", (sim.n, 2), -FORCE, FORCE),
+            ("gain", (sim.n,), 0.0, self._steepest),
+        ):
             if name in options:
                 memory[name][ids] = reset_option(name, options[name], shape, least, most)[ids]
         if memory["noise"].shape[1] > 1:
@@ -274,7 +305,9 @@ class ArmReach(Task):
             mine = target[ids % len(bodies) == i]
             lost = mine[np.isnan(body.angles_at(mine)).any(1)].tolist()
             if lost:
-                near, far = np.linalg.norm(body.hand([[0.0, body.limits[1, 1]], [0.0, 0.0]]), axis=1)
+                near, far = np.linalg.norm(
+                    body.hand([[0.0, body.limits[1, 1]], [0.0, 0.0]]), axis=1
+                )
                 where = f"from {near:.3f} to {far:.3f} m from the shoulder, where the joint limits let the hand be"
                 raise LanceletError(f"options['target'] = {lost[0]}: out of reach; must be {where}")
         return target
@@ -294,9 +327,19 @@ class ArmReach(Task):
             if memory[name].shape[1] > 1:
                 memory[name][:, 1:] = memory[name][:, :-1].copy()
             memory[name][:, 0] = felt
-        trial, booked = (memory["target"], action, memory["muscles"]), ("step", "path", "losses", "sums")
+        trial, booked = (
+            (memory["target"], action, memory["muscles"]),
+            ("step", "path", "losses", "sums"),
+        )
         peaks = memory["plant"][:, muscles.PEAKS]
-        movement.book(memory["hand"], *trial, peaks, impulse, sim.qvel[:, 1], *(memory[name] for name in booked))
+        movement.book(
+            memory["hand"],
+            *trial,
+            peaks,
+            impulse,
+            sim.qvel[:, 1],
+            *(memory[name] for name in booked),
+        )
 
     def _turned(self, memory: Memory, hand: np.ndarray) -> np.ndarray:
         """The hands (n, 2) as they are shown."""
@@ -325,7 +368,9 @@ class ArmReach(Task):
         parts = (memory["proprioception"][:, -1], memory["vision"][:, -1], memory["target"])
         return np.concatenate(parts, axis=1).astype(np.float32)
 
-    def reward(self, sim: Any, memory: Memory, action: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def reward(
+        self, sim: Any, memory: Memory, action: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Minus the weighted losses."""
         p1, p2, effort = (-memory["losses"] * np.array(self.weights)).T
         return p1 + p2 + effort, {"P1": p1, "P2": p2, "E": effort}
@@ -337,14 +382,27 @@ class ArmReach(Task):
     def metrics(self, sim: Any, memory: Memory) -> dict[str, np.ndarray]:
         """The list of the class."""
         steps, plant = memory["step"], memory["plant"]
-        means = dict(zip(movement.SUMS, (memory["sums"] / np.maximum(steps, 1)[:, None]).T, strict=True))
+        means = dict(
+            zip(movement.SUMS, (memory["sums"] / np.maximum(steps, 1)[:, None]).T, strict=True)
+        )
         e, start = memory["target"] - memory["hand"], memory["path"][:, 0, :2]
-        moved = movement.figures(memory["path"], steps, memory["target"], plant[:, muscles.FOREARM], PERIOD)
+        moved = movement.figures(
+            memory["path"], steps, memory["target"], plant[:, muscles.FOREARM], PERIOD
+        )
         drift = {name: moved.pop(name) for name in movement.DRIFT}
-        trial = {"distance": np.linalg.norm(memory["target"] - start, axis=1), "force_x": memory["force"][:, 0].copy()}
+        trial = {
+            "distance": np.linalg.norm(memory["target"] - start, axis=1),
+            "force_x": memory["force"][:, 0].copy(),
+        }
         trial |= {"force_y": memory["force"][:, 1].copy()}
         trial |= {name: memory[name].copy() for name in ("gain", "near_limit")}
-        return {"final_error": np.linalg.norm(e, axis=1), **means, **moved, **trial, **self._drift(drift, memory)}
+        return {
+            "final_error": np.linalg.norm(e, axis=1),
+            **means,
+            **moved,
+            **trial,
+            **self._drift(drift, memory),
+        }
 
 
 @dataclass(kw_only=True)
@@ -375,6 +433,11 @@ class ArmHold(ArmReach):
 def _inside(name: str, angles: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Angles (k, 2) within the limits, by as little as float32 rounds; refused beyond."""
     if not ((angles >= low - 1e-6) & (angles <= high + 1e-6)).all():
-        ends = ", ".join(f"{a:.4g} to {b:.4g} ({joint})" for a, b, joint in zip(low[0], high[0], JOINTS, strict=True))
-        raise LanceletError(f"options[{name!r}] = {angles.tolist()}: must be within the joint limits, rad: {ends}")
+        ends = ", ".join(
+            f"{a:.4g} to {b:.4g} ({joint})"
+            for a, b, joint in zip(low[0], high[0], JOINTS, strict=True)
+        )
+        raise LanceletError(
+            f"options[{name!r}] = {angles.tolist()}: must be within the joint limits, rad: {ends}"
+        )
     return np.clip(angles, low, high)

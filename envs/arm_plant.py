@@ -71,6 +71,9 @@ class Native(Semi):
     def forces(self, memory: Memory, q: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Generalised forces (n, 2) of hand force and field: MuJoCo applies its muscles itself."""
         out = super().forces(memory, q, v)
-        push, none = (memory["force"], memory["gain"], memory["squared"]), np.zeros_like(memory["muscles"])
+        push, none = (
+            (memory["force"], memory["gain"], memory["squared"]),
+            np.zeros_like(memory["muscles"]),
+        )
         muscles.torques(memory["plant"], q, v, none, *push, np.empty(len(q)), out)
         return out

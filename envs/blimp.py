@@ -79,7 +79,9 @@ class BlimpAltitude(Task):
             if not isinstance(body, Blimp):
                 raise LanceletError(f"{type(self).__name__}.body = {body!r}: needs a Blimp")
             if abs(PERIOD / body.timestep - round(PERIOD / body.timestep)) > 1e-6:
-                raise LanceletError(f"Blimp.timestep = {body.timestep}: must go into the control step of {PERIOD} s")
+                raise LanceletError(
+                    f"Blimp.timestep = {body.timestep}: must go into the control step of {PERIOD} s"
+                )
         if self.track not in ("snn", "rl"):
             raise unknown("track", self.track, ("snn", "rl"))
         if self.ballast is not None:
@@ -88,7 +90,9 @@ class BlimpAltitude(Task):
             self.reference = _profile(self.reference, *self._seen)
         elif isinstance(self.reference, str):
             if self.reference != "recording":
-                raise LanceletError(f"reference = {self.reference!r}: must be metres, a profile or 'recording'")
+                raise LanceletError(
+                    f"reference = {self.reference!r}: must be metres, a profile or 'recording'"
+                )
         elif self.reference is not None:
             within("reference", self.reference, *self._seen, "m, the LiDAR's range")
 
@@ -107,7 +111,11 @@ class BlimpAltitude(Task):
         spec = body.build()
         marker = spec.worldbody.add_body(name="reference", mocap=True)
         marker.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_BOX, size=[1.2, 0.004, 0.006], rgba=scenery.TARGET, contype=0, conaffinity=0
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=[1.2, 0.004, 0.006],
+            rgba=scenery.TARGET,
+            contype=0,
+            conaffinity=0,
         )
         return spec
 
@@ -155,7 +163,12 @@ class BlimpAltitude(Task):
         return self.reference if isinstance(self.reference, tuple) else [(0.0, 0.0)]
 
     def reset(
-        self, sim: Any, memory: Memory, ids: np.ndarray, rngs: Sequence[np.random.Generator], options: Mapping[str, Any]
+        self,
+        sim: Any,
+        memory: Memory,
+        ids: np.ndarray,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any],
     ) -> None:
         """At rest at 1 m; what is drawn comes in the order reference, ballast, plant, LiDAR errors."""
         sim.qpos[ids, 0] = START
@@ -182,13 +195,19 @@ class BlimpAltitude(Task):
             given = reset_option("reference", options["reference"], (sim.n,), *self._seen)
             memory["times"][ids], memory["levels"][ids] = 0.0, given[ids, None]
         if "ballast" in options:
-            memory["ballast"][ids] = reset_option("ballast", options["ballast"], (sim.n,), -COMMAND, COMMAND)[ids]
+            memory["ballast"][ids] = reset_option(
+                "ballast", options["ballast"], (sim.n,), -COMMAND, COMMAND
+            )[ids]
         memory["reference"][ids] = memory["levels"][ids, 0]
         plant, ballast = self._plant(memory), memory["ballast"]
         weight = thrust_curve(np.abs(ballast), plant["thrust"], plant["exponent"])
-        up = np.where(ballast < 0, plant["down_efficiency"], 1.0)  # so that the command `ballast` hovers either way
+        up = np.where(
+            ballast < 0, plant["down_efficiency"], 1.0
+        )  # so that the command `ballast` hovers either way
         sim.qfrc_applied[ids, 0] = -(np.sign(ballast) * weight * up)[ids]
-        sim.mocap_pos[ids, 0] = np.stack([0 * ids, -0.3 + 0 * ids, memory["reference"][ids]], axis=1)
+        sim.mocap_pos[ids, 0] = np.stack(
+            [0 * ids, -0.3 + 0 * ids, memory["reference"][ids]], axis=1
+        )
 
     def _draw(self, memory: Memory, i: int, rng: np.random.Generator) -> None:
         bounds = morphology.ranges(Blimp)
@@ -218,7 +237,12 @@ class BlimpAltitude(Task):
         commands[:, 1:] = commands[:, :-1].copy()
         commands[:, 0] = np.where(held, commands[:, 1], action[:, 0])
         force, servo, thrust = forces(
-            commands, memory["servo"], memory["thrust"], plant, round(PERIOD / sim.timestep), sim.timestep
+            commands,
+            memory["servo"],
+            memory["thrust"],
+            plant,
+            round(PERIOD / sim.timestep),
+            sim.timestep,
         )
         memory["servo"][:], memory["thrust"][:], memory["before"][:] = servo, thrust, before
         sim.drive(force[:, :, None])
@@ -233,12 +257,17 @@ class BlimpAltitude(Task):
             memory["reference"][:] = reference
             sim.mocap_pos[:, 0, 2] = reference
         steps.respond(memory, reference, height, PERIOD)
-        memory["integral"][:] = np.clip(memory["integral"] + PERIOD * (reference - height), -INTEGRAL, INTEGRAL)
+        memory["integral"][:] = np.clip(
+            memory["integral"] + PERIOD * (reference - height), -INTEGRAL, INTEGRAL
+        )
 
     def _height(self, sim: Any, memory: Memory) -> np.ndarray:
         """What the LiDAR tells, (n,)."""
         noise, (low, high) = memory["noise"], memory["lidar"].T
-        mark, spread = memory["plant"][:, PLANT.index("lidar_step")], memory["plant"][:, PLANT.index("lidar_noise")]
+        mark, spread = (
+            memory["plant"][:, PLANT.index("lidar_step")],
+            memory["plant"][:, PLANT.index("lidar_noise")],
+        )
         raw = sim.qpos[:, 0] + spread * noise[np.arange(sim.n), memory["step"] % noise.shape[1]]
         fine = np.where(mark > 0, mark, 1e-12)
         return np.minimum(np.maximum(np.rint(raw / fine) * fine, low), high)
@@ -252,7 +281,9 @@ class BlimpAltitude(Task):
         climb = np.where(memory["step"] > 0, height - memory["before"], 0.0) / PERIOD
         return np.stack([height, climb, error, memory["integral"]], axis=1)
 
-    def reward(self, sim: Any, memory: Memory, action: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def reward(
+        self, sim: Any, memory: Memory, action: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Minus the size of the error."""
         reward = -np.abs(memory["reference"] - self._height(sim, memory))
         return reward, {"error": reward}
@@ -266,7 +297,9 @@ def _profile(profile: Sequence[Any], low: float, high: float) -> tuple[tuple[flo
     """The (time, height) pairs, checked."""
     shaped = all(isinstance(row, list | tuple) and len(row) == 2 for row in profile)
     if not profile or not shaped:
-        raise LanceletError(f"reference = {profile!r}: a profile is a list of pairs (time s, height m)")
+        raise LanceletError(
+            f"reference = {profile!r}: a profile is a list of pairs (time s, height m)"
+        )
     for time, height in profile:
         within("reference's time", time, 0.0, 1e6, "s")
         within("reference", height, low, high, "m, the LiDAR's range")

@@ -34,7 +34,9 @@ def make_task(task: str | type[Task] | Task, options: Mapping[str, Any]) -> Task
     if isinstance(task, Task):
         return dataclasses.replace(task, **options)
     cls = load_object(task) if isinstance(task, str) else task
-    check_names(f"option of {cls.__name__}", options, [field.name for field in dataclasses.fields(cls)])
+    check_names(
+        f"option of {cls.__name__}", options, [field.name for field in dataclasses.fields(cls)]
+    )
     return cls(**options)
 
 
@@ -67,7 +69,9 @@ class VectorEnv(gym.vector.VectorEnv):
     """
 
     metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
-    _painters: dict[int, Any] = {}  # on the class: `close` runs on environments whose constructor refused
+    _painters: dict[
+        int, Any
+    ] = {}  # on the class: `close` runs on environments whose constructor refused
 
     def __init__(
         self,
@@ -142,19 +146,32 @@ class VectorEnv(gym.vector.VectorEnv):
     # -- reset ----------------------------------------------------------------------------------------------------
 
     def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> tuple[Observation, dict[str, Any]]:
         """Start new episodes in all simulations, or in those of ``options["reset_mask"]``."""
         options = options or {}
-        check_names("reset option", options, ["qpos", "qvel", "reset_mask", *self.task.reset_options])
+        check_names(
+            "reset option", options, ["qpos", "qvel", "reset_mask", *self.task.reset_options]
+        )
         mask = np.asarray(options.get("reset_mask", self._everyone))
         if mask.shape != (self.num_envs,) or mask.dtype != bool:
-            raise LanceletError(f"options['reset_mask'] must be a bool array of shape ({self.num_envs},)")
+            raise LanceletError(
+                f"options['reset_mask'] must be a bool array of shape ({self.num_envs},)"
+            )
         if not self._started and not mask.all():
-            raise LanceletError("the first reset must reset every simulation: leave out options['reset_mask']")
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
+            raise LanceletError(
+                "the first reset must reset every simulation: leave out options['reset_mask']"
+            )
+        seeds = (
+            [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
+        )
         if seeds is not None and len(seeds) != self.num_envs:
-            raise LanceletError(f"seed has {len(seeds)} entries: needs one number, or {self.num_envs}, one each")
+            raise LanceletError(
+                f"seed has {len(seeds)} entries: needs one number, or {self.num_envs}, one each"
+            )
         ids = np.flatnonzero(mask)
         for i in ids.tolist() if seeds is not None else ():
             seed = seeds[i]  # pyright: ignore[reportOptionalSubscript]
@@ -169,7 +186,9 @@ class VectorEnv(gym.vector.VectorEnv):
         self.sim.reset(ids)
         for name, rows in self.memory.items():
             rows[ids] = self._fresh[name][ids]
-        self.task.reset(self.sim, self.memory, ids, [self._generator(i) for i in ids.tolist()], options)
+        self.task.reset(
+            self.sim, self.memory, ids, [self._generator(i) for i in ids.tolist()], options
+        )
         if isinstance(self.sim, Simulation):
             for name in ("qpos", "qvel"):
                 if name in options:
@@ -192,7 +211,9 @@ class VectorEnv(gym.vector.VectorEnv):
 
     # -- step -----------------------------------------------------------------------------------------------------
 
-    def step(self, actions: Any) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(
+        self, actions: Any
+    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One control step of every live simulation; see Gymnasium's `VectorEnv.step`."""
         live, observation, reward, terminated, terms, reasons = self.transition(actions)
         info: dict[str, Any] = {}
@@ -262,7 +283,9 @@ class VectorEnv(gym.vector.VectorEnv):
         action = np.asarray(actions)
         if action.shape != space.shape:
             who = type(self.task).__name__
-            raise LanceletError(f"actions of {who} have shape {action.shape}: must be {space.shape}")
+            raise LanceletError(
+                f"actions of {who} have shape {action.shape}: must be {space.shape}"
+            )
         if isinstance(space, spaces.Box):
             if count_nonzero(np.isfinite(action)) < action.size:
                 i = int(np.flatnonzero(~np.isfinite(action.reshape(self.num_envs, -1)).all(1))[0])
@@ -296,7 +319,10 @@ class VectorEnv(gym.vector.VectorEnv):
     ) -> tuple[Observation, dict[str, Any]]:
         """Book the episodes that ended; in SAME_STEP start the next ones and return their observations."""
         same_step = self.mode is AutoresetMode.SAME_STEP
-        statistics = {"episode": _masked({"r": self._returns, "l": self._steps}, ended), "_episode": ended}
+        statistics = {
+            "episode": _masked({"r": self._returns, "l": self._steps}, ended),
+            "_episode": ended,
+        }
         figures = {}
         metrics = self._metrics(info.get("diverged"))
         if metrics:
@@ -311,7 +337,12 @@ class VectorEnv(gym.vector.VectorEnv):
             final = np.full(self.num_envs, None, object)
             for i in np.flatnonzero(ended).tolist():
                 final[i] = _row(observation, i)
-            info |= {"final_obs": final, "_final_obs": ended, "final_info": last, "_final_info": ended}
+            info |= {
+                "final_obs": final,
+                "_final_obs": ended,
+                "final_info": last,
+                "_final_info": ended,
+            }
         info |= figures
         if _statistics_recorded(self):
             info = _Recorded(info, statistics["episode"])
@@ -340,7 +371,10 @@ class VectorEnv(gym.vector.VectorEnv):
         if isinstance(self.sim, Simulation):
             physics = self.sim.snapshot()
         else:
-            physics = {"physics": np.array(getattr(self.sim, "state", np.zeros((self.num_envs, 0)))), "fields": {}}
+            physics = {
+                "physics": np.array(getattr(self.sim, "state", np.zeros((self.num_envs, 0)))),
+                "fields": {},
+            }
         generators = [rng.bit_generator.state if rng else None for rng in self.rngs]
         shown = {"observation": copy.deepcopy(self._observation)} if self._started else {}
         return (
@@ -348,7 +382,11 @@ class VectorEnv(gym.vector.VectorEnv):
             | shown
             | {
                 "memory": {name: rows.copy() for name, rows in self.memory.items()},
-                "counters": {"live": self._live.copy(), "steps": self._steps.copy(), "returns": self._returns.copy()},
+                "counters": {
+                    "live": self._live.copy(),
+                    "steps": self._steps.copy(),
+                    "returns": self._returns.copy(),
+                },
                 "generators": np.frombuffer(json.dumps(generators).encode(), np.uint8).copy(),
             }
         )
@@ -368,11 +406,17 @@ class VectorEnv(gym.vector.VectorEnv):
             self.rngs[i] = rng
             self._seeds[i] = None
         counters = saved["counters"]
-        self._live[:], self._steps[:], self._returns[:] = counters["live"], counters["steps"], counters["returns"]
+        self._live[:], self._steps[:], self._returns[:] = (
+            counters["live"],
+            counters["steps"],
+            counters["returns"],
+        )
         self._all_live = bool(self._live.all())
         self._started = True
         # States saved by earlier versions, or before the first reset, hold no observation.
-        self._observation = copy.deepcopy(saved["observation"]) if "observation" in saved else self._observe()
+        self._observation = (
+            copy.deepcopy(saved["observation"]) if "observation" in saved else self._observe()
+        )
         return self._observation
 
     def __getstate__(self) -> dict[str, Any]:
@@ -387,9 +431,13 @@ class VectorEnv(gym.vector.VectorEnv):
     def render(self) -> tuple[np.ndarray, ...]:
         """One RGB picture (480, 640, 3) a simulation; needs ``render_mode="rgb_array"``."""
         if self.render_mode is None:
-            raise LanceletError("this environment cannot render: make it with render_mode='rgb_array'")
+            raise LanceletError(
+                "this environment cannot render: make it with render_mode='rgb_array'"
+            )
         if not isinstance(self.sim, Simulation):
-            raise LanceletError(f"{type(self.task).__name__} is not a MuJoCo task: it has no picture")
+            raise LanceletError(
+                f"{type(self.task).__name__} is not a MuJoCo task: it has no picture"
+            )
         return tuple(self._paint(i) for i in range(self.num_envs))
 
     def _paint(self, i: int) -> np.ndarray:
@@ -418,9 +466,16 @@ class SingleEnv(gym.Env):
 
     metadata = {"render_modes": ["rgb_array"]}
 
-    def __init__(self, task: str | type[Task] | Task = "", render_mode: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, task: str | type[Task] | Task = "", render_mode: str | None = None, **options: Any
+    ) -> None:
         self.vector = VectorEnv(
-            1, task, render_mode=render_mode, autoreset_mode=AutoresetMode.DISABLED, nthread=1, **options
+            1,
+            task,
+            render_mode=render_mode,
+            autoreset_mode=AutoresetMode.DISABLED,
+            nthread=1,
+            **options,
         )
         self.task, self.render_mode = self.vector.task, render_mode
         self.control_dt = self.vector.control_dt
@@ -430,7 +485,9 @@ class SingleEnv(gym.Env):
         self.action_space = self.vector.single_action_space
         self._ended = False
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """Start an episode; `options` as in `VectorEnv`."""
         if isinstance(seed, np.integer):
             # Gymnasium takes integers of Python only; those of numpy come from ranges and generators.
@@ -446,7 +503,9 @@ class SingleEnv(gym.Env):
         vector = self.vector
         if self._ended:
             raise gym.error.ResetNeeded("the episode has ended: call reset() before step()")
-        _, observation, reward, terminated, terms, reasons = vector.transition(np.asarray(action)[None])
+        _, observation, reward, terminated, terms, reasons = vector.transition(
+            np.asarray(action)[None]
+        )
         vector._observation = observation
         diverged = None if reasons is None else np.ones(1, bool)
         info: dict[str, Any] = {"terms": {name: rows[0].item() for name, rows in terms.items()}}
@@ -517,7 +576,11 @@ def _statistics_recorded(env: VectorEnv) -> bool:
 
 
 def _row(observation: Observation, i: int) -> Observation:
-    return {k: v[i].copy() for k, v in observation.items()} if isinstance(observation, dict) else observation[i].copy()
+    return (
+        {k: v[i].copy() for k, v in observation.items()}
+        if isinstance(observation, dict)
+        else observation[i].copy()
+    )
 
 
 def _put(observation: Observation, mask: np.ndarray, source: Observation) -> None:

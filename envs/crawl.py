@@ -129,13 +129,23 @@ class Crawl(Task):
         }
 
     def reset(
-        self, sim: Any, memory: Memory, ids: np.ndarray, rngs: Sequence[np.random.Generator], options: Mapping[str, Any]
+        self,
+        sim: Any,
+        memory: Memory,
+        ids: np.ndarray,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any],
     ) -> None:
         """Settled, every hinge then from each simulation's generator."""
         ranges = sim.field("jnt_range").values[:, 1:, 1]
         for i, rng in zip(ids, rngs, strict=True):
-            bent = memory["settled"][i, 7:] + rng.uniform(-START, START, ranges.shape[1]) * ranges[i]
-            sim.qpos[i, :7], sim.qpos[i, 7:] = memory["settled"][i, :7], np.clip(bent, -ranges[i], ranges[i])
+            bent = (
+                memory["settled"][i, 7:] + rng.uniform(-START, START, ranges.shape[1]) * ranges[i]
+            )
+            sim.qpos[i, :7], sim.qpos[i, 7:] = (
+                memory["settled"][i, :7],
+                np.clip(bent, -ranges[i], ranges[i]),
+            )
 
     def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
         """Five substeps towards the angles asked for."""
@@ -153,7 +163,9 @@ class Crawl(Task):
         """The table of the class."""
         return np.tanh(sim.sensordata[:, self._columns] * memory["scale"])
 
-    def reward(self, sim: Any, memory: Memory, action: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def reward(
+        self, sim: Any, memory: Memory, action: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Speed, less the effort."""
         forward = (sim.subtree_com[:, 1, 0] - memory["before"]) / self.control_dt(sim)
         effort = -self.cost * self._effort(sim, memory)

@@ -28,7 +28,9 @@ Progress = Callable[[int], object]
 def configurations(record: Mapping[str, np.ndarray]) -> list[Configuration]:
     """The configurations of a recorded episode, one a frame."""
     if "qpos" not in record:
-        raise LanceletError("the recorded episode holds no configurations: only MuJoCo tasks have pictures")
+        raise LanceletError(
+            "the recorded episode holds no configurations: only MuJoCo tasks have pictures"
+        )
     steps = len(record["qpos"])
     mocap_pos, mocap_quat = (
         record.get("mocap_pos", np.zeros((steps, 0, 3))),
@@ -54,7 +56,11 @@ def film(
 ) -> None:
     """Stream an episode to an mp4 file."""
     shots = configurations(record)
-    output = {"macro_block_size": 2, "quality": None, "output_params": ["-preset", "veryfast", "-crf", "23"]}
+    output = {
+        "macro_block_size": 2,
+        "quality": None,
+        "output_params": ["-preset", "veryfast", "-crf", "23"],
+    }
     frames = _frames(model, shots, width, height, shadows, progress)
     _stream(path, frames, (width, height), fps, **output)
     _check_frames(path, len(shots))
@@ -75,7 +81,9 @@ def gif(
     palette = f"fps={min(fps, 15):g},split[a][b];[a]palettegen[p];[b][p]paletteuse"
     output = {"codec": "gif", "pix_fmt_out": "pal8", "quality": None, "macro_block_size": 1}
     frames = _frames(model, shots, width, height, shadows, progress)
-    _stream(path, frames, (width, height), fps, **output, output_params=["-filter_complex", palette])
+    _stream(
+        path, frames, (width, height), fps, **output, output_params=["-filter_complex", palette]
+    )
     _check_frames(path, 1)
 
 
@@ -103,7 +111,12 @@ FORMS: dict[str, Callable[..., None]] = {".mp4": film, ".gif": gif, ".png": stil
 
 
 def _frames(
-    model: mujoco.MjModel, shots: list[Configuration], width: int, height: int, shadows: bool, progress: Progress | None
+    model: mujoco.MjModel,
+    shots: list[Configuration],
+    width: int,
+    height: int,
+    shadows: bool,
+    progress: Progress | None,
 ) -> Iterator[np.ndarray]:
     with contextlib.closing(Painter(model, width, height, shadows)) as painter:
         for shot in shots:
@@ -112,7 +125,9 @@ def _frames(
                 progress(1)
 
 
-def _stream(path: str | Path, frames: Iterator[np.ndarray], size: tuple[int, int], fps: float, **output: Any) -> None:
+def _stream(
+    path: str | Path, frames: Iterator[np.ndarray], size: tuple[int, int], fps: float, **output: Any
+) -> None:
     import imageio_ffmpeg
 
     writer = imageio_ffmpeg.write_frames(str(path), size, fps=fps, **output)  # pyright: ignore[reportArgumentType]
@@ -133,7 +148,9 @@ def _check_frames(path: str | Path, least: int) -> None:
     except (RuntimeError, OSError):
         found = 0
     if found is None or found < least:
-        raise LanceletError(f"the video came out short, {found} of {least} frames: is the disk full?")
+        raise LanceletError(
+            f"the video came out short, {found} of {least} frames: is the disk full?"
+        )
 
 
 def main(job: str) -> int:
@@ -144,7 +161,13 @@ def main(job: str) -> int:
         with np.load(todo["record"], allow_pickle=False) as file:
             record = dict(file)
         draw = FORMS[Path(todo["out"]).suffix]
-        draw(model, record, todo["out"], progress=lambda count: print(count, flush=True), **todo["options"])
+        draw(
+            model,
+            record,
+            todo["out"],
+            progress=lambda count: print(count, flush=True),
+            **todo["options"],
+        )
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         print(next((line for line in lines if "No space" in line), lines[0]), file=sys.stderr)

@@ -20,7 +20,11 @@ DEEPEST = 0.003
 """m, that two geoms may overlap by at the start"""
 MASS = (1e-4, 1e3)
 """kg, of the whole body"""
-DIVERGED = [mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC]
+DIVERGED = [
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+]
 
 
 def task_of(genome: Genome, **options: Any) -> Task:
@@ -30,7 +34,9 @@ def task_of(genome: Genome, **options: Any) -> Task:
     id, usual = kind_of(genome).task()
     kwargs = gym.spec(task_id(id)).kwargs
     fixed = {name: value for name, value in kwargs.items() if name != "task"}
-    return make_task(load_object(kwargs["task"]), {**fixed, **usual, **options, "body": decode(genome)})
+    return make_task(
+        load_object(kwargs["task"]), {**fixed, **usual, **options, "body": decode(genome)}
+    )
 
 
 def reason(genome: Genome) -> str | None:
@@ -59,7 +65,10 @@ def fault(model: mujoco.MjModel) -> str | None:
     if depth > DEEPEST:
         return f"two geoms overlap by {1000 * depth:.1f} mm at the start: at most {1000 * DEEPEST:g} mm"
     mujoco.mj_step(model, data, round(QUIET / model.opt.timestep))
-    if any(data.warning[kind].number for kind in DIVERGED) or not np.isfinite([*data.qpos, *data.qvel]).all():
+    if (
+        any(data.warning[kind].number for kind in DIVERGED)
+        or not np.isfinite([*data.qpos, *data.qvel]).all()
+    ):
         return f"the physics blows up within {QUIET:g} s without command"
     return None
 

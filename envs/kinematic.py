@@ -50,11 +50,17 @@ def _turn(angle):
     q = np.int32(k)
     r = ((angle - k * _P1) - k * _P2) - k * _P3
     z = r * r
-    s = 2.75573137070700676789e-06 + z * (-2.50507602534068634195e-08 + z * 1.58969099521155010221e-10)
+    s = 2.75573137070700676789e-06 + z * (
+        -2.50507602534068634195e-08 + z * 1.58969099521155010221e-10
+    )
     s = r + r * z * (-1.66666666666666324348e-01 + z * (8.33333333332248946124e-03
                                                         + z * (-1.98412698298579493134e-04 + z * s)))  # fmt: skip
-    c = -2.75573143513906633035e-07 + z * (2.08757232129817482790e-09 - z * 1.13596475577881948265e-11)
-    c = 4.16666666666666019037e-02 + z * (-1.38888888888741095749e-03 + z * (2.48015872894767294178e-05 + z * c))
+    c = -2.75573143513906633035e-07 + z * (
+        2.08757232129817482790e-09 - z * 1.13596475577881948265e-11
+    )
+    c = 4.16666666666666019037e-02 + z * (
+        -1.38888888888741095749e-03 + z * (2.48015872894767294178e-05 + z * c)
+    )
     c = 1.0 - (0.5 * z - z * z * c)
     cos, sin = (c, s) if q & 1 == 0 else (s, c)
     return (cos if (q + 1) & 2 == 0 else -cos), (sin if q & 2 == 0 else -sin)
@@ -97,7 +103,10 @@ def _over(s, j, left, enough, dt):
         return True
     r, best = math.sqrt(r2), math.sqrt(best2)
     radius = math.sqrt(
-        max(s[6 * _LANES + j] ** 2 + s[7 * _LANES + j] ** 2, s[8 * _LANES + j] ** 2 + s[9 * _LANES + j] ** 2)
+        max(
+            s[6 * _LANES + j] ** 2 + s[7 * _LANES + j] ** 2,
+            s[8 * _LANES + j] ** 2 + s[9 * _LANES + j] ** 2,
+        )
     )
     if r <= radius:
         return False
@@ -168,10 +177,20 @@ def distances(
     """  # fmt: skip
     bodies, weights = np.atleast_2d(placement(bodies)), policies(weights)
     if not (math.isfinite(dt) and dt > 0 and steps >= 1 and saturation > 0):
-        raise LanceletError(f"dt = {dt}, steps = {steps}, saturation = {saturation}: must be above 0")
+        raise LanceletError(
+            f"dt = {dt}, steps = {steps}, saturation = {saturation}: must be above 0"
+        )
     out = np.empty(len(weights) * len(STARTS))
     order = np.concatenate([np.arange(k, len(out), _SPREAD) for k in range(min(_SPREAD, len(out)))])
-    values = (np.ascontiguousarray(bodies), weights, STARTS, int(steps), float(dt), 1 / saturation, float(enough))
+    values = (
+        np.ascontiguousarray(bodies),
+        weights,
+        STARTS,
+        int(steps),
+        float(dt),
+        1 / saturation,
+        float(enough),
+    )
     in_threads(_rollouts, len(out), threads, order, *values, whole, out)
     return out.reshape(len(weights), len(STARTS))
 
@@ -261,7 +280,9 @@ def area(counts: np.ndarray) -> np.ndarray:
     return np.einsum("...ij,i,j->...", counts == 4, side, side)
 
 
-def manifolds(body: Any, size: int = GRID, near: float | Sequence[float] = NEAR, **settings: Any) -> Any:
+def manifolds(
+    body: Any, size: int = GRID, near: float | Sequence[float] = NEAR, **settings: Any
+) -> Any:
     """The policy grid of one body: `Manifolds`, or a list of them where several distances count as `near`.
 
     Args:
@@ -271,7 +292,9 @@ def manifolds(body: Any, size: int = GRID, near: float | Sequence[float] = NEAR,
         **settings: of `distances`.
     """
     limits = np.atleast_1d(near)
-    found = distances(placement(body).reshape(4), grid(size), enough=float(limits.min()), **settings)
+    found = distances(
+        placement(body).reshape(4), grid(size), enough=float(limits.min()), **settings
+    )
     whole = [Manifolds((found < limit).reshape(int(size), int(size), 4)) for limit in limits]
     return whole if np.ndim(near) else whole[0]
 
@@ -294,7 +317,9 @@ def _trace(body, weights, start, steps, dt, floor, out):
             _sweep(s, 1, dt, floor)
 
 
-def trace(body: Any, weights: Any, *, dt: float = DT, steps: int = STEPS, saturation: float = math.inf) -> np.ndarray:
+def trace(
+    body: Any, weights: Any, *, dt: float = DT, steps: int = STEPS, saturation: float = math.inf
+) -> np.ndarray:
     """One policy's rollouts in full, (4 environments, steps + 1, 5): x, y, heading, and both sensors' values."""
     body, (policy,) = placement(body).reshape(4), policies(np.atleast_2d(weights))
     out = np.empty((len(STARTS), steps + 1, 5))

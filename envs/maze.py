@@ -78,7 +78,11 @@ class PointMaze(Task):
     reset_options: ClassVar[tuple[str, ...]] = (
         "goal_cell", "reset_cell", "continuing_task", "maze", "maze_map", "gain",
     )  # fmt: skip
-    forwarded: ClassVar[tuple[str, ...]] = ("compute_reward", "compute_terminated", "compute_truncated")
+    forwarded: ClassVar[tuple[str, ...]] = (
+        "compute_reward",
+        "compute_terminated",
+        "compute_truncated",
+    )
 
     def __post_init__(self) -> None:
         for body in self.bodies():
@@ -91,7 +95,9 @@ class PointMaze(Task):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise LanceletError(f"{name} = {value!r}: must be a whole number, {least} or more")
         if not (isinstance(self.noise, int | float) and 0 <= self.noise <= 0.4):
-            raise LanceletError(f"noise = {self.noise!r}: must be from 0 to 0.4 m, or it would reach into walls")
+            raise LanceletError(
+                f"noise = {self.noise!r}: must be from 0 to 0.4 m, or it would reach into walls"
+            )
         self.gain = tuple(tuple(row) for row in _matrices(self.gain, 1)[0].tolist())
         if self.maze_map is not None:
             self.maze_map = mazes.parse(self.maze_map)
@@ -128,7 +134,9 @@ class PointMaze(Task):
     def observation_space(self) -> spaces.Space:
         """Dict of three unbounded boxes, float64."""
         sizes = {"observation": 4, "achieved_goal": 2, "desired_goal": 2}
-        return spaces.Dict({name: spaces.Box(-np.inf, np.inf, (size,), np.float64) for name, size in sizes.items()})
+        return spaces.Dict(
+            {name: spaces.Box(-np.inf, np.inf, (size,), np.float64) for name, size in sizes.items()}
+        )
 
     @property
     def action_space(self) -> spaces.Space:
@@ -148,12 +156,21 @@ class PointMaze(Task):
 
     def memory(self, n: int) -> Memory:
         """Path so far (m), whether the goal was reached, whether the episode goes on at the goal."""
-        return {"path": np.zeros(n), "reached": np.zeros(n, bool), "continuing": np.full(n, self.continuing_task)}
+        return {
+            "path": np.zeros(n),
+            "reached": np.zeros(n, bool),
+            "continuing": np.full(n, self.continuing_task),
+        }
 
     # -- starts -------------------------------------------------------------------------------------------------------
 
     def reset(
-        self, sim: Any, memory: Memory, ids: Array, rngs: Sequence[np.random.Generator], options: Mapping[str, Any]
+        self,
+        sim: Any,
+        memory: Memory,
+        ids: Array,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any],
     ) -> None:
         """Goal cell and its noise, start cell and its noise, in Gymnasium-Robotics' order."""
         maps = self._given_maps(options, sim.n) or self.maps(sim)
@@ -165,7 +182,10 @@ class PointMaze(Task):
         for i, rng in zip(ids.tolist(), rngs, strict=True):
             chosen.append(
                 self._choose(
-                    maps[i], goals if goals is None else goals[i], starts if starts is None else starts[i], rng
+                    maps[i],
+                    goals if goals is None else goals[i],
+                    starts if starts is None else starts[i],
+                    rng,
                 )
             )
         if "qpos" in options:
@@ -177,9 +197,13 @@ class PointMaze(Task):
         goal, start = np.array(chosen).transpose(1, 0, 2)
         sim.mocap_pos[ids, 0, :2], sim.qpos[ids] = goal, start
         if "continuing_task" in options:
-            memory["continuing"][ids] = np.broadcast_to(np.asarray(options["continuing_task"], bool), (sim.n,))[ids]
+            memory["continuing"][ids] = np.broadcast_to(
+                np.asarray(options["continuing_task"], bool), (sim.n,)
+            )[ids]
 
-    def _choose(self, layout: mazes.Map, goal: Any, start: Any, rng: np.random.Generator) -> tuple[Array, Array]:
+    def _choose(
+        self, layout: mazes.Map, goal: Any, start: Any, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
         """Goal and start in m; what is not given is drawn."""
         labels = mazes.regions(layout)
         goals, starts = mazes.goals_and_starts(layout)
@@ -189,7 +213,9 @@ class PointMaze(Task):
         if goal is None:
             goal = _draw(goals, self._joined(layout, goals, starts, start), rng)
             if goal is None:
-                raise LanceletError("the maze has no two free cells joined for start and goal: change maze_map")
+                raise LanceletError(
+                    "the maze has no two free cells joined for start and goal: change maze_map"
+                )
         target = mazes.cell_to_xy(layout, goal) + self._offset(rng)
         if start is None:
             good = np.hypot(*(mazes.cell_to_xy(layout, starts) - target).T) > 0.5
@@ -217,10 +243,14 @@ class PointMaze(Task):
         here = np.zeros(labels.shape, int)
         here[starts[:, 0], starts[:, 1]] = 1
         there = np.bincount(labels[starts[:, 0], starts[:, 1]], minlength=labels.size)
-        return (len(starts) if self.allow_unreachable else there[region]) - here[goals[:, 0], goals[:, 1]] > 0
+        return (len(starts) if self.allow_unreachable else there[region]) - here[
+            goals[:, 0], goals[:, 1]
+        ] > 0
 
     def _offset(self, rng: np.random.Generator) -> Array:
-        return np.array([rng.uniform(-self.noise, self.noise), rng.uniform(-self.noise, self.noise)])
+        return np.array(
+            [rng.uniform(-self.noise, self.noise), rng.uniform(-self.noise, self.noise)]
+        )
 
     def _given_maps(self, options: Mapping[str, Any], n: int) -> list[mazes.Map] | None:
         """The n maps of reset options; None where they name none."""
@@ -241,7 +271,9 @@ class PointMaze(Task):
         for layout in maps:
             if (len(layout), len(layout[0])) != (rows, columns):
                 size = f"{len(layout)} x {len(layout[0])}"
-                raise LanceletError(f"{name} has {size} cells: this environment was made for {rows} x {columns}")
+                raise LanceletError(
+                    f"{name} has {size} cells: this environment was made for {rows} x {columns}"
+                )
         return maps
 
     def _check_start(self, qpos: Array, maps: Sequence[mazes.Map], ids: Array, sim: Any) -> None:
@@ -250,7 +282,9 @@ class PointMaze(Task):
         for i in ids.tolist():
             xy = qpos if qpos.ndim == 1 else qpos[i]
             blocks = mazes.cell_to_xy(maps[i], np.argwhere(mazes.walls(maps[i])))
-            walls.clear(sim, xy, blocks, f"options['qpos'] puts the agent of environment {i} into the wall")
+            walls.clear(
+                sim, xy, blocks, f"options['qpos'] puts the agent of environment {i} into the wall"
+            )
 
     # -- the changing world --------------------------------------------------------------------------------------------
 
@@ -276,11 +310,16 @@ class PointMaze(Task):
             layout, xy, goal = maps[i], sim.qpos[i], sim.mocap_pos[i, 0, :2]
             new = np.argwhere(mazes.walls(layout) & ~before[i])
             walls.clear(
-                sim, xy, mazes.cell_to_xy(layout, new), f"maze_map puts a wall on the agent of environment {i},"
+                sim,
+                xy,
+                mazes.cell_to_xy(layout, new),
+                f"maze_map puts a wall on the agent of environment {i},",
             )
             here, there = (tuple(mazes.xy_to_cell(layout, point).tolist()) for point in (xy, goal))
             if layout[there[0]][there[1]] == mazes.WALL:
-                raise LanceletError(f"maze_map puts a wall on the goal of environment {i}, at {mazes.name_of(there)}")
+                raise LanceletError(
+                    f"maze_map puts a wall on the goal of environment {i}, at {mazes.name_of(there)}"
+                )
             labels = mazes.regions(layout)
             if labels[here] != labels[there] and not self.allow_unreachable:
                 raise LanceletError(
@@ -326,7 +365,11 @@ class PointMaze(Task):
     def observe(self, sim: Any, memory: Memory) -> dict[str, Array]:
         """The three parts of the class's table."""
         state = np.concatenate([sim.qpos, sim.qvel], axis=1)
-        return {"observation": state, "achieved_goal": sim.qpos.copy(), "desired_goal": sim.mocap_pos[:, 0, :2].copy()}
+        return {
+            "observation": state,
+            "achieved_goal": sim.qpos.copy(),
+            "desired_goal": sim.mocap_pos[:, 0, :2].copy(),
+        }
 
     def reward(self, sim: Any, memory: Memory, action: Array) -> tuple[Array, dict[str, Array]]:
         """As `compute_reward`."""
@@ -340,7 +383,11 @@ class PointMaze(Task):
     def metrics(self, sim: Any, memory: Memory) -> dict[str, Array]:
         """Of the episode so far."""
         distance = _distance(sim.qpos, sim.mocap_pos[:, 0, :2])
-        return {"success": memory["reached"].astype(float), "path": memory["path"].copy(), "distance": distance}
+        return {
+            "success": memory["reached"].astype(float),
+            "path": memory["path"].copy(),
+            "distance": distance,
+        }
 
     def _at_goal(self, sim: Any) -> Array:
         return self.goal_reached(sim.qpos, sim.mocap_pos[:, 0, :2])
@@ -388,5 +435,7 @@ def _matrices(given: Any, n: int) -> Array:
     except (TypeError, ValueError):
         values = np.full(1, math.nan)
     if values.shape not in ((2, 2), (n, 2, 2)) or not np.isfinite(values).all():
-        raise LanceletError(f"gain = {mazes.shown(given)}: must be a 2 x 2 matrix of finite numbers, or {n} of them")
+        raise LanceletError(
+            f"gain = {mazes.shown(given)}: must be a 2 x 2 matrix of finite numbers, or {n} of them"
+        )
     return np.broadcast_to(values, (n, 2, 2))

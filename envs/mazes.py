@@ -84,7 +84,9 @@ def _random(rooms: int, loops: int, seed: int) -> Map:
     kept = []
     for k in np.random.default_rng(seed).permutation(len(walls)):
         r, c = walls[k]
-        one, other = (group[r, c - 1], group[r, c + 1]) if r % 2 else (group[r - 1, c], group[r + 1, c])
+        one, other = (
+            (group[r, c - 1], group[r, c + 1]) if r % 2 else (group[r - 1, c], group[r + 1, c])
+        )
         if one == other:
             kept.append((r, c))
             continue
@@ -101,19 +103,29 @@ def parse(maze_map: Any) -> Map:
     Raises:
         LanceletError: no rows, unequal rows, an unknown code, no free cell, or a gap in the outer wall.
     """
-    if isinstance(maze_map, str) or not isinstance(maze_map, list | tuple | np.ndarray) or len(maze_map) == 0:
-        raise LanceletError(f"maze_map = {shown(maze_map)}: must be a list of rows, like ['#####', '#...#', '#####']")
+    if (
+        isinstance(maze_map, str)
+        or not isinstance(maze_map, list | tuple | np.ndarray)
+        or len(maze_map) == 0
+    ):
+        raise LanceletError(
+            f"maze_map = {shown(maze_map)}: must be a list of rows, like ['#####', '#...#', '#####']"
+        )
     rows = []
     for i, row in enumerate(maze_map):
         if not isinstance(row, str | list | tuple | np.ndarray):
-            raise LanceletError(f"maze_map's row {i} = {shown(row)}: must be a string or a list of codes")
+            raise LanceletError(
+                f"maze_map's row {i} = {shown(row)}: must be a string or a list of codes"
+            )
         if len(row) != len(maze_map[0]):
             raise LanceletError(
                 f"maze_map's row {i} has {len(row)} cells and row 0 has {len(maze_map[0])}: must be equal"
             )
         for j, code in enumerate(row):
             if str(code) not in _CODES:
-                raise LanceletError(f"maze_map has {code!r} at ({i}, {j}): codes are # or 1 wall, . or 0 free, r, g, c")
+                raise LanceletError(
+                    f"maze_map has {code!r} at ({i}, {j}): codes are # or 1 wall, . or 0 free, r, g, c"
+                )
         rows.append("".join(_CODES[str(code)] for code in row))
     grid = walls(tuple(rows))
     if grid.all():
@@ -122,7 +134,9 @@ def parse(maze_map: Any) -> Map:
     edge[1:-1, 1:-1] = False
     if edge.any():
         i, j = np.argwhere(edge)[0].tolist()
-        raise LanceletError(f"maze_map is open at its edge, at ({i}, {j}): the outermost cells must be walls")
+        raise LanceletError(
+            f"maze_map is open at its edge, at ({i}, {j}): the outermost cells must be walls"
+        )
     return tuple(rows)
 
 
@@ -133,7 +147,13 @@ def walls(maze: Map) -> np.ndarray:
 
 def cells(maze: Map, codes: str) -> np.ndarray:
     """The cells (k, 2) that carry one of `codes`, one code after the other."""
-    found = [(i, j) for code in codes for i, row in enumerate(maze) for j, here in enumerate(row) if here == code]
+    found = [
+        (i, j)
+        for code in codes
+        for i, row in enumerate(maze)
+        for j, here in enumerate(row)
+        if here == code
+    ]
     return np.array(found, int).reshape(-1, 2)
 
 
@@ -152,13 +172,17 @@ def goals_and_starts(maze: Map) -> tuple[np.ndarray, np.ndarray]:
 def cell_to_xy(maze: Map, cell: Any) -> np.ndarray:
     """Centres (..., 2) in m of `cell` (..., 2)."""
     cell = np.asarray(cell)
-    return np.stack([cell[..., 1] + 0.5 - len(maze[0]) / 2, len(maze) / 2 - (cell[..., 0] + 0.5)], axis=-1)
+    return np.stack(
+        [cell[..., 1] + 0.5 - len(maze[0]) / 2, len(maze) / 2 - (cell[..., 0] + 0.5)], axis=-1
+    )
 
 
 def xy_to_cell(maze: Map, xy: Any) -> np.ndarray:
     """Cells (..., 2) that the points `xy` (..., 2, m) lie in."""
     xy = np.asarray(xy, float)
-    return np.floor(np.stack([len(maze) / 2 - xy[..., 1], xy[..., 0] + len(maze[0]) / 2], axis=-1)).astype(int)
+    return np.floor(
+        np.stack([len(maze) / 2 - xy[..., 1], xy[..., 0] + len(maze[0]) / 2], axis=-1)
+    ).astype(int)
 
 
 def distances(maze: Map, goal: Any) -> np.ndarray:
@@ -208,7 +232,8 @@ def is_map(given: Any) -> bool:
     if isinstance(first, str) or first is None:
         return True
     return not any(
-        isinstance(item, list | tuple | np.ndarray) or len(str(item)) > 1 for item in itertools.islice(first, 1)
+        isinstance(item, list | tuple | np.ndarray) or len(str(item)) > 1
+        for item in itertools.islice(first, 1)
     )
 
 
@@ -222,11 +247,15 @@ def check_cells(name: str, given: Any, n: int, maze: Map) -> Any:
         return None
     found = np.asarray(given)
     if found.shape not in ((2,), (n, 2)) or not np.issubdtype(found.dtype, np.integer):
-        raise LanceletError(f"{name} = {shown(given)}: must be (row, column), whole numbers, or {n} of them")
+        raise LanceletError(
+            f"{name} = {shown(given)}: must be (row, column), whole numbers, or {n} of them"
+        )
     found = np.broadcast_to(found, (n, 2))
     outside = ((found < 0) | (found >= (len(maze), len(maze[0])))).any(1)
     if outside.any():
-        raise LanceletError(f"{name} = {name_of(found[outside][0])}: the map has {len(maze)} x {len(maze[0])} cells")
+        raise LanceletError(
+            f"{name} = {name_of(found[outside][0])}: the map has {len(maze)} x {len(maze[0])} cells"
+        )
     return found
 
 

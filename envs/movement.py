@@ -63,7 +63,11 @@ def figures(
 def gaps(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Metrics of arm tasks with nan for each figure that has no meaning in its trial: average with `numpy.nanmean`."""
     short, still = metrics["chord"] < SHORT, metrics["peak_speed"] <= 0
-    none = {"straightness": short, "path_ratio": short, "direction_error": still | (metrics["distance"] < SHORT)}
+    none = {
+        "straightness": short,
+        "path_ratio": short,
+        "direction_error": still | (metrics["distance"] < SHORT),
+    }
     none |= {"muscle_share": metrics["elbow_speed"] < SLOW, "log_jerk": still}
     return metrics | {name: np.where(rows, np.nan, metrics[name]) for name, rows in none.items()}
 
@@ -105,7 +109,12 @@ def book(hand, target, action, muscles, peaks, impulse, speed, step, path, losse
         sums[i, 6] += both
         t = step[i]
         if t < path.shape[1]:
-            path[i, t, 0], path[i, t, 1], path[i, t, 2], path[i, t, 3] = hand[i, 0], hand[i, 1], impulse[i], speed[i]
+            path[i, t, 0], path[i, t, 1], path[i, t, 2], path[i, t, 3] = (
+                hand[i, 0],
+                hand[i, 1],
+                impulse[i],
+                speed[i],
+            )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -134,7 +143,9 @@ def _figures(path, steps, target, inertia, dt, out):
             total = 0.0
             for t in range(k - 2):
                 for c in range(2):
-                    total += ((p[t + 3, c] - 3 * p[t + 2, c] + 3 * p[t + 1, c] - p[t, c]) / dt**3) ** 2
+                    total += (
+                        (p[t + 3, c] - 3 * p[t + 2, c] + 3 * p[t + 1, c] - p[t, c]) / dt**3
+                    ) ** 2
             out[i, 2] = math.sqrt(total / (k - 2))
             if peak > 0.0 and total > 0.0:
                 out[i, 3] = math.log(total * dt * (k * dt) ** 3 / peak**2)

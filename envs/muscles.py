@@ -27,7 +27,19 @@ PLATEAU, SLANT = 1.5, 0.001
 """largest lengthening force, in isometric forces; slope of the curve far out"""
 LEAST_FACTOR = 0.01
 """of the force-length curve"""
-_L1, _L2, _COUPLE, _FIRST, _LAST, _RISE, _PER_FALL, _LEAST, _PER_TOP, _LOW, _HIGH = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11
+_L1, _L2, _COUPLE, _FIRST, _LAST, _RISE, _PER_FALL, _LEAST, _PER_TOP, _LOW, _HIGH = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    11,
+)
 FOREARM, LEAST, LOW, HIGH, PEAKS = _LAST, _LEAST, slice(9, 11), slice(11, 13), slice(13, 61, 8)
 """places in the row: inertia of the forearm about the elbow, least activation, lowest and highest angles,
 largest forces"""
@@ -41,11 +53,25 @@ _COUNT = len(MUSCLES)
 def parameters(body: Arm) -> np.ndarray:
     """The numbers of a body as one row, (61,)."""
     last = body.forearm_mass * body.forearm_centre**2 + body.forearm_inertia
-    first = body.upper_mass * body.upper_centre**2 + body.upper_inertia + body.forearm_mass * body.upper_length**2
+    first = (
+        body.upper_mass * body.upper_centre**2
+        + body.upper_inertia
+        + body.forearm_mass * body.upper_length**2
+    )
     couple = body.forearm_mass * body.upper_length * body.forearm_centre
     skeleton = [body.upper_length, body.forearm_length, couple, first + last, last]
-    muscle = [body.activation_time, 1 / body.deactivation_time, body.least_activation, 1 / body.top_speed]
-    each = [body.max_force, body.tendon, [1 / best for best in body.optimal_length], body.rest_length]
+    muscle = [
+        body.activation_time,
+        1 / body.deactivation_time,
+        body.least_activation,
+        1 / body.top_speed,
+    ]
+    each = [
+        body.max_force,
+        body.tendon,
+        [1 / best for best in body.optimal_length],
+        body.rest_length,
+    ]
     each += [body.shoulder_arm, body.elbow_arm, body.shoulder_curve, body.elbow_curve]
     return np.concatenate([skeleton, muscle, *body.limits, np.array(each).T.ravel()])
 
@@ -100,7 +126,11 @@ def _geometry(p, m, d1, d2):
     """Length of muscle `m` and its tendon, and its two moment arms."""
     k = _MUSCLE + _EACH * m
     a1, a2, c1, c2 = p[k + _ARM], p[k + _ARM + 1], p[k + _CURVE], p[k + _CURVE + 1]
-    return p[k + _REST] + (a1 + c1 * d1) * d1 + (a2 + c2 * d2) * d2, a1 + 2 * c1 * d1, a2 + 2 * c2 * d2
+    return (
+        p[k + _REST] + (a1 + c1 * d1) * d1 + (a2 + c2 * d2) * d2,
+        a1 + 2 * c1 * d1,
+        a2 + 2 * c2 * d2,
+    )
 
 
 @njit(cache=True, error_model="numpy")
@@ -146,9 +176,15 @@ def _curves_gradient(a, length, speed, to_passive, to_factor, to_active):
             gwidth = gtop * a * factor + gbottom
         else:
             full, steep = a * factor, SLANT - 2.0 * a * (factor + slope) / width
-            gfull = gtop * ((0.5 - PLATEAU) * full - 0.5 * SLANT * speed + PLATEAU * steep * speed) - 0.5 * gbottom
+            gfull = (
+                gtop * ((0.5 - PLATEAU) * full - 0.5 * SLANT * speed + PLATEAU * steep * speed)
+                - 0.5 * gbottom
+            )
             gsteep = gtop * speed * (PLATEAU * full + SLANT * speed) + gbottom * speed
-            gspeed = gtop * (steep * (PLATEAU * full + 2.0 * SLANT * speed) - 0.5 * SLANT * full) + gbottom * steep
+            gspeed = (
+                gtop * (steep * (PLATEAU * full + 2.0 * SLANT * speed) - 0.5 * SLANT * full)
+                + gbottom * steep
+            )
             ga = gfull * factor - gsteep * 2.0 * (factor + slope) / width
             gfactor += gfull * a - gsteep * 2.0 * a / width
             gslope = -gsteep * 2.0 * a / width
@@ -193,7 +229,13 @@ def _muscles(p, q, v, state):
         speed = (arm1 * v[0] + arm2 * v[1]) * (p[_PER_TOP] * p[k + _PER_BEST])
         stretch, factor, _, _, top, bottom = _curves(state[0, m], length, speed)
         passive, active = stretch * stretch * _SQUARE, max(top / bottom, 0.0)
-        state[1, m], state[2, m], state[3, m], state[4, m], state[5, m] = length, speed, passive, factor, active
+        state[1, m], state[2, m], state[3, m], state[4, m], state[5, m] = (
+            length,
+            speed,
+            passive,
+            factor,
+            active,
+        )
         state[6, m] = p[k + _PEAK] * (active + passive)
 
 
@@ -318,7 +360,9 @@ def step(rows, q, v, activation, force, excitation, push, dt, joints, muscles):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def step_gradient(rows, q, v, activation, force, excitation, push, dt, joints, muscles, to_joints, to_muscles, out):
+def step_gradient(
+    rows, q, v, activation, force, excitation, push, dt, joints, muscles, to_joints, to_muscles, out
+):
     """The gradient of a scalar through `step`, from what it is in its results to what it is in its arguments.
 
     Args:
@@ -338,8 +382,18 @@ def step_gradient(rows, q, v, activation, force, excitation, push, dt, joints, m
     """
     for i in range(len(q)):
         p = rows[i if len(rows) > 1 else 0]
-        new1, new2, speed1, speed2 = joints[i, 0, 0], joints[i, 0, 1], joints[i, 1, 0], joints[i, 1, 1]
-        gq1, gq2, gv1, gv2 = to_joints[i, 0, 0], to_joints[i, 0, 1], to_joints[i, 1, 0], to_joints[i, 1, 1]
+        new1, new2, speed1, speed2 = (
+            joints[i, 0, 0],
+            joints[i, 0, 1],
+            joints[i, 1, 0],
+            joints[i, 1, 1],
+        )
+        gq1, gq2, gv1, gv2 = (
+            to_joints[i, 0, 0],
+            to_joints[i, 0, 1],
+            to_joints[i, 1, 0],
+            to_joints[i, 1, 1],
+        )
         # the hand
         gx, gy, angle = to_joints[i, 2, 0], to_joints[i, 2, 1], new1 + new2
         along = p[_L2] * (math.cos(angle) * gy - math.sin(angle) * gx)
@@ -353,10 +407,19 @@ def step_gradient(rows, q, v, activation, force, excitation, push, dt, joints, m
             a, length, speed = muscles[i, 0, m], muscles[i, 1, m], muscles[i, 2, m]
             pulled = p[_PEAK + k] * to_muscles[i, 6, m]
             ga, glength, gspeed = _curves_gradient(
-                a, length, speed, to_muscles[i, 3, m] + pulled, to_muscles[i, 4, m], to_muscles[i, 5, m] + pulled
+                a,
+                length,
+                speed,
+                to_muscles[i, 3, m] + pulled,
+                to_muscles[i, 4, m],
+                to_muscles[i, 5, m] + pulled,
             )
             ga += to_muscles[i, 0, m]
-            gwhole = (glength + to_muscles[i, 1, m]) * p[k + _PER_BEST] if whole > p[k + _TENDON] else 0.0
+            gwhole = (
+                (glength + to_muscles[i, 1, m]) * p[k + _PER_BEST]
+                if whole > p[k + _TENDON]
+                else 0.0
+            )
             gspeed = (gspeed + to_muscles[i, 2, m]) * (p[_PER_TOP] * p[k + _PER_BEST])
             gq1 += gwhole * arm1 + 2.0 * gspeed * p[k + _CURVE] * speed1
             gq2 += gwhole * arm2 + 2.0 * gspeed * p[k + _CURVE + 1] * speed2
@@ -407,8 +470,12 @@ def step_gradient(rows, q, v, activation, force, excitation, push, dt, joints, m
             gq1 -= 2.0 * w1 * force[i, m] * p[k + _CURVE]
             gq2 -= 2.0 * w2 * force[i, m] * p[k + _CURVE + 1]
         angle = q1 + q2
-        out[i, 4] = -w1 * (p[_L1] * math.sin(q1) + p[_L2] * math.sin(angle)) - w2 * p[_L2] * math.sin(angle)
-        out[i, 5] = w1 * (p[_L1] * math.cos(q1) + p[_L2] * math.cos(angle)) + w2 * p[_L2] * math.cos(angle)
+        out[i, 4] = -w1 * (p[_L1] * math.sin(q1) + p[_L2] * math.sin(angle)) - w2 * p[
+            _L2
+        ] * math.sin(angle)
+        out[i, 5] = w1 * (p[_L1] * math.cos(q1) + p[_L2] * math.cos(angle)) + w2 * p[
+            _L2
+        ] * math.cos(angle)
         turn = -(w1 + w2) * p[_L2] * (math.cos(angle) * fx + math.sin(angle) * fy)
         gq1 += turn - w1 * p[_L1] * (math.cos(q1) * fx + math.sin(q1) * fy)
         gq2 += turn

@@ -61,7 +61,9 @@ class Canvas:
         context = self._context
         # Runs once: at `close`, or when the canvas is collected, which may happen in any thread.
         self._free = weakref.finalize(self, drawer.post, lambda: drawer.free(context))
-        self._free.atexit = False  # at exit the drawer frees every canvas that is left, before the context goes
+        self._free.atexit = (
+            False  # at exit the drawer frees every canvas that is left, before the context goes
+        )
 
     def draw(self, scene: mujoco.MjvScene) -> np.ndarray:
         """RGB picture (height, width, 3) of a scene, uint8.
@@ -124,7 +126,9 @@ class _Drawer(threading.Thread):
             LanceletError: the thread is gone, after a fork or because Python ends.
         """
         if not self.is_alive():
-            raise LanceletError(FORKED if _inherited else "Python is ending: nothing can be drawn any more")
+            raise LanceletError(
+                FORKED if _inherited else "Python is ending: nothing can be drawn any more"
+            )
         return self.post(job).result()
 
     def open(self, model: mujoco.MjModel, width: int, height: int) -> mujoco.MjrContext:

@@ -60,7 +60,9 @@ class Phototaxis(Task):
         if self.light is not None:
             within("light", self.light, 1, len(LIGHTS), "whole numbers")
             if self.light != int(self.light):
-                raise LanceletError(f"light = {self.light!r}: must be a whole number from 1 to {len(LIGHTS)}")
+                raise LanceletError(
+                    f"light = {self.light!r}: must be a whole number from 1 to {len(LIGHTS)}"
+                )
             self.light = int(self.light)
 
     def default_body(self) -> morphology.Body:
@@ -74,7 +76,11 @@ class Phototaxis(Task):
         light = spec.worldbody.add_body(name="light", mocap=True)
         seen = {"contype": 0, "conaffinity": 0}
         light.add_geom(
-            name="light", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[RADIUS, 0, 0], rgba=[1.0, 0.8, 0.1, 1], **seen
+            name="light",
+            type=mujoco.mjtGeom.mjGEOM_SPHERE,
+            size=[RADIUS, 0, 0],
+            rgba=[1.0, 0.8, 0.1, 1],
+            **seen,
         )
         light.add_geom(
             type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[reach(body), 0.005, 0], pos=[0, 0, 0.006 - HEIGHT],
@@ -96,10 +102,20 @@ class Phototaxis(Task):
         """Where the light is, how near it must come, the least distance so far and before the last step, m."""
         bodies = self.bodies()
         near = np.array([reach(bodies[i % len(bodies)]) for i in range(n)])
-        return {"light": np.zeros((n, 2)), "near": near, "least": np.zeros(n), "before": np.zeros(n)}
+        return {
+            "light": np.zeros((n, 2)),
+            "near": near,
+            "least": np.zeros(n),
+            "before": np.zeros(n),
+        }
 
     def reset(
-        self, sim: Any, memory: Memory, ids: np.ndarray, rngs: Sequence[np.random.Generator], options: Mapping[str, Any]
+        self,
+        sim: Any,
+        memory: Memory,
+        ids: np.ndarray,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any],
     ) -> None:
         """At rest; which light shines is drawn, if it is not given."""
         which = np.zeros(sim.n)
@@ -108,7 +124,9 @@ class Phototaxis(Task):
         if "light" in options:
             which = reset_option("light", options["light"], (sim.n,), 1, len(LIGHTS))
             if (which != which.astype(int)).any():
-                raise LanceletError(f"options['light'] = {options['light']!r}: must be whole numbers")
+                raise LanceletError(
+                    f"options['light'] = {options['light']!r}: must be whole numbers"
+                )
         memory["light"][ids] = LIGHTS[which[ids].astype(int) - 1]
         sim.mocap_pos[ids, 0, :2], sim.mocap_pos[ids, 0, 2] = memory["light"][ids], HEIGHT
         memory["least"][ids] = memory["before"][ids] = self._distance(sim, memory)[ids]
@@ -128,7 +146,9 @@ class Phototaxis(Task):
         squares = [((sim.sensor(f"sensor_{k}") - light) ** 2).sum(1) for k in (1, 2)]
         return 1 / np.maximum(np.stack(squares, axis=1), RADIUS**2)
 
-    def reward(self, sim: Any, memory: Memory, action: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def reward(
+        self, sim: Any, memory: Memory, action: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """By how much the least distance fell."""
         nearer = memory["before"] - memory["least"]
         return nearer, {"nearer": nearer}
@@ -139,7 +159,10 @@ class Phototaxis(Task):
 
     def metrics(self, sim: Any, memory: Memory) -> dict[str, np.ndarray]:
         """Success and the least distance."""
-        return {"success": self.terminated(sim, memory).astype(float), "distance": memory["least"].copy()}
+        return {
+            "success": self.terminated(sim, memory).astype(float),
+            "distance": memory["least"].copy(),
+        }
 
 
 def reach(body: Any) -> float:

@@ -43,7 +43,12 @@ class Painter:
     """
 
     def __init__(
-        self, model: mujoco.MjModel, width: int = 640, height: int = 480, shadows: bool = False, samples: int = 0
+        self,
+        model: mujoco.MjModel,
+        width: int = 640,
+        height: int = 480,
+        shadows: bool = False,
+        samples: int = 0,
     ) -> None:
         model.vis.quality.offsamples = samples
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
@@ -72,7 +77,9 @@ class Painter:
 
     def _update_scene(self, camera: mujoco.MjvCamera) -> None:
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
-        mujoco.mjv_updateScene(self._model, self._data, self._visible, None, camera, everything, self._scene)
+        mujoco.mjv_updateScene(
+            self._model, self._data, self._visible, None, camera, everything, self._scene
+        )
 
     def _draw_in(self, lines: np.ndarray | None) -> None:
         if lines is None:
@@ -83,7 +90,9 @@ class Painter:
         for line in lines.astype(float)[:room]:
             start, end, rgba = np.split(line, [3, 6])
             geom = scene.geoms[scene.ngeom]
-            mujoco.mjv_initGeom(geom, shape, np.zeros(3), np.zeros(3), np.zeros(9), rgba.astype(np.float32))
+            mujoco.mjv_initGeom(
+                geom, shape, np.zeros(3), np.zeros(3), np.zeros(9), rgba.astype(np.float32)
+            )
             mujoco.mjv_connector(geom, shape, LINE, start, end)
             scene.ngeom += 1
 
@@ -105,7 +114,9 @@ class Painter:
         for age, configuration in enumerate(reversed(configurations[:-1]), start=1):
             self._place(configuration)
             first = scene.ngeom
-            mujoco.mjv_addGeoms(self._model, self._data, self._visible, mujoco.MjvPerturb(), moving, scene)
+            mujoco.mjv_addGeoms(
+                self._model, self._data, self._visible, mujoco.MjvPerturb(), moving, scene
+            )
             for geom in scene.geoms[first : scene.ngeom]:
                 geom.rgba[3] *= 1 - 0.75 * age / len(configurations)
         return self._canvas.draw(scene)
@@ -118,7 +129,9 @@ class Painter:
         low, high = turned.min(0), turned.max(0)
         middle, (along, across) = (low + high) / 2, high - low + 0.3
         camera = mujoco.MjvCamera()
-        camera.lookat[:2] = middle[0] * direction + middle[1] * np.array([-direction[1], direction[0]])
+        camera.lookat[:2] = middle[0] * direction + middle[1] * np.array(
+            [-direction[1], direction[0]]
+        )
         camera.azimuth, camera.elevation = 90 + np.degrees(np.arctan2(*direction[::-1])), -89
         need = max(along * self._canvas.height / self._canvas.width, across)
         camera.distance = need / 2 / np.tan(np.radians(self._model.vis.global_.fovy) / 2)

@@ -26,7 +26,11 @@ BAD_POSITION = int(mujoco.mjtWarning.mjWARN_BADQPOS)
 BAD_VELOCITY = int(mujoco.mjtWarning.mjWARN_BADQVEL)
 BAD_ACCELERATION = int(mujoco.mjtWarning.mjWARN_BADQACC)
 FAULTS = slice(CONTACTS_LOST, BAD_ACCELERATION + 1)
-BLOWN_UP = {BAD_POSITION: "a position", BAD_VELOCITY: "a velocity", BAD_ACCELERATION: "an acceleration"}
+BLOWN_UP = {
+    BAD_POSITION: "a position",
+    BAD_VELOCITY: "a velocity",
+    BAD_ACCELERATION: "an acceleration",
+}
 
 # Fields from which mj_setConst derives others (a private name of mujoco 3.17: a test keeps watch over what is in it).
 SET_CONST = frozenset(mujoco.MjModel._setconst_inputs)  # pyright: ignore[reportAttributeAccessIssue]
@@ -52,7 +56,9 @@ class Field:
         self._sim, self._name = sim, name
         self._attribute = name.removeprefix("opt.")
         if not hasattr(self._owner(sim.model), self._attribute):
-            raise LanceletError(f"unknown model field {name!r}: give a name of MjModel, or opt.<name> of MjOption")
+            raise LanceletError(
+                f"unknown model field {name!r}: give a name of MjModel, or opt.<name> of MjOption"
+            )
 
     def _owner(self, model: mujoco.MjModel) -> Any:
         return model.opt if self._name.startswith("opt.") else model
@@ -63,7 +69,9 @@ class Field:
     @property
     def values(self) -> np.ndarray:
         """The present values, (n, ...); write by item assignment only."""
-        if self._name in self._sim.expanded or (SET_CONST & self._sim.compiled.keys() and not self._sim.models):
+        if self._name in self._sim.expanded or (
+            SET_CONST & self._sim.compiled.keys() and not self._sim.models
+        ):
             view = self._rows().view()
         elif self._sim.models:
             view = np.stack([np.asarray(self._of(model)) for model in self._sim.models])
@@ -77,7 +85,9 @@ class Field:
         return np.array(self.values, dtype=dtype)
 
     def __getitem__(self, index: Any) -> Any:
-        return np.array(self.values[index])  # a copy, so that ``field[i] *= 2`` writes by item assignment
+        return np.array(
+            self.values[index]
+        )  # a copy, so that ``field[i] *= 2`` writes by item assignment
 
     def __setitem__(self, index: Any, values: Any) -> None:
         """Write `values`; what the physics cannot carry is refused, and then nothing is written.
@@ -88,8 +98,14 @@ class Field:
         """
         sim = self._sim
         whole = self.values.dtype.kind in "iu"
-        if whole and self._attribute.endswith(STRUCTURE) and not self._attribute.endswith("contype"):
-            raise LanceletError(f"field {self._name!r} says how the model is built: change the body instead")
+        if (
+            whole
+            and self._attribute.endswith(STRUCTURE)
+            and not self._attribute.endswith("contype")
+        ):
+            raise LanceletError(
+                f"field {self._name!r} says how the model is built: change the body instead"
+            )
         ids = np.unique(np.arange(sim.n)[index[0] if isinstance(index, tuple) else index])
         compiled = sim.compiled.get(self._name)
         if compiled is None:
@@ -106,7 +122,9 @@ class Field:
             if isinstance(error, LanceletError):
                 raise
             reason = str(error).splitlines()[0]
-            raise LanceletError(f"field {self._name!r} {rows.shape} cannot take {values!r}: {reason}") from error
+            raise LanceletError(
+                f"field {self._name!r} {rows.shape} cannot take {values!r}: {reason}"
+            ) from error
         sim.compiled.setdefault(self._name, compiled)
 
     def _check(self, new: np.ndarray, compiled: np.ndarray, ids: np.ndarray) -> None:
@@ -116,7 +134,9 @@ class Field:
         """
         changed = (new != compiled) & ~(np.isnan(new) & np.isnan(compiled))
         if self._name == "opt.timestep" and changed.any():
-            raise LanceletError("field 'opt.timestep': all speeds are told by the body's own; make a body with another")
+            raise LanceletError(
+                "field 'opt.timestep': all speeds are told by the body's own; make a body with another"
+            )
         self._refuse(changed & ~np.isfinite(new), new, ids, "must be finite")
         if self._name in NOT_NEGATIVE:
             self._refuse(changed & (new < 0), new, ids, "must be 0 or more")
@@ -183,8 +203,12 @@ class Simulation:
         timesteps = sorted({float(model.opt.timestep) for model in models})
         if len(timesteps) > 1:
             told = ", ".join(f"{timestep:g}" for timestep in timesteps)
-            raise LanceletError(f"bodies of one environment must share one timestep; theirs are {told} s")
-        self.models = [copy.copy(models[i % len(models)]) for i in range(n)] if len(models) > 1 else []
+            raise LanceletError(
+                f"bodies of one environment must share one timestep; theirs are {told} s"
+            )
+        self.models = (
+            [copy.copy(models[i % len(models)]) for i in range(n)] if len(models) > 1 else []
+        )
         self.live: np.ndarray | None = None
         """ids to step, set by the core; None: all"""
         self.expanded: dict[str, np.ndarray] = {}
@@ -205,7 +229,9 @@ class Simulation:
             try:
                 self.batch.set_models(self.models)
             except mujoco.FatalError as error:
-                raise LanceletError(f"bodies of one environment must share one layout: {error}") from error
+                raise LanceletError(
+                    f"bodies of one environment must share one layout: {error}"
+                ) from error
             self._run(self.batch.reset)
 
     def __getattr__(self, name: str) -> np.ndarray:
@@ -255,18 +281,26 @@ class Simulation:
         """Advance by controls (n, substeps, nu) that change every substep, then refresh as `step` does."""
         rows = controls if self.live is None else controls[self.live]
         if rows.shape[1] > 1:
-            self._run(self.batch.rollout, rows.shape[1] - 1, rows[:, :-1], CTRL, record=(), ids=self.live)
+            self._run(
+                self.batch.rollout, rows.shape[1] - 1, rows[:, :-1], CTRL, record=(), ids=self.live
+            )
         self.ctrl[slice(None) if self.live is None else self.live] = rows[:, -1]
         self.step()
 
-    def move(self, qpos: np.ndarray, qvel: np.ndarray, forces: np.ndarray, dt: float | None = None) -> None:
+    def move(
+        self, qpos: np.ndarray, qvel: np.ndarray, forces: np.ndarray, dt: float | None = None
+    ) -> None:
         """Put the live simulations there, under generalised forces (n, nv), and compute all that follows.
 
         This is the step of a task that integrates by itself: it reads `qacc`, which is fresh after `move` and after
         a reset, and hands back where that leads. Time goes on by `dt`, the timestep if none is given.
         """
         rows = slice(None) if self.live is None else self.live
-        self.qpos[rows], self.qvel[rows], self.qfrc_applied[rows] = qpos[rows], qvel[rows], forces[rows]
+        self.qpos[rows], self.qvel[rows], self.qfrc_applied[rows] = (
+            qpos[rows],
+            qvel[rows],
+            forces[rows],
+        )
         self.time[rows] += self.timestep if dt is None else dt
         self.forward(self.live)
 

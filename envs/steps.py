@@ -23,9 +23,14 @@ def recording(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 def memory(n: int, period: float) -> dict[str, np.ndarray]:
     """State of the measurement of `n` responses sampled every `period` s; nan: not yet."""
-    numbers: dict[str, np.ndarray] = {name: np.zeros(n) for name in ("origin", "since", "overshoot")}
+    numbers: dict[str, np.ndarray] = {
+        name: np.zeros(n) for name in ("origin", "since", "overshoot")
+    }
     never = {name: np.full(n, np.nan) for name in ("rise10", "rise90")}
-    samples = {"samples": np.zeros(n, np.int64), "errors": np.full((n, round(WINDOW / period)), np.nan)}
+    samples = {
+        "samples": np.zeros(n, np.int64),
+        "errors": np.full((n, round(WINDOW / period)), np.nan),
+    }
     return {**numbers, **never, **samples}
 
 
@@ -35,7 +40,9 @@ def step(memory: dict[str, np.ndarray], rows: np.ndarray, value: np.ndarray) -> 
     memory["rise10"][rows] = memory["rise90"][rows] = np.nan
 
 
-def respond(memory: dict[str, np.ndarray], reference: np.ndarray, value: np.ndarray, period: float) -> None:
+def respond(
+    memory: dict[str, np.ndarray], reference: np.ndarray, value: np.ndarray, period: float
+) -> None:
     """Take in one more sample of `value` (n,) under `reference` (n,)."""
     error, whole = reference - value, reference - memory["origin"]
     memory["since"] += period
@@ -57,7 +64,9 @@ def figures(memory: dict[str, np.ndarray], period: float) -> dict[str, np.ndarra
     step where the response has not got there; ``oscillation`` half the distance between the largest and the least
     error of the last 20 s.
     """
-    errors = np.where(memory["samples"][:, None] > 0, memory["errors"], 0.0)  # nothing to tell before the first
+    errors = np.where(
+        memory["samples"][:, None] > 0, memory["errors"], 0.0
+    )  # nothing to tell before the first
     size = errors.shape[1]
     ages = (memory["samples"][:, None] - 1 - np.arange(size)) % size
     late = np.where(ages < round(TAIL / period), errors, np.nan)

@@ -61,11 +61,15 @@ class Swim(Task):
         for name in ("density", "viscosity"):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
-                raise LanceletError(f"{type(self).__name__}.{name} = {value!r}: must be finite and >= 0")
+                raise LanceletError(
+                    f"{type(self).__name__}.{name} = {value!r}: must be finite and >= 0"
+                )
         bodies = self.bodies()
         for body in bodies:
             if not hasattr(body, "joints"):
-                raise LanceletError(f"{type(self).__name__}.body = {body!r}: needs a body with joints, like Swimmer")
+                raise LanceletError(
+                    f"{type(self).__name__}.body = {body!r}: needs a body with joints, like Swimmer"
+                )
         self.joints = bodies[0].joints  # pyright: ignore[reportAttributeAccessIssue]
 
     def default_body(self) -> morphology.Body:
@@ -97,10 +101,17 @@ class Swim(Task):
         return {"steps": np.zeros(n, np.int64), "forward": np.zeros(n), "origin": np.zeros((n, 2))}
 
     def reset(
-        self, sim: Any, memory: Memory, ids: np.ndarray, rngs: Sequence[np.random.Generator], options: Mapping[str, Any]
+        self,
+        sim: Any,
+        memory: Memory,
+        ids: np.ndarray,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any],
     ) -> None:
         """Heading, then joints, from each simulation's generator."""
-        limits = sim.field("jnt_range").values  # once: with many bodies every look at a field gathers it
+        limits = sim.field(
+            "jnt_range"
+        ).values  # once: with many bodies every look at a field gathers it
         for i, rng in zip(ids, rngs, strict=True):
             sim.qpos[i, 2] = rng.uniform(-np.pi, np.pi)
             sim.qpos[i, 3:] = rng.uniform(limits[i, 3:, 0], limits[i, 3:, 1])
@@ -127,7 +138,9 @@ class Swim(Task):
             seen[:, -1] = 2.0 * memory["steps"] / HORIZON - 1.0
         return seen
 
-    def reward(self, sim: Any, memory: Memory, action: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def reward(
+        self, sim: Any, memory: Memory, action: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Forward speed of the head, ramped."""
         reward = np.minimum(np.maximum(sim.sensordata[:, 1] / -SPEED, 0.0), 1.0)
         return reward, {"forward": reward}
@@ -137,7 +150,10 @@ class Swim(Task):
         steps = np.maximum(memory["steps"], 1)
         com, origin = sim.subtree_com, memory["origin"]
         moved = np.hypot(com[:, 1, 0] - origin[:, 0], com[:, 1, 1] - origin[:, 1])
-        return {"speed": memory["forward"] / steps, "com_speed": moved / (steps * self.control_dt(sim))}
+        return {
+            "speed": memory["forward"] / steps,
+            "com_speed": moved / (steps * self.control_dt(sim)),
+        }
 
 
 @dataclass(kw_only=True)
@@ -171,7 +187,11 @@ class SwimNavigate(Swim):
             spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="nose")
         target = spec.worldbody.add_body(name="target", mocap=True)
         target.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[self.radius, 0, 0], rgba=scenery.TARGET, contype=0, conaffinity=0
+            type=mujoco.mjtGeom.mjGEOM_SPHERE,
+            size=[self.radius, 0, 0],
+            rgba=scenery.TARGET,
+            contype=0,
+            conaffinity=0,
         )
         return spec
 
@@ -184,7 +204,12 @@ class SwimNavigate(Swim):
         return super().memory(n) | {"closest": np.full(n, np.inf)}
 
     def reset(
-        self, sim: Any, memory: Memory, ids: np.ndarray, rngs: Sequence[np.random.Generator], options: Mapping[str, Any]
+        self,
+        sim: Any,
+        memory: Memory,
+        ids: np.ndarray,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any],
     ) -> None:
         """Heading, joints, then the target, in the suite's order."""
         super().reset(sim, memory, ids, rngs, options)
@@ -196,7 +221,9 @@ class SwimNavigate(Swim):
                 targets = np.broadcast_to(np.asarray(options["target"], float), (sim.n, 2))
             except ValueError as error:
                 shape = np.shape(options["target"])
-                raise LanceletError(f"options['target'] has shape {shape}: must be (2,) or ({sim.n}, 2)") from error
+                raise LanceletError(
+                    f"options['target'] has shape {shape}: must be (2,) or ({sim.n}, 2)"
+                ) from error
             if not np.isfinite(targets).all():
                 raise LanceletError("options['target'] holds a number that is not finite")
             sim.mocap_pos[ids, 0, :2] = targets[ids]
@@ -212,7 +239,9 @@ class SwimNavigate(Swim):
         seen[:, self.joints : self.joints + 2] = self._to_target(sim)
         return seen
 
-    def reward(self, sim: Any, memory: Memory, action: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def reward(
+        self, sim: Any, memory: Memory, action: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Long-tailed fall-off with the distance beyond the target's radius."""
         beyond = np.maximum(self._distance(sim) - self.radius, 0.0) / (5 * self.radius)
         reward = 1.0 / ((3.0 * beyond) ** 2 + 1.0)
@@ -221,11 +250,16 @@ class SwimNavigate(Swim):
     def metrics(self, sim: Any, memory: Memory) -> dict[str, np.ndarray]:
         """Those of `Swim`, and whether the target was reached."""
         reached = (memory["closest"] <= self.radius).astype(float)
-        return super().metrics(sim, memory) | {"closest": memory["closest"].copy(), "success": reached}
+        return super().metrics(sim, memory) | {
+            "closest": memory["closest"].copy(),
+            "success": reached,
+        }
 
     def _to_target(self, sim: Any) -> np.ndarray:
         vector = sim.mocap_pos[:, 0] - sim.sensor("nose")
-        return np.stack([(sim.sensor("head_x") * vector).sum(1), (sim.sensor("head_y") * vector).sum(1)], axis=1)
+        return np.stack(
+            [(sim.sensor("head_x") * vector).sum(1), (sim.sensor("head_y") * vector).sum(1)], axis=1
+        )
 
     def _distance(self, sim: Any) -> np.ndarray:
         vector = sim.mocap_pos[:, 0, :2] - sim.sensor("nose")[:, :2]

@@ -66,7 +66,9 @@ class Task(ABC):
         """The bodies of this task, one or many."""
         given = self.body if isinstance(self.body, list | tuple) else [self.body]
         if not given:
-            raise LanceletError(f"{type(self).__name__}.body is an empty list: give at least one body")
+            raise LanceletError(
+                f"{type(self).__name__}.body is an empty list: give at least one body"
+            )
         return [self._body(item) for item in given]
 
     def _body(self, item: Any) -> morphology.Body:
@@ -75,7 +77,9 @@ class Task(ABC):
         if isinstance(item, Mapping):
             return morphology.from_json(dict(item))
         if not isinstance(item, morphology.Body):
-            raise LanceletError(f"{type(self).__name__}.body = {item!r}: must be a Body or its JSON")
+            raise LanceletError(
+                f"{type(self).__name__}.body = {item!r}: must be a Body or its JSON"
+            )
         return item
 
     def spec(self, body: morphology.Body) -> mujoco.MjSpec:
@@ -90,7 +94,9 @@ class Task(ABC):
             if isinstance(error, LanceletError):
                 raise
             reason = str(error).splitlines()[0]
-            raise LanceletError(f"{type(self).__name__}: the body does not compile: {reason}") from error
+            raise LanceletError(
+                f"{type(self).__name__}: the body does not compile: {reason}"
+            ) from error
 
     def make(self, n: int, nthread: int) -> Any:
         """The simulator of `n` simulations on `nthread` threads (0: all)."""
@@ -106,7 +112,12 @@ class Task(ABC):
 
     @abstractmethod
     def reset(
-        self, sim: Any, memory: Memory, ids: Array, rngs: Sequence[np.random.Generator], options: Mapping[str, Any]
+        self,
+        sim: Any,
+        memory: Memory,
+        ids: Array,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any],
     ) -> None:
         """Draw start states of simulations `ids`, already at their defaults, from their own generators.
 
@@ -142,5 +153,8 @@ class Task(ABC):
         if isinstance(body, morphology.Body):
             values["body"] = morphology.to_json(body)
         elif isinstance(body, list | tuple):
-            values["body"] = [morphology.to_json(item) if isinstance(item, morphology.Body) else item for item in body]
+            values["body"] = [
+                morphology.to_json(item) if isinstance(item, morphology.Body) else item
+                for item in body
+            ]
         return values

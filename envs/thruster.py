@@ -19,12 +19,19 @@ def firmware(command: np.ndarray, plant: Plant) -> np.ndarray:
     """
     size, pwm = np.minimum(np.abs(command), COMMAND), plant["pwm"]
     counts = np.where(pwm > 0, pwm, 1.0)
-    whole = np.floor(size * counts + 1e-6) / counts  # float32 commands: a third is three counts' worth
+    whole = (
+        np.floor(size * counts + 1e-6) / counts
+    )  # float32 commands: a third is three counts' worth
     return np.where(size < plant["dead_zone"], 0.0, np.where(pwm > 0, whole, size))
 
 
 def forces(
-    commands: np.ndarray, servo: np.ndarray, thrust: np.ndarray, plant: Plant, substeps: int, timestep: float
+    commands: np.ndarray,
+    servo: np.ndarray,
+    thrust: np.ndarray,
+    plant: Plant,
+    substeps: int,
+    timestep: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertical force in each substep of one control step.
 

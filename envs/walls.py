@@ -64,10 +64,18 @@ def move(sim: Any, layout: mazes.Map, cell: np.ndarray, xy: Any, ids: np.ndarray
     if centre.shape != (2,) or not np.isfinite(centre).all():
         raise LanceletError(f"xy = {xy!r}: must be two finite numbers, in m")
     for i in ids.tolist():
-        clear(sim, sim.qpos[i], centre[None], f"move_wall puts a wall on the agent of environment {i},")
+        clear(
+            sim,
+            sim.qpos[i],
+            centre[None],
+            f"move_wall puts a wall on the agent of environment {i},",
+        )
     field = sim.field("geom_pos")
     values = field[ids]
-    values[:, _blocks(sim, layout).start + int(cell[0]) * len(layout[0]) + int(cell[1])] = [*centre, HEIGHT / 2]
+    values[:, _blocks(sim, layout).start + int(cell[0]) * len(layout[0]) + int(cell[1])] = [
+        *centre,
+        HEIGHT / 2,
+    ]
     field[ids] = values
 
 
@@ -77,7 +85,9 @@ def clear(sim: Any, xy: np.ndarray, blocks: np.ndarray, what: str) -> None:
     hit = np.flatnonzero(np.hypot(gap[:, 0], gap[:, 1]) < sim.model.geom("ball").size[0] - TOUCH)
     if len(hit):
         x, y = blocks[hit[0]].tolist()
-        raise LanceletError(f"{what} with its centre at ({x:g}, {y:g}) m: the agent is at ({xy[0]:.3g}, {xy[1]:.3g})")
+        raise LanceletError(
+            f"{what} with its centre at ({x:g}, {y:g}) m: the agent is at ({xy[0]:.3g}, {xy[1]:.3g})"
+        )
 
 
 def _blocks(sim: Any, layout: mazes.Map) -> slice:

@@ -43,7 +43,9 @@ def make_folder(path: str | Path, option: str = "folder") -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or str(error)
-        raise LanceletError(f"{option} = {path}: cannot be made ({reason}); give another --{option}") from error
+        raise LanceletError(
+            f"{option} = {path}: cannot be made ({reason}); give another --{option}"
+        ) from error
     return folder
 
 
@@ -77,7 +79,9 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(temporary, "xb") as file:  # x: fails where anything has that name, a link included
+            with open(
+                temporary, "xb"
+            ) as file:  # x: fails where anything has that name, a link included
                 file.write(data.encode() if isinstance(data, str) else data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -94,7 +98,9 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         what = "the disk is full" if full else (error.strerror or str(error))
-        raise LanceletError(f"cannot write {path}: {what}; the previous file is untouched") from error
+        raise LanceletError(
+            f"cannot write {path}: {what}; the previous file is untouched"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -112,7 +118,9 @@ def written_elsewhere(path: str | Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent))
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent)
+            )
         except OSError as error:
             raise LanceletError(f"cannot write {path}: {error.strerror or error}") from error
         temporary = Path(folder) / path.name

@@ -92,7 +92,9 @@ def real_path(path: str | Path, inside: str | Path | None = None) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         raise LanceletError(f"cannot read {path}: {_first_line(error)}") from error
     if root is not None and not real.is_relative_to(root):
-        raise LanceletError(f"{path} is a link that leads out of {inside}: put the file itself there")
+        raise LanceletError(
+            f"{path} is a link that leads out of {inside}: put the file itself there"
+        )
     return real
 
 
@@ -133,7 +135,9 @@ def read_text(path: str | Path, most: int, inside: str | Path | None = None) -> 
     try:
         return read_bytes(path, most, inside).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise LanceletError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from error
+        raise LanceletError(
+            f"{path} is no text in UTF-8: {error.reason} at byte {error.start}"
+        ) from error
 
 
 def read_yaml(
@@ -219,7 +223,9 @@ def plain_values(value: Any, what: str) -> Any:
             return item
         if isinstance(item, int):
             if item.bit_length() > PLAIN_INTEGER_BITS:
-                raise LanceletError(f"{what} holds a whole number of more than {PLAIN_INTEGER_BITS} bits")
+                raise LanceletError(
+                    f"{what} holds a whole number of more than {PLAIN_INTEGER_BITS} bits"
+                )
             return item
         if isinstance(item, str):
             characters_left -= len(item)
@@ -230,7 +236,9 @@ def plain_values(value: Any, what: str) -> Any:
             return [copy(one, depth + 1) for one in item]
         if isinstance(item, dict):
             return {_text_key(key): copy(one, depth + 1) for key, one in item.items()}
-        raise LanceletError(f"{what} holds a value of type {type(item).__name__}: only plain ones are read")
+        raise LanceletError(
+            f"{what} holds a value of type {type(item).__name__}: only plain ones are read"
+        )
 
     def _text_key(key: Any) -> str:
         if not isinstance(key, str):
@@ -252,7 +260,9 @@ def read_arrays(path: str | Path, inside: str | Path | None = None) -> dict[str,
         except LanceletError:
             raise
         except Exception as error:  # zipfile, zlib, numpy and the file system each have their own
-            raise LanceletError(f"{path} is no archive of arrays, or is cut short: {_first_line(error)}") from error
+            raise LanceletError(
+                f"{path} is no archive of arrays, or is cut short: {_first_line(error)}"
+            ) from error
 
 
 def zip_names(path: str | Path) -> list[str]:
@@ -319,7 +329,9 @@ def described_by(what: str | Path) -> Iterator[None]:
     except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError,
             ValueError, OSError) as error:  # fmt: skip
         reason = f"{type(error).__name__}: {_first_line(error)}"
-        raise LanceletError(f"{what} does not describe what this version can build ({reason})") from error
+        raise LanceletError(
+            f"{what} does not describe what this version can build ({reason})"
+        ) from error
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -329,7 +341,9 @@ class _PlainLoader(yaml.SafeLoader):
         """Refuse ``<<``: no file of ours has it."""
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(None, None, "merge keys (<<) are not read", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, "merge keys (<<) are not read", key.start_mark
+                )
 
     def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A date stays the text that it was."""
@@ -359,7 +373,9 @@ def _status(path: str | Path, real: Path) -> os.stat_result:
         raise LanceletError(f"cannot read {path}: {_first_line(error)}") from error
 
 
-def _check_tensor_header(path: str | Path, wrong: str, most: int, inside: str | Path | None) -> None:
+def _check_tensor_header(
+    path: str | Path, wrong: str, most: int, inside: str | Path | None
+) -> None:
     """Refuse a safetensors file that is larger than allowed, or whose header is."""
     with open_regular(path, most, inside) as file:
         size = os.fstat(file.fileno()).st_size
@@ -385,19 +401,27 @@ def _unpack(path: str | Path, file: BinaryIO) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if len(members) > ARRAYS:
-            raise LanceletError(f"{path} holds {len(members):,} arrays: at most {ARRAYS:,} are read")
+            raise LanceletError(
+                f"{path} holds {len(members):,} arrays: at most {ARRAYS:,} are read"
+            )
         check_size(f"{path}, unpacked,", sum(member.file_size for member in members), ARRAYS_BYTES)
         for member in members:
             # The other methods unpack a block at once, whatever its size.
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise LanceletError(f"{path}: {member.filename!r} is packed by another method than numpy's")
+                raise LanceletError(
+                    f"{path}: {member.filename!r} is packed by another method than numpy's"
+                )
             _check_array_header(path, archive, member)
             with archive.open(member) as stream:
-                arrays[member.filename.removesuffix(".npy")] = np.lib.format.read_array(stream, allow_pickle=False)
+                arrays[member.filename.removesuffix(".npy")] = np.lib.format.read_array(
+                    stream, allow_pickle=False
+                )
     return arrays
 
 
-def _check_array_header(path: str | Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+def _check_array_header(
+    path: str | Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> None:
     """Refuse an array whose header says more than its bytes: numpy takes the memory before it reads."""
     with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)
@@ -411,7 +435,9 @@ def _check_array_header(path: str | Path, archive: zipfile.ZipFile, member: zipf
         for length in shape:
             size *= length
         if size != member.file_size - stream.tell():
-            raise LanceletError(f"{path}: {member.filename!r} is not of the size that its header says")
+            raise LanceletError(
+                f"{path}: {member.filename!r} is not of the size that its header says"
+            )
 
 
 def _check_zip_directory(path: str | Path, file: BinaryIO) -> None:
@@ -430,7 +456,9 @@ def _check_zip_directory(path: str | Path, file: BinaryIO) -> None:
     # zipfile takes the sizes of a zip64 record in place of these wherever there is one.
     is_zip64 = tail[max(0, start - zip64_locator) : start].startswith(b"PK\6\7")
     if is_zip64 or directory > ZIP_DIRECTORY_BYTES:
-        raise LanceletError(f"{path} has a table of contents of more than {_in_words(ZIP_DIRECTORY_BYTES)}")
+        raise LanceletError(
+            f"{path} has a table of contents of more than {_in_words(ZIP_DIRECTORY_BYTES)}"
+        )
 
 
 def _in_words(size: int) -> str:

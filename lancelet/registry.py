@@ -58,7 +58,9 @@ class Registry:
         for name, known in self._targets.items():
             if known is target or known == path:
                 return name
-        raise LanceletError(f"{self.kind} {target.__qualname__} is not registered: call register(name, {path!r}) first")
+        raise LanceletError(
+            f"{self.kind} {target.__qualname__} is not registered: call register(name, {path!r}) first"
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._targets))

@@ -16,7 +16,9 @@ from .registry import import_prefix, load_object
 _VECTOR, _SINGLE = "lancelet.envs.core:VectorEnv", "lancelet.envs.core:SingleEnv"
 
 
-def register(id: str, task: str | type, max_episode_steps: int | None = None, **options: Any) -> None:
+def register(
+    id: str, task: str | type, max_episode_steps: int | None = None, **options: Any
+) -> None:
     """Register a task under a Gymnasium id, for one environment and for a batch alike.
 
     Args:
@@ -26,7 +28,10 @@ def register(id: str, task: str | type, max_episode_steps: int | None = None, **
         **options: defaults of the task's fields.
     """
     if isinstance(task, type):
-        named = task.__module__ != "__main__" and getattr(sys.modules.get(task.__module__), task.__name__, None) is task
+        named = (
+            task.__module__ != "__main__"
+            and getattr(sys.modules.get(task.__module__), task.__name__, None) is task
+        )
         # a spec of strings can go to JSON and to other processes
         task = f"{task.__module__}:{task.__name__}" if named else task
     if id in gym.registry and gym.registry[id].entry_point == _SINGLE:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from ..registry import Registry
 from .core import Body, create, from_json, model_hash, quantity, ranges, to_json
 
-__all__ = ["Body", "bodies", "from_json", "make", "model_hash", "quantity", "ranges", "register", "to_json"]
+__all__ = [
+    "Body",
+    "bodies",
+    "from_json",
+    "make",
+    "model_hash",
+    "quantity",
+    "ranges",
+    "register",
+    "to_json",
+]
 
 bodies = Registry("body")
 register = bodies.register

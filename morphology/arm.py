@@ -60,21 +60,35 @@ class Arm(Body):
     """lowest and highest angle"""
     elbow_limit: tuple[float, ...] = quantity((0.0, math.radians(155)), "rad", 0.0, 2.8)
     """lowest and highest angle"""
-    max_force: tuple[float, ...] = quantity((838.0, 1207.0, 1422.0, 1549.0, 414.0, 603.0), "N", 200.0, 3000.0)
+    max_force: tuple[float, ...] = quantity(
+        (838.0, 1207.0, 1422.0, 1549.0, 414.0, 603.0), "N", 200.0, 3000.0
+    )
     """isometric force at full activation and best length"""
-    tendon: tuple[float, ...] = quantity((0.039, 0.066, 0.172, 0.187, 0.204, 0.217), "m", 0.02, 0.35)
+    tendon: tuple[float, ...] = quantity(
+        (0.039, 0.066, 0.172, 0.187, 0.204, 0.217), "m", 0.02, 0.35
+    )
     """length of the tendon, which does not stretch"""
-    optimal_length: tuple[float, ...] = quantity((0.134, 0.140, 0.092, 0.093, 0.137, 0.127), "m", 0.05, 0.25)
+    optimal_length: tuple[float, ...] = quantity(
+        (0.134, 0.140, 0.092, 0.093, 0.137, 0.127), "m", 0.05, 0.25
+    )
     """of the muscle fibres, where they pull best"""
-    rest_length: tuple[float, ...] = quantity((0.151, 0.2322, 0.2859, 0.2355, 0.3329, 0.2989), "m", 0.1, 0.5)
+    rest_length: tuple[float, ...] = quantity(
+        (0.151, 0.2322, 0.2859, 0.2355, 0.3329, 0.2989), "m", 0.1, 0.5
+    )
     """of muscle and tendon at d = 0"""
-    shoulder_arm: tuple[float, ...] = quantity((-0.03, 0.03, 0.0, 0.0, -0.03, 0.03), "m", -0.06, 0.06)
+    shoulder_arm: tuple[float, ...] = quantity(
+        (-0.03, 0.03, 0.0, 0.0, -0.03, 0.03), "m", -0.06, 0.06
+    )
     """moment arm at d = 0; flexors are negative"""
-    elbow_arm: tuple[float, ...] = quantity((0.0, 0.0, -0.014, 0.025, -0.016, 0.03), "m", -0.06, 0.06)
+    elbow_arm: tuple[float, ...] = quantity(
+        (0.0, 0.0, -0.014, 0.025, -0.016, 0.03), "m", -0.06, 0.06
+    )
     """moment arm at d = 0; flexors are negative"""
     shoulder_curve: tuple[float, ...] = quantity((0.0,) * 6, "m/rad", -0.01, 0.01)
     """half the change of the moment arm with the angle"""
-    elbow_curve: tuple[float, ...] = quantity((0.0, 0.0, -4.0e-3, -2.2e-3, -5.7e-3, -3.2e-3), "m/rad", -0.01, 0.01)
+    elbow_curve: tuple[float, ...] = quantity(
+        (0.0, 0.0, -4.0e-3, -2.2e-3, -5.7e-3, -3.2e-3), "m/rad", -0.01, 0.01
+    )
     """half the change of the moment arm with the angle"""
     activation_time: float = quantity(0.015, "s", 0.01, 0.03)
     """time constant of activation, at activation 1/3"""
@@ -97,13 +111,21 @@ class Arm(Body):
         arms = ("shoulder_arm", "elbow_arm", "shoulder_curve", "elbow_curve")
         for name in (*muscles, *arms):
             if len(getattr(self, name)) != len(MUSCLES):
-                raise LanceletError(f"{type(self).__name__}.{name} = {getattr(self, name)!r}: needs six numbers")
+                raise LanceletError(
+                    f"{type(self).__name__}.{name} = {getattr(self, name)!r}: needs six numbers"
+                )
         self.positive(*muscles)
-        self._finite((*arms, "shoulder_limit", "elbow_limit"), lambda number: abs(number) <= math.pi, "within +-pi")
+        self._finite(
+            (*arms, "shoulder_limit", "elbow_limit"),
+            lambda number: abs(number) <= math.pi,
+            "within +-pi",
+        )
         for name in ("shoulder_limit", "elbow_limit"):
             limit = getattr(self, name)
             if len(limit) != 2 or not limit[0] < limit[1]:
-                raise LanceletError(f"{type(self).__name__}.{name} = {limit!r}: needs a low and a higher angle")
+                raise LanceletError(
+                    f"{type(self).__name__}.{name} = {limit!r}: needs a low and a higher angle"
+                )
         if self.least_activation > 0.1:
             raise LanceletError(
                 f"{type(self).__name__}.least_activation = {self.least_activation!r}: must be 0.1 or less"
@@ -119,7 +141,9 @@ class Arm(Body):
         angles = np.asarray(angles, float)
         upper, lower = angles[..., 0], angles.sum(-1)
         reach = self.upper_length * np.array([np.cos(upper), np.sin(upper)])
-        return np.moveaxis(reach + self.forearm_length * np.array([np.cos(lower), np.sin(lower)]), 0, -1)
+        return np.moveaxis(
+            reach + self.forearm_length * np.array([np.cos(lower), np.sin(lower)]), 0, -1
+        )
 
     def angles_at(self, hand: Any) -> np.ndarray:
         """Joint angles, rad, (..., 2), within the limits that bring the hand to points (..., 2); NaN out of reach."""
@@ -131,7 +155,9 @@ class Arm(Body):
         for sign in (-1, 1):  # a positive elbow wins
             elbow = sign * np.arccos(bend)
             shoulder = np.arctan2(y, x) - np.arctan2(two * np.sin(elbow), one + two * np.cos(elbow))
-            angles = np.clip(np.stack([(shoulder + np.pi) % (2 * np.pi) - np.pi, elbow], -1), *self.limits)
+            angles = np.clip(
+                np.stack([(shoulder + np.pi) % (2 * np.pi) - np.pi, elbow], -1), *self.limits
+            )
             near = self.hand(angles) - np.stack([x, y], -1)
             found = np.where((near**2).sum(-1, keepdims=True) < TOLERANCE**2, angles, found)
         return found
@@ -145,7 +171,9 @@ class Arm(Body):
         centre = (self.forearm_mass * self.forearm_centre + mass * place) / total
         inertia = self.forearm_inertia + self.forearm_mass * (self.forearm_centre - centre) ** 2
         inertia += mass * (place - centre) ** 2
-        return dataclasses.replace(self, forearm_mass=total, forearm_centre=centre, forearm_inertia=inertia)
+        return dataclasses.replace(
+            self, forearm_mass=total, forearm_centre=centre, forearm_inertia=inertia
+        )
 
     def build(self) -> mujoco.MjSpec:
         """The spec: two hinges about z, explicit inertias, stiff limits, no contact, a site `hand`."""
@@ -160,9 +188,14 @@ class Arm(Body):
         # where lengths vary the camera stays: pictures of different arms can be laid side by side
         upper = _link(spec.worldbody, "upper_arm", [0, 0, HEIGHT], self.upper_length, 0.04, 0.032)
         _inertia(upper, self.upper_mass, self.upper_centre, self.upper_inertia)
-        forearm = _link(upper, "forearm", [self.upper_length, 0, 0], self.forearm_length - 0.05, 0.031, 0.024)
+        forearm = _link(
+            upper, "forearm", [self.upper_length, 0, 0], self.forearm_length - 0.05, 0.031, 0.024
+        )
         _inertia(forearm, self.forearm_mass, self.forearm_centre, self.forearm_inertia)
-        for body, name, limit in ((upper, "shoulder", self.shoulder_limit), (forearm, "elbow", self.elbow_limit)):
+        for body, name, limit in (
+            (upper, "shoulder", self.shoulder_limit),
+            (forearm, "elbow", self.elbow_limit),
+        ):
             body.add_joint(
                 name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 0, 1], limited=1, range=list(limit),
                 solref_limit=[0.005, 1], solimp_limit=[0.95, 0.99, 0.001, 0.5, 2],
@@ -171,7 +204,12 @@ class Arm(Body):
             name="palm", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID, size=[0.05, 0.033, 0.018], mass=0,
             pos=[self.forearm_length - 0.02, 0, 0], rgba=SKIN, contype=0, conaffinity=0,
         )  # fmt: skip
-        forearm.add_site(name="hand", pos=[self.forearm_length, 0, 0], size=[0.008, 0.008, 0.008], rgba=scenery.EYE)
+        forearm.add_site(
+            name="hand",
+            pos=[self.forearm_length, 0, 0],
+            size=[0.008, 0.008, 0.008],
+            rgba=scenery.EYE,
+        )
         return spec
 
 
@@ -193,7 +231,9 @@ class NativeArm(Arm):
         super().__post_init__()
         for name in ("shoulder_curve", "elbow_curve"):
             if any(getattr(self, name)):
-                raise LanceletError(f"NativeArm.{name} = {getattr(self, name)!r}: must be 0, tendons are linear here")
+                raise LanceletError(
+                    f"NativeArm.{name} = {getattr(self, name)!r}: must be 0, tendons are linear here"
+                )
 
     def build(self) -> mujoco.MjSpec:
         """The spec of `Arm`, with a tendon and a muscle actuator for each of `MUSCLES`."""

@@ -33,7 +33,9 @@ class Ball(Body):
         self.positive("radius", "density", "force", "timestep")
         self.not_negative("damping")
         if self.radius >= 0.5:
-            raise LanceletError(f"Ball.radius = {self.radius!r}: must be below 0.5 m, half a maze's cell")
+            raise LanceletError(
+                f"Ball.radius = {self.radius!r}: must be below 0.5 m, half a maze's cell"
+            )
 
     def build(self) -> mujoco.MjSpec:
         """The spec: one body, two degrees of freedom, contact without friction; the floor is only seen."""

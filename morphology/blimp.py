@@ -87,19 +87,43 @@ class Blimp(Body):
     def __post_init__(self) -> None:
         if len(self.semi_axes) != 3:
             raise LanceletError(f"Blimp.semi_axes = {self.semi_axes!r}: needs three lengths")
-        if len(self.lidar_range) != 2 or not 0 <= self.lidar_range[0] < self.lidar_range[1] < math.inf:
+        if (
+            len(self.lidar_range) != 2
+            or not 0 <= self.lidar_range[0] < self.lidar_range[1] < math.inf
+        ):
             raise LanceletError(f"Blimp.lidar_range = {self.lidar_range!r}: needs 0 <= low < high")
-        self.positive("semi_axes", "hardware_mass", "helium_mass", "air_density", "thrust", "exponent", "timestep")
+        self.positive(
+            "semi_axes",
+            "hardware_mass",
+            "helium_mass",
+            "air_density",
+            "thrust",
+            "exponent",
+            "timestep",
+        )
         self.positive("lag", "sweep", "down_efficiency")
-        self.not_negative("added_mass", "damping", "drag", "dead_zone", "pwm", "latency", "lidar_step", "lidar_noise")
+        self.not_negative(
+            "added_mass",
+            "damping",
+            "drag",
+            "dead_zone",
+            "pwm",
+            "latency",
+            "lidar_step",
+            "lidar_noise",
+        )
         if self.latency > 1.0:
             raise LanceletError(f"Blimp.latency = {self.latency!r}: must be 1 s or less")
         if self.down_efficiency > 1.0:
-            raise LanceletError(f"Blimp.down_efficiency = {self.down_efficiency!r}: must be 1 or less")
+            raise LanceletError(
+                f"Blimp.down_efficiency = {self.down_efficiency!r}: must be 1 or less"
+            )
         if self.film_mass is not None:
             self.positive("film_mass")
         elif self.envelope_mass <= self.helium_mass:
-            raise LanceletError("Blimp: the envelope cannot lift hardware and helium; make semi_axes larger")
+            raise LanceletError(
+                "Blimp: the envelope cannot lift hardware and helium; make semi_axes larger"
+            )
 
     @property
     def lift(self) -> float:
@@ -132,7 +156,10 @@ class Blimp(Body):
             name="height", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 0, 1], armature=self.added_mass,
             damping=[self.damping, 0, 0], limited=1, range=[0, 1.5 * self.lidar_range[1]],
         )  # fmt: skip
-        still = {"fluid_ellipsoid": 1, "fluid_coefs": [0.0] * 5}  # or the gondola's inertia box would drag too
+        still = {
+            "fluid_ellipsoid": 1,
+            "fluid_coefs": [0.0] * 5,
+        }  # or the gondola's inertia box would drag too
         blimp.add_geom(
             name="gondola", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.09, 0.04, 0.03], pos=[0, 0, 0.03],
             mass=self.hardware_mass, rgba=scenery.EYE, **still,
@@ -148,10 +175,17 @@ class Blimp(Body):
             )  # fmt: skip
         # A body of its own: gravity compensation beyond its weight is the lift, and acts at the envelope's centre.
         centre = [0, 0, 0.06 + self.semi_axes[2]]
-        envelope = blimp.add_body(name="envelope", pos=centre, gravcomp=self.lift / self.envelope_mass)
+        envelope = blimp.add_body(
+            name="envelope", pos=centre, gravcomp=self.lift / self.envelope_mass
+        )
         envelope.add_geom(
             name="envelope", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID, size=list(self.semi_axes), mass=self.envelope_mass,
             rgba=scenery.BODY, fluid_ellipsoid=1, fluid_coefs=[self.drag / 2, 0.25, 1.5, 0, 0],
         )  # fmt: skip
-        spec.add_actuator(name="thrust", target="height", trntype=mujoco.mjtTrn.mjTRN_JOINT, gear=[1, 0, 0, 0, 0, 0])
+        spec.add_actuator(
+            name="thrust",
+            target="height",
+            trntype=mujoco.mjtTrn.mjTRN_JOINT,
+            gear=[1, 0, 0, 0, 0, 0],
+        )
         return spec

@@ -38,13 +38,17 @@ def placement(values: Any, name: str = "body") -> np.ndarray:
     except (TypeError, ValueError):
         places = np.zeros(0)
     if places.ndim == 0 or places.shape[-1] != 4 or not places.size:
-        raise LanceletError(f"{name} = {values!r}: needs four numbers, forward and left of sensor 1, then of sensor 2")
+        raise LanceletError(
+            f"{name} = {values!r}: needs four numbers, forward and left of sensor 1, then of sensor 2"
+        )
     wrong = ~(np.abs(places) <= HALF)
     if wrong.any():
         row, k = np.argwhere(np.atleast_2d(wrong))[0]
         value = float(np.atleast_2d(places)[row, k])
         what = f"{('forward', 'left')[k % 2]} of sensor {k // 2 + 1}"
-        raise LanceletError(f"{name}: {what} = {value:g}: must lie on the deck, from {-HALF} to {HALF}")
+        raise LanceletError(
+            f"{name}: {what} = {value:g}: must lie on the deck, from {-HALF} to {HALF}"
+        )
     return places
 
 
@@ -93,12 +97,18 @@ class Braitenberg(Body):
     def __post_init__(self) -> None:
         for name in ("sensor_1", "sensor_2"):
             if len(getattr(self, name)) != 2:
-                raise LanceletError(f"Braitenberg.{name} = {getattr(self, name)!r}: needs forward and left, m")
+                raise LanceletError(
+                    f"Braitenberg.{name} = {getattr(self, name)!r}: needs forward and left, m"
+                )
         placement((*self.sensor_1, *self.sensor_2), "Braitenberg")
-        self.positive("chassis_mass", "wheel_mass", "wheel_radius", "top_speed", "torque", "grip", "timestep")
+        self.positive(
+            "chassis_mass", "wheel_mass", "wheel_radius", "top_speed", "torque", "grip", "timestep"
+        )
         self.not_negative("wheel_back")
         if self.wheel_back >= HALF or self.wheel_radius >= HALF:
-            raise LanceletError(f"Braitenberg: wheel_back and wheel_radius must be below {HALF} m, half the deck")
+            raise LanceletError(
+                f"Braitenberg: wheel_back and wheel_radius must be below {HALF} m, half the deck"
+            )
 
     @classmethod
     def placed(cls, places: Any, **parameters: Any) -> Braitenberg:
@@ -138,7 +148,10 @@ class Braitenberg(Body):
         for k, (forward, left) in enumerate((self.sensor_1, self.sensor_2), 1):
             place = [forward, left, self.height - self.wheel_radius]
             deck.add_site(
-                name=f"sensor_{k}", pos=place, size=[2 * SENSOR] * 3, rgba=(scenery.TARGET, scenery.EYE)[k - 1]
+                name=f"sensor_{k}",
+                pos=place,
+                size=[2 * SENSOR] * 3,
+                rgba=(scenery.TARGET, scenery.EYE)[k - 1],
             )
             spec.add_sensor(
                 name=f"sensor_{k}", type=mujoco.mjtSensor.mjSENS_FRAMEPOS, objtype=mujoco.mjtObj.mjOBJ_SITE,

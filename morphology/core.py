@@ -41,10 +41,17 @@ class Body(ABC):
             for number in value if isinstance(value, tuple) else (value,):
                 is_number = isinstance(number, int | float)
                 if not (is_number and math.isfinite(number) and right(number)):
-                    raise LanceletError(f"{type(self).__name__}.{name} = {value!r}: must be finite and {need}")
+                    raise LanceletError(
+                        f"{type(self).__name__}.{name} = {value!r}: must be finite and {need}"
+                    )
 
 
-def quantity(default: float | tuple[float, ...], unit: str, low: float | None = None, high: float | None = None) -> Any:
+def quantity(
+    default: float | tuple[float, ...],
+    unit: str,
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
     """A dataclass field with its unit and, where it is uncertain or may vary, the range of (each of) it."""
     bounds = {} if low is None else {"range": (low, high)}
     return dataclasses.field(default=default, metadata={"unit": unit, **bounds})
@@ -75,7 +82,9 @@ def from_json(data: dict[str, Any]) -> Body:
 def create(cls: type[Body], parameters: dict[str, Any]) -> Body:
     """A body of class `cls`; unknown parameters are refused, lists become tuples."""
     parameters = plain(parameters)
-    parameters = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
+    parameters = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()
+    }
     known = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]
     check_names(f"parameter of body {cls.__name__}", parameters, known)
     return cls(**parameters)
@@ -91,9 +100,21 @@ def model_hash(model: mujoco.MjModel) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(dir(model)):
-        value = None if name.startswith(_LOOKS) or name.endswith(("_rgba", "_matid")) else getattr(model, name)
+        value = (
+            None
+            if name.startswith(_LOOKS) or name.endswith(("_rgba", "_matid"))
+            else getattr(model, name)
+        )
         if isinstance(value, np.ndarray):
             digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
-    for name in ("timestep", "density", "viscosity", "gravity", "wind", "integrator", "disableflags"):
+    for name in (
+        "timestep",
+        "density",
+        "viscosity",
+        "gravity",
+        "wind",
+        "integrator",
+        "disableflags",
+    ):
         digest.update(np.asarray(getattr(model.opt, name)).tobytes())
     return digest.hexdigest()[:16]

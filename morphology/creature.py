@@ -12,7 +12,19 @@ import mujoco
 from ..errors import LanceletError
 from . import scenery
 from .core import Body
-from .creature_genes import CHANNELS, DEPTH, MASS, PARTS, SEGMENTS, SENSORS, TOLERANCE, Segment, Sensor, gene, quadruped
+from .creature_genes import (
+    CHANNELS,
+    DEPTH,
+    MASS,
+    PARTS,
+    SEGMENTS,
+    SENSORS,
+    TOLERANCE,
+    Segment,
+    Sensor,
+    gene,
+    quadruped,
+)
 from .creature_parts import Part, Pose, expand, overlaps, reflect, rest, surface
 
 STIFFNESS, BRAKE = 2.5, 0.25
@@ -61,12 +73,16 @@ class Creature(Body):
             given = getattr(self, name)
             if not isinstance(given, list | tuple) or not 1 <= len(given) <= most:
                 count = len(given) if isinstance(given, list | tuple) else given
-                raise LanceletError(f"Creature.{name}: {count!r} of them: needs a list of 1 to {most}")
+                raise LanceletError(
+                    f"Creature.{name}: {count!r} of them: needs a list of 1 to {most}"
+                )
             made = tuple(gene(f"Creature.{name}[{i}]", cls, item) for i, item in enumerate(given))
             object.__setattr__(self, name, made)
             ids = [gene.id for gene in made]
             if len(set(ids)) < len(ids):
-                raise LanceletError(f"Creature.{name}: lineage id {max(ids, key=ids.count)} is there twice")
+                raise LanceletError(
+                    f"Creature.{name}: lineage id {max(ids, key=ids.count)} is there twice"
+                )
         self.positive("timestep")
         self._check_segments()
         self._check_sensors()
@@ -78,7 +94,11 @@ class Creature(Body):
             who = f"Creature.segments[{i}]"
             lowest, highest = (-1, -1) if i == 0 else (0, i - 1)
             if not lowest <= segment.parent <= highest:
-                need = "-1, it is the root" if i == 0 else f"from 0 to {i - 1}, a segment before it (no cycles)"
+                need = (
+                    "-1, it is the root"
+                    if i == 0
+                    else f"from 0 to {i - 1}, a segment before it (no cycles)"
+                )
                 raise LanceletError(f"{who}.parent = {segment.parent}: must be {need}")
             depths.append(0 if i == 0 else depths[segment.parent] + 1)
             if depths[i] > DEPTH:
@@ -88,26 +108,40 @@ class Creature(Body):
             if i == 0 and (segment.axes or segment.mirror):
                 raise LanceletError(f"{who}: the root has no axes and no mirror image")
             if i and _inward(self.segments[segment.parent], segment):
-                raise LanceletError(f"{who}.direction = {segment.direction}: points into its parent")
+                raise LanceletError(
+                    f"{who}.direction = {segment.direction}: points into its parent"
+                )
 
     def _check_sensors(self) -> None:
         for i, sensor in enumerate(self.sensors):
             who = f"Creature.sensors[{i}]"
             if not 0 <= sensor.segment < len(self.segments):
-                raise LanceletError(f"{who}.segment = {sensor.segment}: there are {len(self.segments)} segments")
+                raise LanceletError(
+                    f"{who}.segment = {sensor.segment}: there are {len(self.segments)} segments"
+                )
             if sensor.kind == "joint" and not self.segments[sensor.segment].axes:
-                raise LanceletError(f"{who}.segment = {sensor.segment}: has no axes for a joint sensor to feel")
+                raise LanceletError(
+                    f"{who}.segment = {sensor.segment}: has no axes for a joint sensor to feel"
+                )
 
     def _check_whole(self) -> None:
         if len(self.parts) > PARTS:
-            raise LanceletError(f"Creature.segments: more than {PARTS} parts with all mirrored copies")
+            raise LanceletError(
+                f"Creature.segments: more than {PARTS} parts with all mirrored copies"
+            )
         if not self.joints:
-            raise LanceletError("Creature.segments: no segment has an axis: needs one actuated joint or more")
+            raise LanceletError(
+                "Creature.segments: no segment has an axis: needs one actuated joint or more"
+            )
         if len(self.channels) > CHANNELS:
-            raise LanceletError(f"Creature.sensors tell {len(self.channels)} numbers: at most {CHANNELS}")
+            raise LanceletError(
+                f"Creature.sensors tell {len(self.channels)} numbers: at most {CHANNELS}"
+            )
         mass = self.mass
         if not MASS[0] <= mass <= MASS[1]:
-            raise LanceletError(f"Creature weighs {mass:.3g} kg: must be {MASS[0]:g} to {MASS[1]:g} kg")
+            raise LanceletError(
+                f"Creature weighs {mass:.3g} kg: must be {MASS[0]:g} to {MASS[1]:g} kg"
+            )
         deepest = overlaps(self.parts, self.pose)
         if deepest is not None and deepest[2] > TOLERANCE:
             one, other = (self.parts[i].segment for i in deepest[:2])
@@ -134,7 +168,11 @@ class Creature(Body):
     @cached_property
     def _head(self) -> int:
         """Where the eyes are, for the picture: the foremost of trunk and what sits on its middle facing ahead."""
-        ahead = [i for i, p in enumerate(self.parts) if p.parent == 0 and p.direction[0] > 0.3 and p.attach[1] == 0]
+        ahead = [
+            i
+            for i, p in enumerate(self.parts)
+            if p.parent == 0 and p.direction[0] > 0.3 and p.attach[1] == 0
+        ]
         return max([0, *ahead], key=lambda i: self.pose.lines[i, 1, 0])
 
     @cached_property
@@ -154,8 +192,14 @@ class Creature(Body):
         for k, sensor in enumerate(self.sensors):
             for i, part in enumerate(self.parts):
                 if part.segment == sensor.segment:
-                    for c, (source, component, unit) in enumerate(self._told(sensor, f"{k}_{i}", part)):
-                        found.append(Channel(f"sensor:{sensor.id}.{c}", i, source, component, sensor.gain / unit))
+                    for c, (source, component, unit) in enumerate(
+                        self._told(sensor, f"{k}_{i}", part)
+                    ):
+                        found.append(
+                            Channel(
+                                f"sensor:{sensor.id}.{c}", i, source, component, sensor.gain / unit
+                            )
+                        )
         return found
 
     def _told(self, sensor: Sensor, name: str, part: Part) -> list[tuple[str, int, float]]:
@@ -180,7 +224,9 @@ class Creature(Body):
         scenery.floor(spec)
         bodies: list[Any] = []
         for i, part in enumerate(self.parts):
-            bodies.append(self._part(spec, bodies[part.parent] if bodies else spec.worldbody, i, part))
+            bodies.append(
+                self._part(spec, bodies[part.parent] if bodies else spec.worldbody, i, part)
+            )
         low, high = self.pose.box
         scenery.chase(bodies[0], self.pose.span, ((low + high) / 2).tolist())
         for k, sensor in enumerate(self.sensors):
@@ -217,7 +263,9 @@ class Creature(Body):
                 contype=0, conaffinity=0,
             )  # fmt: skip
 
-    def _servo(self, spec: mujoco.MjSpec, body: Any, name: str, axis: Any, segment: Segment) -> None:
+    def _servo(
+        self, spec: mujoco.MjSpec, body: Any, name: str, axis: Any, segment: Segment
+    ) -> None:
         torque, bend = segment.torque, segment.range
         body.add_joint(
             name=f"joint_{name}", type=mujoco.mjtJoint.mjJNT_HINGE, axis=list(axis), limited=1, range=[-bend, bend],
@@ -234,10 +282,16 @@ class Creature(Body):
         part, name = self.parts[i], f"{k}_{i}"
         if sensor.kind == "joint":
             for a in range(len(part.axes)):
-                for kind, what in (("angle", _SENSOR.mjSENS_JOINTPOS), ("speed", _SENSOR.mjSENS_JOINTVEL)):
+                for kind, what in (
+                    ("angle", _SENSOR.mjSENS_JOINTPOS),
+                    ("speed", _SENSOR.mjSENS_JOINTVEL),
+                ):
                     joint = f"joint_{i}_{a}"
                     spec.add_sensor(
-                        name=f"{kind}_{name}_{a}", type=what, objtype=mujoco.mjtObj.mjOBJ_JOINT, objname=joint
+                        name=f"{kind}_{name}_{a}",
+                        type=what,
+                        objtype=mujoco.mjtObj.mjOBJ_JOINT,
+                        objname=joint,
                     )
             return
         segment = self.segments[sensor.segment]
@@ -247,13 +301,19 @@ class Creature(Body):
         if sensor.kind == "touch":
             x, y, z = surface(axis, segment.half_length, segment.radius)[0]
             size = 1.1 * segment.radius
-            body.add_site(name=site, pos=[x + middle, y, z], size=[size, size, size], rgba=[0, 0, 0, 0])
+            body.add_site(
+                name=site, pos=[x + middle, y, z], size=[size, size, size], rgba=[0, 0, 0, 0]
+            )
             told = (("touch", _SENSOR.mjSENS_TOUCH),)
         else:
-            body.add_site(name=site, pos=[middle, 0, 0], zaxis=list(axis), size=[0.01] * 3, rgba=[0, 0, 0, 0])
+            body.add_site(
+                name=site, pos=[middle, 0, 0], zaxis=list(axis), size=[0.01] * 3, rgba=[0, 0, 0, 0]
+            )
             told = (("tilt", _SENSOR.mjSENS_FRAMEZAXIS), ("spin", _SENSOR.mjSENS_GYRO))
         for kind, what in told:
-            spec.add_sensor(name=f"{kind}_{name}", type=what, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=site)
+            spec.add_sensor(
+                name=f"{kind}_{name}", type=what, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=site
+            )
 
 
 _SENSOR = mujoco.mjtSensor

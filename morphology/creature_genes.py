@@ -23,7 +23,14 @@ TOLERANCE = 0.002
 MUSCLE = 4.7e5
 """N/m^2: a muscle as thick as its segment pulls 0.3 MPa at half its radius, so that 1 of gear is this times radius^3"""
 KINDS = ("joint", "touch", "imu")
-BOUNDS = {"half_length": HALF_LENGTH, "radius": RADIUS, "density": DENSITY, "range": RANGE, "gear": GEAR, "gain": GAIN}
+BOUNDS = {
+    "half_length": HALF_LENGTH,
+    "radius": RADIUS,
+    "density": DENSITY,
+    "range": RANGE,
+    "gear": GEAR,
+    "gain": GAIN,
+}
 """of every gene that is one number"""
 Vector = tuple[float, float, float]
 
@@ -61,7 +68,9 @@ class Segment:
     @property
     def mass(self) -> float:
         """Of one, in kg."""
-        return self.density * math.pi * self.radius**2 * (2 * self.half_length + 4 / 3 * self.radius)
+        return (
+            self.density * math.pi * self.radius**2 * (2 * self.half_length + 4 / 3 * self.radius)
+        )
 
     @property
     def torque(self) -> float:
@@ -134,7 +143,12 @@ def gene(who: str, cls: type[Any], given: Any) -> Any:
         for name in _NEEDED[cls]:
             if name not in given:
                 raise LanceletError(f"{who} has no {name}")
-        given = cls(**{name: _tuples(value) if isinstance(value, list) else value for name, value in given.items()})
+        given = cls(
+            **{
+                name: _tuples(value) if isinstance(value, list) else value
+                for name, value in given.items()
+            }
+        )
     for name in names:
         _CHECKS[name](who, name, getattr(given, name))
     return given
@@ -186,7 +200,10 @@ def _tuples(value: Any) -> Any:
 
 
 _NAMES = {cls: [field.name for field in fields(cls)] for cls in (Segment, Sensor)}
-_NEEDED = {cls: [field.name for field in fields(cls) if field.default is MISSING] for cls in (Segment, Sensor)}
+_NEEDED = {
+    cls: [field.name for field in fields(cls) if field.default is MISSING]
+    for cls in (Segment, Sensor)
+}
 _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
     **dict.fromkeys(("id", "parent", "segment"), _whole), **dict.fromkeys(BOUNDS, _within),
     **dict.fromkeys(("attach", "direction", "axis"), _direction), "axes": _hinges, "mirror": _yes_or_no, "kind": _sort,

@@ -59,7 +59,10 @@ def trunk(rng: np.random.Generator) -> Body:
         "half_length": float(rng.uniform(0.08, 0.25)), "radius": float(rng.uniform(0.05, 0.09)), "density": 1000.0,
         "axes": [], "range": 0.8, "gear": 0.5, "mirror": False,
     }  # fmt: skip
-    sensors = [{"id": lineage(rng), "kind": "imu", "segment": 0, "axis": axis, "gain": 1.0} for axis in (ROLL, PITCH)]
+    sensors = [
+        {"id": lineage(rng), "kind": "imu", "segment": 0, "axis": axis, "gain": 1.0}
+        for axis in (ROLL, PITCH)
+    ]
     return {"segments": [root], "sensors": sensors}
 
 
@@ -77,7 +80,9 @@ def add(body: Body, rng: np.random.Generator) -> Heirs:
         down = -1.0 if rng.random() < 0.7 else rng.normal(0, 0.3)
         direction = np.array([rng.normal(0, 0.3), rng.uniform(0.1, 0.9), down])
     elif at_root:  # a head, a tail, a fin
-        attach = unit([rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 1.0), 0.0, rng.uniform(-0.3, 0.5)])
+        attach = unit(
+            [rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 1.0), 0.0, rng.uniform(-0.3, 0.5)]
+        )
         direction = np.array([2 * attach[0], 0.0, attach[2]]) + rng.normal(0, 0.3, 3) * [1, 0, 1]
     else:
         attach = unit(np.array([1.0, 0.0, 0.0]) + rng.normal(0, 0.25, 3) * [1, not middle, 1])
@@ -109,7 +114,9 @@ def duplicate(body: Body, rng: np.random.Generator) -> Heirs:
         heirs[twin["id"]] = segments[index]["id"]
         if index == original:
             x, *side = twin["attach"]
-            twin["attach"] = unit([np.clip(x + rng.choice([-1, 1]) * rng.uniform(0.3, 1.2), -0.95, 0.95), *side])
+            twin["attach"] = unit(
+                [np.clip(x + rng.choice([-1, 1]) * rng.uniform(0.3, 1.2), -0.95, 0.95), *side]
+            )
             twin["direction"] = outward(segments[twin["parent"]], twin["attach"], twin["direction"])
         else:
             twin["parent"] = moved[twin["parent"]]
@@ -137,8 +144,12 @@ def prune(body: Body, gone: set[int]) -> None:
     kept = [index for index in range(len(body["segments"])) if index not in gone]
     place = {index: new for new, index in enumerate(kept)}
     segments = [body["segments"][index] for index in kept]
-    body["segments"] = [s | {"parent": place[s["parent"]] if s["parent"] >= 0 else -1} for s in segments]
-    body["sensors"] = [s | {"segment": place[s["segment"]]} for s in body["sensors"] if s["segment"] in place]
+    body["segments"] = [
+        s | {"parent": place[s["parent"]] if s["parent"] >= 0 else -1} for s in segments
+    ]
+    body["sensors"] = [
+        s | {"segment": place[s["segment"]]} for s in body["sensors"] if s["segment"] in place
+    ]
 
 
 def mirror(body: Body, rng: np.random.Generator) -> Heirs:
@@ -162,7 +173,9 @@ def resize(body: Body, rng: np.random.Generator) -> Heirs:
     denser = rng.normal(0, 0.1)
     for segment in chosen:
         segment["half_length"] = clip("half_length", segment["half_length"] * math.exp(longer))
-        segment["radius"] = clip("radius", segment["radius"] * math.exp(longer if whole else thicker))
+        segment["radius"] = clip(
+            "radius", segment["radius"] * math.exp(longer if whole else thicker)
+        )
         segment["density"] = float(np.clip(segment["density"] * math.exp(denser), *DENSITY))
     return {}
 
@@ -187,12 +200,16 @@ def joint(body: Body, rng: np.random.Generator) -> Heirs:
     segment, draw = segments[index], rng.random()
     axes = segment["axes"]
     if draw < 0.15 and len(axes) < 2:
-        others = [axis for axis in (PITCH, YAW, ROLL) if all(abs(np.dot(axis, one)) < 0.7 for one in axes)]
+        others = [
+            axis for axis in (PITCH, YAW, ROLL) if all(abs(np.dot(axis, one)) < 0.7 for one in axes)
+        ]
         segment["axes"] = [*axes, others[int(rng.integers(len(others)))]]
     elif draw < 0.25 and axes:
         segment["axes"] = axes[:-1]  # the first keeps its weights
         if len(axes) == 1:
-            felt = [s for s in body["sensors"] if not (s["kind"] == "joint" and s["segment"] == index)]
+            felt = [
+                s for s in body["sensors"] if not (s["kind"] == "joint" and s["segment"] == index)
+            ]
             body["sensors"] = felt
     elif draw < 0.6 and axes:
         which = int(rng.integers(len(axes)))
@@ -252,7 +269,11 @@ def _on_middle(segments: list[dict[str, Any]], index: int) -> bool:
     """Whether a segment lies in the mirror plane with all that it hangs on."""
     while index > 0:
         segment = segments[index]
-        if segment["mirror"] or abs(segment["attach"][1]) > 1e-9 or abs(segment["direction"][1]) > 1e-9:
+        if (
+            segment["mirror"]
+            or abs(segment["attach"][1]) > 1e-9
+            or abs(segment["direction"][1]) > 1e-9
+        ):
             return False
         index = segment["parent"]
     return True
@@ -277,4 +298,6 @@ def _axes(rng: np.random.Generator) -> list[list[float]]:
 
 def _feel(body: Body, rng: np.random.Generator, kind: str, segment: int, axis: list[float]) -> None:
     if len(body["sensors"]) < SENSORS:
-        body["sensors"].append({"id": lineage(rng), "kind": kind, "segment": segment, "axis": list(axis), "gain": 1.0})
+        body["sensors"].append(
+            {"id": lineage(rng), "kind": kind, "segment": segment, "axis": list(axis), "gain": 1.0}
+        )

@@ -73,7 +73,11 @@ def expand(segments: Sequence[Segment], most: int) -> list[Part]:
                 mirrored = parts[parent].mirrored ^ twin
                 attach, direction, axes = segment.attach, segment.direction, segment.axes
                 if mirrored:
-                    attach, direction, axes = reflect(attach), reflect(direction), tuple(map(reflect_axis, axes))
+                    attach, direction, axes = (
+                        reflect(attach),
+                        reflect(direction),
+                        tuple(map(reflect_axis, axes)),
+                    )
                 parts.append(Part(index, parent, mirrored, attach, direction, axes))
                 grow(len(parts) - 1)
 
@@ -164,7 +168,11 @@ def place(segments: Sequence[Segment], parts: Sequence[Part], part: Part) -> Vec
     """Where `part` hangs on its parent, m in the parent's frame."""
     parent = segments[parts[part.parent].segment]
     x, y, z = surface(part.attach, parent.half_length, parent.radius)[0]
-    return (x if parts[part.parent].parent < 0 else x + parent.half_length), y, z  # all but the root begin at a joint
+    return (
+        (x if parts[part.parent].parent < 0 else x + parent.half_length),
+        y,
+        z,
+    )  # all but the root begin at a joint
 
 
 def overlaps(parts: Sequence[Part], pose: Pose) -> tuple[int, int, float] | None:
@@ -192,7 +200,11 @@ def overlaps(parts: Sequence[Part], pose: Pose) -> tuple[int, int, float] | None
 
 def distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Least distances (n,) between line segments (n, 2 ends, 3) (Ericson 2004, Real-Time Collision Detection)."""
-    first, second, between = one[:, 1] - one[:, 0], other[:, 1] - other[:, 0], one[:, 0] - other[:, 0]
+    first, second, between = (
+        one[:, 1] - one[:, 0],
+        other[:, 1] - other[:, 0],
+        one[:, 0] - other[:, 0],
+    )
     a, e, f = _dot(first, first), _dot(second, second), _dot(second, between)
     b, c = _dot(first, second), _dot(first, between)
     slope = a * e - b * b

@@ -47,11 +47,18 @@ class Genome:
 
     def to_json(self) -> str:
         """One line, keys sorted: equal genomes give equal text."""
-        whole = {"body": self.body, "kind": self.kind, "schema": self.schema, "weights": self.weights}
+        whole = {
+            "body": self.body,
+            "kind": self.kind,
+            "schema": self.schema,
+            "weights": self.weights,
+        }
         try:
             return json.dumps(whole, sort_keys=True, separators=(",", ":"), allow_nan=False)
         except ValueError as error:
-            raise LanceletError(f"genome of kind {self.kind!r} holds a number that is not finite: {error}") from error
+            raise LanceletError(
+                f"genome of kind {self.kind!r} holds a number that is not finite: {error}"
+            ) from error
 
     @classmethod
     def from_json(cls, text: str) -> Genome:
@@ -69,9 +76,13 @@ class Genome:
         if not isinstance(data, dict):
             raise LanceletError(f"a genome is a JSON object, not {type(data).__name__}")
         if data.get("schema") != SCHEMA or isinstance(data["schema"], bool):
-            raise LanceletError(f"genome schema = {data.get('schema')!r}: this version reads {SCHEMA}")
+            raise LanceletError(
+                f"genome schema = {data.get('schema')!r}: this version reads {SCHEMA}"
+            )
         if set(data) != {"kind", "body", "weights", "schema"}:
-            raise LanceletError(f"a genome has kind, body, weights and schema, not {', '.join(sorted(data))}")
+            raise LanceletError(
+                f"a genome has kind, body, weights and schema, not {', '.join(sorted(data))}"
+            )
         if not isinstance(data["body"], dict) or not isinstance(data["weights"], dict):
             raise LanceletError("genome body and weights: must be JSON objects")
         genome = cls(str(data["kind"]), data["body"], data["weights"])
@@ -183,7 +194,9 @@ class Kind(ABC):
         for key, size in self._slots(genome, names):
             row = genome.weights.get(key, self.start.get(key.partition(":")[0], []))
             if len(row) != size:
-                raise LanceletError(f"genome weights {key!r} are {len(row)} numbers: the controller needs {size}")
+                raise LanceletError(
+                    f"genome weights {key!r} are {len(row)} numbers: the controller needs {size}"
+                )
             values += row
         return np.array(values, np.float32)
 
@@ -192,7 +205,9 @@ class Kind(ABC):
         slots = self._slots(genome, names)
         numbers = [float(number) for number in np.asarray(vector).ravel()]
         if len(numbers) != sum(size for _, size in slots) or not all(map(math.isfinite, numbers)):
-            raise LanceletError(f"{len(numbers)} controller weights: need {sum(s for _, s in slots)} finite numbers")
+            raise LanceletError(
+                f"{len(numbers)} controller weights: need {sum(s for _, s in slots)} finite numbers"
+            )
         weights, first = {}, 0
         for key, size in slots:
             weights[key], first = numbers[first : first + size], first + size
@@ -204,11 +219,15 @@ class Kind(ABC):
         for name, shape in names:
             if name not in rows:
                 if slots:
-                    raise LanceletError(f"controller parameter {name!r} is shared: it must stand before the others")
+                    raise LanceletError(
+                        f"controller parameter {name!r} is shared: it must stand before the others"
+                    )
                 shared += math.prod(shape)
                 continue
             if not shape or shape[0] != len(rows[name]):
-                raise LanceletError(f"controller parameter {name!r} has shape {shape}: needs {len(rows[name])} rows")
+                raise LanceletError(
+                    f"controller parameter {name!r} has shape {shape}: needs {len(rows[name])} rows"
+                )
             slots += [(key, math.prod(shape[1:])) for key in rows[name]]
         return [("shared", shared), *slots] if shared else slots
 
@@ -219,11 +238,15 @@ class Kind(ABC):
             if key not in known:
                 raise LanceletError(f"genome weights {key!r}: the body has no such part")
             if not isinstance(row, list) or len(row) != len(self.start[key.partition(":")[0]]):
-                raise LanceletError(f"genome weights {key!r}: needs {len(self.start[key.partition(':')[0]])} numbers")
+                raise LanceletError(
+                    f"genome weights {key!r}: needs {len(self.start[key.partition(':')[0]])} numbers"
+                )
             for number in row:
                 finite(f"genome weights {key!r}", number, -LARGEST, LARGEST)
 
-    def perturbed(self, genome: Genome, rng: np.random.Generator, share: float, spread: float) -> Genome:
+    def perturbed(
+        self, genome: Genome, rng: np.random.Generator, share: float, spread: float
+    ) -> Genome:
         """A copy whose weights have moved, each with probability `share`, by Gaussian steps of size `spread`."""
         keys = ["shared", *(key for keys in self.lineages(genome).values() for key in keys)]
         rows = [genome.weights.get(key, self.start[key.partition(":")[0]]) for key in keys]
@@ -231,7 +254,9 @@ class Kind(ABC):
         values += spread * rng.normal(size=len(values)) * some(rng, len(values), share)
         values = np.clip(values, -LARGEST, LARGEST).tolist()
         ends = list(itertools.accumulate(map(len, rows)))
-        return genome.weighing({k: values[end - len(row) : end] for k, row, end in zip(keys, rows, ends, strict=True)})
+        return genome.weighing(
+            {k: values[end - len(row) : end] for k, row, end in zip(keys, rows, ends, strict=True)}
+        )
 
 
 def kind_of(genome: Genome | str) -> Kind:
@@ -275,4 +300,6 @@ def numbers(name: str, values: Any, count: int | None, low: float, high: float) 
 def only(name: str, given: Mapping[str, Any], fields: Sequence[str]) -> None:
     """Refuse a JSON object that has not exactly `fields`."""
     if set(given) != set(fields):
-        raise LanceletError(f"{name} has {', '.join(sorted(given)) or 'nothing'}: needs {', '.join(fields)}")
+        raise LanceletError(
+            f"{name} has {', '.join(sorted(given)) or 'nothing'}: needs {', '.join(fields)}"
+        )

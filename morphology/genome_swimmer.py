@@ -14,7 +14,13 @@ from .swimmer import Swimmer
 
 JOINTS, LENGTH, LIMIT, WHOLE = (2, 12), (0.03, 0.25), (0.2, 2.0), (0.3, 1.2)
 """number; m, of a link; rad; m, of the whole swimmer"""
-OPERATORS = {"weights": 0.4, "resize": 0.2, "limits": 0.2, "add segment": 0.1, "remove segment": 0.1}
+OPERATORS = {
+    "weights": 0.4,
+    "resize": 0.2,
+    "limits": 0.2,
+    "add segment": 0.1,
+    "remove segment": 0.1,
+}
 """operator -> how often it is drawn"""
 
 
@@ -92,10 +98,14 @@ class SwimmerKind(Kind):
         lengths = numbers("swimmer genome lengths", genome.body["lengths"], None, *LENGTH)
         joints = len(lengths) - 1
         if not JOINTS[0] <= joints <= JOINTS[1]:
-            raise LanceletError(f"swimmer genome has {len(lengths)} lengths: needs {JOINTS[0] + 1} to {JOINTS[1] + 1}")
+            raise LanceletError(
+                f"swimmer genome has {len(lengths)} lengths: needs {JOINTS[0] + 1} to {JOINTS[1] + 1}"
+            )
         numbers("swimmer genome limits", genome.body["limits"], joints, *LIMIT)
         if not WHOLE[0] - 1e-9 <= sum(lengths) <= WHOLE[1] + 1e-9:
-            raise LanceletError(f"swimmer genome is {sum(lengths):g} m long: must be {WHOLE[0]:g} to {WHOLE[1]:g} m")
+            raise LanceletError(
+                f"swimmer genome is {sum(lengths):g} m long: must be {WHOLE[0]:g} to {WHOLE[1]:g} m"
+            )
         self.check_weights(genome)
 
     def body(self, genome: Genome) -> Body:
@@ -113,7 +123,10 @@ class SwimmerKind(Kind):
 
     def features(self, genome: Genome) -> dict[str, float]:
         """Number of joints, length of the whole in m."""
-        return {"joints": float(len(genome.body["limits"])), "length": float(sum(genome.body["lengths"]))}
+        return {
+            "joints": float(len(genome.body["limits"])),
+            "length": float(sum(genome.body["lengths"])),
+        }
 
     def layout(self, genome: Genome) -> tuple[Any, ...]:
         """The number of joints."""
@@ -126,7 +139,9 @@ class SwimmerKind(Kind):
     def bounds(self, genome: Genome) -> tuple[np.ndarray, np.ndarray]:
         """See `Kind`; the whole length is bounded too."""
         lengths, limits = self._arrays(genome)
-        low, high = (np.r_[np.full(len(lengths), LENGTH[i]), np.full(len(limits), LIMIT[i])] for i in (0, 1))
+        low, high = (
+            np.r_[np.full(len(lengths), LENGTH[i]), np.full(len(limits), LIMIT[i])] for i in (0, 1)
+        )
         return low, high
 
     def from_vector(self, genome: Genome, values: np.ndarray) -> Genome:
@@ -134,10 +149,14 @@ class SwimmerKind(Kind):
         links = len(genome.body["lengths"])
         values = np.asarray(values, float)
         if values.shape != (2 * links - 1,) or not np.isfinite(values).all():
-            raise LanceletError(f"swimmer vector of shape {values.shape}: needs {2 * links - 1} finite numbers")
+            raise LanceletError(
+                f"swimmer vector of shape {values.shape}: needs {2 * links - 1} finite numbers"
+            )
         return self._genome(values[:links], values[links:], genome.weights)
 
-    def _genome(self, lengths: np.ndarray, limits: np.ndarray, weights: dict[str, list[float]]) -> Genome:
+    def _genome(
+        self, lengths: np.ndarray, limits: np.ndarray, weights: dict[str, list[float]]
+    ) -> Genome:
         """Genes brought within their bounds, that of the whole length as well."""
         lengths = np.clip(lengths, *LENGTH)
         for _ in range(20):  # scaling meets the bounds of single links
@@ -146,7 +165,9 @@ class SwimmerKind(Kind):
                 break
             lengths = np.clip(lengths * np.clip(whole, *WHOLE) / whole, *LENGTH)
         limits = np.clip(limits, *LIMIT)
-        return Genome(self.name, {"lengths": lengths.tolist(), "limits": limits.tolist()}, dict(weights))
+        return Genome(
+            self.name, {"lengths": lengths.tolist(), "limits": limits.tolist()}, dict(weights)
+        )
 
     def _arrays(self, genome: Genome) -> tuple[np.ndarray, np.ndarray]:
         return np.array(genome.body["lengths"], float), np.array(genome.body["limits"], float)

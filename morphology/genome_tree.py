@@ -12,7 +12,18 @@ import numpy as np
 from ..errors import LanceletError
 from .creature import Creature
 from .creature_genes import BOUNDS, PARTS, SENSORS, quadruped
-from .creature_operators import OPERATORS, Heirs, add, clip, copied, outward, prune, subtree, trunk, unit
+from .creature_operators import (
+    OPERATORS,
+    Heirs,
+    add,
+    clip,
+    copied,
+    outward,
+    prune,
+    subtree,
+    trunk,
+    unit,
+)
 from .genome import Genome, Kind, only
 
 TRIES = 40
@@ -27,7 +38,10 @@ class TreeKind(Kind):
     """
 
     name: ClassVar[str] = "creature"
-    niches: ClassVar[dict[str, tuple[float, float]]] = {"segments": (2.0, float(PARTS)), "span": (0.2, 2.5)}
+    niches: ClassVar[dict[str, tuple[float, float]]] = {
+        "segments": (2.0, float(PARTS)),
+        "span": (0.2, 2.5),
+    }
     start: ClassVar[dict[str, list[float]]] = {
         "shared": [0.0, 0.0],
         "segment": [0.0, 0.5, 1.0, float(np.float32(np.pi)), 1.0, 1.0],
@@ -50,7 +64,10 @@ class TreeKind(Kind):
 
     def usual(self) -> Genome:
         """The quadruped that a creature is by default."""
-        genes = {sort: [asdict(gene) for gene in every] for sort, every in zip(_GENES, quadruped(), strict=True)}
+        genes = {
+            sort: [asdict(gene) for gene in every]
+            for sort, every in zip(_GENES, quadruped(), strict=True)
+        }
         return Genome(self.name, json.loads(json.dumps(genes)), {})
 
     def mutate(self, genome: Genome, rng: np.random.Generator) -> tuple[Genome, str]:
@@ -106,15 +123,24 @@ class TreeKind(Kind):
         Where that has none, the next one towards the trunk; attitude, and what finds none, reaches all.
         """
         body = self._creature(genome)
-        first = {part: number for number, (part, axis) in reversed(list(enumerate(body.joints))) if axis == 0}
+        first = {
+            part: number
+            for number, (part, axis) in reversed(list(enumerate(body.joints)))
+            if axis == 0
+        }
         carrier = [self._carrier(body, part) for part in range(len(body.parts))]
         upstream = []
         for part, axis in body.joints:
             above = part if axis else self._carrier(body, body.parts[part].parent)
             upstream.append(first.get(above, -1))
-        hinges = {part: [n for n, (own, _) in enumerate(body.joints) if own == part] for part in first}
+        hinges = {
+            part: [n for n, (own, _) in enumerate(body.joints) if own == part] for part in first
+        }
         everyone = list(range(len(body.joints)))
-        heard_by = [everyone if c.width > 1 else hinges.get(carrier[c.part], everyone) for c in body.channels]
+        heard_by = [
+            everyone if c.width > 1 else hinges.get(carrier[c.part], everyone)
+            for c in body.channels
+        ]
         rows = self.lineages(genome)
         return "oscillator", {
             "upstream": upstream,
@@ -165,7 +191,9 @@ class TreeKind(Kind):
         body, values, first = copied(genome.body), np.asarray(values, float), 0
         need = len(self.vector(genome))
         if values.shape != (need,) or not np.isfinite(values).all():
-            raise LanceletError(f"creature vector of shape {values.shape}: needs {need} finite numbers")
+            raise LanceletError(
+                f"creature vector of shape {values.shape}: needs {need} finite numbers"
+            )
         for gene, name in _genes(body):
             size = np.size(gene[name])
             part, first = values[first : first + size], first + size
@@ -187,7 +215,10 @@ class TreeKind(Kind):
 
     def _keys(self, body: Creature) -> list[str]:
         """Lineage of every hinge."""
-        return [f"segment:{body.segments[body.parts[part].segment].id}.{axis}" for part, axis in body.joints]
+        return [
+            f"segment:{body.segments[body.parts[part].segment].id}.{axis}"
+            for part, axis in body.joints
+        ]
 
     def _carrier(self, body: Creature, part: int) -> int:
         """The nearest part with hinges from `part` towards the root; -1: none."""
@@ -195,7 +226,9 @@ class TreeKind(Kind):
             part = body.parts[part].parent
         return part
 
-    def _inherited(self, weights: dict[str, list[float]], child: Genome, heirs: Heirs) -> dict[str, list[float]]:
+    def _inherited(
+        self, weights: dict[str, list[float]], child: Genome, heirs: Heirs
+    ) -> dict[str, list[float]]:
         """Weights of the parts that the child has; copies begin with those of their originals."""
         found = {}
         for key in ["shared", *(key for keys in self.lineages(child).values() for key in keys)]:
@@ -208,7 +241,16 @@ class TreeKind(Kind):
 
 
 _GENES = {
-    "segments": ("attach", "direction", "half_length", "radius", "density", "axes", "range", "gear"),
+    "segments": (
+        "attach",
+        "direction",
+        "half_length",
+        "radius",
+        "density",
+        "axes",
+        "range",
+        "gear",
+    ),
     "sensors": ("axis", "gain"),
 }
 """the genes that are numbers"""
@@ -229,12 +271,19 @@ def _mix(body: dict[str, Any], other: dict[str, Any], rng: np.random.Generator) 
                 continue
             same = theirs[one["id"]]
             for group in groups:
-                if rng.random() < 0.5 and all(np.shape(one[name]) == np.shape(same[name]) for name in group):
+                if rng.random() < 0.5 and all(
+                    np.shape(one[name]) == np.shape(same[name]) for name in group
+                ):
                     one |= {name: same[name] for name in group}
 
 
 _TOGETHER = {
-    "segments": (("attach", "direction", "mirror"), ("half_length", "radius", "density"), ("axes", "range"), ("gear",)),
+    "segments": (
+        ("attach", "direction", "mirror"),
+        ("half_length", "radius", "density"),
+        ("axes", "range"),
+        ("gear",),
+    ),
     "sensors": (("axis", "gain"),),
 }
 """genes that pass on together"""
@@ -262,7 +311,11 @@ def _graft(body: dict[str, Any], other: Genome, rng: np.random.Generator) -> dic
             segment["direction"] = outward(parent, segment["attach"], segment["direction"])
     have = {sensor["id"] for sensor in body["sensors"]}
     for sensor in other.body["sensors"]:
-        if sensor["segment"] in moved and sensor["id"] not in have and len(body["sensors"]) < SENSORS:
+        if (
+            sensor["segment"] in moved
+            and sensor["id"] not in have
+            and len(body["sensors"]) < SENSORS
+        ):
             body["sensors"].append(sensor | {"segment": moved[sensor["segment"]]})
     return other.weights
 

@@ -25,7 +25,12 @@ def floor(spec: mujoco.MjSpec) -> None:
     material = spec.add_material(name="floor", texrepeat=[5, 5], texuniform=True, specular=0)
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
     spec.worldbody.add_geom(
-        name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.1], material="floor", contype=0, conaffinity=0
+        name="floor",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=[0, 0, 0.1],
+        material="floor",
+        contype=0,
+        conaffinity=0,
     )
     spec.visual.headlight.ambient = [0.4, 0.4, 0.4]
     spec.visual.headlight.diffuse = [0.25, 0.25, 0.25]
@@ -97,7 +102,9 @@ def beside(spec: mujoco.MjSpec, height: float, distance: float) -> None:
     )  # fmt: skip
 
 
-def above(spec: mujoco.MjSpec, width: float, depth: float, centre: tuple[float, float] = (0, 0)) -> None:
+def above(
+    spec: mujoco.MjSpec, width: float, depth: float, centre: tuple[float, float] = (0, 0)
+) -> None:
     """A light, and a camera named ``track`` that stands still above the scene and sees `width` x `depth` m of it.
 
     Args:

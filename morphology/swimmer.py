@@ -66,7 +66,9 @@ class Swimmer(Body):
     @property
     def link_lengths(self) -> tuple[float, ...]:
         """Length of every link in m, head first."""
-        return self.lengths if isinstance(self.lengths, tuple) else (self.lengths,) * (self.joints + 1)
+        return (
+            self.lengths if isinstance(self.lengths, tuple) else (self.lengths,) * (self.joints + 1)
+        )
 
     def build(self) -> mujoco.MjSpec:
         """The spec: contact off, planar unlimited root, 3 + joints degrees of freedom."""
@@ -94,7 +96,9 @@ class Swimmer(Body):
         pivot = [0, -half, 0]
         for name, axis in (("root_x", [1, 0, 0]), ("root_y", [0, 1, 0])):
             head.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=axis, pos=pivot)
-        head.add_joint(name="root_heading", type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 0, 1], pos=pivot)
+        head.add_joint(
+            name="root_heading", type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 0, 1], pos=pivot
+        )
         head.add_site(name="nose", pos=[0, -half - 0.01, 0], rgba=[0, 0, 0, 0])
         head.add_geom(
             name="head_visual", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID, size=[0.02, 0.04, 0.017],
@@ -132,5 +136,8 @@ class Swimmer(Body):
             ("spin", mujoco.mjtSensor.mjSENS_GYRO),
         ):
             spec.add_sensor(
-                name=f"{name}_{link}", type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=f"centre_{link}"
+                name=f"{name}_{link}",
+                type=kind,
+                objtype=mujoco.mjtObj.mjOBJ_SITE,
+                objname=f"centre_{link}",
             )

@@ -39,7 +39,9 @@ def guard(main: Callable[[list[str] | None], int | None], argv: list[str] | None
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing at exit
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the reader left; say nothing at exit
         return 141
     except (LanceletError, gym.error.Error, OSError) as error:
         if os.environ.get(TRACEBACK, "") not in ("", "0"):
@@ -102,7 +104,11 @@ def task_defaults(name: str) -> Any:
 
 
 def words(
-    command: str, about: str, argv: Sequence[str] | None, least: int | None = None, **known: Iterable[str]
+    command: str,
+    about: str,
+    argv: Sequence[str] | None,
+    least: int | None = None,
+    **known: Iterable[str],
 ) -> tuple[list[str], list[str]]:
     """The words that come before the flags, and the flags: ``swim ncap --joints 7`` -> ([swim, ncap], [...]).
 
@@ -120,7 +126,9 @@ def words(
     count = next((i for i, word in enumerate(argv) if word.startswith("-")), len(argv))
     given, flags = argv[:count], [_expanded(flag) for flag in argv[count:]]
     least = len(known) if least is None else least
-    shown = " ".join(name.upper() if i < least else f"[{name.upper()}]" for i, name in enumerate(known))
+    shown = " ".join(
+        name.upper() if i < least else f"[{name.upper()}]" for i, name in enumerate(known)
+    )
     usage = f"lancelet {command} {shown} [flags]".replace("  ", " ")
     if len(given) < least:
         if {"-h", "--help"} & set(flags):
@@ -131,7 +139,9 @@ def words(
         name, names = list(known.items())[len(given)]
         raise LanceletError(f"{command}: {name} is missing ({', '.join(names)}); usage: {usage}")
     if len(given) > len(known):
-        raise LanceletError(f"{command}: {given[len(known)]!r} is one word too many; usage: {usage}")
+        raise LanceletError(
+            f"{command}: {given[len(known)]!r} is one word too many; usage: {usage}"
+        )
     return given, flags
 
 
@@ -147,7 +157,9 @@ def _first(names: Iterable[str]) -> str:
     return next(iter(names), "")
 
 
-def parse(command: str, about: str, argv: Sequence[str], /, prefixed: Iterable[str] = (), **parts: Any) -> Any:
+def parse(
+    command: str, about: str, argv: Sequence[str], /, prefixed: Iterable[str] = (), **parts: Any
+) -> Any:
     """Flags of several dataclasses as one command; returns an object with one attribute a part, filled in.
 
     ``parse("train swim ncap", "...", flags, prefixed=["controller"], task=Swim(), controller=NCAPOptions)`` takes
@@ -167,13 +179,21 @@ def parse(command: str, about: str, argv: Sequence[str], /, prefixed: Iterable[s
     classes = {name: part if isinstance(part, type) else type(part) for name, part in parts.items()}
     flags = {name: _flags(cls) for name, cls in classes.items()}
     marks = {
-        name: flag if name in prefixed else Annotated[flag, tyro.conf.arg(name="")] for name, flag in flags.items()
+        name: flag if name in prefixed else Annotated[flag, tyro.conf.arg(name="")]
+        for name, flag in flags.items()
     }
     whole = dataclasses.make_dataclass("Flags", [(name, mark) for name, mark in marks.items()])
     defaults = {
-        name: flags[name]() if isinstance(part, type) else flags[name](**_values(part)) for name, part in parts.items()
+        name: flags[name]() if isinstance(part, type) else flags[name](**_values(part))
+        for name, part in parts.items()
     }
-    filled = tyro.cli(whole, args=list(argv), default=whole(**defaults), prog=f"lancelet {command}", description=about)
+    filled = tyro.cli(
+        whole,
+        args=list(argv),
+        default=whole(**defaults),
+        prog=f"lancelet {command}",
+        description=about,
+    )
     result = {name: cls(**_values(getattr(filled, name))) for name, cls in classes.items()}
     return dataclasses.make_dataclass("Parsed", list(result))(**result)
 
@@ -184,14 +204,24 @@ def _flags(cls: type) -> Any:
     if not hidden:
         return cls
     frozen = cls.__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]
-    fields = [(name, Annotated[Any, tyro.conf.Suppress], dataclasses.field(default=None)) for name in hidden]
-    made = dataclasses.make_dataclass(cls.__name__, fields, bases=(cls,), frozen=frozen, kw_only=True)
-    made.__module__, made.__doc__ = cls.__module__, cls.__doc__  # where the field docstrings are read
+    fields = [
+        (name, Annotated[Any, tyro.conf.Suppress], dataclasses.field(default=None))
+        for name in hidden
+    ]
+    made = dataclasses.make_dataclass(
+        cls.__name__, fields, bases=(cls,), frozen=frozen, kw_only=True
+    )
+    made.__module__, made.__doc__ = (
+        cls.__module__,
+        cls.__doc__,
+    )  # where the field docstrings are read
     return made
 
 
 def _values(part: Any) -> Mapping[str, Any]:
-    return {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.init}
+    return {
+        field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.init
+    }
 
 
 STUDIES = "lancelet.scripts.studies"

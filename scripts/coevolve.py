@@ -24,11 +24,16 @@ def main(argv: list[str] | None = None) -> int | None:
         print(f"\ninterrupted: continue with the same command, --folder {options.folder or 'RUN'} --resume",
               file=sys.stderr)  # fmt: skip
         raise
-    best = "none yet" if done.best is None else f"{done.best.fitness:.4g} (individual {done.best.id})"
+    best = (
+        "none yet" if done.best is None else f"{done.best.fitness:.4g} (individual {done.best.id})"
+    )
     lost = f", {done.quarantined} quarantined" if done.quarantined else ""
     print(f"{done.evaluated} individuals in {done.seconds:.0f} s{lost}; best fitness {best}")
     if done.stopped:
-        print(f"stopped by SIGTERM: continue with the same command, --folder {done.folder} --resume", file=sys.stderr)
+        print(
+            f"stopped by SIGTERM: continue with the same command, --folder {done.folder} --resume",
+            file=sys.stderr,
+        )
     print(f"run folder: {done.folder}   (film the best: lancelet render {done.folder / 'best'}; "
           f"family tree: lancelet lineage {done.folder})")  # fmt: skip
     return 143 if done.stopped else 0

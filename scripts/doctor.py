@@ -42,9 +42,13 @@ def main(argv: list[str] | None = None) -> int | None:
     console, rows = Console(), []
     for row in checks():
         rows.append(row)
-        mark, style = {True: ("ok", "green"), False: ("no", "bold red"), None: ("--", "dim")}[row.holds]
+        mark, style = {True: ("ok", "green"), False: ("no", "bold red"), None: ("--", "dim")}[
+            row.holds
+        ]
         note = f"   {row.note}" if row.note else ""
-        line = Text.assemble((f"{mark}  ", style), (f"{row.name:18}", "cyan"), f" {row.value}{note}")
+        line = Text.assemble(
+            (f"{mark}  ", style), (f"{row.name:18}", "cyan"), f" {row.value}{note}"
+        )
         console.print(line, soft_wrap=True)
     if options.json:
         to_json(rows, options.json)
@@ -66,10 +70,23 @@ def _versions() -> Iterator[Row]:
 
     python = platform.python_version()
     fits = _within(python, "3.11", "3.14")
-    yield Row("python", "gate", python, ">= 3.11, < 3.14", fits, note="" if fits else "use Python 3.11, 3.12 or 3.13")
+    yield Row(
+        "python",
+        "gate",
+        python,
+        ">= 3.11, < 3.14",
+        fits,
+        note="" if fits else "use Python 3.11, 3.12 or 3.13",
+    )
     for name in NEEDED:
         found = _version(name)
-        yield Row(name, "gate", found or "missing", holds=found is not None, note="" if found else "run `make setup`")
+        yield Row(
+            name,
+            "gate",
+            found or "missing",
+            holds=found is not None,
+            note="" if found else "run `make setup`",
+        )
     yield _pair()
 
 
@@ -119,9 +136,19 @@ def _physics() -> Row:
         sim = Swim(joints=3).make(2, 1)
         sim.ctrl[:] = 1.0
         sim.step(100)
-        moved = np.ptp(sim.qpos[0]) > 0 and np.array_equal(sim.qpos[0], sim.qpos[1]) and np.isfinite(sim.state).all()
+        moved = (
+            np.ptp(sim.qpos[0]) > 0
+            and np.array_equal(sim.qpos[0], sim.qpos[1])
+            and np.isfinite(sim.state).all()
+        )
     except Exception as error:
-        return Row("physics", "gate", f"{type(error).__name__}: {error}", holds=False, note="run `make setup`")
+        return Row(
+            "physics",
+            "gate",
+            f"{type(error).__name__}: {error}",
+            holds=False,
+            note="run `make setup`",
+        )
     return Row("physics", "gate", "swimmer compiles and moves", holds=bool(moved))
 
 
@@ -134,9 +161,17 @@ def _drawing() -> Iterator[Row]:
         reason = gl.why_not(backend)
         works += [backend] if reason is None else []
         note = "" if reason is None else gl.INSTALL.get(backend, "")
-        yield Row(f"opengl {backend}", "info", "draws" if reason is None else reason, holds=reason is None, note=note)
+        yield Row(
+            f"opengl {backend}",
+            "info",
+            "draws" if reason is None else reason,
+            holds=reason is None,
+            note=note,
+        )
     value = f"by {works[0]}" if works else "not possible"
-    yield Row("render", "gate", value, holds=bool(works), note="" if works else "install one of the above")
+    yield Row(
+        "render", "gate", value, holds=bool(works), note="" if works else "install one of the above"
+    )
 
 
 def _ffmpeg() -> Row:
@@ -147,7 +182,9 @@ def _ffmpeg() -> Row:
 
         return Row("ffmpeg", "gate", imageio_ffmpeg.get_ffmpeg_version(), holds=True)
     except (ImportError, RuntimeError, OSError) as error:
-        return Row("ffmpeg", "gate", str(error).split("\n")[0], holds=False, note="run `make setup`")
+        return Row(
+            "ffmpeg", "gate", str(error).split("\n")[0], holds=False, note="run `make setup`"
+        )
 
 
 def _machine() -> Iterator[Row]:

@@ -36,7 +36,9 @@ def main(argv: list[str] | None = None) -> int | None:
     out = Path(options.out or Path(run) / "lineage.png")
     picture = io.BytesIO()
     done = sum(one.state == "evaluated" for one in people)
-    tree(people, f"{Path(run).name}: {done} individuals").savefig(picture, dpi=120, bbox_inches="tight", format="png")
+    tree(people, f"{Path(run).name}: {done} individuals").savefig(
+        picture, dpi=120, bbox_inches="tight", format="png"
+    )
     write_atomic(out, picture.getvalue())
     for one in ancestors(people, champions(people)[-1]):
         parents = " and ".join(str(number) for number in one.parents) or "nobody"

@@ -34,11 +34,20 @@ def _all() -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
     yield "tasks", [(name, _about(cli.task_cls, name)) for name in cli.tasks()]
     yield "bodies", [(name, _about(morphology.bodies.get, name)) for name in morphology.bodies]
-    yield "controllers", [(name, _about(controllers.controllers.get, name)) for name in controllers.controllers]
-    yield "algorithms", [(name, _about(training.algorithms.get, name)) for name in training.algorithms]
+    yield (
+        "controllers",
+        [(name, _about(controllers.controllers.get, name)) for name in controllers.controllers],
+    )
+    yield (
+        "algorithms",
+        [(name, _about(training.algorithms.get, name)) for name in training.algorithms],
+    )
     yield "studies", [(name, _about(cli.study, name)) for name in cli.studies()]
     benches = "lancelet.scripts.benches"
-    yield "benches", [(name, _about(import_module, f"{benches}.{name}")) for name in cli.found(benches)]
+    yield (
+        "benches",
+        [(name, _about(import_module, f"{benches}.{name}")) for name in cli.found(benches)],
+    )
 
 
 def _about(load: Callable[[str], Any], name: str) -> str:

@@ -33,7 +33,9 @@ def _run(argv: list[str] | None) -> int | None:
     if not argv or argv[0] in ("-h", "--help"):
         print(f"lancelet {__version__}\n\nusage: lancelet COMMAND ...\n")
         for name in commands():
-            about = (importlib.import_module(f"lancelet.scripts.{name}").__doc__ or "").splitlines()[0]
+            about = (
+                importlib.import_module(f"lancelet.scripts.{name}").__doc__ or ""
+            ).splitlines()[0]
             print(f"  {name:10} {about}")
         return 0
     if argv[0] == "--version":

@@ -33,7 +33,9 @@ def main(argv: list[str] | None = None) -> int | None:
     """Play, and print return, length and metrics of every episode."""
     cli.shield_gl()
     (task,), flags = cli.words("play", __doc__ or "", argv, task=cli.tasks())
-    parsed = cli.parse(f"play {task}", __doc__ or "", flags, play=Play, task=cli.task_defaults(task))
+    parsed = cli.parse(
+        f"play {task}", __doc__ or "", flags, play=Play, task=cli.task_defaults(task)
+    )
     play, id, options = parsed.play, task_id(task), parsed.task.options()
     if play.max_episode_steps is not None:
         options["max_episode_steps"] = play.max_episode_steps
@@ -79,7 +81,9 @@ def _print(score: Any, seed: int) -> None:
     for i in range(len(score.returns)):
         metrics = [_number(values[i]) for values in score.metrics.values()]
         failed = "yes" if score.failed[i] else ""
-        table.add_row(str(seed + i), f"{score.returns[i]:.2f}", str(score.lengths[i]), *metrics, failed)
+        table.add_row(
+            str(seed + i), f"{score.returns[i]:.2f}", str(score.lengths[i]), *metrics, failed
+        )
     if len(score.returns) > 1:
         # Of the episodes that did not fail: a state that blew up measures nothing.
         means = score.means
@@ -87,7 +91,9 @@ def _print(score: Any, seed: int) -> None:
         count = int(score.failed.sum())
         failed = f"{count} of {len(score.failed)}" if count else ""
         table.add_section()
-        table.add_row("mean", _number(means["return"], ".2f"), f"{score.lengths.mean():.0f}", *metrics, failed)
+        table.add_row(
+            "mean", _number(means["return"], ".2f"), f"{score.lengths.mean():.0f}", *metrics, failed
+        )
     Console().print(table)
 
 

@@ -39,7 +39,9 @@ def main(argv: list[str] | None = None) -> int | None:
     out = options.still or options.out or (str(Path(run) / "video.gif") if options.gif else None)
     frames = len(episode(run, options.trust).get("qpos", ()))
     with progress("drawing", frames, "frames", quiet=bool(out and out.endswith(".png"))) as advance:
-        path = render_run(run, out, options.width, options.height, options.shadows, advance, options.trust)
+        path = render_run(
+            run, out, options.width, options.height, options.shadows, advance, options.trust
+        )
     print(f"{path}  ({path.stat().st_size / 1024:,.0f} kB)")
     return 0
 

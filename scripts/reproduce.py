@@ -37,7 +37,9 @@ def main(argv: list[str] | None = None) -> int | None:
     cli.shield_gl()
     (name,), flags = cli.words("reproduce", __doc__ or "", argv, study=cli.studies())
     module = cli.study(name)
-    parts: dict[str, Any] = {"options": Reproduce} | ({"own": module.Options} if hasattr(module, "Options") else {})
+    parts: dict[str, Any] = {"options": Reproduce} | (
+        {"own": module.Options} if hasattr(module, "Options") else {}
+    )
     parsed = cli.parse(f"reproduce {name}", module.__doc__ or "", flags, **parts)
     options, own = parsed.options, getattr(parsed, "own", None)
     if options.quick and options.full:
@@ -58,7 +60,9 @@ def main(argv: list[str] | None = None) -> int | None:
     if options.judge:
         only = ()
     if only is not None and not (folder / "rows.json").exists():
-        raise LanceletError(f"reproduce {name}: no {folder / 'rows.json'} whose rows could be kept: run it whole first")
+        raise LanceletError(
+            f"reproduce {name}: no {folder / 'rows.json'} whose rows could be kept: run it whole first"
+        )
     study = Study(
         name,
         module.TITLE,
@@ -95,8 +99,12 @@ def _changed(own: Any) -> str:
         return ""
     values = {field.name: getattr(own, field.name) for field in dataclasses.fields(own)}
     changed = {name: value for name, value in values.items() if value != getattr(type(own)(), name)}
-    typed = {name: value if isinstance(value, tuple) else (value,) for name, value in changed.items()}
-    return "".join(f" --{name.replace('_', '-')} {' '.join(map(str, value))}" for name, value in typed.items())
+    typed = {
+        name: value if isinstance(value, tuple) else (value,) for name, value in changed.items()
+    }
+    return "".join(
+        f" --{name.replace('_', '-')} {' '.join(map(str, value))}" for name, value in typed.items()
+    )
 
 
 if __name__ == "__main__":

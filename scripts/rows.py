@@ -66,7 +66,9 @@ def between(name: str, kind: Kind, value: float, low: float, high: float, **rest
     return judged(name, kind, value, low, high, f"{low:g} .. {high:g}", **rest)
 
 
-def judged(name: str, kind: Kind, value: float, low: float, high: float, target: str, **rest: Any) -> Row:
+def judged(
+    name: str, kind: Kind, value: float, low: float, high: float, target: str, **rest: Any
+) -> Row:
     """A row with its verdict: does `value` lie in [`low`, `high`], and all of its interval with it?
 
     A value inside whose interval reaches outside does not hold: another sample might as well have missed. The note
@@ -96,7 +98,12 @@ def judged_again(row: Row) -> Row:
     """A row from a file with the verdict of `judged`; as it is where it has no interval, or a target in words."""
     bounds = _bounds(row.target)
     has_interval = row.interval is not None and None not in row.interval
-    if row.holds is None or bounds is None or not has_interval or not isinstance(row.value, int | float):
+    if (
+        row.holds is None
+        or bounds is None
+        or not has_interval
+        or not isinstance(row.value, int | float)
+    ):
         return row
     known = {item.name: getattr(row, item.name) for item in fields(Row)}
     del known["holds"]
@@ -168,7 +175,9 @@ def table(rows: Sequence[Row], title: str = "", notes: bool = True) -> Table:
 def to_markdown(rows: Sequence[Row]) -> str:
     """The rows as a markdown table."""
     lines = [headings(rows), ["---"] * len(headings(rows)), *(cells(row, rows) for row in rows)]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return "".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines
+    )
 
 
 def header() -> dict[str, str]:
@@ -184,17 +193,32 @@ def header() -> dict[str, str]:
 
 def headings(rows: Sequence[Row]) -> list[str]:
     """Headings of a table of `rows`: columns that no row fills are left out."""
-    optional = [name for name in ("reference", "target") if any(getattr(row, name) is not None for row in rows)]
-    measured = ["measured", *(name for name in ("interval", "seeds") if any(getattr(row, name) for row in rows))]
+    optional = [
+        name
+        for name in ("reference", "target")
+        if any(getattr(row, name) is not None for row in rows)
+    ]
+    measured = [
+        "measured",
+        *(name for name in ("interval", "seeds") if any(getattr(row, name) for row in rows)),
+    ]
     return ["name", "kind", *optional, *measured, "holds", "note"]
 
 
 def cells(row: Row, rows: Sequence[Row]) -> list[str]:
     """One line of the table of `rows`."""
-    interval = "" if row.interval is None else f"{_text(row.interval[0])} .. {_text(row.interval[1])}"
+    interval = (
+        "" if row.interval is None else f"{_text(row.interval[0])} .. {_text(row.interval[1])}"
+    )
     holds = {True: "yes", False: "no", None: "-"}[row.holds]
     seeds = "-" if row.seeds is None else f"{row.seeds} {row.seeds_of}".strip()
-    shown = {"measured": _text(row.value), "interval": interval, "seeds": seeds, "holds": holds, "note": row.note}
+    shown = {
+        "measured": _text(row.value),
+        "interval": interval,
+        "seeds": seeds,
+        "holds": holds,
+        "note": row.note,
+    }
     return [shown[name] if name in shown else _text(getattr(row, name)) for name in headings(rows)]
 
 

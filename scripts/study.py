@@ -12,7 +12,17 @@ from typing import Any, Literal
 from lancelet import LanceletError
 from lancelet.controllers import Controller, save
 from lancelet.files import write_atomic
-from lancelet.scripts.rows import Row, between, cells, from_json, header, headings, judged_again, to_json, to_markdown
+from lancelet.scripts.rows import (
+    Row,
+    between,
+    cells,
+    from_json,
+    header,
+    headings,
+    judged_again,
+    to_json,
+    to_markdown,
+)
 from lancelet.training.runs import checkpoint
 from lancelet.training.runs.report import figure, write_page
 from lancelet.training.runs.report import table as html_table
@@ -66,7 +76,9 @@ class Study:
         for part in self.only or ():
             if part not in self.parts:
                 known = ", ".join(self.parts) or "none: it is measured as a whole"
-                raise LanceletError(f"reproduce {self.name}: --only {part}: no such part; parts: {known}")
+                raise LanceletError(
+                    f"reproduce {self.name}: --only {part}: no such part; parts: {known}"
+                )
 
     def wants(self, *parts: str) -> bool:
         """Whether any of these parts is to be measured."""
@@ -80,11 +92,15 @@ class Study:
         """
         row = self._with_unit(row)
         if row.seeds is not None and not row.seeds_of:
-            raise LanceletError(f"row {row.name!r}: seeds = {row.seeds}, but not of what: give seeds_of")
+            raise LanceletError(
+                f"row {row.name!r}: seeds = {row.seeds}, but not of what: give seeds_of"
+            )
         self.rows.append(row)
         verdict = {True: "holds", False: "DOES NOT HOLD", None: "-"}[row.holds]
         value = row.value if row.value is not None else "not run"
-        self.say(f"  {row.name}: {value if isinstance(value, str) else format(value, '.4g')}  {verdict}")
+        self.say(
+            f"  {row.name}: {value if isinstance(value, str) else format(value, '.4g')}  {verdict}"
+        )
 
     def _with_unit(self, row: Row) -> Row:
         """The row, with what its `seeds` counts where the study says it for rows of that name."""
@@ -104,7 +120,9 @@ class Study:
             checkpoint.save(path, make())
         return checkpoint.load(path)
 
-    def within(self, name: str, kind: Any, value: float, low: float, high: float, **rest: Any) -> None:
+    def within(
+        self, name: str, kind: Any, value: float, low: float, high: float, **rest: Any
+    ) -> None:
         """A row that holds where `value`, and its interval, is in [low, high]."""
         self.add(between(name, kind, round(float(value), 6), low, high, **rest))
 
@@ -130,9 +148,14 @@ class Study:
             pictures = self._kept_pictures() | pictures
         to_json(rows, self.folder / "rows.json")
         lines_about = "\n\n".join(about)
-        write_atomic(self.folder / "table.md", f"# {self.title}\n\n{lines_about}\n\n{to_markdown(rows)}")
+        write_atomic(
+            self.folder / "table.md", f"# {self.title}\n\n{lines_about}\n\n{to_markdown(rows)}"
+        )
         lines = [cells(row, rows) for row in rows]
-        figures = [f"<figure>{image}<figcaption>{caption}</figcaption></figure>" for caption, image in pictures.items()]
+        figures = [
+            f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+            for caption, image in pictures.items()
+        ]
         paragraphs = [f"<p>{line}</p>" for line in about]
         table = html_table(headings(rows), lines)
         write_page(self.folder / "report.html", self.title, *paragraphs, table, *figures)
@@ -158,14 +181,30 @@ class Study:
     def _withdrawn(self, row: Row) -> Row:
         """The row; without its figure where it is superseded, or of networks whose weights are not beside the rows."""
         for old in self.superseded:
-            if row.value is not None and row.name.startswith(old.beginning) and old.words in row.note:
-                return Row(row.name, row.kind, target=row.target, reference=row.reference, note=old.reason)
+            if (
+                row.value is not None
+                and row.name.startswith(old.beginning)
+                and old.words in row.note
+            ):
+                return Row(
+                    row.name, row.kind, target=row.target, reference=row.reference, note=old.reason
+                )
         for beginning, file in self.weights_of.items():
-            if row.name.startswith(beginning) and not (self.folder / file).exists() and row.value is not None:
+            if (
+                row.name.startswith(beginning)
+                and not (self.folder / file).exists()
+                and row.value is not None
+            ):
                 note = f"not printed: {self.folder.name}/{file}, which it could be measured with again, was not kept"
                 if row.holds is not None:
-                    note += "; as it was measured it held" if row.holds else "; as it was measured it did not hold"
-                return Row(row.name, row.kind, target=row.target, reference=row.reference, note=note)
+                    note += (
+                        "; as it was measured it held"
+                        if row.holds
+                        else "; as it was measured it did not hold"
+                    )
+                return Row(
+                    row.name, row.kind, target=row.target, reference=row.reference, note=note
+                )
         return row
 
     def _part_of(self, row: Row) -> str:

@@ -53,11 +53,16 @@ def main(argv: list[str] | None = None) -> int | None:
         options["max_episode_steps"] = parsed.episodes.max_episode_steps
     fixed = {name: value for name, value in changed(parsed.trainer).items() if name not in OWN}
     base = Config(task_id(task), controller, algorithm, options, changed(parsed.controller), fixed)
-    sweep = Sweep(**{field.name: getattr(parsed.sweep, field.name) for field in dataclasses.fields(Sweep)})
+    sweep = Sweep(
+        **{field.name: getattr(parsed.sweep, field.name) for field in dataclasses.fields(Sweep)}
+    )
     try:
         trials = sweep.run(base, parsed.trainer.seed)
     except KeyboardInterrupt:
-        print(f"\ninterrupted: continue with lancelet sweep {_again(argv, sweep.folder)}", file=sys.stderr)
+        print(
+            f"\ninterrupted: continue with lancelet sweep {_again(argv, sweep.folder)}",
+            file=sys.stderr,
+        )
         raise
     return _report(base, sweep, trials)
 
@@ -90,8 +95,14 @@ def _report(base: Any, sweep: Any, trials: list[Any]) -> int:
 
 def _repeated(cls: type) -> type:
     """`cls` with an `over` that is given once for every option."""
-    field = ("over", Annotated[tuple[str, ...], tyro.conf.UseAppendAction], dataclasses.field(default=()))
-    return _same_docs(dataclasses.make_dataclass(cls.__name__, [field], bases=(cls,), kw_only=True), cls)
+    field = (
+        "over",
+        Annotated[tuple[str, ...], tyro.conf.UseAppendAction],
+        dataclasses.field(default=()),
+    )
+    return _same_docs(
+        dataclasses.make_dataclass(cls.__name__, [field], bases=(cls,), kw_only=True), cls
+    )
 
 
 def _without(cls: type, names: list[str]) -> type:
@@ -101,18 +112,27 @@ def _without(cls: type, names: list[str]) -> type:
         for field in dataclasses.fields(cls)
         if field.name in names
     ]
-    return _same_docs(dataclasses.make_dataclass(cls.__name__, fields, bases=(cls,), kw_only=True), cls)
+    return _same_docs(
+        dataclasses.make_dataclass(cls.__name__, fields, bases=(cls,), kw_only=True), cls
+    )
 
 
 def _same_docs(made: type, cls: type) -> type:
-    made.__module__, made.__doc__ = cls.__module__, cls.__doc__  # where the field docstrings are read
+    made.__module__, made.__doc__ = (
+        cls.__module__,
+        cls.__doc__,
+    )  # where the field docstrings are read
     return made
 
 
 def _again(argv: list[str], folder: str | None) -> str:
     """The words that continue this sweep."""
     words = [word for word in argv if word not in ("--resume", "--trust")]
-    where = [] if any(word.partition("=")[0] == "--folder" for word in words) else ["--folder", str(folder)]
+    where = (
+        []
+        if any(word.partition("=")[0] == "--folder" for word in words)
+        else ["--folder", str(folder)]
+    )
     return shlex.join([*words, *where, "--resume", "--trust"])
 
 

@@ -50,7 +50,10 @@ def main(argv: list[str] | None = None) -> int | None:
     try:
         run = parsed.trainer.train(task_id(task), controller, options, own)
     except KeyboardInterrupt:
-        print(f"\ninterrupted: continue with the same command and --folder {_folder()} --resume", file=sys.stderr)
+        print(
+            f"\ninterrupted: continue with the same command and --folder {_folder()} --resume",
+            file=sys.stderr,
+        )
         raise
     if run.summary:
         _print(summary_rows(run.summary), len(run.summary["trained"]["return"]))
@@ -85,7 +88,11 @@ def changed(options: Any, defaults: Any = None) -> dict[str, Any]:
     """The options that differ from `defaults`, or from those of their class."""
     defaults = type(options)() if defaults is None else defaults
     names = [field.name for field in dataclasses.fields(options)]
-    return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(defaults, name)}
+    return {
+        name: getattr(options, name)
+        for name in names
+        if getattr(options, name) != getattr(defaults, name)
+    }
 
 
 def _folder() -> str:
@@ -98,7 +105,9 @@ def _print(rows: list[list[str]], starts: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{starts} held-out start states: mean [95 % interval]", title_justify="left")
+    table = Table(
+        title=f"{starts} held-out start states: mean [95 % interval]", title_justify="left"
+    )
     for head in ("", "untrained", "trained"):
         table.add_column(head)
     for row in rows:

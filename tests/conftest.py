@@ -11,7 +11,9 @@ from typing import Any
 
 os.environ.setdefault("MUJOCO_GL", "disable")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would starve its workers beside the other test process
+os.environ.setdefault(
+    "RAY_worker_niceness", "0"
+)  # Ray's 15 would starve its workers beside the other test process
 
 import pytest
 import torch
@@ -29,7 +31,10 @@ HOMES |= {"bilateral": "lancelet/ArmReach-v0"}
 HOMES |= dict.fromkeys(NAVIGATORS, MAZE)
 HOMES |= {"braitenberg": "lancelet/Phototaxis-v0"}
 """controllers that read no swimmer -> a task that they read"""
-NEEDS = {"oracle": {"maze_map": ("#####", "#...#", "###.#", "#...#", "#####")}, "bilateral": {"callosum": True}}
+NEEDS = {
+    "oracle": {"maze_map": ("#####", "#...#", "###.#", "#...#", "#####")},
+    "bilateral": {"callosum": True},
+}
 """controllers that cannot be made without options -> such options"""
 
 
@@ -47,7 +52,11 @@ def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(code: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={**os.environ, **env}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, **env},
         )
         assert not check or done.returncode == 0, done.stderr
         return done

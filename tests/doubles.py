@@ -28,7 +28,9 @@ class Bead(morphology.Body):
         spec = mujoco.MjSpec()
         spec.option.timestep = 0.01
         ball = spec.worldbody.add_body(name="ball")
-        ball.add_joint(name="slide", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[1, 0, 0], damping=[0.5, 0, 0])
+        ball.add_joint(
+            name="slide", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[1, 0, 0], damping=[0.5, 0, 0]
+        )
         ball.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.1, 0, 0], mass=self.mass)
         spec.add_actuator(
             name="motor", target="slide", trntype=mujoco.mjtTrn.mjTRN_JOINT, gear=[2, 0, 0, 0, 0, 0],
@@ -82,7 +84,11 @@ class Reach(Task):
 
     def observe(self, sim, memory):
         state = np.concatenate([sim.qpos, sim.qvel], axis=1)
-        return {"observation": state, "achieved_goal": np.array(sim.qpos), "desired_goal": memory["goal"].copy()}
+        return {
+            "observation": state,
+            "achieved_goal": np.array(sim.qpos),
+            "desired_goal": memory["goal"].copy(),
+        }
 
     def _distance(self, sim, memory):
         return np.abs(sim.qpos - memory["goal"])[:, 0]
@@ -133,7 +139,11 @@ class Cue(Task):
         return 0.1
 
     def memory(self, n):
-        return {"cue": np.zeros(n), "noise": np.zeros((n, self.delay + 2)), "time": np.zeros(n, np.int64)}
+        return {
+            "cue": np.zeros(n),
+            "noise": np.zeros((n, self.delay + 2)),
+            "time": np.zeros(n, np.int64),
+        }
 
     def reset(self, sim, memory, ids, rngs, options):
         for i, rng in zip(ids, rngs, strict=True):
@@ -193,7 +203,9 @@ class Plastic(controllers.Controller):
         return [Notebook() for _ in range(batch)]
 
     def reset(self, state, mask):
-        return [Notebook() if fresh else old for old, fresh in zip(state, mask.tolist(), strict=True)]
+        return [
+            Notebook() if fresh else old for old, fresh in zip(state, mask.tolist(), strict=True)
+        ]
 
     def forward(self, observation, state):
         action = []

@@ -42,7 +42,14 @@ class Driver:
     workers: str = "2"
 
     def __enter__(self) -> Driver:
-        command = [sys.executable, "-m", "lancelet.scripts.coevolve", "swim", "--folder", str(self.folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "lancelet.scripts.coevolve",
+            "swim",
+            "--folder",
+            str(self.folder),
+        ]
         self.process = subprocess.Popen(
             [*command, *SHORT, "--workers", self.workers, *self.flags],
             stdout=subprocess.PIPE,
@@ -66,10 +73,18 @@ class Driver:
         """Its worker processes: spawned ones, or those of its raylet that compute."""
         with contextlib.suppress(psutil.NoSuchProcess):
             if self.workers != "ray":
-                return [one for one in psutil.Process(self.process.pid).children() if _says(one, "spawn_main")]
+                return [
+                    one
+                    for one in psutil.Process(self.process.pid).children()
+                    if _says(one, "spawn_main")
+                ]
             raylet = self.raylet()
             if raylet is not None:
-                return [one for one in raylet.children() if _says(one, "ray::") and not _says(one, "Agent")]
+                return [
+                    one
+                    for one in raylet.children()
+                    if _says(one, "ray::") and not _says(one, "Agent")
+                ]
         return []
 
     def raylet(self) -> psutil.Process | None:
@@ -184,12 +199,16 @@ def kills(
                     continue
                 if victim == "raylet":
                     status, err = driver.end()
-                    assert status == 2 and err.splitlines()[-1].startswith("error: Ray on this machine is gone"), err
+                    assert status == 2 and err.splitlines()[-1].startswith(
+                        "error: Ray on this machine is gone"
+                    ), err
                 done[victim] += 1
                 found = people(folder)
                 assert [one.id for one in found] == list(range(len(found)))
                 assert all(one.state != "quarantined" for one in found)
-                results = {one.id: (one.genome, one.fitness) for one in found if one.fitness is not None}
+                results = {
+                    one.id: (one.genome, one.fitness) for one in found if one.fitness is not None
+                }
                 assert known.items() <= results.items()
                 known = results
                 under_way = sum(one.state == "born" for one in found)
@@ -206,7 +225,10 @@ def kills(
         if status == 0 or "error: Ray" not in err:
             break
     assert status == 0, err
-    assert known.items() <= {one.id: (one.genome, one.fitness) for one in whole(folder, evaluations)}.items()
+    assert (
+        known.items()
+        <= {one.id: (one.genome, one.fitness) for one in whole(folder, evaluations)}.items()
+    )
     assert (folder / "best" / "episode.npz").exists()
     return dict(done)
 
@@ -218,6 +240,10 @@ if __name__ == "__main__":
     parser.add_argument("--workers", choices=sorted(VICTIMS), default="2")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        killed = kills(Path(scratch) / "run", options.kills, options.seed, say=True, workers=options.workers)
+        killed = kills(
+            Path(scratch) / "run", options.kills, options.seed, say=True, workers=options.workers
+        )
     again = killed.pop("again", 0)
-    print(f"{killed}: every result kept, exact counts, nobody quarantined; at most {again} evaluations done again")
+    print(
+        f"{killed}: every result kept, exact counts, nobody quarantined; at most {again} evaluations done again"
+    )

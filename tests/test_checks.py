@@ -35,7 +35,9 @@ def test_what_is_no_whole_number_of_the_range_is_refused(value, said):
     assert str(raised.value) == said
 
 
-@pytest.mark.parametrize("value", [0.5, np.float64(0.5), np.float32(0.5), np.float16(0.5), np.array(0.5)])
+@pytest.mark.parametrize(
+    "value", [0.5, np.float64(0.5), np.float32(0.5), np.float16(0.5), np.array(0.5)]
+)
 def test_numbers_of_numpy_become_python_ones(value):
     number = checks.finite_number("stdev", value, above=0)
     assert number == 0.5
@@ -46,7 +48,9 @@ def test_a_whole_number_stays_one_where_any_number_is_right():
     assert type(checks.finite_number("density", np.int64(1000), least=0)) is int
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0, 0.0, -0.5, np.float64("nan"), np.float32(-1)])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, 0, 0.0, -0.5, np.float64("nan"), np.float32(-1)]
+)
 def test_a_number_that_must_be_above_zero(value):
     with pytest.raises(LanceletError, match=r"^stdev = .*: must be a finite number above 0 \(m\)$"):
         checks.finite_number("stdev", value, above=0, unit="m")
@@ -55,7 +59,9 @@ def test_a_number_that_must_be_above_zero(value):
 def test_ends_of_a_range_belong_to_it_or_do_not():
     assert checks.finite_number("gamma", 0, least=0, most=1) == 0
     assert checks.finite_number("gamma", 1, least=0, most=1) == 1
-    with pytest.raises(LanceletError, match=r"gamma = 1: must be a finite number at least 0 and below 1"):
+    with pytest.raises(
+        LanceletError, match=r"gamma = 1: must be a finite number at least 0 and below 1"
+    ):
         checks.finite_number("gamma", 1, least=0, below=1)
     with pytest.raises(LanceletError, match=r"gamma = 1\.01: must be a finite number from 0 to 1"):
         checks.finite_number("gamma", 1.01, least=0, most=1)
@@ -78,7 +84,9 @@ def test_seeds_of_64_bits_are_taken(value):
 
 @pytest.mark.parametrize("value", [-1, 2**64, 2**70, 1.0, True, None, "3", np.int64(-1)])
 def test_other_seeds_are_refused(value):
-    with pytest.raises(LanceletError, match=r"^seed = .*: must be a whole number from 0 to 2\*\*64 - 1$"):
+    with pytest.raises(
+        LanceletError, match=r"^seed = .*: must be a whole number from 0 to 2\*\*64 - 1$"
+    ):
         checks.seed_number(value)
 
 

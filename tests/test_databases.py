@@ -29,7 +29,9 @@ def test_a_query_without_an_end_is_interrupted(tmp_path, monkeypatch):
     monkeypatch.setattr(databases, "MOST_INSTRUCTIONS", 5_000_000)
     sqlite3.connect(tmp_path / "x.sqlite").execute("create table t (x)")
     database = databases.open_to_read(tmp_path / "x.sqlite", tmp_path)
-    endless = "with recursive n(x) as (select 1 union all select x + 1 from n) select count(*) from n"
+    endless = (
+        "with recursive n(x) as (select 1 union all select x + 1 from n) select count(*) from n"
+    )
     with pytest.raises(sqlite3.OperationalError, match="interrupted"):
         database.execute(endless).fetchall()
     database.close()

@@ -75,7 +75,9 @@ while True:
         print("ready", flush=True)
 """
     for delay in (0.0, 0.02, 0.3):
-        process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, env=os.environ)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, env=os.environ
+        )
         process.stdout.readline()
         end = time.monotonic() + delay
         while True:  # a reader beside the writer sees whole files only, and so does whoever comes after the kill
@@ -90,11 +92,15 @@ while True:
         process.stdout.close()
 
 
-def test_the_data_are_on_the_disk_before_the_name_and_the_name_before_the_return(tmp_path, monkeypatch):
+def test_the_data_are_on_the_disk_before_the_name_and_the_name_before_the_return(
+    tmp_path, monkeypatch
+):
     calls = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *args, name=name, real=real: (calls.append(name), real(*args))[1])
+        monkeypatch.setattr(
+            os, name, lambda *args, name=name, real=real: (calls.append(name), real(*args))[1]
+        )
     files.write_atomic(tmp_path / "file", "x")
     assert calls == ["fsync", "replace", "fsync"]
 
@@ -167,15 +173,26 @@ def test_a_program_that_fails_replaces_nothing(tmp_path):
 
 def test_a_place_that_cannot_be_written_elsewhere_either_is_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(LanceletError, match="cannot write"), files.written_elsewhere(tmp_path / "file" / "film.mp4"):
+    with (
+        pytest.raises(LanceletError, match="cannot write"),
+        files.written_elsewhere(tmp_path / "file" / "film.mp4"),
+    ):
         pass
     (tmp_path / "film.mp4").mkdir()
-    with pytest.raises(LanceletError, match="cannot write"), files.written_elsewhere(tmp_path / "film.mp4") as place:
+    with (
+        pytest.raises(LanceletError, match="cannot write"),
+        files.written_elsewhere(tmp_path / "film.mp4") as place,
+    ):
         place.write_text("film")
 
 
 def test_json_is_what_every_reader_takes():
-    value = {"a": float("nan"), "b": [np.float32(0.5), (float("inf"), 1)], "c": np.array([1, 2]), "d": None}
+    value = {
+        "a": float("nan"),
+        "b": [np.float32(0.5), (float("inf"), 1)],
+        "c": np.array([1, 2]),
+        "d": None,
+    }
     assert files.to_json(value) == '{"a": null, "b": [0.5, [null, 1]], "c": [1, 2], "d": null}'
 
 

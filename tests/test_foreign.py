@@ -64,7 +64,9 @@ def test_a_large_file_is_refused_with_its_size_and_what_is_allowed(tmp_path):
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]\n" for k in range(1, 12)
 )
-MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{k}: &a{k} {{<<: [{', '.join([f'*a{k - 1}'] * 10)}]}}\n" for k in range(1, 12))
+MERGES = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{k}: &a{k} {{<<: [{', '.join([f'*a{k - 1}'] * 10)}]}}\n" for k in range(1, 12)
+)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,10 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{k}: &a{k} {{<<: [{', '.join([f'*a{k - 
         ("a: " + "9" * 10_000, "not YAML"),
         ("a: b: c", "not YAML"),
         ("\0", "not YAML"),
-        ('text: &t "' + "x" * 100_000 + '"\nmany: [' + ", ".join(["*t"] * 1000) + "]", "characters"),
+        (
+            'text: &t "' + "x" * 100_000 + '"\nmany: [' + ", ".join(["*t"] * 1000) + "]",
+            "characters",
+        ),
     ],
 )
 def test_yaml_that_is_not_plain_is_refused(tmp_path, text, word):
@@ -104,7 +109,9 @@ def test_yaml_that_our_own_files_hold_is_read(tmp_path):
     assert foreign.read_yaml(tmp_path / "config.yaml") == {"created": "2026-11-27T06:52:27Z"}
 
 
-@pytest.mark.parametrize("text", ["{", "[" * 100_000, "[" * 80 + "]" * 80, "1" + "0" * 100, "9" * 10_000, None])
+@pytest.mark.parametrize(
+    "text", ["{", "[" * 100_000, "[" * 80 + "]" * 80, "1" + "0" * 100, "9" * 10_000, None]
+)
 def test_json_that_is_too_deep_or_too_large_is_refused(text):
     with pytest.raises(LanceletError, match=r"^settings "):
         foreign.parse_json(text, "settings")
@@ -112,7 +119,11 @@ def test_json_that_is_too_deep_or_too_large_is_refused(text):
 
 
 def test_arrays_come_back(tmp_path):
-    arrays = {"qpos": np.arange(6.0).reshape(3, 2), "none": np.zeros((0, 4), np.float32), "one": np.array(1.0)}
+    arrays = {
+        "qpos": np.arange(6.0).reshape(3, 2),
+        "none": np.zeros((0, 4), np.float32),
+        "one": np.array(1.0),
+    }
     for save in (np.savez, np.savez_compressed):
         save(tmp_path / "episode.npz", **arrays)
         found = foreign.read_arrays(tmp_path / "episode.npz", tmp_path)
@@ -133,7 +144,9 @@ def _zip(path, members: dict, method=zipfile.ZIP_DEFLATED) -> None:
             archive.writestr(name, data)
 
 
-def test_an_npz_file_that_unpacks_to_more_than_the_limit_is_refused_before_that(tmp_path, monkeypatch):
+def test_an_npz_file_that_unpacks_to_more_than_the_limit_is_refused_before_that(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(foreign, "ARRAYS_BYTES", 32 * foreign.MIB)
     path = tmp_path / "episode.npz"
     size = foreign.ARRAYS_BYTES // 2
@@ -152,13 +165,25 @@ def test_an_npz_file_that_unpacks_to_more_than_the_limit_is_refused_before_that(
 @pytest.mark.parametrize(
     ("members", "method", "word"),
     [
-        ({"a.npy": _npy({"descr": "<f8", "fortran_order": False, "shape": (10**12,)}, b"")}, 8, "size that its header"),
-        ({"a.npy": _npy({"descr": "|O", "fortran_order": False, "shape": (1,)}, b"x")}, 8, "objects"),
+        (
+            {"a.npy": _npy({"descr": "<f8", "fortran_order": False, "shape": (10**12,)}, b"")},
+            8,
+            "size that its header",
+        ),
+        (
+            {"a.npy": _npy({"descr": "|O", "fortran_order": False, "shape": (1,)}, b"x")},
+            8,
+            "objects",
+        ),
         ({"a.npy": b"\x93NUMPY\x01\x00"}, 8, "cut short"),
         ({"a.npy": b"text"}, 8, "cut short"),
         ({f"{k}.npy": b"" for k in range(1001)}, 8, "1,001 arrays"),
         ({f"{k:0>40}.npy": b"" for k in range(20_000)}, 0, "table of contents"),
-        ({"a.npy": _npy({"descr": "<f8", "fortran_order": False, "shape": ()}, bytes(8))}, 12, "another method"),
+        (
+            {"a.npy": _npy({"descr": "<f8", "fortran_order": False, "shape": ()}, bytes(8))},
+            12,
+            "another method",
+        ),
     ],
 )
 def test_npz_files_that_lie_are_refused(tmp_path, members, method, word):
@@ -182,7 +207,9 @@ def _tensors(path, header: dict, data: bytes = b"") -> None:
 def test_tensors_and_what_their_file_says_of_itself_come_back(tmp_path):
     path = tmp_path / "best.safetensors"
     tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-    _tensors(path, {"__metadata__": {"lancelet": '{"format": 1}'}, "w": tensor}, struct.pack("<2f", 1, 2))
+    _tensors(
+        path, {"__metadata__": {"lancelet": '{"format": 1}'}, "w": tensor}, struct.pack("<2f", 1, 2)
+    )
     about, tensors = foreign.read_tensors(path, "controller", foreign.MIB)
     assert about == {"format": 1}
     assert tensors["w"].tolist() == [1, 2]

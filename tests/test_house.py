@@ -25,7 +25,12 @@ LONGER_THAN_450_LINES: dict[str, str] = {
 """file -> the reason why it may be"""
 PICKLES = {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
 RUNS_CODE = {"eval", "exec", "compile", "__import__"}
-UNSAFE_LOADERS = {("torch", "load"), ("yaml", "load"), ("yaml", "unsafe_load"), ("yaml", "full_load")}
+UNSAFE_LOADERS = {
+    ("torch", "load"),
+    ("yaml", "load"),
+    ("yaml", "unsafe_load"),
+    ("yaml", "full_load"),
+}
 
 
 def tree(path):
@@ -60,7 +65,11 @@ def target(name):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_arrows_point_down(path):
-    wrong = {name for name in imported(path) if (target(name) or "lancelet") not in MAY_IMPORT[folder_of(path)]}
+    wrong = {
+        name
+        for name in imported(path)
+        if (target(name) or "lancelet") not in MAY_IMPORT[folder_of(path)]
+    }
     assert not wrong, f"{folder_of(path)}/ may not import {sorted(wrong)}"
 
 
@@ -90,7 +99,9 @@ def test_nothing_can_run_a_strangers_code(path):
             assert (called.value.id, called.attr) not in UNSAFE_LOADERS, f"line {node.lineno}"
         for keyword in node.keywords:
             yes = isinstance(keyword.value, ast.Constant) and keyword.value.value is True
-            assert not (keyword.arg in ("allow_pickle", "shell") and yes), f"line {node.lineno}: {keyword.arg}=True"
+            assert not (keyword.arg in ("allow_pickle", "shell") and yes), (
+                f"line {node.lineno}: {keyword.arg}=True"
+            )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -20,7 +20,9 @@ def python_without_dm_control(monkeypatch):
     monkeypatch.setattr(optional.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(optional, "WITHOUT_DM_CONTROL", (3, 0))
     version = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "dm-control" else version(name))
+    monkeypatch.setattr(
+        doctor, "_version", lambda name: None if name == "dm-control" else version(name)
+    )
 
 
 def test_rows_that_need_it_are_not_run_and_say_why(python_without_dm_control):
@@ -52,4 +54,6 @@ def test_the_dependency_is_left_out_on_python_3_13_only():
     needed = [Requirement(line) for line in project["dependencies"]]
     (marker,) = [one.marker for one in needed if one.name == "dm-control"]
     assert marker is not None
-    assert [marker.evaluate({"python_version": version}) for version in ("3.11", "3.12", "3.13")] == [True, True, False]
+    assert [
+        marker.evaluate({"python_version": version}) for version in ("3.11", "3.12", "3.13")
+    ] == [True, True, False]

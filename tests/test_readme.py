@@ -36,8 +36,19 @@ def test_the_example_is_short_and_trains(tmp_path):
     assert done.returncode == 0, done.stderr
     summary = ast.literal_eval(done.stdout)
     assert sum(summary["trained"]["return"]) > 2 * sum(summary["untrained"]["return"])
-    command = [sys.executable, "-m", "lancelet.scripts.main", "train", "pole:balance", "pole:linear", "--test", "2"]
-    done = subprocess.run([*command, "--generations", "1"], cwd=tmp_path, capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "lancelet.scripts.main",
+        "train",
+        "pole:balance",
+        "pole:linear",
+        "--test",
+        "2",
+    ]
+    done = subprocess.run(
+        [*command, "--generations", "1"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -111,9 +111,13 @@ print(type(controllers.make("pull", env)).__name__, morphology.make("cart", mass
 
 def test_one_file_outside_the_repository_is_enough(python, tmp_path, request):
     (tmp_path / "outside.py").write_text(OUTSIDE)
-    out = json.loads(python(USE.format(repository=str(request.config.rootpath)), PYTHONPATH=str(tmp_path)).stdout)
+    out = json.loads(
+        python(USE.format(repository=str(request.config.rootpath)), PYTHONPATH=str(tmp_path)).stdout
+    )
     assert out["registered"] == "outside/Home-v0"
-    assert len(out["before"]) == len(out["after"]) == 4 and all(0 < value < 40 for value in out["before"])
+    assert len(out["before"]) == len(out["after"]) == 4 and all(
+        0 < value < 40 for value in out["before"]
+    )
     assert {"config.yaml", "metrics.jsonl", "best.safetensors"} <= set(out["files"])
     assert out["generations"] == 2
 

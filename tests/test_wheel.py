@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = ("lancelet", "morphology", "controllers", "envs", "training", "scripts", "pyproject.toml", "README.md")
+SOURCES = (
+    "lancelet",
+    "morphology",
+    "controllers",
+    "envs",
+    "training",
+    "scripts",
+    "pyproject.toml",
+    "README.md",
+)
 
 CODE = """
 import sys
@@ -30,14 +39,18 @@ print(training.evaluate(ncap, "lancelet/Swim-v0", episodes=2, joints=3, max_epis
 
 
 def run(*command, **options):
-    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, **options)
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, text=True, **options
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.mark.slow
 def test_a_wheel_steps_an_environment(tmp_path, request):
-    source, wheels, home, elsewhere = (tmp_path / name for name in ("source", "wheels", "home", "elsewhere"))
+    source, wheels, home, elsewhere = (
+        tmp_path / name for name in ("source", "wheels", "home", "elsewhere")
+    )
     source.mkdir(), elsewhere.mkdir()
     for name in SOURCES:  # a copy: building leaves build/ and egg-info beside the sources
         path = request.config.rootpath / name
@@ -45,11 +58,17 @@ def test_a_wheel_steps_an_environment(tmp_path, request):
     run("-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, source)
     (wheel,) = wheels.iterdir()
     run("-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target", home, wheel)
-    assert sorted(path.name for path in home.iterdir() if path.suffix != ".dist-info" and path.name != "bin") == [
-        "lancelet"
-    ]
+    assert sorted(
+        path.name for path in home.iterdir() if path.suffix != ".dist-info" and path.name != "bin"
+    ) == ["lancelet"]
     out = run("-c", CODE, home, cwd=elsewhere, env={**os.environ, "PYTHONPATH": str(home)})
     assert out.split("\n")[:2] == ["(15,)", "[5 5]"]
-    help = run("-m", "lancelet.scripts.main", "--help", cwd=elsewhere, env={**os.environ, "PYTHONPATH": str(home)})
+    help = run(
+        "-m",
+        "lancelet.scripts.main",
+        "--help",
+        cwd=elsewhere,
+        env={**os.environ, "PYTHONPATH": str(home)},
+    )
     assert "train" in help
     assert not list(Path(elsewhere).iterdir())

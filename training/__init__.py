@@ -64,9 +64,21 @@ def evolve(
         The run: ``run.folder``, ``run.controller`` (best by validation), ``run.summary``.
     """
     cls = algorithms.get(algorithm)
-    check_names(f"option of algorithm {algorithm}", options, [field.name for field in dataclasses.fields(cls)])
+    check_names(
+        f"option of algorithm {algorithm}",
+        options,
+        [field.name for field in dataclasses.fields(cls)],
+    )
     if "generations" not in [field.name for field in dataclasses.fields(cls)]:
-        raise LanceletError(f"algorithm {algorithm!r} does not evolve: use snes, pgpe, cma-es or openai-es")
+        raise LanceletError(
+            f"algorithm {algorithm!r} does not evolve: use snes, pgpe, cma-es or openai-es"
+        )
     where = None if folder is None else str(folder)
-    common = {"generations": generations, "seed": seed, "folder": where, "resume": resume, "quiet": quiet}
+    common = {
+        "generations": generations,
+        "seed": seed,
+        "folder": where,
+        "resume": resume,
+        "quiet": quiet,
+    }
     return cls(**common, **options).train(id, controller, task_options, controller_options)

@@ -42,16 +42,24 @@ class Config:
 
         cls = algorithms.get(self.algorithm)
         check_names(
-            f"option of algorithm {self.algorithm}", self.algorithm_options, [item.name for item in fields(cls)]
+            f"option of algorithm {self.algorithm}",
+            self.algorithm_options,
+            [item.name for item in fields(cls)],
         )
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in self.algorithm_options.items()}
+        lists = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in self.algorithm_options.items()
+        }
         return cls(**lists, **common)
 
     def train(self, seed: int, **common: Any) -> Run:
         """Run it with one seed, which is also that of the weights at birth where a controller draws them."""
-        drawn = "seed" in [item.name for item in fields(controllers.controllers.get(self.controller).Options)]
+        drawn = "seed" in [
+            item.name for item in fields(controllers.controllers.get(self.controller).Options)
+        ]
         options = {**({"seed": seed} if drawn else {}), **self.controller_options}
-        return self.trainer(seed=seed, **common).train(self.task, self.controller, self.task_options, options)
+        return self.trainer(seed=seed, **common).train(
+            self.task, self.controller, self.task_options, options
+        )
 
     def shorter(self, **options: Any) -> Config:
         """The same with other options of the algorithm."""
@@ -59,7 +67,9 @@ class Config:
 
     def task_fields(self) -> dict[str, Any]:
         """All options of the task as the algorithm needs it: what the trained controller is to be evaluated with."""
-        return self.trainer().prepare(self.task, self.controller, self.task_options, self.controller_options)[1]
+        return self.trainer().prepare(
+            self.task, self.controller, self.task_options, self.controller_options
+        )[1]
 
     def write(self, path: str | Path) -> None:
         """Write it to a file."""
@@ -78,14 +88,18 @@ def read(path: str | Path) -> Config:
 
     found = foreign.read_yaml(path, by_hand=True)
     if not isinstance(found, dict):
-        raise LanceletError(f"{path} is not a training configuration: needs task, controller and algorithm")
+        raise LanceletError(
+            f"{path} is not a training configuration: needs task, controller and algorithm"
+        )
     check_names(f"key of {path}", found, [item.name for item in fields(Config)])
     for name in ("task", "controller", "algorithm"):
         if not isinstance(found.get(name), str):
             raise LanceletError(f"{path}: {name} = {found.get(name)!r}: must be a name")
     for name in ("task_options", "controller_options", "algorithm_options"):
         if not isinstance(found.get(name, {}), dict):
-            raise LanceletError(f"{path}: {name} = {found[name]!r}: must be a mapping of names to values")
+            raise LanceletError(
+                f"{path}: {name} = {found[name]!r}: must be a mapping of names to values"
+            )
     config = Config(**found)
     whole_number(f"{path}: seeds", config.seeds, 1)
     check_names("controller", [config.controller], controllers.controllers)
@@ -114,4 +128,6 @@ def _train(job: tuple[str, int, Config]) -> None:
 
 def committed() -> dict[str, Config]:
     """Name -> configuration of every file in `training/configs`: what `lancelet bench table` runs."""
-    return {path.stem: read(path) for path in sorted((Path(__file__).parent / "configs").glob("*.yaml"))}
+    return {
+        path.stem: read(path) for path in sorted((Path(__file__).parent / "configs").glob("*.yaml"))
+    }

@@ -174,14 +174,20 @@ class _Tape:
                 self._rows.setdefault(name, []).append(getattr(env.sim, name)[0].astype(np.float32))
         compiled = getattr(env.sim, "compiled", {}).get("geom_pos")
         if compiled is not None:
-            before = [compiled[0].astype(np.float32)] * (len(self._rows["qpos"]) - 1)  # until the first write
-            self._rows.setdefault("geom_pos", before).append(env.sim.field("geom_pos").values[0].astype(np.float32))
+            before = [compiled[0].astype(np.float32)] * (
+                len(self._rows["qpos"]) - 1
+            )  # until the first write
+            self._rows.setdefault("geom_pos", before).append(
+                env.sim.field("geom_pos").values[0].astype(np.float32)
+            )
 
     def add(self, env: VectorEnv, reward: float, signals: Mapping[str, torch.Tensor]) -> None:
         self._configuration(env)
         self._rows.setdefault("reward", []).append(np.float32(reward))  # pyright: ignore[reportArgumentType]
         for name, values in signals.items():
-            self._rows.setdefault(f"signal.{name}", []).append(values[0].detach().numpy().astype(np.float32))
+            self._rows.setdefault(f"signal.{name}", []).append(
+                values[0].detach().numpy().astype(np.float32)
+            )
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {name: np.stack(rows) for name, rows in self._rows.items()}
@@ -222,13 +228,23 @@ def evaluate(
         env = make_env(id, episodes, nthread=nthread, **task)
         agents = Population(controller, episodes)
         if std is not None:
-            agents = Sampled(controller, std, range(seed, seed + episodes), env.max_episode_steps or 0)
+            agents = Sampled(
+                controller, std, range(seed, seed + episodes), env.max_episode_steps or 0
+            )
         return rollout(env, agents, seed, options, record=record)[0]
     if std is not None:
         raise LanceletError("keep_state=True with std: noise is drawn for fresh agents only")
-    env, agents, state, scores = make_env(id, 1, nthread=nthread, **task), Population(controller, 1), None, []
+    env, agents, state, scores = (
+        make_env(id, 1, nthread=nthread, **task),
+        Population(controller, 1),
+        None,
+        [],
+    )
     for episode in range(episodes):
-        one = {name: value[episode] if np.ndim(value) > 1 else value for name, value in (options or {}).items()}
+        one = {
+            name: value[episode] if np.ndim(value) > 1 else value
+            for name, value in (options or {}).items()
+        }
         score, state = rollout(env, agents, seed + episode, one, state, record and episode == 0)
         scores.append(score)
     join = np.concatenate

@@ -22,11 +22,17 @@ class Sampled(Population):
     """
 
     def __init__(
-        self, controller: Controller, std: float | Sequence[float] | np.ndarray, seeds: Sequence[int], steps: int
+        self,
+        controller: Controller,
+        std: float | Sequence[float] | np.ndarray,
+        seeds: Sequence[int],
+        steps: int,
     ) -> None:
         super().__init__(controller, len(seeds))
         shape = (steps, *controller.action_space.shape)  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
-        blocks = [np.random.default_rng([seed, 1]).standard_normal(shape, np.float32) for seed in seeds]
+        blocks = [
+            np.random.default_rng([seed, 1]).standard_normal(shape, np.float32) for seed in seeds
+        ]
         self._noise = np.stack(blocks, 1) * np.asarray(std, np.float32)
         self._step = 0
 

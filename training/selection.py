@@ -56,10 +56,16 @@ class Selection:
         figures = {"validation": max(FAILED, float(score.comparable.mean()))}
         if self._noisy is not None and std is not None:
             seeds, limit = self._seeds[: self._noisy.num_envs], self._noisy.max_episode_steps
-            noisy, _ = rollout(self._noisy, Sampled(self._controller, std, seeds, limit or 0), seeds)
+            noisy, _ = rollout(
+                self._noisy, Sampled(self._controller, std, seeds, limit or 0), seeds
+            )
             figures["sampled"] = max(FAILED, float(noisy.comparable.mean()))
         if figures["validation"] > self.score:
-            self.best, self.score, self.steps = copy.deepcopy(self._controller), figures["validation"], steps
+            self.best, self.score, self.steps = (
+                copy.deepcopy(self._controller),
+                figures["validation"],
+                steps,
+            )
             self.std = [] if std is None else [float(value) for value in std]
             self.keep()
         return figures

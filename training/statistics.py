@@ -12,11 +12,15 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     """P values of a family, corrected for it (Holm 1979), in the same order."""
     raw = np.asarray(p, float)
     order, corrected = np.argsort(raw, kind="stable"), np.empty(len(raw))
-    corrected[order] = np.minimum(np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)), 1.0)
+    corrected[order] = np.minimum(
+        np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)), 1.0
+    )
     return corrected
 
 
-def interval(values: Sequence[float] | np.ndarray, statistic: Callable[..., Any] = np.mean) -> tuple[float, float]:
+def interval(
+    values: Sequence[float] | np.ndarray, statistic: Callable[..., Any] = np.mean
+) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the mean, or of another statistic; seeded, so that it is always the same.
 
     Args:
@@ -28,7 +32,9 @@ def interval(values: Sequence[float] | np.ndarray, statistic: Callable[..., Any]
     sample = np.asarray(values, float)
     if len(sample) < 2 or np.ptp(sample) == 0:
         return float(sample.mean()), float(sample.mean())
-    found = bootstrap((sample,), statistic, n_resamples=5000, method="percentile", rng=np.random.default_rng(0))
+    found = bootstrap(
+        (sample,), statistic, n_resamples=5000, method="percentile", rng=np.random.default_rng(0)
+    )
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
@@ -43,7 +49,9 @@ def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, tupl
         theirs: returns (trainings, start states): other trainings, the same start states in the same order.
     """
     if ours.ndim != 2 or theirs.ndim != 2 or ours.shape[1] != theirs.shape[1]:
-        raise ValueError(f"shapes {ours.shape} and {theirs.shape}: must be (trainings, start states), equal starts")
+        raise ValueError(
+            f"shapes {ours.shape} and {theirs.shape}: must be (trainings, start states), equal starts"
+        )
     rng = np.random.default_rng(0)
     resamples = 5000
     differences = np.empty(resamples)
@@ -73,6 +81,11 @@ def interquartile(values: np.ndarray) -> tuple[float, tuple[float, float]]:
     value = statistic(np.arange(len(rows)))
     if np.ptp(values) == 0:
         return value, (value, value)
-    settings: Any = {"n_resamples": 2000, "vectorized": False, "method": "percentile", "rng": np.random.default_rng(0)}
+    settings: Any = {
+        "n_resamples": 2000,
+        "vectorized": False,
+        "method": "percentile",
+        "rng": np.random.default_rng(0),
+    }
     found = bootstrap((np.arange(len(rows)),), statistic, **settings).confidence_interval
     return value, (float(found.low), float(found.high))

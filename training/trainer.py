@@ -31,7 +31,10 @@ TRAINING, VALIDATION = 2**32, 2**33
 
 def start_seeds(first: int, seed: int, generation: int, count: int) -> list[int]:
     """Seeds of `count` start states from a split that begins at `first` (`TRAINING` or `VALIDATION`)."""
-    return [first + int(word) for word in np.random.SeedSequence([seed, generation]).generate_state(count)]
+    return [
+        first + int(word)
+        for word in np.random.SeedSequence([seed, generation]).generate_state(count)
+    ]
 
 
 @dataclass
@@ -69,7 +72,9 @@ class Trainer(ABC):
     """no progress bar"""
 
     @abstractmethod
-    def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
+    def learn(
+        self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]
+    ) -> None:
         """Train `controller`, leaving the best by validation in the run folder's ``best.safetensors``."""
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
@@ -255,14 +260,22 @@ class Trainer(ABC):
 
     def _options(self) -> dict[str, Any]:
         values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if name not in ("folder", "resume", "quiet")}
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in ("folder", "resume", "quiet")
+        }
 
-    def _report(self, run: RunFolder, trained: Controller, task: str, task_options: dict[str, Any]) -> dict[str, Any]:
+    def _report(
+        self, run: RunFolder, trained: Controller, task: str, task_options: dict[str, Any]
+    ) -> dict[str, Any]:
         if not self.test:
             return {}
         untrained, summary = controllers.load(run.path / "initial.safetensors"), {}
         for name, circuit in (("untrained", untrained), ("trained", trained)):
-            score = evaluate(circuit, task, episodes=self.test, seed=0, record=name == "trained", **task_options)
+            score = evaluate(
+                circuit, task, episodes=self.test, seed=0, record=name == "trained", **task_options
+            )
             summary[name] = {figure: values.tolist() for figure, values in score.figures.items()}
             summary[name]["failed"] = score.failed.astype(float).tolist()
             if score.record:
@@ -308,14 +321,20 @@ def _begin_with(circuit: Controller, path: str) -> None:
     """Give `circuit` the weights saved in `path`; refuse those of another controller or structure."""
     other = controllers.load(path)
     if type(other) is not type(circuit):
-        raise LanceletError(f"start = {path}: holds a {type(other).__name__}, not a {type(circuit).__name__}")
+        raise LanceletError(
+            f"start = {path}: holds a {type(other).__name__}, not a {type(circuit).__name__}"
+        )
     have, need = dataclasses.asdict(other.options), dataclasses.asdict(circuit.options)
     for name in need:
         if name not in ("seed", "lesions") and have[name] != need[name]:
-            raise LanceletError(f"start = {path}: was made with {name} = {have[name]!r}, not {need[name]!r}")
+            raise LanceletError(
+                f"start = {path}: was made with {name} = {have[name]!r}, not {need[name]!r}"
+            )
     weights, own = other.state_dict(), circuit.state_dict()
     for name, value in own.items():
         if weights[name].shape != value.shape:
             shapes = f"{tuple(weights[name].shape)}, not {tuple(value.shape)}"
-            raise LanceletError(f"start = {path}: weight {name!r} is {shapes}, of another body or task")
+            raise LanceletError(
+                f"start = {path}: weight {name!r} is {shapes}, of another body or task"
+            )
     circuit.load_state_dict(weights)

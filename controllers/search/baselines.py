@@ -43,7 +43,9 @@ class RandomHeld(Random):
     def forward(self, observation: Any, state: State) -> tuple[Tensor, State]:
         """Actions (batch, m)."""
         stream, step = state >> 32, state & (2**32 - 1)
-        return super().forward(observation, (stream << 32) + step // self.options.hold)[0], state + 1
+        return super().forward(observation, (stream << 32) + step // self.options.hold)[
+            0
+        ], state + 1
 
 
 class EdgeMind(Mind):
@@ -66,7 +68,12 @@ class EdgeMind(Mind):
         options = self.options
         if end == there:
             return Target(goal.copy(), 0.0, options.edge_steps, options.patience)
-        return Target(self.graph.centre(end), options.arrival * options.spacing, options.edge_steps, options.patience)
+        return Target(
+            self.graph.centre(end),
+            options.arrival * options.spacing,
+            options.edge_steps,
+            options.patience,
+        )
 
     def choose(self, here: Cell, goal: Cell) -> int:
         """Index of `STEPS`."""
@@ -81,7 +88,9 @@ class EdgeMind(Mind):
     def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Become the mind that `to_arrays` took down."""
         super().from_arrays(arrays)
-        self.graph = Graph.from_arrays({k[6:]: v for k, v in arrays.items() if k.startswith("graph.")})
+        self.graph = Graph.from_arrays(
+            {k[6:]: v for k, v in arrays.items() if k.startswith("graph.")}
+        )
         runs, i, j, edge = arrays["running"].tolist()
         self.edge = ((i, j), edge) if runs else None
 
@@ -121,7 +130,11 @@ class LRTAMind(EdgeMind):
             if edge == WITHIN and end != goal:
                 continue
             length = 0.5 if edge == WITHIN else float(np.hypot(*STEPS[edge]))
-            onward = 0.0 if end == goal else self.learned.get(end, float(np.hypot(end[0] - goal[0], end[1] - goal[1])))
+            onward = (
+                0.0
+                if end == goal
+                else self.learned.get(end, float(np.hypot(end[0] - goal[0], end[1] - goal[1])))
+            )
             costs[edge] = length / self.graph.value(here, edge) + onward
         self.learned[here] = max(self.learned.get(here, 0.0), float(costs.min()))
         return int(costs.argmin())
@@ -136,7 +149,11 @@ class LRTAMind(EdgeMind):
         """Everything in it."""
         rows = [[*cell, cost] for cell, cost in self.learned.items()]
         goal = [np.nan] * 2 if self.goal is None else [*self.goal]
-        return {**super().to_arrays(), "learned": np.array(rows, float).reshape(-1, 3), "goal": np.array(goal, float)}
+        return {
+            **super().to_arrays(),
+            "learned": np.array(rows, float).reshape(-1, 3),
+            "goal": np.array(goal, float),
+        }
 
     def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Become the mind that `to_arrays` took down."""
@@ -162,7 +179,9 @@ class OracleOptions(NavigatorOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len({len(row) for row in self.maze_map}) != 1 or not self.maze_map[0]:
-            raise LanceletError(f"maze_map = {self.maze_map}: the oracle needs the true map, rows of equal length")
+            raise LanceletError(
+                f"maze_map = {self.maze_map}: the oracle needs the true map, rows of equal length"
+            )
 
 
 class OracleMind(EdgeMind):

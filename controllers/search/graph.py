@@ -45,7 +45,11 @@ def advance(start: tuple[int, int], edge: int) -> tuple[int, int]:
 def edge_between(start: tuple[int, int], end: tuple[int, int]) -> int | None:
     """The edge from one place to its neighbour; None where they are the same or farther apart."""
     across = (end[0] - start[0], end[1] - start[1])
-    return [tuple(step) for step in STEPS.tolist()].index(across) if max(map(abs, across)) == 1 else None
+    return (
+        [tuple(step) for step in STEPS.tolist()].index(across)
+        if max(map(abs, across)) == 1
+        else None
+    )
 
 
 class Graph:
@@ -66,7 +70,10 @@ class Graph:
 
     def cell(self, x: np.ndarray) -> tuple[int, int]:
         """The place whose cell holds x (2,) m: on a lattice, the winner of the code's similarity."""
-        return (round((x[0] - self.offset[0]) / self.spacing), round((x[1] - self.offset[1]) / self.spacing))
+        return (
+            round((x[0] - self.offset[0]) / self.spacing),
+            round((x[1] - self.offset[1]) / self.spacing),
+        )
 
     def centre(self, cell: tuple[int, int]) -> np.ndarray:
         """Position (2,) of a place, m."""
@@ -136,7 +143,9 @@ class Graph:
         alike = np.flatnonzero(HEADINGS @ heading >= cosine)
         reach = int(np.ceil(radius / self.spacing)) + 2
         line = np.arange(-reach, reach + 1)
-        block = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2) + np.array(self.cell(point))
+        block = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2) + np.array(
+            self.cell(point)
+        )
         cells, edges = np.repeat(block, len(alike), axis=0), np.tile(alike, len(block))
         start = self.offset + self.spacing * cells
         points = start[:, None] + self.spacing * _SAMPLES[:, None] * STEPS[edges][:, None]
@@ -174,5 +183,7 @@ class Graph:
         for row, cell in enumerate(arrays["cells"].tolist()):
             assert graph.row((cell[0], cell[1])) == row
         n = graph.count
-        graph.weight[:n], graph.stalls[:n], graph.hits[:n] = (arrays[k] for k in ("weight", "stalls", "hits"))
+        graph.weight[:n], graph.stalls[:n], graph.hits[:n] = (
+            arrays[k] for k in ("weight", "stalls", "hits")
+        )
         return graph

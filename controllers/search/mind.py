@@ -54,15 +54,27 @@ class Mind:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything in it, the generator's position included."""
         inner = self.rng.bit_generator.state
-        words = [inner["state"]["state"] >> 64, inner["state"]["state"], inner["state"]["inc"] >> 64]
+        words = [
+            inner["state"]["state"] >> 64,
+            inner["state"]["state"],
+            inner["state"]["inc"] >> 64,
+        ]
         words = [word & (2**64 - 1) for word in [*words, inner["state"]["inc"]]]
         spare = [inner["has_uint32"], inner["uinteger"]]
-        return {"generator": np.array([*words, *spare], np.uint64), "lived": np.array([self.stalls, self.life])}
+        return {
+            "generator": np.array([*words, *spare], np.uint64),
+            "lived": np.array([self.stalls, self.life]),
+        }
 
     def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Become the mind that `to_arrays` took down."""
         high, low, inc_high, inc_low, has, uinteger = (int(word) for word in arrays["generator"])
         inner = {"state": high << 64 | low, "inc": inc_high << 64 | inc_low}
         kind = self.rng.bit_generator.state["bit_generator"]
-        self.rng.bit_generator.state = {"bit_generator": kind, "state": inner, "has_uint32": has, "uinteger": uinteger}
+        self.rng.bit_generator.state = {
+            "bit_generator": kind,
+            "state": inner,
+            "has_uint32": has,
+            "uinteger": uinteger,
+        }
         self.stalls, self.life = arrays["lived"].tolist()

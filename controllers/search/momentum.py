@@ -59,13 +59,21 @@ class MomentumOptions(Options):
         super().__post_init__()
         for name in ("goal", "tolerance", "cell"):
             if len(getattr(self, name)) != 2:
-                raise LanceletError(f"{name} = {getattr(self, name)}: needs two numbers, position and velocity")
+                raise LanceletError(
+                    f"{name} = {getattr(self, name)}: needs two numbers, position and velocity"
+                )
         if min(self.cell) <= 0 or min(self.tolerance) <= 0:
-            raise LanceletError(f"cell = {self.cell}, tolerance = {self.tolerance}: must be above 0")
+            raise LanceletError(
+                f"cell = {self.cell}, tolerance = {self.tolerance}: must be above 0"
+            )
         if not self.holds or min(self.holds) < 1 or not self.actions:
-            raise LanceletError(f"holds = {self.holds}, actions = {self.actions}: need at least one, of 1 step or more")
+            raise LanceletError(
+                f"holds = {self.holds}, actions = {self.actions}: need at least one, of 1 step or more"
+            )
         if not (0 < self.w0 <= 1 and 0 < self.eta_p <= 1 and 0 <= self.eta_m < 1):
-            raise LanceletError(f"w0 = {self.w0}, eta_p = {self.eta_p}, eta_m = {self.eta_m}: must lie within 0 .. 1")
+            raise LanceletError(
+                f"w0 = {self.w0}, eta_p = {self.eta_p}, eta_m = {self.eta_m}: must lie within 0 .. 1"
+            )
 
 
 class MomentumMind:
@@ -141,7 +149,15 @@ class MomentumMind:
         for vertex, left in enumerate(self.untried):
             untried[vertex, left] = True
         running = (-1, -1) if self.running is None else self.running
-        counts = [*running, self.left, self.life, self.wrong, self.successes, self.inside, self.expected]
+        counts = [
+            *running,
+            self.left,
+            self.life,
+            self.wrong,
+            self.successes,
+            self.inside,
+            self.expected,
+        ]
         return {
             "cells": np.array(list(self.cells), np.int64).reshape(-1, 2),
             "hope": np.array(self.hope),
@@ -159,11 +175,13 @@ class MomentumMind:
         self.untried = [[p for p in shortest if row[p]] for row in arrays["untried"]]
         self.start, self.end, self.pattern = arrays["edges"].tolist()
         self.edges = {}
-        for edge, (start, end, pattern) in enumerate(zip(self.start, self.end, self.pattern, strict=True)):
+        for edge, (start, end, pattern) in enumerate(
+            zip(self.start, self.end, self.pattern, strict=True)
+        ):
             self.edges.setdefault((start, pattern), {})[end] = edge
-        place, pattern, self.left, self.life, self.wrong, self.successes, inside, self.expected = arrays[
-            "counts"
-        ].tolist()
+        place, pattern, self.left, self.life, self.wrong, self.successes, inside, self.expected = (
+            arrays["counts"].tolist()
+        )
         self.running, self.inside = None if place < 0 else (place, pattern), bool(inside)
 
     def _shortest_first(self) -> list[int]:
@@ -175,7 +193,9 @@ class MomentumMind:
         if cell not in self.cells:
             self.cells[cell] = len(self.hope)
             away = np.abs(state - self.options.goal) - self.options.tolerance
-            self.hope.append(self.options.optimism * float(np.hypot(*np.maximum(away / self.options.cell, 0.0))))
+            self.hope.append(
+                self.options.optimism * float(np.hypot(*np.maximum(away / self.options.cell, 0.0)))
+            )
             self.untried.append(self._shortest_first())
         return self.cells[cell]
 
@@ -211,13 +231,26 @@ class MomentumSearch(Controller):
     Options: ClassVar[type[Options]] = MomentumOptions
     pure = False
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: Any) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: Any
+    ) -> None:
         super().__init__(observation_space, action_space, options)
-        if not isinstance(observation_space, spaces.Box) or observation_space.shape not in ((2,), (3,)):
+        if not isinstance(observation_space, spaces.Box) or observation_space.shape not in (
+            (2,),
+            (3,),
+        ):
             need = "(position, velocity) or (cos, sin, velocity)"
-            raise LanceletError(f"MomentumSearch cannot read observation space {observation_space}: needs {need}")
-        if not isinstance(action_space, spaces.Box) or action_space.shape != (1,) or not action_space.is_bounded():
-            raise LanceletError(f"MomentumSearch cannot act in {action_space}: needs a bounded Box of 1 number")
+            raise LanceletError(
+                f"MomentumSearch cannot read observation space {observation_space}: needs {need}"
+            )
+        if (
+            not isinstance(action_space, spaces.Box)
+            or action_space.shape != (1,)
+            or not action_space.is_bounded()
+        ):
+            raise LanceletError(
+                f"MomentumSearch cannot act in {action_space}: needs a bounded Box of 1 number"
+            )
         self._middle = float(action_space.high[0] + action_space.low[0]) / 2
         self._half = float(action_space.high[0] - action_space.low[0]) / 2
 
@@ -239,7 +272,13 @@ class MomentumSearch(Controller):
         return torch.tensor([[self._middle + self._half * level] for level in levels]), state
 
     def learn(
-        self, observation: Any, action: Tensor, reward: Tensor, ended: Tensor, next_observation: Any, state: State
+        self,
+        observation: Any,
+        action: Tensor,
+        reward: Tensor,
+        ended: Tensor,
+        next_observation: Any,
+        state: State,
     ) -> State:
         """Take in an episode's last step: the outcome at the goal; a pattern that was cut short teaches nothing."""
         seen = self._seen(next_observation)
@@ -253,7 +292,9 @@ class MomentumSearch(Controller):
         """Of every agent (n, 1): places, edges, outcomes that surprised, goals reached."""
         rows = [(len(m.cells), len(m.weight), m.wrong, m.successes) for m in state]
         names = ("places", "edges", "refutations", "successes")
-        return {name: torch.tensor([[float(row[k])] for row in rows]) for k, name in enumerate(names)}
+        return {
+            name: torch.tensor([[float(row[k])] for row in rows]) for k, name in enumerate(names)
+        }
 
     def to_arrays(self, state: State) -> list[dict[str, np.ndarray]]:
         """Whole agents as arrays, one dict each."""
@@ -269,4 +310,8 @@ class MomentumSearch(Controller):
     @staticmethod
     def _seen(observation: Tensor) -> np.ndarray:
         seen = observation.numpy().astype(float)
-        return seen if seen.shape[1] == 2 else np.stack([np.arctan2(seen[:, 1], seen[:, 0]), seen[:, 2]], axis=1)
+        return (
+            seen
+            if seen.shape[1] == 2
+            else np.stack([np.arctan2(seen[:, 1], seen[:, 0]), seen[:, 2]], axis=1)
+        )

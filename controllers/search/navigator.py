@@ -74,10 +74,23 @@ class NavigatorOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("success_radius", "spacing", "arrival", "progress", "speed", "braking", "jump"):
+        for name in (
+            "success_radius",
+            "spacing",
+            "arrival",
+            "progress",
+            "speed",
+            "braking",
+            "jump",
+        ):
             if not getattr(self, name) > 0:
                 raise LanceletError(f"{name} = {getattr(self, name)}: must be above 0")
-        for name, least in (("patience", 1), ("edge_steps", 1), ("babble", ENOUGH), ("modules", 64)):
+        for name, least in (
+            ("patience", 1),
+            ("edge_steps", 1),
+            ("babble", ENOUGH),
+            ("modules", 64),
+        ):
             if getattr(self, name) < least:
                 raise LanceletError(f"{name} = {getattr(self, name)}: must be {least} or more")
         if not 0 < self.interval <= LONGEST_INTERVAL:
@@ -163,13 +176,20 @@ class Navigator(Controller):
     Mind: ClassVar[type[Mind]] = Mind
     pure = False
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: Any) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: Any
+    ) -> None:
         super().__init__(observation_space, action_space, options)
         who = type(self).__name__
         parts = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {}
-        if [parts[k].shape if k in parts else None for k in ("observation", "desired_goal")] != [(4,), (2,)]:
+        if [parts[k].shape if k in parts else None for k in ("observation", "desired_goal")] != [
+            (4,),
+            (2,),
+        ]:
             need = "a Dict of observation (x, y, vx, vy) and desired_goal (x, y)"
-            raise LanceletError(f"{who} cannot read observation space {observation_space}: needs {need}")
+            raise LanceletError(
+                f"{who} cannot read observation space {observation_space}: needs {need}"
+            )
         if not isinstance(action_space, spaces.Box) or action_space.shape != (2,):
             raise LanceletError(f"{who} cannot act in {action_space}: needs a Box of 2 numbers")
         self.code = HarmonicCode(options.modules, options.seed)
@@ -191,7 +211,8 @@ class Navigator(Controller):
         for old, new in zip(body, _fresh(len(minds), self.options.babble), strict=True):
             old[mask] = new[mask]
         return body, [
-            self.born(i) if new else mind for i, (new, mind) in enumerate(zip(mask.tolist(), minds, strict=True))
+            self.born(i) if new else mind
+            for i, (new, mind) in enumerate(zip(mask.tolist(), minds, strict=True))
         ]
 
     def forward(self, observation: Any, state: State) -> tuple[Tensor, State]:
@@ -203,26 +224,60 @@ class Navigator(Controller):
         options, code = self.options, self.code
         noise = self._noiseless
         if options.phase_noise > 0:
-            noise = np.stack([mind.rng.normal(0.0, options.phase_noise, code.ends[-1]) for mind in minds])
+            noise = np.stack(
+                [mind.rng.normal(0.0, options.phase_noise, code.ends[-1]) for mind in minds]
+            )
         reading = (noise, code.wave, code.inverse, code.ends)
         events, trails, away, busy, bad = _sense(
-            body, seen, goal, *reading, options.success_radius, options.jump, self._excess, options.progress
+            body,
+            seen,
+            goal,
+            *reading,
+            options.success_radius,
+            options.jump,
+            self._excess,
+            options.progress,
         )
         if bad >= 0:
-            raise LanceletError(f"observation of agent {bad}: {seen[bad]} with goal {goal[bad]}: must be finite")
+            raise LanceletError(
+                f"observation of agent {bad}: {seen[bad]} with goal {goal[bad]}: must be finite"
+            )
         if busy:
             self._attend(body, minds, events, trails, seen, goal)
-        _drive(body, seen, events, away, *reading, options.speed, options.braking, SETTLING * self._excess)
+        _drive(
+            body,
+            seen,
+            events,
+            away,
+            *reading,
+            options.speed,
+            options.braking,
+            SETTLING * self._excess,
+        )
         return torch.from_numpy(body.action.astype(np.float32)), state
 
     def _attend(
-        self, body: Body, minds: list[Mind], events: np.ndarray, trails: np.ndarray, seen: np.ndarray, goal: np.ndarray
+        self,
+        body: Body,
+        minds: list[Mind],
+        events: np.ndarray,
+        trails: np.ndarray,
+        seen: np.ndarray,
+        goal: np.ndarray,
     ) -> None:
         for row in np.flatnonzero(trails):
             minds[row].lived(body.mark[row].copy(), seen[row, :2])
             body.mark[row] = seen[row, :2]
         for row in np.flatnonzero(events):
-            self._happened(int(events[row]), body, int(row), minds[row], seen[row, :2], seen[row, 2:], goal[row])
+            self._happened(
+                int(events[row]),
+                body,
+                int(row),
+                minds[row],
+                seen[row, :2],
+                seen[row, 2:],
+                goal[row],
+            )
         for row in np.flatnonzero(body.mode == BABBLING):
             done = self.options.babble - int(body.babble[row])
             body.action[row] = self._babbled(minds[row].rng, body.action[row], done)
@@ -246,16 +301,28 @@ class Navigator(Controller):
         return max(least, steps + LAG)
 
     def learn(
-        self, observation: Any, action: Tensor, reward: Tensor, ended: Tensor, next_observation: Any, state: State
+        self,
+        observation: Any,
+        action: Tensor,
+        reward: Tensor,
+        ended: Tensor,
+        next_observation: Any,
+        state: State,
     ) -> State:
         """Take in an episode's last step: its success, and that the agent sleeps until it is put somewhere else."""
         tensors, minds = state
         if not ended.any():
             return state
         body = Body(*(tensor.numpy() for tensor in tensors))
-        seen, goal = next_observation["observation"].numpy(), next_observation["desired_goal"].numpy()
+        seen, goal = (
+            next_observation["observation"].numpy(),
+            next_observation["desired_goal"].numpy(),
+        )
         for row in np.flatnonzero(ended.numpy() & (body.mode != ASLEEP)):
-            if body.mode[row] != RESTING and np.hypot(*(seen[row, :2] - goal[row])) <= self.options.success_radius:
+            if (
+                body.mode[row] != RESTING
+                and np.hypot(*(seen[row, :2] - goal[row])) <= self.options.success_radius
+            ):
                 minds[row].succeeded()
             body.x[row], body.v[row], body.goal[row] = seen[row, :2], seen[row, 2:], goal[row]
             body.mode[row], body.known[row], body.action[row] = ASLEEP, False, 0.0
@@ -264,7 +331,10 @@ class Navigator(Controller):
     def signals(self, state: State) -> dict[str, Tensor]:
         """Of every agent (n, 1): stalls, and what else its mind tells."""
         rows = [mind.signals() for mind in state[1]]
-        return {name: torch.tensor([[float(row[name])] for row in rows], dtype=torch.float64) for name in rows[0]}
+        return {
+            name: torch.tensor([[float(row[name])] for row in rows], dtype=torch.float64)
+            for name in rows[0]
+        }
 
     def to_arrays(self, state: State) -> list[dict[str, np.ndarray]]:
         """Whole agents as arrays, one dict each."""
@@ -283,7 +353,14 @@ class Navigator(Controller):
         return body, minds
 
     def _happened(
-        self, event: int, body: Body, row: int, mind: Mind, x: np.ndarray, v: np.ndarray, goal: np.ndarray
+        self,
+        event: int,
+        body: Body,
+        row: int,
+        mind: Mind,
+        x: np.ndarray,
+        v: np.ndarray,
+        goal: np.ndarray,
     ) -> None:
         mind.life = int(body.life[row])
         if event == FITTED:
@@ -330,7 +407,11 @@ class Navigator(Controller):
     def _fitted(self, body: Body, row: int) -> bool:
         """Whether babbling is over: the map is fitted, or the bout is done and starts again."""
         told = min(int(body.filled[row]), self.options.babble - int(body.babble[row]))
-        gain, error = fit(*self._recent(body, row, min(told, WINDOW))) if told >= ENOUGH else (np.eye(2), np.inf)
+        gain, error = (
+            fit(*self._recent(body, row, min(told, WINDOW)))
+            if told >= ENOUGH
+            else (np.eye(2), np.inf)
+        )
         if error <= EXPLAINED or (body.babble[row] <= 0 and np.isfinite(error)):
             self._adopt(body, row, gain)
             return True
@@ -368,7 +449,9 @@ def _decoded(body, i, x, noise, wave, inverse, ends, phase):  # pyright: ignore[
     """Displacement (m) of the target from x, read from the bound phases of the two places."""
     right, up = body.target[i, 0] - x[0], body.target[i, 1] - x[1]
     for j in range(ends[-1]):
-        phase[j] = wrap(wave[j, 0] * right + wave[j, 1] * up + (noise[i, j] if len(noise) > 0 else 0.0))
+        phase[j] = wrap(
+            wave[j, 0] * right + wave[j, 1] * up + (noise[i, j] if len(noise) > 0 else 0.0)
+        )
     return displacement(phase, wave, inverse, ends)
 
 
@@ -412,7 +495,9 @@ def _sense(body, seen, goal, noise, wave, inverse, ends, success, jump, excess, 
             events[i] = SUCCEEDED
         elif jumped or not same_goal or not body.known[i]:
             left = np.hypot(body.x[i, 0] - body.goal[i, 0], body.x[i, 1] - body.goal[i, 1])
-            won = jumped and body.mode[i] == DRIVING and left <= success + TRAIL  # its last step was the goal's
+            won = (
+                jumped and body.mode[i] == DRIVING and left <= success + TRAIL
+            )  # its last step was the goal's
             events[i] = WON if won else STARTED
         elif body.mode[i] == DRIVING:
             away[i] = _decoded(body, i, x, noise, wave, inverse, ends, phase)

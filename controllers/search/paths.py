@@ -39,7 +39,9 @@ def a_star(graph: Graph, start: Cell, goal: Cell, beta: float = 1.0) -> Path:
 
     The straight line is the heuristic (admissible: w <= 1). Places that were never written count as untried.
     """
-    edges, cost, weakest = _a_star(graph.table, graph.cells, graph.weight, graph.w0, beta, *start, *goal)
+    edges, cost, weakest = _a_star(
+        graph.table, graph.cells, graph.weight, graph.w0, beta, *start, *goal
+    )
     return Path(start, edges.tolist(), cost * graph.spacing, weakest)
 
 
@@ -78,7 +80,10 @@ def _a_star(table, cells, weight, w0, beta, i0, j0, i1, j1):  # pyright: ignore[
             known = seen[at]
             if known < 0:
                 if count == len(nodes):
-                    nodes, cost = np.concatenate((nodes, np.zeros_like(nodes))), np.concatenate((cost, cost))
+                    nodes, cost = (
+                        np.concatenate((nodes, np.zeros_like(nodes))),
+                        np.concatenate((cost, cost)),
+                    )
                     came, through = np.concatenate((came, came)), np.concatenate((through, through))
                     shut = np.concatenate((shut, np.zeros_like(shut)))
                     seen = np.full(4 * len(nodes), -1, np.int64)
@@ -132,7 +137,9 @@ def wavefront(graph: Graph, start: Cell, goal: Cell, beta: float = 1.0) -> Path:
     return Path(start, edges, float(first[0]) * graph.spacing, weakest)
 
 
-def activation(graph: Graph, goal: Cell, low: Cell, high: Cell, tau: float = 1.0, beta: float = 1.0) -> np.ndarray:
+def activation(
+    graph: Graph, goal: Cell, low: Cell, high: Cell, tau: float = 1.0, beta: float = 1.0
+) -> np.ndarray:
     """Activity ``log y`` of the units of a window, cells `low` to `high` inclusive: minus cost to go over `tau` (m)."""
     cost = _edge_costs(graph, np.array(low), np.array(high) + 1 - low, beta)
     return -_relax(cost, np.array(goal) - low) * graph.spacing / tau
@@ -164,7 +171,9 @@ def _relax(cost: np.ndarray, goal: np.ndarray) -> np.ndarray:
         wave[1:-1, 1:-1] = inputs
 
 
-def _best(cost: np.ndarray, wave: np.ndarray, at: np.ndarray, goal: np.ndarray) -> tuple[float, int]:
+def _best(
+    cost: np.ndarray, wave: np.ndarray, at: np.ndarray, goal: np.ndarray
+) -> tuple[float, int]:
     ahead = at + STEPS
     inside = ((ahead >= 0) & (ahead < wave.shape)).all(1)
     onward = np.where(inside, wave[tuple(np.clip(ahead, 0, np.array(wave.shape) - 1).T)], np.inf)

@@ -29,15 +29,23 @@ class HarmonicCode:
     def __init__(self, modules: int = 256, seed: int = 0, reach: float = 16.0) -> None:
         rng = np.random.default_rng([seed, 2410_01349])
         longest = LONGEST * reach / 16.0
-        share = (np.arange(modules) + rng.uniform(0.0, 1.0, modules)) / modules  # one draw in each of equal parts
+        share = (
+            np.arange(modules) + rng.uniform(0.0, 1.0, modules)
+        ) / modules  # one draw in each of equal parts
         length = SHORTEST * (longest / SHORTEST) ** share
         turn = rng.uniform(0.0, np.pi / 3, modules)
-        angle = turn[:, None] + np.pi / 3 * np.arange(3)  # opposite vectors are one wave: 0, 60, 120 degrees
+        angle = turn[:, None] + np.pi / 3 * np.arange(
+            3
+        )  # opposite vectors are one wave: 0, 60, 120 degrees
         wave = 2 * np.pi / length[:, None, None] * np.stack([np.cos(angle), np.sin(angle)], axis=2)
         wave = wave.reshape(-1, 2)
         self.size = np.linalg.norm(wave, axis=1)
         order = np.argsort(self.size, kind="stable")
-        self.wave, self.size, self.reach = np.ascontiguousarray(wave[order]), self.size[order], reach
+        self.wave, self.size, self.reach = (
+            np.ascontiguousarray(wave[order]),
+            self.size[order],
+            reach,
+        )
         """wave vectors (D, 2), coarse first, rad/m; their lengths (D,); m"""
         self.ends = np.searchsorted(self.size, np.array(BANDS) * np.pi / reach)
         """number of waves in each band"""
@@ -78,7 +86,9 @@ def wrap(angle: float) -> float:
 
 
 @njit(cache=True)
-def displacement(phase: np.ndarray, wave: np.ndarray, inverse: np.ndarray, ends: np.ndarray) -> tuple[float, float]:
+def displacement(
+    phase: np.ndarray, wave: np.ndarray, inverse: np.ndarray, ends: np.ndarray
+) -> tuple[float, float]:
     """Displacement (m) that the phases (D,) of one bound code stand for, band by band from coarse to fine."""
     dx = dy = 0.0
     for band in range(len(ends)):
@@ -92,7 +102,9 @@ def displacement(phase: np.ndarray, wave: np.ndarray, inverse: np.ndarray, ends:
 
 
 @njit(cache=True)
-def decode_phases(phase: np.ndarray, wave: np.ndarray, inverse: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def decode_phases(
+    phase: np.ndarray, wave: np.ndarray, inverse: np.ndarray, ends: np.ndarray
+) -> np.ndarray:
     """`displacement` of every row of `phase` (n, D)."""
     out = np.empty((len(phase), 2))
     for i in range(len(phase)):

@@ -62,10 +62,14 @@ class SearchOptions(NavigatorOptions):
         super().__post_init__()
         for name in ("w0", "eta_p"):
             if not 0 < getattr(self, name) <= 1:
-                raise LanceletError(f"{name} = {getattr(self, name)}: must be above 0 and at most 1")
+                raise LanceletError(
+                    f"{name} = {getattr(self, name)}: must be above 0 and at most 1"
+                )
         for name in ("eta_m", "replay", "spread", "forgetting", "spread_threshold"):
             if not 0 <= getattr(self, name) < 1:
-                raise LanceletError(f"{name} = {getattr(self, name)}: must be 0 or more and below 1")
+                raise LanceletError(
+                    f"{name} = {getattr(self, name)}: must be 0 or more and below 1"
+                )
         for name in ("beta", "spread_width", "least_spacing"):
             if not getattr(self, name) > 0:
                 raise LanceletError(f"{name} = {getattr(self, name)}: must be above 0")
@@ -83,7 +87,9 @@ class SearchMind(Mind):
         off: lesioned parts.
     """
 
-    def __init__(self, options: SearchOptions, agent: int, code: HarmonicCode, off: frozenset[str]) -> None:
+    def __init__(
+        self, options: SearchOptions, agent: int, code: HarmonicCode, off: frozenset[str]
+    ) -> None:
         super().__init__(options, agent)
         self.code, self.off = code, off
         self.offset = self.rng.uniform(0.0, options.spacing, 2)
@@ -176,13 +182,22 @@ class SearchMind(Mind):
         direct = not self.path or (near and self.graph.stall_count(*self.edge) == 0)
         self.point = self.goal if direct else place
         limit = options.edge_steps * long
-        return Target(self.point, 0.0 if direct else options.arrival * spacing, limit, options.patience * long)
+        return Target(
+            self.point, 0.0 if direct else options.arrival * spacing, limit, options.patience * long
+        )
 
     def _plan(self, x: np.ndarray) -> Path:
         planner = wavefront if self.options.planner == "wavefront" else a_star
-        for _ in range(64):  # levels are few; without depression (a lesion) the test would hold for ever
-            path = planner(self.graph, self.graph.cell(x), self.graph.cell(self.goal), self.options.beta)
-            if path.weakest >= self.options.w0 * (1 - self._eta_m) ** 2 * (1 + 1e-6) or "refinement" in self.off:
+        for _ in range(
+            64
+        ):  # levels are few; without depression (a lesion) the test would hold for ever
+            path = planner(
+                self.graph, self.graph.cell(x), self.graph.cell(self.goal), self.options.beta
+            )
+            if (
+                path.weakest >= self.options.w0 * (1 - self._eta_m) ** 2 * (1 + 1e-6)
+                or "refinement" in self.off
+            ):
                 break
             if self.graph.spacing / 2 >= self.options.least_spacing:
                 self._refine()
@@ -249,7 +264,9 @@ class SearchMind(Mind):
         alike = self.code.similarity(points, obstacle, sigma).max(1)
         for cell, edge, kernel in zip(cells.tolist(), edges.tolist(), alike.tolist(), strict=True):
             if kernel > options.spread_threshold and ((cell[0], cell[1]), edge) != stalled:
-                self.graph.weaken((cell[0], cell[1]), edge, 1.0 - min(kernel, 1.0) * eta, options.spread_hits)
+                self.graph.weaken(
+                    (cell[0], cell[1]), edge, 1.0 - min(kernel, 1.0) * eta, options.spread_hits
+                )
 
     def _search_over(self) -> None:
         self.graph.settle()
@@ -272,7 +289,9 @@ class SearchMind(Mind):
             ``refuted`` (e, 4): start and end of edges, m.
         """
         graph, refuted = self.graph, self.options.w0 * (1 - self._eta_m) * (1 + 1e-6)
-        rows, edges = np.nonzero(graph.weight[: graph.count] <= (refuted if self._eta_m > 0 else 0.0))
+        rows, edges = np.nonzero(
+            graph.weight[: graph.count] <= (refuted if self._eta_m > 0 else 0.0)
+        )
         start = graph.offset + graph.spacing * graph.cells[rows]
         return {
             "goal": self.goal.copy(), "gave_up": self.gave_up, "steps": self.life - self.since, "level": self.level,
@@ -294,14 +313,23 @@ class SearchMind(Mind):
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything in it."""
         edge = [-1] * 3 if self.edge is None else [*self.edge[0], self.edge[1]]
-        counts = [self.level, self.rearmed, self.refutations, self.since, self.drifted, self.gave_up]
+        counts = [
+            self.level,
+            self.rearmed,
+            self.refutations,
+            self.since,
+            self.drifted,
+            self.gave_up,
+        ]
         return {
             **super().to_arrays(),
             **{f"graph.{name}": value for name, value in self.graph.to_arrays().items()},
             "counts": np.array(counts, np.int64),
             "running": np.array([self.edge is not None, *edge], np.int64),
             "path": np.array(self.path, np.int64),
-            "route": np.array([(*start, edge) for start, edge in self.route], np.int64).reshape(-1, 3),
+            "route": np.array([(*start, edge) for start, edge in self.route], np.int64).reshape(
+                -1, 3
+            ),
             "places": np.stack([self.offset, self.point, self.goal]),
             "boundary": np.array(self.boundary, float).reshape(-1, 4),
             "trail": np.array(list(self.trail.values()), float).reshape(-1, 4),
@@ -310,8 +338,12 @@ class SearchMind(Mind):
     def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Become the mind that `to_arrays` took down."""
         super().from_arrays(arrays)
-        self.graph = Graph.from_arrays({k[6:]: v for k, v in arrays.items() if k.startswith("graph.")})
-        self.level, self.rearmed, self.refutations, self.since, self.drifted, gave_up = arrays["counts"].tolist()
+        self.graph = Graph.from_arrays(
+            {k[6:]: v for k, v in arrays.items() if k.startswith("graph.")}
+        )
+        self.level, self.rearmed, self.refutations, self.since, self.drifted, gave_up = arrays[
+            "counts"
+        ].tolist()
         self.gave_up = bool(gave_up)
         runs, i, j, edge = arrays["running"].tolist()
         self.edge, self.path = ((i, j), edge) if runs else None, arrays["path"].tolist()

@@ -56,7 +56,9 @@ class _Flights(torch.autograd.Function):
         have = [value.numpy() for value in ctx.saved_tensors]
         wanted = np.ascontiguousarray(upstream[0].to(torch.float32).numpy())
         people, sets = len(have[0]), len(ctx.sets)
-        found = [np.zeros((people * sets, *value.shape[1:])) for value in have]  # float64: long sums
+        found = [
+            np.zeros((people * sets, *value.shape[1:])) for value in have
+        ]  # float64: long sums
         in_threads(_backward, people * sets, ctx.threads, *have, ctx.code, ctx.sets, wanted, *found)
         summed = [value.reshape(people, sets, *value.shape[1:]).sum(1) for value in found]
         return (None, None, None, *(torch.from_numpy(value).float() for value in summed))
@@ -95,7 +97,11 @@ def _back(
     adaptive, again = len(decays) > 0, len(recurrent) > 0
     g_current, g_potential = np.zeros(n, np.float32), np.zeros(n, np.float32)
     g_current2, g_potential2 = np.zeros(n, np.float32), np.zeros(n, np.float32)
-    g_offset, g_spike2, g_spike = np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32)
+    g_offset, g_spike2, g_spike = (
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+    )
     inner, g_inner, back = np.zeros(n), np.zeros(n, np.float32), np.zeros(n)
     earlier = np.zeros(n, np.float32)  # what later steps want of this step's hidden spikes
     g_output, to_leak, rest, pi2 = 0.0, 0.0, 1 - leak, np.float32(math.pi**2)

@@ -38,7 +38,16 @@ def run(circuit: SNN, genomes: Tensor, errors: Any, threads: int = 0) -> tuple[T
     spikes = np.zeros((len(outputs), 2), np.int64)
     with torch.no_grad():
         values = [value.numpy() for value in arrays(circuit, genomes)]
-    in_threads(run_all, len(outputs), threads, *values, circuit.options.trace == "code", sets, outputs, spikes)
+    in_threads(
+        run_all,
+        len(outputs),
+        threads,
+        *values,
+        circuit.options.trace == "code",
+        sets,
+        outputs,
+        spikes,
+    )
     lead = (people, *seen.shape[:-1])
     return torch.from_numpy(outputs.reshape(*lead, -1)), torch.from_numpy(spikes.reshape(*lead, 2))
 
@@ -56,7 +65,9 @@ def costs(outputs: Any, targets: Any) -> dict[str, Tensor]:
     Returns:
         ``mae``, ``correlation``, ``loss``: float64 (P, ...).
     """
-    have = torch.nan_to_num(torch.as_tensor(outputs).double(), nan=CAP, posinf=CAP, neginf=-CAP).clamp(-CAP, CAP)
+    have = torch.nan_to_num(
+        torch.as_tensor(outputs).double(), nan=CAP, posinf=CAP, neginf=-CAP
+    ).clamp(-CAP, CAP)
     want = torch.as_tensor(targets).double().expand(have.shape)
     mae = (have - want).abs().mean(-1)
     one, two = (x - x.mean(-1, keepdim=True) for x in (have, want))
@@ -82,7 +93,9 @@ def arrays(circuit: SNN, genomes: Tensor) -> tuple[Tensor, ...]:
         return none if found is None else found[:, order][:, :, order].transpose(1, 2)
 
     jumps, pairs, blocks = square("threshold_jump"), n // 2, none
-    if circuit.options.form == "shared" and circuit.adaptive:  # block diagonal: two numbers a neuron say it all
+    if (
+        circuit.options.form == "shared" and circuit.adaptive
+    ):  # block diagonal: two numbers a neuron say it all
         blocks = torch.stack([jumps.diagonal(0, 1, 2), jumps.roll(pairs, 1).diagonal(0, 1, 2)], 1)
         jumps = none
     decay = values["threshold_decay"][:, None, order] if circuit.adaptive else none
@@ -93,7 +106,9 @@ def arrays(circuit: SNN, genomes: Tensor) -> tuple[Tensor, ...]:
 
 
 @njit(cache=True, nogil=True)
-def run_all(first, last, rows, hidden, recurrent, decays, jumps, blocks, leaks, code, sets, outputs, spikes):
+def run_all(
+    first, last, rows, hidden, recurrent, decays, jumps, blocks, leaks, code, sets, outputs, spikes
+):
     """Items `first` to `last` of individuals times sets."""
     unseen = np.zeros((0, 0, 0), np.float32)
     for item in range(first, last):
@@ -105,7 +120,9 @@ def run_all(first, last, rows, hidden, recurrent, decays, jumps, blocks, leaks, 
 
 
 @njit(cache=True, nogil=True)
-def run_individual(rows, hidden, recurrent, decays, jumps, blocks, leak, code, errors, output, spikes, states):
+def run_individual(
+    rows, hidden, recurrent, decays, jumps, blocks, leak, code, errors, output, spikes, states
+):
     """One network through time; every float32 operation as in `SNN._step`, every sum in float64.
 
     `states` (T + 1, 7, N), or empty: filled with every step's state from index 1 on, see `snn_gradient`.
@@ -115,9 +132,22 @@ def run_individual(rows, hidden, recurrent, decays, jumps, blocks, leak, code, e
     a_syn, a_mem, weight, bias, limit = rows[0], rows[1], rows[2], rows[3], rows[4]
     synapse, membrane, base, decoder = rows[5], rows[6], rows[7], rows[8].astype(np.float64)
     w00, w01, w10, w11 = hidden[0], hidden[1], hidden[2], hidden[3]
-    current, potential, spike = np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32)
-    current2, potential2, spike2 = np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32)
-    drive, offset, before, after = np.zeros(n, np.float32), np.zeros(n, np.float32), base.copy(), base.copy()
+    current, potential, spike = (
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+    )
+    current2, potential2, spike2 = (
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+    )
+    drive, offset, before, after = (
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        base.copy(),
+        base.copy(),
+    )
     total, ones = np.zeros(n), np.ones(n)
     adaptive, again = len(decays) > 0, len(recurrent) > 0
     y, rest = np.float32(0), np.float32(1) - leak
@@ -165,7 +195,9 @@ def run_individual(rows, hidden, recurrent, decays, jumps, blocks, leak, code, e
             kept[3], kept[4], kept[5], kept[6] = current2, potential2, spike2, offset
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})  # a double precision sum in any order rounds to one float32
+@njit(
+    cache=True, nogil=True, fastmath={"reassoc"}
+)  # a double precision sum in any order rounds to one float32
 def _dot(spike, weights):
     """Sum of `weights` over the neurons that spiked, in float64."""
     total = 0.0

@@ -52,7 +52,9 @@ def export(circuit: SNN, dt: float = 0.1) -> nir.NIRGraph:
         LanceletError: IWTA, which NIR has no node for, or a step that is not > 0.
     """
     if circuit.adaptive:
-        raise LanceletError(f"NIR has no adaptive threshold: a {circuit.options.hidden} network cannot be exported")
+        raise LanceletError(
+            f"NIR has no adaptive threshold: a {circuit.options.hidden} network cannot be exported"
+        )
     if not 0 < dt < np.inf:
         raise LanceletError(f"NIR dt = {dt}: must be finite and > 0")
     w = {name: value.detach().double().numpy() for name, value in circuit.values().items()}
@@ -62,7 +64,9 @@ def export(circuit: SNN, dt: float = 0.1) -> nir.NIRGraph:
     nodes: dict[str, Any] = {
         "input": nir.Input({"input": np.array([1])}),
         "encoder_input": nir.Affine(w["encoder_weight"][:, None], w["encoder_bias"]),
-        "encoder": _neurons(w["encoder_synapse"], w["encoder_membrane"], w["encoder_threshold"], dt),
+        "encoder": _neurons(
+            w["encoder_synapse"], w["encoder_membrane"], w["encoder_threshold"], dt
+        ),
         "hidden_input": nir.Linear(blocks.reshape(n, n)),
         "hidden": _neurons(w["synapse"], w["membrane"], w["threshold"], dt),
         "decoder_input": nir.Linear(w["decoder_weight"][None]),
@@ -90,7 +94,9 @@ def write(circuit: SNN, path: str | Path, dt: float = 0.1) -> None:
     write_atomic(path, file.getvalue())
 
 
-def read(source: str | Path | nir.NIRGraph, dt: float | None = None, form: str | None = None) -> SNN:
+def read(
+    source: str | Path | nir.NIRGraph, dt: float | None = None, form: str | None = None
+) -> SNN:
     """The circuit that a NIR file or graph describes: arrays are read, nothing is run.
 
     Nodes may have any name. Gains w_in and r other than ours are taken into the weights before them.
@@ -111,7 +117,9 @@ def read(source: str | Path | nir.NIRGraph, dt: float | None = None, form: str |
         dt = float(about.get("dt", 0.1)) if dt is None else dt
         ends: Any = tuple(float(end) for end in np.ravel(about.get("decoder_decay", (0.0, 1.0))))
     except (TypeError, ValueError) as error:
-        raise LanceletError(f"NIR metadata dt and decoder_decay must be numbers: {error}") from error
+        raise LanceletError(
+            f"NIR metadata dt and decoder_decay must be numbers: {error}"
+        ) from error
     if not 0 < dt < np.inf:
         raise LanceletError(f"NIR dt = {dt}: must be finite and > 0")
     if about.get("reset") != RESET:
@@ -124,7 +132,9 @@ def read(source: str | Path | nir.NIRGraph, dt: float | None = None, form: str |
     for name, node in (chain[2], chain[4]):
         if n % 2 or node.v_threshold.shape != (n,):
             have = node.v_threshold.shape
-            raise LanceletError(f"NIR node {name!r}: neurons are {have}, needs (N,) with N even, in both layers")
+            raise LanceletError(
+                f"NIR node {name!r}: neurons are {have}, needs (N,) with N even, in both layers"
+            )
     shapes = {1: (n, 1), 3: (n, n), 5: (1, n)}
     weights = [(*chain[place], shape) for place, shape in shapes.items()]
     weights += [(recurrent[0], recurrent[1], (n, n))] if recurrent else []
@@ -141,7 +151,9 @@ def read(source: str | Path | nir.NIRGraph, dt: float | None = None, form: str |
     values["hidden_weight"] = square[pairs, :, pairs, :]
     square[pairs, :, pairs, :] = 0
     if square.any():
-        raise LanceletError(f"NIR node {chain[3][0]!r}: only 2 x 2 blocks on the diagonal map (pair to pair)")
+        raise LanceletError(
+            f"NIR node {chain[3][0]!r}: only 2 x 2 blocks on the diagonal map (pair to pair)"
+        )
     if recurrent:
         values["recurrent"] = recurrent[1].weight * gain[:, None]
     _zero(*chain[6], "v_leak")
@@ -152,7 +164,9 @@ def read(source: str | Path | nir.NIRGraph, dt: float | None = None, form: str |
         hidden="r-lif" if recurrent else "lif", neurons=n, form=kind, decoder_decay=ends
     )  # fmt: skip
     # the blimp's spaces: an error in m, a command in command units
-    circuit = SNN(spaces.Box(-12, 12, (1,), np.float32), spaces.Box(-10, 10, (1,), np.float32), options)
+    circuit = SNN(
+        spaces.Box(-12, 12, (1,), np.float32), spaces.Box(-10, 10, (1,), np.float32), options
+    )
     circuit.assign({name: np.asarray(value, np.float32) for name, value in values.items()})
     return circuit
 
@@ -207,7 +221,9 @@ def _tau(decay: np.ndarray, dt: float) -> np.ndarray:
     return dt / (1 - np.minimum(decay, BELOW_1))
 
 
-def _neurons(synapse: np.ndarray, membrane: np.ndarray, threshold: np.ndarray, dt: float) -> nir.CubaLIF:
+def _neurons(
+    synapse: np.ndarray, membrane: np.ndarray, threshold: np.ndarray, dt: float
+) -> nir.CubaLIF:
     syn, mem = _tau(synapse, dt), _tau(membrane, dt)
     return nir.CubaLIF(
         tau_syn=syn, tau_mem=mem, r=mem / dt, v_leak=np.zeros_like(mem), v_threshold=threshold, w_in=syn / dt,
@@ -215,24 +231,36 @@ def _neurons(synapse: np.ndarray, membrane: np.ndarray, threshold: np.ndarray, d
     )  # fmt: skip
 
 
-def _layer(name: str, node: Any, dt: float, prefix: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _layer(
+    name: str, node: Any, dt: float, prefix: str
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Values of a CubaLIF layer, and the gain of its input current that ours does not have."""
     for field in ("v_leak", "v_reset"):
         _zero(name, node, field)
-    synapse, membrane = (_decay(name, field, getattr(node, field), dt) for field in ("tau_syn", "tau_mem"))
-    values = {f"{prefix}synapse": synapse, f"{prefix}membrane": membrane, f"{prefix}threshold": node.v_threshold}
+    synapse, membrane = (
+        _decay(name, field, getattr(node, field), dt) for field in ("tau_syn", "tau_mem")
+    )
+    values = {
+        f"{prefix}synapse": synapse,
+        f"{prefix}membrane": membrane,
+        f"{prefix}threshold": node.v_threshold,
+    }
     return values, node.w_in * node.r * (dt / node.tau_syn) * (dt / node.tau_mem)
 
 
 def _zero(name: str, node: Any, field: str) -> None:
     if np.any(getattr(node, field) != 0):
-        raise LanceletError(f"NIR node {name!r}: {field} must be 0 to map, {type(node).__name__} has others")
+        raise LanceletError(
+            f"NIR node {name!r}: {field} must be 0 to map, {type(node).__name__} has others"
+        )
 
 
 def _decay(name: str, field: str, tau: np.ndarray, dt: float) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         decay = 1 - dt / np.asarray(tau, float)
-    decay = np.where((decay < 0) & (decay > -1e-6), 0.0, decay)  # tau in float32 may lie just under dt
+    decay = np.where(
+        (decay < 0) & (decay > -1e-6), 0.0, decay
+    )  # tau in float32 may lie just under dt
     wrong = np.flatnonzero(~((decay >= 0) & (decay <= 1)))
     if len(wrong):
         k = wrong[0]
@@ -252,7 +280,9 @@ def _chain(graph: nir.NIRGraph) -> tuple[list[tuple[str, Any]], tuple[str, Any] 
         after[start].append(end)
     for name, node in graph.nodes.items():
         if not any(type(node).__name__ in kinds.split(" or ") for kinds in CHAIN):
-            raise LanceletError(f"NIR node {name!r} of type {type(node).__name__} does not map; {_EXPECTED}")
+            raise LanceletError(
+                f"NIR node {name!r} of type {type(node).__name__} does not map; {_EXPECTED}"
+            )
     starts = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
     if len(starts) != 1:
         raise LanceletError(f"NIR graph has {len(starts)} inputs; {_EXPECTED}")
@@ -267,12 +297,18 @@ def _chain(graph: nir.NIRGraph) -> tuple[list[tuple[str, Any]], tuple[str, Any] 
         chain.append((name, node))
         onward = after[name]
         if place == 4:
-            loops = [other for other in onward if after[other] == [name] and isinstance(graph.nodes[other], nir.Linear)]
+            loops = [
+                other
+                for other in onward
+                if after[other] == [name] and isinstance(graph.nodes[other], nir.Linear)
+            ]
             if len(loops) == 1:
                 recurrent = (loops[0], graph.nodes[loops[0]])
                 onward = [other for other in onward if other != loops[0]]
         if len(onward) != (0 if place == len(CHAIN) - 1 else 1):
-            raise LanceletError(f"NIR node {name!r} of type {type(node).__name__} feeds {onward or None}; {_EXPECTED}")
+            raise LanceletError(
+                f"NIR node {name!r} of type {type(node).__name__} feeds {onward or None}; {_EXPECTED}"
+            )
         name = onward[0] if onward else name
     used = len(chain) + (recurrent is not None)
     if used != len(graph.nodes):
@@ -295,7 +331,9 @@ def _open(source: Any) -> nir.NIRGraph:
         return nir.read(file)  # pyright: ignore[reportArgumentType] - h5py takes files too
     except LanceletError:
         raise
-    except Exception as error:  # h5py and nir raise what they like on a broken file, or on a node that is no graph
+    except (
+        Exception
+    ) as error:  # h5py and nir raise what they like on a broken file, or on a node that is no graph
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LanceletError(f"{source} is not a NIR graph, or is cut short: {why}") from error
 
@@ -324,7 +362,9 @@ def _check_group(group: Any, name: str, left: _Budget, depth: int) -> None:
             _check_group(item, inner, left, depth + 1)
             continue
         if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
-            raise LanceletError(f"NIR {inner!r} keeps its numbers in another file: they are not read")
+            raise LanceletError(
+                f"NIR {inner!r} keeps its numbers in another file: they are not read"
+            )
         # An empty dataspace has no size at all.
         left.array_bytes -= (item.size or 0) * item.dtype.itemsize
         if left.array_bytes < 0:

@@ -27,7 +27,14 @@ FIRST = {
     "recurrent": (-0.01, 0.01),
 }  # fmt: skip
 """narrower ranges of the first values: neurons that spike, and leak (spec 5: the authors' runs began narrower too)"""
-DECAYS = ("encoder_synapse", "encoder_membrane", "synapse", "membrane", "threshold_decay", "decoder_decay")
+DECAYS = (
+    "encoder_synapse",
+    "encoder_membrane",
+    "synapse",
+    "membrane",
+    "threshold_decay",
+    "decoder_decay",
+)
 SILENT = 1e30
 """threshold of a lesioned neuron; finite, for 0 spikes times it must be 0"""
 
@@ -53,10 +60,18 @@ class SNNOptions(Options):
         super().__post_init__()
         n, decay = self.neurons, self.decoder_decay
         if isinstance(n, bool) or not isinstance(n, int) or n < 2 or n % 2:
-            raise LanceletError(f"SNN neurons = {n!r}: must be an even whole number, 2 or more (they come in pairs)")
-        good = isinstance(decay, tuple) and len(decay) == 2 and all(isinstance(end, int | float) for end in decay)
+            raise LanceletError(
+                f"SNN neurons = {n!r}: must be an even whole number, 2 or more (they come in pairs)"
+            )
+        good = (
+            isinstance(decay, tuple)
+            and len(decay) == 2
+            and all(isinstance(end, int | float) for end in decay)
+        )
         if not good or not 0 <= decay[0] <= decay[1] <= 1:
-            raise LanceletError(f"SNN decoder_decay = {decay!r}: must be two numbers, 0 <= lowest <= highest <= 1")
+            raise LanceletError(
+                f"SNN decoder_decay = {decay!r}: must be two numbers, 0 <= lowest <= highest <= 1"
+            )
 
 
 class SNN(Controller):
@@ -90,10 +105,14 @@ class SNN(Controller):
     Options: ClassVar[type[Options]] = SNNOptions
     encoder_weight: Tensor
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, options: SNNOptions) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, options: SNNOptions
+    ) -> None:
         for space, what in ((observation_space, "observation"), (action_space, "action")):
             if box(space, "SNN", f"the {what} space") != 1:
-                raise LanceletError(f'SNN cannot use {space}: needs {what} (1,), the error (the blimp has track="snn")')
+                raise LanceletError(
+                    f'SNN cannot use {space}: needs {what} (1,), the error (the blimp has track="snn")'
+                )
         super().__init__(observation_space, action_space, options)
         self.bounds = {**BOUNDS, "decoder_decay": options.decoder_decay}
         random = torch.Generator().manual_seed(options.seed)
@@ -101,7 +120,9 @@ class SNN(Controller):
             low, high = self.bounds[name]
             first, last = FIRST.get(name, (low, high))
             value = first + (last - first) * torch.rand(shape, generator=random)
-            setattr(self, name, nn.Parameter((value - low) / (high - low) if high > low else value * 0))
+            setattr(
+                self, name, nn.Parameter((value - low) / (high - low) if high > low else value * 0)
+            )
         silent = torch.zeros(options.neurons // 2, dtype=torch.bool)
         silent[self.silenced("pair")] = True
         self.silent: Tensor
@@ -119,7 +140,11 @@ class SNN(Controller):
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Free numbers of each quantity, in the order of `BOUNDS` (spec 4.3 counts them)."""
-        n, pairs, shared = self.options.neurons, self.options.neurons // 2, self.options.form == "shared"
+        n, pairs, shared = (
+            self.options.neurons,
+            self.options.neurons // 2,
+            self.options.form == "shared",
+        )
         own, iwta = (pairs if shared else n,), (pairs if shared and self.adaptive else n,)
         shapes: dict[str, tuple[int, ...]] = {
             "encoder_weight": own, "encoder_bias": own, "encoder_synapse": own, "encoder_membrane": own,
@@ -134,7 +159,11 @@ class SNN(Controller):
 
     def parts(self) -> list[str]:
         """Recurrent synapses and threshold jumps where present, every hidden pair."""
-        layers = [name for name, here in (("recurrent", self.recurrent_layer), ("threshold", self.adaptive)) if here]
+        layers = [
+            name
+            for name, here in (("recurrent", self.recurrent_layer), ("threshold", self.adaptive))
+            if here
+        ]
         return [*layers, *(f"pair:{i}" for i in range(1, self.options.neurons // 2 + 1))]
 
     def values(self, genes: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
@@ -161,7 +190,13 @@ class SNN(Controller):
             values["encoder_synapse"] = values["encoder_weight"] * 0
             return values
         mirrored = ("encoder_weight", "decoder_weight")
-        alike = ("encoder_bias", "encoder_synapse", "encoder_membrane", "encoder_threshold", "threshold_decay")
+        alike = (
+            "encoder_bias",
+            "encoder_synapse",
+            "encoder_membrane",
+            "encoder_threshold",
+            "threshold_decay",
+        )
         for name in [*mirrored, *alike, *(["threshold"] if self.adaptive else [])]:
             if name in values:
                 one = values[name]
@@ -179,12 +214,17 @@ class SNN(Controller):
             LanceletError: a missing or unknown name, another shape, a decay out of its range, numbers that are not
                 finite, or values that this form cannot hold because it shares them.
         """
-        old = {name: value.detach() for name, value in self._natural(dict(self.named_parameters())).items()}
+        old = {
+            name: value.detach()
+            for name, value in self._natural(dict(self.named_parameters())).items()
+        }
         for name in old.keys() | values.keys():
             have = tuple(torch.as_tensor(values[name]).shape) if name in values else "missing"
             need = tuple(old[name].shape) if name in old else "unknown"
             if have != need:
-                raise LanceletError(f"SNN {name} is {have}: a {self.options.hidden} network needs {need}")
+                raise LanceletError(
+                    f"SNN {name} is {have}: a {self.options.hidden} network needs {need}"
+                )
         given = {name: torch.as_tensor(values[name], dtype=old[name].dtype) for name in old}
         genes = {}
         for name, shape in self._shapes().items():
@@ -194,14 +234,20 @@ class SNN(Controller):
                 raise LanceletError(f"SNN {name}: holds numbers that are not finite")
             if name in DECAYS and not bool(((value >= low) & (value <= high)).all()):
                 worst = value.flatten()[(value - (low + high) / 2).abs().argmax()]
-                raise LanceletError(f"SNN {name} = {float(worst):g}: must be within [{low:g}, {high:g}]")
+                raise LanceletError(
+                    f"SNN {name} = {float(worst):g}: must be within [{low:g}, {high:g}]"
+                )
             if value.shape != shape:  # shared: the first of each pair stands for both
                 value = value[0::2, 1::2].diagonal() if value.dim() == 2 else value[0::2]
-            genes[name] = (value - low) / (high - low) if high > low else torch.full_like(value, 0.5)
+            genes[name] = (
+                (value - low) / (high - low) if high > low else torch.full_like(value, 0.5)
+            )
         for name, value in self._natural(genes).items():
             if not torch.allclose(value, given[name], rtol=1e-5, atol=1e-5):
                 worst = float((value - given[name]).abs().max())
-                raise LanceletError(f"SNN {name}: form={self.options.form!r} cannot hold these (off by {worst:g})")
+                raise LanceletError(
+                    f"SNN {name}: form={self.options.form!r} cannot hold these (off by {worst:g})"
+                )
         with torch.no_grad():
             for name, gene in genes.items():
                 getattr(self, name).copy_(gene)
@@ -209,7 +255,14 @@ class SNN(Controller):
     def initial_state(self, batch: int) -> State:
         """Everything at 0: (batch, N) each, but ``output`` (batch, 1) and ``operations`` (batch,)."""
         rest = self.encoder_weight.new_zeros(batch, self.options.neurons)
-        names = ("encoder_current", "encoder_potential", "encoder", "current", "potential", "hidden")
+        names = (
+            "encoder_current",
+            "encoder_potential",
+            "encoder",
+            "current",
+            "potential",
+            "hidden",
+        )
         state = {name: rest for name in names} | {"output": rest[:, :1], "operations": rest[:, 0]}
         return state | {"offset": rest} if self.adaptive else state
 
@@ -231,13 +284,15 @@ class SNN(Controller):
             w["encoder_weight"] * error + w["encoder_bias"]
         )
         threshold = w["encoder_threshold"]
-        new["encoder_potential"] = (w["encoder_membrane"] * old["encoder_potential"] + new["encoder_current"]) - old[
-            "encoder"
-        ].detach() * threshold
+        new["encoder_potential"] = (
+            w["encoder_membrane"] * old["encoder_potential"] + new["encoder_current"]
+        ) - old["encoder"].detach() * threshold
         arriving = new["encoder"] = spike(new["encoder_potential"], threshold)
 
         pair = arriving.unflatten(-1, (-1, 2))
-        drive = (w["hidden_weight"][..., 0] * pair[..., :1] + w["hidden_weight"][..., 1] * pair[..., 1:]).flatten(-2)
+        drive = (
+            w["hidden_weight"][..., 0] * pair[..., :1] + w["hidden_weight"][..., 1] * pair[..., 1:]
+        ).flatten(-2)
         if self.recurrent_layer:
             drive = drive + _sum(old["hidden"], w["recurrent"])
         before = threshold = w["threshold"]
@@ -249,18 +304,28 @@ class SNN(Controller):
             new["offset"] = decay * offset + _sum(arriving, w["threshold_jump"])
             threshold = threshold + new["offset"]
         new["current"] = w["synapse"] * old["current"] + drive
-        new["potential"] = (w["membrane"] * old["potential"] + new["current"]) - old["hidden"].detach() * before
+        new["potential"] = (w["membrane"] * old["potential"] + new["current"]) - old[
+            "hidden"
+        ].detach() * before
         new["hidden"] = spike(new["potential"], threshold)
 
         decay = w["decoder_decay"]
-        new["output"] = decay * old["output"] + (1 - decay) * _sum(new["hidden"], w["decoder_weight"].unsqueeze(-2))
+        new["output"] = decay * old["output"] + (1 - decay) * _sum(
+            new["hidden"], w["decoder_weight"].unsqueeze(-2)
+        )
         new["operations"] = self._operations(old["hidden"], arriving, new["hidden"])
-        return new["output"], {name: new[name] for name in old}  # one order of leaves, whatever saves them
+        return new["output"], {
+            name: new[name] for name in old
+        }  # one order of leaves, whatever saves them
 
     def _operations(self, before: Tensor, arriving: Tensor, hidden: Tensor) -> Tensor:
         """Additions (batch,): a spike reaches 2 hidden neurons, or the decoder, and what the structure adds."""
         n, lesions = self.options.neurons, self.options.lesions
-        jumps = (2 if self.options.form == "shared" else n) if self.adaptive and "threshold" not in lesions else 0
+        jumps = (
+            (2 if self.options.form == "shared" else n)
+            if self.adaptive and "threshold" not in lesions
+            else 0
+        )
         again = n if self.recurrent_layer and "recurrent" not in lesions else 0
         again += jumps if self.options.trace == "code" else 0
         return ((2 + jumps) * arriving.sum(-1) + hidden.sum(-1) + again * before.sum(-1)).detach()

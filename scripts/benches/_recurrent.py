@@ -32,7 +32,9 @@ def rows(quick: bool) -> list[Row]:
         "contrib defaults": theirs(native=True),
         "contrib DummyVecEnv": theirs(native=False, shared_lstm=True, enable_critic_lstm=False),
     }
-    times = take_turns(rounds, None, **{name: _repeat(step, repeats) for name, step in contenders.items()})
+    times = take_turns(
+        rounds, None, **{name: _repeat(step, repeats) for name, step in contenders.items()}
+    )
     value, interval = times.ratio("contrib", "GRU")
     same = (
         f"{ENVS} envs x {ROLLOUT} steps, sequences of {ROLLOUT}, batch {BATCH}, {EPOCHS} epochs, {WIDTH} units, critic "
@@ -44,10 +46,20 @@ def rows(quick: bool) -> list[Row]:
     )
     out = [at_least(NAME, "speed", value, TARGET, interval=interval, note=note)]
     value, interval = times.ratio("contrib", "LSTM")
-    out.append(Row("the same over our LSTM, ratio", "info", value, interval=interval, note="equal cells on both sides"))
+    out.append(
+        Row(
+            "the same over our LSTM, ratio",
+            "info",
+            value,
+            interval=interval,
+            note="equal cells on both sides",
+        )
+    )
     value, interval = times.ratio("contrib defaults", "GRU")
     note = "theirs with an LSTM of the critic's own as well, its default"
-    out.append(Row("the same, a second LSTM in theirs, ratio", "info", value, interval=interval, note=note))
+    out.append(
+        Row("the same, a second LSTM in theirs, ratio", "info", value, interval=interval, note=note)
+    )
     for name in times.seconds:
         rate = times.rate(name, repeats * ENVS * ROLLOUT)
         out.append(Row(f"stateful PPO, {name}, steps/s", "info", rate, note="fastest round"))
@@ -59,7 +71,13 @@ def ours(controller: str) -> Callable[[], Any]:
     from lancelet.training.reinforcement.recurrent_ppo import RecurrentPPO
 
     trainer = RecurrentPPO(
-        envs=ENVS, rollout=ROLLOUT, sequence=ROLLOUT, batch_size=BATCH, epochs=EPOCHS, critic=CRITIC, target_kl=NEVER
+        envs=ENVS,
+        rollout=ROLLOUT,
+        sequence=ROLLOUT,
+        batch_size=BATCH,
+        epochs=EPOCHS,
+        critic=CRITIC,
+        target_kl=NEVER,
     )
     trainer.check()
     return trainer.learner(controllers.make(controller, gym.make(ID), hidden=WIDTH), ID, {}).iterate
@@ -76,7 +94,13 @@ def theirs(native: bool, **policy: Any) -> Callable[[], Any]:
     env = make_sb3_env(ID, ENVS) if native else DummyVecEnv([lambda: gym.make(ID)] * ENVS)
     network = {"lstm_hidden_size": WIDTH, "net_arch": {"pi": [], "vf": list(CRITIC)}, **policy}
     model = RecurrentPPO(
-        "MlpLstmPolicy", env, n_steps=ROLLOUT, batch_size=BATCH, n_epochs=EPOCHS, policy_kwargs=network, device="cpu"
+        "MlpLstmPolicy",
+        env,
+        n_steps=ROLLOUT,
+        batch_size=BATCH,
+        n_epochs=EPOCHS,
+        policy_kwargs=network,
+        device="cpu",
     )
     model.set_logger(Logger(None, []))
     return lambda: model.learn(ENVS * ROLLOUT, reset_num_timesteps=False)

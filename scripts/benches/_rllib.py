@@ -49,7 +49,15 @@ def _rows(rounds: int) -> list[Row]:
         f"environments, env runner in the driver; median of {rounds} rounds"
     )
     sampled, between = alone.ratio("sync", "native")
-    rates = [Row("RLlib sampling alone, native vs sync", "info", sampled, interval=between, note="as above")]
+    rates = [
+        Row(
+            "RLlib sampling alone, native vs sync",
+            "info",
+            sampled,
+            interval=between,
+            note="as above",
+        )
+    ]
     rates += [
         Row(f"RLlib PPO {name}, steps/s", "info", times.rate(name, steps), note="fastest round")
         for name in times.seconds

@@ -69,12 +69,19 @@ def _learner(lead: tuple[int, ...]) -> Callable[[], None]:
 
 
 def _twin(times: Times, rounds: int) -> list[Row]:
-    rows, note = [], f"{STEPS} steps, gradient in every excitation, one core, fastest of {rounds} rounds"
+    rows, note = (
+        [],
+        f"{STEPS} steps, gradient in every excitation, one core, fastest of {rounds} rounds",
+    )
     for key, count, target, name in (
         ("alone", BATCH, 20_000, f"batch {BATCH}"), ("stacked", MODELS * BATCH, 300_000, f"{MODELS} models x {BATCH}"),
     ):  # fmt: skip
         rate = times.rate(key, count * STEPS)
-        rows.append(at_least(f"twin, forward + backward, {name}, arm-steps/s", "speed", rate, target, note=note))
+        rows.append(
+            at_least(
+                f"twin, forward + backward, {name}, arm-steps/s", "speed", rate, target, note=note
+            )
+        )
     return [*rows, _motornet(rounds, times.rate("alone", BATCH * STEPS))]
 
 
@@ -83,9 +90,24 @@ def _motornet(rounds: int, ours: float) -> Row:
     name, goal = f"twin vs MotorNet, batch {BATCH}, forward + backward", ">= 2"
     try:
         if not (HOME / "motornet").exists():
-            install = ["-m", "pip", "install", "-q", "--no-deps", "--retries", "0", "--target", str(HOME), "motornet"]
+            install = [
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--no-deps",
+                "--retries",
+                "0",
+                "--target",
+                str(HOME),
+                "motornet",
+            ]
             _child(install, 120)
-        found = json.loads(_child(["-P", "-c", _MOTORNET, str(BATCH), str(STEPS), str(rounds)], 600).splitlines()[-1])
+        found = json.loads(
+            _child(["-P", "-c", _MOTORNET, str(BATCH), str(STEPS), str(rounds)], 600).splitlines()[
+                -1
+            ]
+        )
     except (OSError, subprocess.SubprocessError) as error:
         reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
         return Row(name, "info", target=goal, note=f"MotorNet does not run here: {reason[:120]}")
@@ -97,7 +119,9 @@ def _motornet(rounds: int, ours: float) -> Row:
 def _child(arguments: list[str], timeout: float) -> str:
     env = {**os.environ, "PYTHONPATH": str(HOME.resolve()), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout, env=env).stdout
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=timeout, env=env
+    ).stdout
 
 
 def _physics(rounds: int) -> Row:

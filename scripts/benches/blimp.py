@@ -23,12 +23,18 @@ TASK, PEOPLE, STEPS, ENVS, GENERATIONS = "lancelet/BlimpAltitude-v0", 50, 1000, 
 def run(quick: bool) -> list[Row]:
     """All rows; `quick` takes fewer rounds, and a fifth of the generations."""
     rounds = 3 if quick else 7
-    return [*_population(2 if quick else 5), _physics(rounds), _search(GENERATIONS // 5 if quick else GENERATIONS)]
+    return [
+        *_population(2 if quick else 5),
+        _physics(rounds),
+        _search(GENERATIONS // 5 if quick else GENERATIONS),
+    ]
 
 
 def _physics(rounds: int) -> Row:
     """Control steps of the vector environment against its model stepped bare, on one thread."""
-    env = gym.make_vec(TASK, num_envs=ENVS, nthread=1, reference=1.5, max_episode_steps=-1).unwrapped
+    env = gym.make_vec(
+        TASK, num_envs=ENVS, nthread=1, reference=1.5, max_episode_steps=-1
+    ).unwrapped
     env.reset(seed=0)
     commands = np.random.default_rng(0).uniform(-5, 5, (30, ENVS, 1)).astype(np.float32)
     bare = Batch(env.sim.model, ENVS, 1)  # pyright: ignore[reportAttributeAccessIssue]
@@ -54,12 +60,23 @@ def _physics(rounds: int) -> Row:
 def _search(generations: int) -> Row:
     """Wall time of CMA-ES on the PD task: shared LIF form, population 50; recording and the last flights left out."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Imitate(generations=generations, sets=4, validation=2, test=0, quiet=True, folder=f"{folder}/run")
+        trainer = Imitate(
+            generations=generations,
+            sets=4,
+            validation=2,
+            test=0,
+            quiet=True,
+            folder=f"{folder}/run",
+        )
         trainer.train(TASK, "snn")
         seconds = read_log(f"{folder}/run")[-1]["seconds"] * GENERATIONS / generations
     note = f"{generations} generations run, full covariance, sets of 1,000 steps"
     return at_most(
-        f"{GENERATIONS:,} CMA-ES generations (shared LIF, population 50), s", "speed", seconds, 120, note=note
+        f"{GENERATIONS:,} CMA-ES generations (shared LIF, population 50), s",
+        "speed",
+        seconds,
+        120,
+        note=note,
     )
 
 
@@ -84,7 +101,20 @@ def _population(rounds: int) -> list[Row]:
     name = f"population evaluation ({PEOPLE} individuals, {neurons} neurons, {STEPS:,} steps)"
     note = f"shared LIF, one core on both sides, same process; median of {rounds} rounds"
     value, interval = times.ratio("loop", "one")
-    rows = [at_least(f"{name} vs a per-individual torch loop", "speed", value, 200, interval=interval, note=note)]
+    rows = [
+        at_least(
+            f"{name} vs a per-individual torch loop",
+            "speed",
+            value,
+            200,
+            interval=interval,
+            note=note,
+        )
+    ]
     for key, which in (("one", "one core"), ("all", "all cores")):
-        rows.append(Row(f"{name}, {which}, ms", "info", times.seconds[key].min() * 1e3, note="fastest round"))
+        rows.append(
+            Row(
+                f"{name}, {which}, ms", "info", times.seconds[key].min() * 1e3, note="fastest round"
+            )
+        )
     return rows

@@ -23,15 +23,26 @@ BODIES, STEPS, MANY = 64, 100, 100_000
 def run(quick: bool) -> list[Row]:
     """All rows; `quick` takes fewer rounds and rests shorter."""
     seconds = decode_bench(10 if quick else 50)
-    rows = [at_most("body decode + compile + first step, 12-segment creature, median ms", "speed", 1e3 * seconds, 10)]
+    rows = [
+        at_most(
+            "body decode + compile + first step, 12-segment creature, median ms",
+            "speed",
+            1e3 * seconds,
+            10,
+        )
+    ]
     taken = {kind: _own_time(kind, 300 if quick else 3000) for kind in ("swimmer", "creature")}
     note = "one result a call: selection, variation, JSON, a transaction each; tournament"
-    rows.append(at_most("our own code per result, swimmers, us", "speed", taken["swimmer"], 400, note=note))
+    rows.append(
+        at_most("our own code per result, swimmers, us", "speed", taken["swimmer"], 400, note=note)
+    )
     note = "a tree's children are built and checked for overlaps before they are born"
     rows.append(Row("our own code per result, creatures, us", "info", taken["creature"], note=note))
     for slots, rest, tasks, target in ((2, 1.0, 24, 0.95), (16, 5.0, 200, 0.90)):
         scale = 0.1 if quick else 1.0
-        rows.append(_utilisation(slots, rest * scale, max(2 * slots, int(tasks * scale)), target, rest))
+        rows.append(
+            _utilisation(slots, rest * scale, max(2 * slots, int(tasks * scale)), target, rest)
+        )
     return [*rows, _resume(MANY // 20 if quick else MANY), _grouped(1 if quick else 3)]
 
 
@@ -53,7 +64,8 @@ class _Instant(Pool):
 
     def submit(self, key: int, call: Call) -> None:
         lives = {
-            k: Lifetime(float(self._random.normal()), {"speed": 0.1}, seconds=10.0) for k, _ in call.argument.members
+            k: Lifetime(float(self._random.normal()), {"speed": 0.1}, seconds=10.0)
+            for k, _ in call.argument.members
         }
         self._out.append(Outcome(key, lives))
 
@@ -100,7 +112,9 @@ def _utilisation(slots: int, rest: float, tasks: int, target: float, asked: floa
             driver.store.close()
         share = (tasks + slots) * rest / (wall * slots)
     note = f"{tasks + slots} calls of {rest:g} s, {wall:.1f} s; a process a slot"
-    return at_least(f"utilisation, {slots} workers with {asked:g} s tasks", "speed", share, target, note=note)
+    return at_least(
+        f"utilisation, {slots} workers with {asked:g} s tasks", "speed", share, target, note=note
+    )
 
 
 def _resume(count: int) -> Row:
@@ -114,7 +128,13 @@ def _resume(count: int) -> Row:
             people.append(one)
         driver.store.record(births=people)
         for one in people:
-            one.state, one.fitness, one.figures, one.seconds, one.done = "evaluated", 1.0, {"speed": 0.1}, 1.0, 2.0
+            one.state, one.fitness, one.figures, one.seconds, one.done = (
+                "evaluated",
+                1.0,
+                {"speed": 0.1},
+                1.0,
+                2.0,
+            )
         driver.store.record(people)
         driver.store.close()
         begun = time.perf_counter()

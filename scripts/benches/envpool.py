@@ -70,7 +70,9 @@ def _start() -> subprocess.Popen[str]:
     """EnvPool's process, ready to step; the first call installs it."""
     python = HOME / "bin" / "python"
     if not (HOME / "installed").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True, capture_output=True, text=True)
+        subprocess.run(
+            [sys.executable, "-m", "venv", str(HOME)], check=True, capture_output=True, text=True
+        )
         install = [str(python), "-m", "pip", "install", "-q", "envpool", "gymnasium"]
         subprocess.run(install, check=True, capture_output=True, text=True, timeout=600)
         (HOME / "installed").touch()

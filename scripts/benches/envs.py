@@ -55,7 +55,14 @@ def run(quick: bool) -> list[Row]:
     """All rows; `quick` takes fewer rounds."""
     rounds = 5 if quick else 15
     # process pools first: a fork beside physics threads hangs
-    return [*_pools(rounds), *_bare(rounds), *_single(rounds), *_import_time(2 if quick else 5), _memory(), ENVPOOL]
+    return [
+        *_pools(rounds),
+        *_bare(rounds),
+        *_single(rounds),
+        *_import_time(2 if quick else 5),
+        _memory(),
+        ENVPOOL,
+    ]
 
 
 def _actions(steps: int, n: int) -> np.ndarray:
@@ -69,7 +76,9 @@ def _walk(env: Any, actions: np.ndarray) -> None:
 
 def _pools(rounds: int) -> list[Row]:
     n, actions, rows = 64, _actions(20, 64), []
-    pools = {mode: gym.make_vec(ID, num_envs=n, vectorization_mode=mode) for mode in ("async", "sync")}
+    pools = {
+        mode: gym.make_vec(ID, num_envs=n, vectorization_mode=mode) for mode in ("async", "sync")
+    }
     ours = gym.make_vec(ID, num_envs=n)
     envs = {"ours": ours, **pools}
 
@@ -77,7 +86,9 @@ def _pools(rounds: int) -> list[Row]:
         for env in envs.values():
             env.reset(seed=number * n)
 
-    times = take_turns(rounds, restart, **{name: lambda env=env: _walk(env, actions) for name, env in envs.items()})
+    times = take_turns(
+        rounds, restart, **{name: lambda env=env: _walk(env, actions) for name, env in envs.items()}
+    )
     for mode, target in (("sync", 1.7), ("async", 3.0)):
         value, interval = times.ratio(mode, "ours")
         name = f"vector env n={n} vs {mode.capitalize()}VectorEnv of our single env"
@@ -109,7 +120,9 @@ def _bare(rounds: int) -> list[Row]:
             derived.ctrl[:] = action
             derived.step(nstep=SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
 
-    times = take_turns(rounds, restart, env=lambda: _walk(env, actions), bare=bare, bare_vel=bare_vel)
+    times = take_turns(
+        rounds, restart, env=lambda: _walk(env, actions), bare=bare, bare_vel=bare_vel
+    )
     name = f"vector env n={n} vs bare mujoco.batch"
     note = f"bare: ctrl written, step(nstep={SUBSTEPS}), derived fields left stale; all cores on both sides; {EQUAL}"
     value, interval = times.ratio("bare", "env")
@@ -118,8 +131,19 @@ def _bare(rounds: int) -> list[Row]:
     note = "bare: step(stage=VEL), which refreshes what observations read"
     rows.append(Row(f"{name}, fresh sensors", "info", value, interval=interval, note=note))
     steps = len(actions) * n
-    rows.append(Row(f"vector env n={n}, env steps/s", "info", times.rate("env", steps), note="fastest round"))
-    rows.append(Row(f"bare mujoco.batch n={n}, env steps/s", "info", times.rate("bare", steps), note="fastest round"))
+    rows.append(
+        Row(
+            f"vector env n={n}, env steps/s", "info", times.rate("env", steps), note="fastest round"
+        )
+    )
+    rows.append(
+        Row(
+            f"bare mujoco.batch n={n}, env steps/s",
+            "info",
+            times.rate("bare", steps),
+            note="fastest round",
+        )
+    )
     return rows
 
 
@@ -142,10 +166,18 @@ def _single(rounds: int) -> list[Row]:
     contenders = {name: lambda env=env: _walk(env, actions) for name, env in envs.items()}
     times = take_turns(rounds, restart, peer=lambda: _walk(peer, actions), **contenders)
     value, interval = times.ratio("peer", "swim")
-    rows.append(at_least(name, "speed", value, 1.2, interval=interval, note=f"Swim-v0, env.step; {EQUAL}"))
+    rows.append(
+        at_least(name, "speed", value, 1.2, interval=interval, note=f"Swim-v0, env.step; {EQUAL}")
+    )
     value, interval = times.ratio("peer", "navigate")
     rows.append(
-        Row(f"{name}, like for like", "info", value, interval=interval, note="SwimNavigate-v0 observes the same")
+        Row(
+            f"{name}, like for like",
+            "info",
+            value,
+            interval=interval,
+            note="SwimNavigate-v0 observes the same",
+        )
     )
     rate = times.rate("swim", len(actions))
     return [*rows, Row("single env, env steps/s", "info", rate, note="fastest round")]
@@ -164,11 +196,19 @@ def _import_time(rounds: int) -> list[Row]:
 
 def _memory() -> Row:
     note = "fresh process, peak resident memory above the imports, after 20 steps"
-    return at_most("1,024 swimmers and their vector env, MB", "speed", json.loads(_child(_MEMORY)), 500, note=note)
+    return at_most(
+        "1,024 swimmers and their vector env, MB",
+        "speed",
+        json.loads(_child(_MEMORY)),
+        500,
+        note=note,
+    )
 
 
 def _child(code: str) -> str:
-    env = {key: value for key, value in os.environ.items() if key != "MUJOCO_GL"}  # as a user's shell has it
+    env = {
+        key: value for key, value in os.environ.items() if key != "MUJOCO_GL"
+    }  # as a user's shell has it
     return subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, env=env
     ).stdout

@@ -37,11 +37,11 @@ def run(quick: bool) -> list[Row]:
     """All rows; `quick` shortens the episodes further."""
     steps, rounds = (50, 3) if quick else (100, 5)
     circuit = controllers.make("ncap", gym.make(ID, clock=True))
-    note = (
-        f"P = {POPULATION}, NCAP, SNES, one episode each, cut to {steps} steps on both sides; median of {rounds} rounds"
-    )
+    note = f"P = {POPULATION}, NCAP, SNES, one episode each, cut to {steps} steps on both sides; median of {rounds} rounds"
     with _ray() as trouble:
-        peers = {actors: _gymne(circuit, steps, actors) for actors in TARGETS if not (actors and trouble)}
+        peers = {
+            actors: _gymne(circuit, steps, actors) for actors in TARGETS if not (actors and trouble)
+        }
         names = {f"gymne_{actors}": peer.step for actors, peer in peers.items()}
         ours, rows = _ours(circuit, steps), []
         times = take_turns(rounds, ours=ours.step, **names)
@@ -54,7 +54,9 @@ def run(quick: bool) -> list[Row]:
             rows.append(at_least(name, "speed", value, target, interval=interval, note=note))
         for name in times.seconds:
             rate = times.rate(name, POPULATION * steps)
-            rows.append(Row(f"{name.replace('_', ' ')}, env steps/s", "info", rate, note="fastest round"))
+            rows.append(
+                Row(f"{name.replace('_', ' ')}, env steps/s", "info", rate, note="fastest round")
+            )
     return rows
 
 
@@ -72,7 +74,9 @@ def _ours(circuit: Controller, steps: int) -> Any:
     env = make_env(ID, POPULATION, max_episode_steps=steps, clock=True)
 
     def score(genomes: Tensor) -> Tensor:
-        returns = rollout(env, Population(circuit, POPULATION, genomes), [0] * POPULATION)[0].returns
+        returns = rollout(env, Population(circuit, POPULATION, genomes), [0] * POPULATION)[
+            0
+        ].returns
         return torch.as_tensor(returns, dtype=torch.float32)
 
     return _searcher(Evaluation(circuit.parameter_count, 0, score), circuit)

@@ -65,15 +65,36 @@ def run(quick: bool) -> list[Row]:
             ours, theirs = (times.rate(key, count) / 1e6 for key in ("whole", flags))
             note = f"{ours:,.0f} against {theirs:,.0f} million Euler steps/s"
             rows.append(
-                at_least(title, "speed", value, 0.8, interval=interval, note=f"{note}, the fastest round of each")
+                at_least(
+                    title,
+                    "speed",
+                    value,
+                    0.8,
+                    interval=interval,
+                    note=f"{note}, the fastest round of each",
+                )
             )
         value, interval = times.ratio("whole", "both")
         note = f"{times.rate('both', count) / 1e6:,.0f} million Euler steps/s; 2 on a quiet machine of two cores"
-        rows.append(Row(f"Model K, {name} body, two threads vs one", "info", value, interval=interval, note=note))
+        rows.append(
+            Row(
+                f"Model K, {name} body, two threads vs one",
+                "info",
+                value,
+                interval=interval,
+                note=note,
+            )
+        )
         value, interval = times.ratio("whole", "early")
         note = "rollouts end where no later step can change their least distance: the same numbers to the bit"
         rows.append(
-            Row(f"Model K, {name} body, with early ends vs all steps", "info", value, interval=interval, note=note)
+            Row(
+                f"Model K, {name} body, with early ends vs all steps",
+                "info",
+                value,
+                interval=interval,
+                note=note,
+            )
         )
     return [*rows, _both_cores(weights)]
 
@@ -83,10 +104,14 @@ def _both_cores(weights: np.ndarray) -> Row:
     wall, cpu = time.perf_counter(), time.process_time()
     distances(CANONICAL, np.tile(weights, (3, 1)), whole=True)
     value = (time.process_time() - cpu) / (time.perf_counter() - wall)
-    return Row("Model K, default threads: cores busy", "info", value, note="CPU time over wall time")
+    return Row(
+        "Model K, default threads: cores busy", "info", value, note="CPU time over wall time"
+    )
 
 
-def _compiled(folder: Path, flags: str, body: np.ndarray, weights: np.ndarray) -> Callable[[], np.ndarray] | None:
+def _compiled(
+    folder: Path, flags: str, body: np.ndarray, weights: np.ndarray
+) -> Callable[[], np.ndarray] | None:
     """The C loop over the whole grid as a call; None without a compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
@@ -94,13 +119,23 @@ def _compiled(folder: Path, flags: str, body: np.ndarray, weights: np.ndarray) -
     source, library = folder / "k.c", folder / f"k{FLAGS.index(flags)}.so"
     source.write_text(SOURCE)
     done = subprocess.run(
-        [compiler, *flags.split(), "-shared", "-fPIC", str(source), "-o", str(library), "-lm"], capture_output=True
+        [compiler, *flags.split(), "-shared", "-fPIC", str(source), "-o", str(library), "-lm"],
+        capture_output=True,
     )
     if done.returncode:
         return None
     loop = ctypes.CDLL(str(library)).rollouts
     array = np.ctypeslib.ndpointer(np.float64, flags="C")
-    loop.argtypes = [array, array, array, ctypes.c_long, ctypes.c_long, ctypes.c_long, ctypes.c_double, array]
+    loop.argtypes = [
+        array,
+        array,
+        array,
+        ctypes.c_long,
+        ctypes.c_long,
+        ctypes.c_long,
+        ctypes.c_double,
+        array,
+    ]
     loop.restype = None
     out, starts = np.empty(len(weights) * len(STARTS)), np.ascontiguousarray(STARTS)
 

@@ -39,7 +39,12 @@ def _rates(n: int, nthread: int, rounds: int) -> tuple[list[float], list[float],
     env = make_env(TASK, n, 10_000, nthread, maze="large")
     options = {"reset_cell": world.starts, "goal_cell": world.goals}
     for number in range(rounds + 1):
-        agents, steps, begun, spent = Population(who, n), 0, time.perf_counter(), time.process_time()
+        agents, steps, begun, spent = (
+            Population(who, n),
+            0,
+            time.perf_counter(),
+            time.process_time(),
+        )
         state = agents.initial_state()
         for trial in range(TRIALS):
             score, state = rollout(env, agents, 1000 * number + trial, options, state)
@@ -58,4 +63,11 @@ def _memory(minds: list[Any]) -> list[Row]:
     total = np.array([memory(mind) * mind.graph.count for mind in minds])
     slope, rest = np.polyfit(places, total, 1)
     note = f"{places.min()} to {places.max()} places: {slope:.0f} a place and {rest:.0f} beside; linear"
-    return [Row("search, graph memory per visited place, bytes", "info", float(np.mean(total / places)), note=note)]
+    return [
+        Row(
+            "search, graph memory per visited place, bytes",
+            "info",
+            float(np.mean(total / places)),
+            note=note,
+        )
+    ]

@@ -69,14 +69,20 @@ def keep(name: str, config: Config) -> None:
     if not runs:
         return
     logs = {seed: read_log(path) for seed, path in runs}
-    best = {seed: max(line.get("validation", -np.inf) for line in log) for seed, log in logs.items()}
+    best = {
+        seed: max(line.get("validation", -np.inf) for line in log) for seed, log in logs.items()
+    }
     chosen = max(best, key=lambda seed: best[seed])
     KEPT.mkdir(parents=True, exist_ok=True)
     for seed, path in runs:
         one = controllers.load(path)
         if one.parameter_count > SMALL and seed != chosen:
             continue
-        notes = {"seed": seed, "steps": logs[seed][-1]["steps"], "std": describe(path)["notes"].get("std")}
+        notes = {
+            "seed": seed,
+            "steps": logs[seed][-1]["steps"],
+            "std": describe(path)["notes"].get("std"),
+        }
         controllers.save(one, KEPT / f"{name}-{seed}.safetensors", **notes)
 
 
@@ -100,7 +106,9 @@ def measure(name: str, config: Config) -> Line:
         steps.append(notes["steps"])
         scores["deterministic"].append(training.evaluate(controller, config.task, STARTS, **task))
         if notes["std"]:
-            scores["sampled"].append(training.evaluate(controller, config.task, STARTS, std=notes["std"], **task))
+            scores["sampled"].append(
+                training.evaluate(controller, config.task, STARTS, std=notes["std"], **task)
+            )
     rows = []
     shown = []
     for how, found in scores.items():
@@ -139,7 +147,9 @@ def _com_speeds(scores: list[Score]) -> np.ndarray:
 
 def page(lines: list[Line], command: str) -> str:
     """BENCHMARKS.md."""
-    about = "".join(f"- {key}: {value}\n" for key, value in {"command": f"`{command}`", **header()}.items())
+    about = "".join(
+        f"- {key}: {value}\n" for key, value in {"command": f"`{command}`", **header()}.items()
+    )
     table = [HEAD, ("---",) * len(HEAD), *(line.cells for line in lines)]
     text = "".join("| " + " | ".join(cells) + " |\n" for cells in table)
     return (

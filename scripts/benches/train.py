@@ -33,7 +33,9 @@ def _single() -> gym.Env:
 def _sb3(quick: bool) -> list[Row]:
     """PPO of stable-baselines3 with its own MlpPolicy everywhere: only the environments and batch sizes differ."""
     rounds, rollouts = (2, 1) if quick else (5, 2)
-    subproc = SubprocVecEnv([_single] * 2, start_method="spawn")  # before any physics thread: see facts/mujoco.md 9
+    subproc = SubprocVecEnv(
+        [_single] * 2, start_method="spawn"
+    )  # before any physics thread: see facts/mujoco.md 9
     ours = {"n_steps": ROLLOUT, "batch_size": BATCH}
     models = {
         "ours": _model(make_sb3_env(ID, ENVS), **ours),
@@ -59,7 +61,9 @@ def _sb3(quick: bool) -> list[Row]:
         rows.append(at_least(title, "speed", value, target, interval=interval, note=note))
     for name in models:
         seconds = 1e5 / times.rate(name, rollouts * STEPS)
-        rows.append(Row(f"SB3 PPO, {name}, s per 100k steps", "info", seconds, note="fastest round"))
+        rows.append(
+            Row(f"SB3 PPO, {name}, s per 100k steps", "info", seconds, note="fastest round")
+        )
     return rows
 
 

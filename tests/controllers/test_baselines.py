@@ -45,7 +45,9 @@ def test_the_state_has_agents_first_and_can_be_reset_by_mask(name):
     after = tree_map_only(torch.Tensor, torch.clone, after)  # a plastic controller resets in place
     again = controller.reset(after, mask)
     trees = (controller.initial_state(3), after, again)
-    leaves = [[leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)] for tree in trees]
+    leaves = [
+        [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)] for tree in trees
+    ]
     assert len({len(found) for found in leaves}) == 1 and (state != () or after == again == ())
     for fresh, old, new in zip(*leaves, strict=True):
         assert fresh.shape[0] == 3
@@ -143,7 +145,14 @@ def test_every_weight_of_a_perceptron_gets_a_gradient():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"hidden": (0,)}, {"hidden": (2.5,)}, {"hidden": 64}, {"activation": "sine"}, {"output": "softmax"}]
+    "bad",
+    [
+        {"hidden": (0,)},
+        {"hidden": (2.5,)},
+        {"hidden": 64},
+        {"activation": "sine"},
+        {"output": "softmax"},
+    ],
 )
 def test_bad_options_of_a_perceptron_are_refused_in_one_line(bad):
     with pytest.raises(LanceletError) as error:

@@ -48,7 +48,12 @@ def test_the_networks_have_the_sizes_of_the_paper(options, count):
 def test_the_callosum_brings_maxima_of_pairs_to_the_last_units():
     x = torch.arange(1.0, 6.0)[:, None]
     assert crossed(x, x)[:, 0].tolist() == [1, 2, 3, 4 + 2, 5 + 4]
-    assert crossed(torch.zeros(4, 1), torch.tensor([[1.0], [-2], [3], [7]]))[:, 0].tolist() == [0, 0, 1, 7]
+    assert crossed(torch.zeros(4, 1), torch.tensor([[1.0], [-2], [3], [7]]))[:, 0].tolist() == [
+        0,
+        0,
+        1,
+        7,
+    ]
 
 
 def by_hand(one, seen):
@@ -56,12 +61,16 @@ def by_hand(one, seen):
     weights = {name: value.numpy() for name, value in one.state_dict().items()}
 
     def layer(side, k, x):
-        return np.tanh(x @ weights[f"{side}.layers.{k}.weight"].T + weights[f"{side}.layers.{k}.bias"])
+        return np.tanh(
+            x @ weights[f"{side}.layers.{k}.weight"].T + weights[f"{side}.layers.{k}.bias"]
+        )
 
     left, right = (layer(side, 0, seen) for side in ("left", "right"))
 
     def pooled(y):
-        return np.stack([0 * y[:, 0]] * 3 + [np.maximum(y[:, 0], y[:, 1]), np.maximum(y[:, 2], y[:, 3])], 1)
+        return np.stack(
+            [0 * y[:, 0]] * 3 + [np.maximum(y[:, 0], y[:, 1]), np.maximum(y[:, 2], y[:, 3])], 1
+        )
 
     left, right = layer("left", 1, left + pooled(right)), layer("right", 1, right + pooled(left))
     z = weights["w1"] * left + weights["w2"] * right
@@ -72,8 +81,12 @@ def test_the_network_is_what_the_paper_writes():
     one = make(callosum=True, seed=4)
     with torch.no_grad():
         for weight in one.parameters():
-            weight += 0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(len(weight)))
-    torch.testing.assert_close(act(one)[0].numpy(), by_hand(one, observations().numpy()), rtol=1e-5, atol=1e-6)
+            weight += 0.1 * torch.randn(
+                weight.shape, generator=torch.Generator().manual_seed(len(weight))
+            )
+    torch.testing.assert_close(
+        act(one)[0].numpy(), by_hand(one, observations().numpy()), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_the_callosum_does_nothing_under_one_hidden_layer():
@@ -82,12 +95,18 @@ def test_the_callosum_does_nothing_under_one_hidden_layer():
 
 
 def test_a_seed_gives_the_same_first_weights_with_and_without_callosum():
-    one, other, third = make(seed=5).state_dict(), make(seed=5, callosum=True).state_dict(), make(seed=6).state_dict()
+    one, other, third = (
+        make(seed=5).state_dict(),
+        make(seed=5, callosum=True).state_dict(),
+        make(seed=6).state_dict(),
+    )
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert not torch.equal(one["left.layers.0.weight"], third["left.layers.0.weight"])
     assert not torch.equal(one["left.layers.0.weight"], one["right.layers.0.weight"])
     bound = (6 / (16 + 5)) ** 0.5
-    assert one["left.layers.0.weight"].abs().max() <= bound and one["left.layers.0.bias"].eq(0).all()
+    assert (
+        one["left.layers.0.weight"].abs().max() <= bound and one["left.layers.0.bias"].eq(0).all()
+    )
     assert one["w1"].item() == one["w2"].item() == 0.5
 
 
@@ -111,14 +130,20 @@ def test_a_cut_callosum_leaves_the_columns_alone():
     assert torch.equal(act(controllers.lesion(one, "callosum"))[0], act(plain)[0])
     cut = controllers.lesion(one, "callosum", "high:left")
     assert torch.equal(act(cut)[0], act(controllers.lesion(plain, "high:left"))[0])
-    assert "callosum" not in plain.parts() and make(columns=1).parts() == ["high:column", "low:column"]
+    assert "callosum" not in plain.parts() and make(columns=1).parts() == [
+        "high:column",
+        "low:column",
+    ]
 
 
 def test_activity_of_the_columns_is_a_signal():
     one = make()
     action, state = act(one)
     signals = one.signals(state)
-    assert {name: tuple(value.shape) for name, value in signals.items()} == {"left": (7, 2, 5), "right": (7, 2, 5)}
+    assert {name: tuple(value.shape) for name, value in signals.items()} == {
+        "left": (7, 2, 5),
+        "right": (7, 2, 5),
+    }
     z = 0.5 * signals["left"][:, 1] + 0.5 * signals["right"][:, 1]
     torch.testing.assert_close(torch.sigmoid(one.output(z)), action)
 
@@ -136,23 +161,32 @@ def test_actions_fill_the_action_space_and_an_unbounded_one_is_refused():
     one = make(wide)
     with torch.no_grad():
         one.output.bias += torch.tensor([20.0, -20.0])
-    torch.testing.assert_close(act(one)[0], torch.tensor([[1.0, 2.0]]).expand(7, 2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        act(one)[0], torch.tensor([[1.0, 2.0]]).expand(7, 2), atol=1e-5, rtol=0
+    )
     with pytest.raises(LanceletError, match="needs bounds"):
         make(spaces.Box(-np.inf, np.inf, (2,)))
 
 
-@pytest.mark.parametrize("options", [{}, {"callosum": True}, {"columns": 1}, {"cell": "gru"}, {"join": "action"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"callosum": True}, {"columns": 1}, {"cell": "gru"}, {"join": "action"}]
+)
 def test_a_population_is_its_members_one_by_one(options):
     one, members, per = make(**options), 6, 3
     genomes = torch.randn(members, one.parameter_count, generator=torch.Generator().manual_seed(1))
     population = Population(one, members * per, genomes)
-    state, seen = population.initial_state(), np.random.default_rng(0).standard_normal((18, 16)).astype(np.float32)
+    state, seen = (
+        population.initial_state(),
+        np.random.default_rng(0).standard_normal((18, 16)).astype(np.float32),
+    )
     for _ in range(2):
         action, state = population(seen, state)
     for k in range(members):
         torch.nn.utils.vector_to_parameters(genomes[k], one.parameters())
         alone = act(one, torch.from_numpy(seen[k * per : (k + 1) * per]), 2)[0]
-        np.testing.assert_allclose(action[k * per : (k + 1) * per], alone.numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            action[k * per : (k + 1) * per], alone.numpy(), rtol=1e-5, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("p", [1, 7])
@@ -175,9 +209,13 @@ def test_an_ensemble_is_the_mean_of_two_networks():
 def test_columns_can_be_taken_apart_and_joined_again():
     whole = make(callosum=True, seed=3)
     halves = apart(whole)
-    assert all(torch.equal(half.state_dict()["output.weight"], whole.output.weight) for half in halves)
+    assert all(
+        torch.equal(half.state_dict()["output.weight"], whole.output.weight) for half in halves
+    )
     again = joined(*halves, callosum=True, seed=3)
-    assert torch.equal(parameters_to_vector(again.parameters()), parameters_to_vector(whole.parameters()))
+    assert torch.equal(
+        parameters_to_vector(again.parameters()), parameters_to_vector(whole.parameters())
+    )
 
 
 def test_it_comes_back_from_disk(tmp_path):

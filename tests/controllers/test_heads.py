@@ -24,7 +24,9 @@ def box(low, high):
 
 def extremes(controller):
     """Least and largest action over wildly scaled weights and observations."""
-    observation = torch.linspace(-12, 12, 501)[:, None].expand(-1, controller.observation_space.shape[0])
+    observation = torch.linspace(-12, 12, 501)[:, None].expand(
+        -1, controller.observation_space.shape[0]
+    )
     with torch.no_grad():
         for weight in controller.parameters():
             weight.mul_(1000)
@@ -35,7 +37,9 @@ def extremes(controller):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("id", ["lancelet/BlimpAltitude-v0", "lancelet/ArmReach-v0", "lancelet/Swim-v0"])
+@pytest.mark.parametrize(
+    "id", ["lancelet/BlimpAltitude-v0", "lancelet/ArmReach-v0", "lancelet/Swim-v0"]
+)
 def test_a_network_reaches_both_bounds_and_not_beyond(name, id):
     env = gym.make(id)
     least, largest = extremes(controllers.make(name, env))
@@ -96,7 +100,9 @@ def test_a_file_from_before_acts_as_it_did(name, tmp_path):
 
 
 def test_a_file_from_before_of_a_unit_box_is_as_one_of_today(tmp_path):
-    controllers.save(controllers.make("mlp", gym.make("lancelet/Swim-v0")), tmp_path / "old.safetensors")
+    controllers.save(
+        controllers.make("mlp", gym.make("lancelet/Swim-v0")), tmp_path / "old.safetensors"
+    )
     as_format_1(tmp_path / "old.safetensors")
     assert controllers.load(tmp_path / "old.safetensors").options.span is True
 
@@ -119,8 +125,13 @@ def test_a_network_reads_a_dict_in_the_order_of_its_keys(name):
     assert parts[0] == "input:achieved_goal:1" and parts[2] == "input:desired_goal:1"
     assert parts[-1] == "input:observation:4" and len(parts) == 8
 
-    observation = {key: torch.randn(3, *space.shape) for key, space in env.observation_space.items()}
-    flat = torch.cat([observation["achieved_goal"], observation["desired_goal"], observation["observation"]], dim=1)
+    observation = {
+        key: torch.randn(3, *space.shape) for key, space in env.observation_space.items()
+    }
+    flat = torch.cat(
+        [observation["achieved_goal"], observation["desired_goal"], observation["observation"]],
+        dim=1,
+    )
     same = controllers.make(name, Flat(env), hidden=(8,) if name == "mlp" else 8)
     action, _ = controller(observation, controller.initial_state(3))
     want, _ = same(flat, same.initial_state(3))
@@ -128,7 +139,9 @@ def test_a_network_reads_a_dict_in_the_order_of_its_keys(name):
 
     blind = controllers.lesion(controller, "input:desired_goal:1", "input:desired_goal:2")
     moved = {**observation, "desired_goal": observation["desired_goal"] + 5}
-    assert torch.equal(blind(observation, blind.initial_state(3))[0], blind(moved, blind.initial_state(3))[0])
+    assert torch.equal(
+        blind(observation, blind.initial_state(3))[0], blind(moved, blind.initial_state(3))[0]
+    )
 
 
 class Flat:

@@ -47,7 +47,9 @@ def test_every_part_of_every_controller_can_be_silenced(name):
         assert cut.options.lesions == (part,)
         assert cut.parameter_count == whole.parameter_count
         assert torch.isfinite(act(cut)).all()
-    assert whole.options.lesions == () and torch.equal(act(whole), before), "the original is left alone"
+    assert whole.options.lesions == () and torch.equal(act(whole), before), (
+        "the original is left alone"
+    )
     assert all(torch.equal(value, weights[key]) for key, value in whole.state_dict().items())
 
 
@@ -59,7 +61,8 @@ def test_an_unknown_part_is_refused_in_one_line(name):
 
 
 @pytest.mark.parametrize(
-    ("part", "near"), [("propriception", "proprioception"), ("sensor:9", "sensor:"), ("turn", "unknown part")]
+    ("part", "near"),
+    [("propriception", "proprioception"), ("sensor:9", "sensor:"), ("turn", "unknown part")],
 )
 def test_near_names_are_given(part, near):
     with pytest.raises(LanceletError, match=near):
@@ -69,7 +72,13 @@ def test_near_names_are_given(part, near):
 @pytest.mark.parametrize("sharing", [True, False])
 def test_a_silenced_class_acts_as_weights_of_zero(sharing):
     for name in ("proprioception", "oscillator", "ipsilateral", "contralateral", "speed", "turn"):
-        options = {"speed": True, "turn": True, "sharing": sharing, "command": (0.7, 0.2, 0.4), "init": "uniform"}
+        options = {
+            "speed": True,
+            "turn": True,
+            "sharing": sharing,
+            "command": (0.7, 0.2, 0.4),
+            "init": "uniform",
+        }
         whole = make("ncap", **options)
         cut = controllers.lesion(whole, name)
         zero = make("ncap", **options)
@@ -101,7 +110,9 @@ def test_lesions_add_up():
     one = controllers.lesion(make("ncap"), "neurons:1")
     two = controllers.lesion(one, "neurons:3", "sensor:1")
     assert two.options.lesions == ("neurons:1", "neurons:3", "sensor:1")
-    assert torch.equal(act(two), act(controllers.lesion(make("ncap"), "sensor:1", "neurons:3", "neurons:1")))
+    assert torch.equal(
+        act(two), act(controllers.lesion(make("ncap"), "sensor:1", "neurons:3", "neurons:1"))
+    )
     assert torch.equal(act(two), act(make("ncap", lesions=("neurons:1", "neurons:3", "sensor:1"))))
 
 

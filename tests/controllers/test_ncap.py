@@ -22,7 +22,9 @@ def angles(joints=5, batch=40, seed=0, size=None):
     """Observations whose joint angles go beyond the limits at times."""
     limit = 2 * math.pi / (joints + 1)
     seen = torch.zeros(batch, size or 4 * joints + 3)
-    seen[:, :joints] = (torch.rand(batch, joints, generator=torch.Generator().manual_seed(seed)) * 2.4 - 1.2) * limit
+    seen[:, :joints] = (
+        torch.rand(batch, joints, generator=torch.Generator().manual_seed(seed)) * 2.4 - 1.2
+    ) * limit
     return seen
 
 
@@ -66,7 +68,9 @@ def test_any_weights_follow_the_equations():
     generator, ncap = np.random.default_rng(0), make()
     for trial in range(50):
         weights = dict(zip(CLASSES[:4], generator.uniform(-2, 2, 4), strict=True))
-        ncap.load_state_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in weights.items()})
+        ncap.load_state_dict(
+            {name: torch.tensor(value, dtype=torch.float32) for name, value in weights.items()}
+        )
         seen, step = angles(batch=1, seed=trial), int(generator.integers(0, 500))
         action, _ = act(ncap, seen, torch.tensor([step]))
         want = spoken(scaled(seen)[0].tolist(), step, weights)
@@ -88,7 +92,9 @@ def test_parameter_counts(joints):
     assert make(joints).parameter_count == 4
     assert make(joints, speed=True, turn=True).parameter_count == 6
     assert make(joints, sharing=False).parameter_count == 6 * joints
-    assert make(joints, NAVIGATE, speed=True, turn=True, steering="learned").parameter_count == 6 + 9
+    assert (
+        make(joints, NAVIGATE, speed=True, turn=True, steering="learned").parameter_count == 6 + 9
+    )
 
 
 def test_unshared_counts_of_the_paper():
@@ -130,7 +136,9 @@ def test_the_clock_in_the_observation_and_the_counter_in_the_state_agree():
 
 def test_whole_episodes_by_clock_and_by_counter_agree():
     plain = training.evaluate(make(), SWIM, episodes=2, max_episode_steps=150)
-    clocked = training.evaluate(make(clock=True), SWIM, episodes=2, max_episode_steps=150, clock=True)
+    clocked = training.evaluate(
+        make(clock=True), SWIM, episodes=2, max_episode_steps=150, clock=True
+    )
     np.testing.assert_array_equal(plain.returns, clocked.returns)
 
 
@@ -147,7 +155,9 @@ def test_the_counter_is_the_callers_own():
     assert state.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize(("joints", "id", "clock"), [(3, SWIM, False), (9, SWIM, True), (5, NAVIGATE, True)])
+@pytest.mark.parametrize(
+    ("joints", "id", "clock"), [(3, SWIM, False), (9, SWIM, True), (5, NAVIGATE, True)]
+)
 def test_untrained_and_untouched_weights_get_a_gradient_except_the_dead_one(joints, id, clock):
     env = gym.make(id, joints=joints, clock=clock)
     ncap = controllers.make("ncap", env)

@@ -54,7 +54,9 @@ def test_initial_weights():
 def test_without_signs_initial_weights_have_random_ones():
     weights = torch.stack([make(sign=False, seed=seed).ipsilateral for seed in range(64)])
     assert set(weights.tolist()) == {-1.0, 1.0} and 15 < (weights > 0).sum() < 49
-    spread = torch.stack([make(sign=False, init="uniform", seed=seed).ipsilateral for seed in range(64)])
+    spread = torch.stack(
+        [make(sign=False, init="uniform", seed=seed).ipsilateral for seed in range(64)]
+    )
     assert spread.min() < -0.5 and spread.max() > 0.5
 
 
@@ -92,18 +94,26 @@ def test_speed_brakes_every_neuron():
 @pytest.mark.parametrize("joints", [1, 2, 3])
 def test_a_turn_command_reaches_the_first_pairs_only(joints):
     seen = rest()
-    right = act(make(turn=True, turn_joints=joints, oscillator=False, command=(1.0, 0.7, 0.0)), seen)[0]
-    left = act(make(turn=True, turn_joints=joints, oscillator=False, command=(1.0, 0.0, 0.7)), seen)[0]
+    right = act(
+        make(turn=True, turn_joints=joints, oscillator=False, command=(1.0, 0.7, 0.0)), seen
+    )[0]
+    left = act(
+        make(turn=True, turn_joints=joints, oscillator=False, command=(1.0, 0.0, 0.7)), seen
+    )[0]
     want = torch.tensor([0.7] * joints + [0.0] * (5 - joints))
     torch.testing.assert_close(right, want)
     torch.testing.assert_close(left, -want)
-    own = make(turn=True, turn_joints=joints, oscillator=False, command=(1.0, 0.7, 0.0), sharing=False)
+    own = make(
+        turn=True, turn_joints=joints, oscillator=False, command=(1.0, 0.7, 0.0), sharing=False
+    )
     assert own.turn.shape == (joints, 2)
     torch.testing.assert_close(act(own, seen)[0], want)
 
 
 @pytest.mark.parametrize(
-    ("command", "sign"), [((1.0, 1.0, 0.0), -1), ((1.0, 0.0, 1.0), 1)], ids=["right is clockwise", "left is not"]
+    ("command", "sign"),
+    [((1.0, 1.0, 0.0), -1), ((1.0, 0.0, 1.0), 1)],
+    ids=["right is clockwise", "left is not"],
 )
 def test_turning_yaws_to_the_commanded_side(command, sign):
     ncap = make(turn=True, command=command)
@@ -117,7 +127,10 @@ def test_turning_yaws_to_the_commanded_side(command, sign):
 def test_hard_steering_reads_the_targets_side_and_nearness():
     ncap = make(3, NAVIGATE, turn=True, speed=True, steering="hard", oscillator=False)
     seen = rest(5, 17)
-    seen[:, 3], seen[:, 4] = torch.tensor([0.5, -0.5, 0.05, 0.5, 0.0]), torch.tensor([-1.0, 1.0, -1.0, -0.1, 0.0])
+    seen[:, 3], seen[:, 4] = (
+        torch.tensor([0.5, -0.5, 0.05, 0.5, 0.0]),
+        torch.tensor([-1.0, 1.0, -1.0, -0.1, 0.0]),
+    )
     speed, turns = ncap._steering(seen)
     assert speed.flatten().tolist() == [1, 1, 1, 0, 0]
     assert turns[:, 0].tolist() == [[0, 1], [1, 0], [0, 0], [0, 1], [0, 0]]

@@ -74,7 +74,9 @@ def test_at_birth_every_joint_swings_and_mirror_images_are_half_a_cycle_apart():
     np.testing.assert_allclose(action[20:], action[:20], atol=1e-4)  # the period
     np.testing.assert_allclose(action[:, :2].abs().max(0).values, [0.5, 0.5], atol=0.01)
     np.testing.assert_allclose(action[:10, 2], action[10:20, 0], atol=1e-4)
-    np.testing.assert_allclose(action[:, 3], action[:, 1], atol=1e-4)  # half a cycle of its own, and its parent's
+    np.testing.assert_allclose(
+        action[:, 3], action[:, 1], atol=1e-4
+    )  # half a cycle of its own, and its parent's
 
 
 def test_a_joint_that_was_pushed_falls_back_to_the_one_upstream():
@@ -89,7 +91,10 @@ def test_a_joint_that_was_pushed_falls_back_to_the_one_upstream():
     assert all(b < a for a, b in itertools.pairwise(shifts)) and shifts[-1] < 0.01
     cut = lesion(circuit, "coupling")
     with torch.no_grad():
-        _, state = cut(torch.zeros(1, 3), {**cut.initial_state(1), "shift": torch.tensor([[0.0, 1.5, 0.0, 0.0]])})
+        _, state = cut(
+            torch.zeros(1, 3),
+            {**cut.initial_state(1), "shift": torch.tensor([[0.0, 1.5, 0.0, 0.0]])},
+        )
     assert state["shift"][0, 1] == 1.5
 
 
@@ -127,10 +132,12 @@ def test_without_options_it_is_a_chain_for_any_body_and_its_wave_swims():
     env = gym.make(SWIM, joints=5)
     circuit = controllers.make("oscillator", env, period=60.0)
     assert circuit.joints.shape == (5, 6) and circuit.sensors.shape == (23, 2)
-    speed = training.evaluate(circuit, SWIM, episodes=1, nthread=1, max_episode_steps=200).metrics["speed"]
-    still = training.evaluate(lesion(circuit, "rhythm"), SWIM, episodes=1, nthread=1, max_episode_steps=200).metrics[
+    speed = training.evaluate(circuit, SWIM, episodes=1, nthread=1, max_episode_steps=200).metrics[
         "speed"
     ]
+    still = training.evaluate(
+        lesion(circuit, "rhythm"), SWIM, episodes=1, nthread=1, max_episode_steps=200
+    ).metrics["speed"]
     assert (speed > 0.01).all() and (still < 0.5 * speed).all()
 
 

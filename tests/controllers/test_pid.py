@@ -42,18 +42,24 @@ def spoken(errors, kp=9.0, ki=0.75, kd=14.0, dt=0.1, mean=False, limit=10.0):
 def test_it_follows_the_law(derivative):
     errors = np.random.default_rng(0).normal(size=300)
     found = commands(make(derivative=derivative), errors)
-    np.testing.assert_allclose(found, spoken(errors, mean=derivative == "mean"), atol=2e-3, rtol=1e-5)
+    np.testing.assert_allclose(
+        found, spoken(errors, mean=derivative == "mean"), atol=2e-3, rtol=1e-5
+    )
 
 
 def test_a_step_of_1_m_kicks_the_derivative_by_140():
     out = commands(make(), [1.0] * 3)
     np.testing.assert_allclose(out, [149.075, 9.15, 9.225], rtol=1e-6)
-    np.testing.assert_allclose(commands(make(derivative="mean"), [1.0] * 3), [79.075, 79.15, 9.225], rtol=1e-6)
+    np.testing.assert_allclose(
+        commands(make(derivative="mean"), [1.0] * 3), [79.075, 79.15, 9.225], rtol=1e-6
+    )
 
 
 def test_the_integral_is_clamped_and_comes_back_at_once():
     errors = [2.0] * 100 + [-2.0] * 20
-    held, free = (commands(make(kp=0, kd=0, ki=1, integral_limit=limit), errors) for limit in (10.0, None))
+    held, free = (
+        commands(make(kp=0, kd=0, ki=1, integral_limit=limit), errors) for limit in (10.0, None)
+    )
     assert held[99] == pytest.approx(10, abs=1e-4) and free[99] == pytest.approx(20, abs=1e-4)
     assert held[100] == pytest.approx(9.8, abs=1e-4) and free[100] == pytest.approx(19.8, abs=1e-4)
 
@@ -104,7 +110,9 @@ def test_more_errors_than_actions_are_refused():
 def test_on_the_blimp_the_integral_lifts_the_ballast():
     def drop(**gains):
         pid = controllers.make("pid", gym.make("lancelet/BlimpAltitude-v0"), **gains)
-        score = training.evaluate(pid, "lancelet/BlimpAltitude-v0", episodes=1, reference=1.0, ballast=3.0)
+        score = training.evaluate(
+            pid, "lancelet/BlimpAltitude-v0", episodes=1, reference=1.0, ballast=3.0
+        )
         return score.metrics["steady_state_error"][0]
 
     assert drop() < 0.02 and drop(ki=0.0) > 0.25

@@ -22,9 +22,19 @@ def make(name, **options):
 
 def digest(name, episodes, nthread=0):
     score = training.evaluate(
-        make(name), SWIM, episodes=episodes, seed=4, nthread=nthread, joints=3, max_episode_steps=STEPS
+        make(name),
+        SWIM,
+        episodes=episodes,
+        seed=4,
+        nthread=nthread,
+        joints=3,
+        max_episode_steps=STEPS,
     )
-    rows = [score.returns[:1], score.lengths[:1], *(values[:1] for values in score.metrics.values())]
+    rows = [
+        score.returns[:1],
+        score.lengths[:1],
+        *(values[:1] for values in score.metrics.values()),
+    ]
     return hashlib.sha256(b"".join(row.tobytes() for row in rows)).hexdigest()
 
 
@@ -51,7 +61,9 @@ def test_an_episode_is_the_same_in_another_process(python):
 @pytest.mark.parametrize("p", [1, 2, 7, 64])
 def test_a_genome_acts_the_same_in_any_population(name, p):
     controller = make(name)
-    genomes = torch.randn(64, controller.parameter_count, generator=torch.Generator().manual_seed(0))
+    genomes = torch.randn(
+        64, controller.parameter_count, generator=torch.Generator().manual_seed(0)
+    )
     seen = np.random.default_rng(0).standard_normal((64, 15)).astype(np.float32)
     whole, part = Population(controller, 64, genomes), Population(controller, p, genomes[:p])
     want, _ = whole(seen, whole.initial_state())
@@ -72,7 +84,9 @@ def test_a_genome_acts_the_same_in_any_population(name, p):
 )
 def test_a_population_is_its_members_one_by_one(name, options):
     controller, members, per = make(name, **options), 6, 3
-    genomes = torch.randn(members, controller.parameter_count, generator=torch.Generator().manual_seed(1))
+    genomes = torch.randn(
+        members, controller.parameter_count, generator=torch.Generator().manual_seed(1)
+    )
     population = Population(controller, members * per, genomes)
     state = population.initial_state()
     seen = np.random.default_rng(0).standard_normal((5, members * per, 15)).astype(np.float32)
@@ -124,10 +138,14 @@ def test_a_dictionary_of_observations_reaches_every_member():
     np.testing.assert_array_equal(population(seen, ())[0], [[1], [2], [3]])
 
 
-@pytest.mark.parametrize(("name", "options"), [("ncap", {"sharing": False}), ("mlp", {}), ("mlp", {"hidden": (256,)})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("ncap", {"sharing": False}), ("mlp", {}), ("mlp", {"hidden": (256,)})]
+)
 def test_a_genome_acts_to_the_bit_as_the_controller_that_carries_it(name, options):
     controller = make(name, **options)
-    genomes = torch.randn(5, controller.parameter_count, generator=torch.Generator().manual_seed(2)) / 4
+    genomes = (
+        torch.randn(5, controller.parameter_count, generator=torch.Generator().manual_seed(2)) / 4
+    )
     seen = np.random.default_rng(0).standard_normal((5, 15)).astype(np.float32)
     together = Population(controller, 5, genomes)
     want, _ = together(seen, together.initial_state())

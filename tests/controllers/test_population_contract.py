@@ -63,7 +63,9 @@ class Tied(Controller):
         self.head = nn.Linear(size, action_space.shape[0])
 
     def forward(self, observation, state):
-        hidden = torch.tanh(self.again(torch.tanh(self.second(torch.tanh(self.first(observation))))))
+        hidden = torch.tanh(
+            self.again(torch.tanh(self.second(torch.tanh(self.first(observation)))))
+        )
         return torch.tanh(self.head(hidden)), state
 
 
@@ -85,7 +87,9 @@ def test_evaluate_leaves_a_controller_with_tied_weights_as_it_was(tied):
 
 def test_genomes_set_a_tied_weight_under_all_its_names(tied):
     genomes = torch.randn(3, tied.parameter_count, generator=torch.Generator().manual_seed(0)) * 0.3
-    observation = np.random.default_rng(0).normal(size=(3, *tied.observation_space.shape)).astype(np.float32)
+    observation = (
+        np.random.default_rng(0).normal(size=(3, *tied.observation_space.shape)).astype(np.float32)
+    )
     actions, _ = Population(tied, 3, genomes)(observation, ())
     for row in range(3):
         nn.utils.vector_to_parameters(genomes[row], tied.parameters())
@@ -107,5 +111,7 @@ def test_a_controller_with_tied_weights_is_saved_and_loaded(tied, tmp_path):
 def test_a_controller_of_another_float_type_is_evaluated(dtype):
     controller = controllers.make("mlp", gym.make(SWIM)).to(dtype)
     score = training.evaluate(controller, SWIM, episodes=2, max_episode_steps=5)
-    usual = training.evaluate(controllers.make("mlp", gym.make(SWIM)), SWIM, episodes=2, max_episode_steps=5)
+    usual = training.evaluate(
+        controllers.make("mlp", gym.make(SWIM)), SWIM, episodes=2, max_episode_steps=5
+    )
     np.testing.assert_allclose(score.returns, usual.returns, rtol=0.02)

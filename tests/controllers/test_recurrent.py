@@ -68,7 +68,10 @@ def test_through_time_is_step_by_step_with_its_gradients(name, lesions):
         _, start = controller(now, start)
     start = tree_map(torch.Tensor.detach, start)
     gradients, results = [], []
-    for through in (controller.unroll, lambda *arguments: controllers.Controller.unroll(controller, *arguments)):
+    for through in (
+        controller.unroll,
+        lambda *arguments: controllers.Controller.unroll(controller, *arguments),
+    ):
         actions, state = through(rows, start)
         gradients.append(torch.autograd.grad(actions.square().sum(), list(controller.parameters())))
         results.append((actions, state))
@@ -89,7 +92,9 @@ def test_through_time_is_step_by_step_with_its_gradients(name, lesions):
 def test_every_controller_goes_through_time(name, options, task):
     env = gym.make(SWIM, joints=3, **task)
     controller = controllers.make(name, env, **options)
-    rows = torch.randn(6, 2, env.observation_space.shape[0], generator=torch.Generator().manual_seed(0))
+    rows = torch.randn(
+        6, 2, env.observation_space.shape[0], generator=torch.Generator().manual_seed(0)
+    )
     if task:
         rows[..., -1] = -1 + 2 * torch.arange(6)[:, None] / 1000
     _, start = controller(rows[0], controller.initial_state(2))
@@ -113,16 +118,25 @@ def test_a_class_with_a_forward_of_its_own_does_not_inherit_a_short_cut():
     plain, bolder = (kind(env.observation_space, env.action_space, kind.Options(hidden=4))
                      for kind in (controllers.controllers.get("gru"), Bolder))  # fmt: skip
     rows = seen(5, 2)
-    alike(bolder.unroll(rows, bolder.initial_state(2))[0], 2 * plain.unroll(rows, plain.initial_state(2))[0])
+    alike(
+        bolder.unroll(rows, bolder.initial_state(2))[0],
+        2 * plain.unroll(rows, plain.initial_state(2))[0],
+    )
 
 
 @both
 @pytest.mark.filterwarnings("error")
 def test_a_population_is_its_members_one_by_one(name):
     controller, members = make(name, lesions=("unit:3",)), 6
-    genomes = torch.randn(members, controller.parameter_count, generator=torch.Generator().manual_seed(1)) / 2
+    genomes = (
+        torch.randn(members, controller.parameter_count, generator=torch.Generator().manual_seed(1))
+        / 2
+    )
     population = Population(controller, members, genomes)
-    state, states = population.initial_state(), [controller.initial_state(1) for _ in range(members)]
+    state, states = (
+        population.initial_state(),
+        [controller.initial_state(1) for _ in range(members)],
+    )
     for now in seen(5, members):
         action, state = population(now.numpy(), state)
         for k in range(members):
@@ -182,7 +196,9 @@ def test_a_silent_unit_sends_nothing_and_a_silent_input_reads_its_mean(name):
     blind, mean = controllers.lesion(whole, "input:5"), rows[0].clone()
     mean[:, 4] = whole.mean[4]
     alike(blind(rows[0], whole.initial_state(2)), whole(mean, whole.initial_state(2)), atol=0)
-    assert whole.parts() == [f"input:{i}" for i in range(1, 16)] + [f"unit:{i}" for i in range(1, 8)]
+    assert whole.parts() == [f"input:{i}" for i in range(1, 16)] + [
+        f"unit:{i}" for i in range(1, 8)
+    ]
 
 
 @both

@@ -51,7 +51,10 @@ def mirrored(observation, joints):
 @pytest.mark.parametrize("options", [{}, EVERYTHING])
 def test_few_weights_the_same_number_and_shapes_in_every_body(options):
     circuits = [make(joints, **options) for joints in SIZES]
-    assert len({reflex.parameter_count for reflex in circuits}) == 1 and circuits[0].parameter_count <= 40
+    assert (
+        len({reflex.parameter_count for reflex in circuits}) == 1
+        and circuits[0].parameter_count <= 40
+    )
     for reflex in circuits:
         reflex.load_state_dict(make(5, 1, **options).state_dict())
         assert torch.isfinite(live(reflex)[0]).all()
@@ -64,7 +67,9 @@ def test_at_birth_it_is_the_chain_of_ncap():
     action = live(reflex, 1)[0][0]
     expected = torch.cat([torch.zeros(12, 1), 1.5 * x[:, :-1]], 1)
     torch.testing.assert_close(action, expected.clamp(-1, 1))
-    torch.testing.assert_close(live(make(membrane=True), 1)[0][0], (membrane * expected).clamp(-1, 1))
+    torch.testing.assert_close(
+        live(make(membrane=True), 1)[0][0], (membrane * expected).clamp(-1, 1)
+    )
 
 
 @pytest.mark.parametrize(("hears", "heard"), [("front", 1), ("own", 2), ("behind", 3)])
@@ -82,10 +87,15 @@ def test_any_weights_follow_the_equations(hears, heard):
         r = [0.0, *((turn[i + 1] - turn[i]) * 0.3 / limit for i in range(4)), 0.0]
         action = []
         for i in range(1, 5):
-            drive = sum(weights["stretch"][k] * x[i + k - 1] + weights["rate"][k] * r[i + k - 1] for k in range(heard))
+            drive = sum(
+                weights["stretch"][k] * x[i + k - 1] + weights["rate"][k] * r[i + k - 1]
+                for k in range(heard)
+            )
             drive += weights["flow"][0] * side[i - 1] / 0.2
             if i == 1:
-                drive += sum(w * h for w, h in zip(weights["head"], (x[1], x[2], r[1], r[2]), strict=True))
+                drive += sum(
+                    w * h for w, h in zip(weights["head"], (x[1], x[2], r[1], r[2]), strict=True)
+                )
                 drive += weights["flow"][1] * side[0] / 0.2 + weights["flow"][2] * turn[0] * 0.3
             k = 1 / (1 + math.exp(weights["membrane"][0] - 1.5))
             new = y[i - 1] + k * (drive + weights["membrane"][1] * y[i - 1] - y[i - 1])
@@ -110,7 +120,12 @@ def test_the_mirrored_body_moves_mirrored():
 @pytest.mark.parametrize("options", [{}, EVERYTHING, NOTHING])
 def test_a_population_acts_as_each_alone_in_float32(options):
     reflex = make(seed=2, **options)
-    genomes = torch.stack([torch.nn.utils.parameters_to_vector(make(seed=i, **options).parameters()) for i in range(3)])
+    genomes = torch.stack(
+        [
+            torch.nn.utils.parameters_to_vector(make(seed=i, **options).parameters())
+            for i in range(3)
+        ]
+    )
     together = Population(reflex, 3, genomes.detach())
     state, alone = together.initial_state(), [make(seed=i, **options) for i in range(3)]
     states = [one.initial_state(1) for one in alone]
@@ -133,14 +148,18 @@ def test_state_is_the_callers_and_resets_by_mask():
     assert all(torch.equal(state[name], kept[name]) for name in kept)
     mask = torch.arange(12) < 4
     fresh = reflex.reset(state, mask)
-    assert all(not fresh[name][:4].any() and torch.equal(fresh[name][4:], kept[name][4:]) for name in kept)
+    assert all(
+        not fresh[name][:4].any() and torch.equal(fresh[name][4:], kept[name][4:]) for name in kept
+    )
 
 
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_every_option_and_every_lesion_changes_what_it_does(switch):
     whole = make(seed=1, **EVERYTHING)
     less = make(**(EVERYTHING | {switch: False}))
-    shared = {name: values for name, values in whole.state_dict().items() if name in less.state_dict()}
+    shared = {
+        name: values for name, values in whole.state_dict().items() if name in less.state_dict()
+    }
     for name, values in less.state_dict().items():
         values.copy_(shared[name][: values.numel()])
     assert less.parameter_count < whole.parameter_count

@@ -59,7 +59,9 @@ def mismatches(controller):
         start = parameters_to_vector(controller.parameters()).detach()
         noise = torch.randn(agents, len(start), generator=torch.Generator().manual_seed(1))
         genomes = start + 0.3 * noise
-    inputs = [observations(controller.observation_space, agents, 100 * step) for step in range(STEPS)]
+    inputs = [
+        observations(controller.observation_space, agents, 100 * step) for step in range(STEPS)
+    ]
 
     def actions(ids):
         population = Population(controller, len(ids), None if genomes is None else genomes[ids])
@@ -124,7 +126,9 @@ class Reservoir(Controller):
 def test_same_bits_with_a_fixed_matrix(form, monkeypatch):
     monkeypatch.setattr(Reservoir, "form", form)
     env = gym.make("lancelet/Swim-v0")
-    assert mismatches(Reservoir(env.observation_space, env.action_space, controllers.Options())) == 0
+    assert (
+        mismatches(Reservoir(env.observation_space, env.action_space, controllers.Options())) == 0
+    )
 
 
 def test_weights_that_are_views_anywhere_in_memory_act_alike():

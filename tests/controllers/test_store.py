@@ -34,8 +34,26 @@ def refused(path, match=None, **options):
 
 CASES = [
     ("ncap", {}),
-    ("ncap", {"sharing": False, "sign": False, "init": "uniform", "period": 40, "lesions": ("sensor:2", "oscillator")}),
-    ("ncap", {"speed": True, "turn": True, "command": (0.5, 0.25, 0.0), "turn_joints": 2, "joint_limit": 0.7}),
+    (
+        "ncap",
+        {
+            "sharing": False,
+            "sign": False,
+            "init": "uniform",
+            "period": 40,
+            "lesions": ("sensor:2", "oscillator"),
+        },
+    ),
+    (
+        "ncap",
+        {
+            "speed": True,
+            "turn": True,
+            "command": (0.5, 0.25, 0.0),
+            "turn_joints": 2,
+            "joint_limit": 0.7,
+        },
+    ),
     ("mlp", {"hidden": (8, 4), "activation": "relu", "output": "linear", "lesions": ("layer1:2",)}),
     ("zero", {}),
     ("random", {"seed": 9}),
@@ -62,7 +80,9 @@ def test_what_is_saved_comes_back(tmp_path, name, options):
 def test_the_header_is_json_that_says_how_to_build_it(tmp_path):
     controllers.save(make(period=50), tmp_path / "mine.safetensors")
     about = store.describe(tmp_path / "mine.safetensors")
-    assert about["controller"] == "ncap" and about["options"]["period"] == 50 and about["format"] == 2
+    assert (
+        about["controller"] == "ncap" and about["options"]["period"] == 50 and about["format"] == 2
+    )
     json.dumps(about, allow_nan=False)
 
 
@@ -73,7 +93,9 @@ def test_weights_of_five_joints_swim_in_nine(tmp_path):
     assert new.joints == 9 and torch.equal(new.ipsilateral, old.ipsilateral)
     with torch.no_grad():
         assert new(torch.zeros(1, 39), new.initial_state(1))[0].shape == (1, 9)
-    clocked = controllers.load(tmp_path, env=gym.make_vec(NAVIGATE, num_envs=2, joints=3, clock=True))
+    clocked = controllers.load(
+        tmp_path, env=gym.make_vec(NAVIGATE, num_envs=2, joints=3, clock=True)
+    )
     assert clocked.joints == 3 and clocked.clocked
 
 
@@ -86,7 +108,11 @@ def test_weights_that_do_not_fit_another_body_are_refused(tmp_path, name, option
 def test_dictionary_spaces_and_uneven_bounds_come_back():
     low, high = torch.tensor([0.0, -2.0]).numpy(), torch.tensor([1.0, float("inf")]).numpy()
     box = gym.spaces.Box(low, high)
-    for space in (box, gym.spaces.Dict(a=box, b=gym.spaces.Box(-1, 1, (2, 3), float)), gym.spaces.Box(0, 1, (0,))):
+    for space in (
+        box,
+        gym.spaces.Dict(a=box, b=gym.spaces.Box(-1, 1, (2, 3), float)),
+        gym.spaces.Box(0, 1, (0,)),
+    ):
         assert store._space_from_json(json.loads(json.dumps(store._space_to_json(space)))) == space
 
 
@@ -104,7 +130,9 @@ def test_a_file_cut_short_is_refused(tmp_path, keep):
     refused(tmp_path, "cut short")
 
 
-@pytest.mark.parametrize("data", [b"hello", b"\x00" * 4096, b"\xff" * 4096, b"PK\x03\x04" + b"\x00" * 100])
+@pytest.mark.parametrize(
+    "data", [b"hello", b"\x00" * 4096, b"\xff" * 4096, b"PK\x03\x04" + b"\x00" * 100]
+)
 def test_a_foreign_file_is_refused(tmp_path, data):
     (tmp_path / "best.safetensors").write_bytes(data)
     refused(tmp_path, "not a controller of Lancelet")
@@ -112,7 +140,13 @@ def test_a_foreign_file_is_refused(tmp_path, data):
 
 def test_safetensors_of_others_are_refused(tmp_path):
     path = tmp_path / "best.safetensors"
-    for header in (None, {"format": "pt"}, {"lancelet": "not json"}, {"lancelet": "[]"}, {"lancelet": "{}"}):
+    for header in (
+        None,
+        {"format": "pt"},
+        {"lancelet": "not json"},
+        {"lancelet": "[]"},
+        {"lancelet": "{}"},
+    ):
         save_file({"weight": torch.zeros(3)}, path, header)
         refused(tmp_path, "not a controller of Lancelet")
 
@@ -155,8 +189,14 @@ def tampered(folder, **changes):
         ({"options": {"period": 1}}, "period"),
         ({"options": {"period": "x"}}, "header"),
         ({"observation_space": None}, "header"),
-        ({"observation_space": {"low": "a", "high": "b", "shape": [3], "dtype": "float32"}}, "header"),
-        ({"action_space": {"low": "-1", "high": "1", "shape": [6], "dtype": "float32"}}, "NCAP cannot read"),
+        (
+            {"observation_space": {"low": "a", "high": "b", "shape": [3], "dtype": "float32"}},
+            "header",
+        ),
+        (
+            {"action_space": {"low": "-1", "high": "1", "shape": [6], "dtype": "float32"}},
+            "NCAP cannot read",
+        ),
         ({"controller": "mlp", "options": {}}, "this controller and environment need"),
     ],
 )
@@ -183,10 +223,14 @@ def test_a_controller_that_nobody_registered_is_not_saved(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_options_that_ask_for_more_than_the_files_weights_are_refused_before_they_are_built(tmp_path):
+def test_options_that_ask_for_more_than_the_files_weights_are_refused_before_they_are_built(
+    tmp_path,
+):
     tampered(tmp_path, controller="mlp", options={"hidden": [10**9, 64]})
     refused(tmp_path, "add up to 1,000,000,064: at most 1,000,000 are read")
-    tampered(tmp_path, controller="mlp", options={"hidden": [500_000, 400_000]})  # 800 GB of weights
+    tampered(
+        tmp_path, controller="mlp", options={"hidden": [500_000, 400_000]}
+    )  # 800 GB of weights
     refused(tmp_path, "this controller and environment need")
     tampered(tmp_path, options={"seed": 2**63})
     controllers.load(tmp_path)

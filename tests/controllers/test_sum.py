@@ -35,7 +35,9 @@ SEEN = torch.randn(60, 4, 1, generator=torch.Generator().manual_seed(0))
 def test_the_action_is_the_sum_of_the_terms_actions():
     terms = pid(ki=0.0), snn(seed=3, hidden="iwta-lif"), pid(kp=0, kd=0)
     total = Sum.of(*terms)
-    torch.testing.assert_close(through(total, SEEN), sum(through(term, SEEN) for term in terms), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        through(total, SEEN), sum(through(term, SEEN) for term in terms), rtol=0, atol=1e-5
+    )
     state, actions = total.initial_state(4), []
     with torch.no_grad():
         for now in SEEN:
@@ -71,7 +73,9 @@ def test_a_sum_of_existing_controllers_keeps_options_and_weights():
     total = Sum.of(*terms)
     for mine, term in zip(total.terms, terms, strict=True):
         assert mine.options == term.options and mine is not term
-        assert all(torch.equal(value, mine.state_dict()[name]) for name, value in term.state_dict().items())
+        assert all(
+            torch.equal(value, mine.state_dict()[name]) for name, value in term.state_dict().items()
+        )
 
 
 def test_what_is_saved_comes_back_from_its_options_alone(tmp_path):
@@ -85,9 +89,20 @@ def test_what_is_saved_comes_back_from_its_options_alone(tmp_path):
 
 def test_parts_and_signals_carry_the_number_of_their_term():
     total = Sum.of(pid(), snn(neurons=4), snn(neurons=4, hidden="iwta-lif"))
-    assert total.parts() == ["1.p", "1.i", "1.d", "2.pair:1", "2.pair:2", "3.threshold", "3.pair:1", "3.pair:2"]
+    assert total.parts() == [
+        "1.p",
+        "1.i",
+        "1.d",
+        "2.pair:1",
+        "2.pair:2",
+        "3.threshold",
+        "3.pair:1",
+        "3.pair:2",
+    ]
     signals = total.signals(total.initial_state(5))
-    assert sorted(signals) == [f"{i}.{name}" for i in (2, 3) for name in ("encoder", "hidden", "operations")]
+    assert sorted(signals) == [
+        f"{i}.{name}" for i in (2, 3) for name in ("encoder", "hidden", "operations")
+    ]
     assert signals["3.hidden"].shape == (5, 4)
 
 
@@ -110,7 +125,9 @@ def test_a_population_of_sums_acts_as_its_members():
     for now in SEEN[:20, :1]:
         action, state = population(now.expand(2, 1), state)
     torch.testing.assert_close(torch.as_tensor(action[0]), through(total, SEEN[:20, :1])[-1, 0])
-    torch.testing.assert_close(torch.as_tensor(action[1]), through(snn(neurons=4), SEEN[:20, :1])[-1, 0])
+    torch.testing.assert_close(
+        torch.as_tensor(action[1]), through(snn(neurons=4), SEEN[:20, :1])[-1, 0]
+    )
 
 
 def test_a_reset_puts_back_only_the_masked_agents_of_every_term():
@@ -126,7 +143,9 @@ def test_on_the_blimp_it_flies_as_the_pid_that_it_splits():
     options = {"terms": ("pid ki=0", "pid kp=0 kd=0")}
     split, whole = controllers.make("sum", env, **options), controllers.make("pid", env)
     errors = [
-        training.evaluate(c, BLIMP, episodes=1, reference=1.2, ballast=2.0).metrics["steady_state_error"][0]
+        training.evaluate(c, BLIMP, episodes=1, reference=1.2, ballast=2.0).metrics[
+            "steady_state_error"
+        ][0]
         for c in (split, whole)
     ]
     assert abs(errors[0] - errors[1]) < 0.05

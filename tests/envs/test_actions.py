@@ -15,7 +15,12 @@ def make(n=3):
 
 def everything(env):
     saved = env.state_dict()
-    return [saved["physics"], *saved["memory"].values(), *saved["counters"].values(), saved["generators"]]
+    return [
+        saved["physics"],
+        *saved["memory"].values(),
+        *saved["counters"].values(),
+        saved["generators"],
+    ]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -38,7 +43,11 @@ def test_an_action_of_the_wrong_shape_is_refused_with_both_shapes(shape):
     before = everything(env)
     with pytest.raises(LanceletError) as error:
         env.step(np.zeros(shape))
-    assert str(shape) in str(error.value) and "(3, 3)" in str(error.value) and "\n" not in str(error.value)
+    assert (
+        str(shape) in str(error.value)
+        and "(3, 3)" in str(error.value)
+        and "\n" not in str(error.value)
+    )
     for old, new in zip(before, everything(env), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -50,7 +59,9 @@ def test_after_a_refusal_the_run_goes_on_as_if_nothing_had_happened():
     np.testing.assert_array_equal(env.step(np.ones((3, 3)))[0], plain.step(np.ones((3, 3)))[0])
 
 
-@pytest.mark.parametrize("action", [np.full(3, np.nan, np.float32), np.zeros(4, np.float32), np.float32(0)])
+@pytest.mark.parametrize(
+    "action", [np.full(3, np.nan, np.float32), np.zeros(4, np.float32), np.float32(0)]
+)
 def test_the_single_environment_refuses_too(action):
     env = gym.make(SWIM, joints=3).unwrapped
     env.reset(seed=0)
@@ -64,7 +75,10 @@ def test_actions_beyond_the_range_are_clipped():
 
 
 def test_lists_and_other_number_types_are_taken():
-    outs = [make().step(a)[0] for a in ([[1, 1, 1]] * 3, np.ones((3, 3), int), np.ones((3, 3), np.float32))]
+    outs = [
+        make().step(a)[0]
+        for a in ([[1, 1, 1]] * 3, np.ones((3, 3), int), np.ones((3, 3), np.float32))
+    ]
     np.testing.assert_array_equal(outs[0], outs[1])
     np.testing.assert_array_equal(outs[0], outs[2])
 

@@ -70,7 +70,9 @@ class Fall(envs.Task):
     def reset(self, sim, memory, ids, rngs, options):
         for i in ids:
             if options.get("stack") == i:
-                sim.qpos[i].reshape(BOXES, 7)[:, 2] = SIDE / 2 - 0.05 + (SIDE - 0.05) * np.arange(BOXES)
+                sim.qpos[i].reshape(BOXES, 7)[:, 2] = (
+                    SIDE / 2 - 0.05 + (SIDE - 0.05) * np.arange(BOXES)
+                )
 
     def advance(self, sim, memory, action):
         if self.how == "step":
@@ -88,7 +90,9 @@ class Fall(envs.Task):
 
 
 def make(memory, how="step", mode="NextStep"):
-    return envs.VectorEnv(SIMULATIONS, Fall, max_episode_steps=50, autoreset_mode=mode, body=Boxes(memory), how=how)
+    return envs.VectorEnv(
+        SIMULATIONS, Fall, max_episode_steps=50, autoreset_mode=mode, body=Boxes(memory), how=how
+    )
 
 
 def steps(env, stack=None, count=4):
@@ -164,7 +168,9 @@ def test_a_sized_arena_holds_every_heap_of_the_bodies(shape):
 
 
 def test_the_size_changes_nothing_else_of_a_model():
-    assert morphology.model_hash(arena.compiled([boxes()])[0]) == morphology.model_hash(boxes().compile())
+    assert morphology.model_hash(arena.compiled([boxes()])[0]) == morphology.model_hash(
+        boxes().compile()
+    )
 
 
 def test_a_body_may_set_its_own_size():

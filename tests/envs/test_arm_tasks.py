@@ -21,7 +21,9 @@ def drive(env, steps=50, seed=0, most=0.3, reset=None, resets=None):
     seen = [env.reset(seed=seed, options=reset)[0]]
     hands, rewards, random = [env.memory["hand"].copy()], [], np.random.default_rng(seed)
     for _ in range(steps):
-        observation, reward, *_ = env.step(random.uniform(0, most, (env.num_envs, 6)).astype(np.float32))
+        observation, reward, *_ = env.step(
+            random.uniform(0, most, (env.num_envs, 6)).astype(np.float32)
+        )
         seen.append(observation), rewards.append(reward), hands.append(env.memory["hand"].copy())
     return np.array(seen), np.array(hands), np.array(rewards)
 
@@ -121,9 +123,14 @@ def test_noise_is_as_large_as_asked_new_every_step_and_comes_from_the_seed():
     np.testing.assert_array_equal(same, path)
     difference = noisy - exact
     assert difference[..., 12:14].std() == pytest.approx(0.02, rel=0.03)
-    assert difference[..., :12].std() == pytest.approx(0.05, rel=0.03) and not difference[..., 14:].any()
+    assert (
+        difference[..., :12].std() == pytest.approx(0.05, rel=0.03)
+        and not difference[..., 14:].any()
+    )
     assert abs(np.corrcoef(difference[:-1, :, 0].ravel(), difference[1:, :, 0].ravel())[0, 1]) < 0.1
-    np.testing.assert_array_equal(drive(make(HOLD, n=50, vision_noise=0.02, proprioception_noise=0.05))[0], noisy)
+    np.testing.assert_array_equal(
+        drive(make(HOLD, n=50, vision_noise=0.02, proprioception_noise=0.05))[0], noisy
+    )
     shaken, other, _ = drive(make(HOLD, n=50, motor_noise=0.1))
     assert np.abs(other - path)[-1].max() > 1e-3 and np.isfinite(shaken).all()
 
@@ -140,8 +147,12 @@ def test_fields_resist_the_hand_by_its_speed_or_its_square(field, gain, power):
         turn = plain.sim.qvel.sum(1)
         v = np.stack([-0.309 * np.sin(one) * plain.sim.qvel[:, 0] - 0.333 * np.sin(two) * turn,
                       0.309 * np.cos(one) * plain.sim.qvel[:, 0] + 0.333 * np.cos(two) * turn], axis=1)  # fmt: skip
-        plain.memory["force"][:] = first - gain * np.linalg.norm(v, axis=1, keepdims=True) ** (power - 1) * v
-        plain.sim.qfrc_applied[:] = plain.task._plant.forces(plain.memory, plain.sim.qpos, plain.sim.qvel)
+        plain.memory["force"][:] = (
+            first - gain * np.linalg.norm(v, axis=1, keepdims=True) ** (power - 1) * v
+        )
+        plain.sim.qfrc_applied[:] = plain.task._plant.forces(
+            plain.memory, plain.sim.qpos, plain.sim.qvel
+        )
         plain.sim.forward()
         plain.step(random.uniform(0, 0.3, (4, 6)).astype(np.float32))
         np.testing.assert_allclose(plain.memory["hand"], hands[t + 1], atol=1e-9)
@@ -151,7 +162,11 @@ def test_the_linear_fields_gain_varies_by_trial_and_the_squared_ones_does_not():
     linear, squared = make(n=300, field="linear"), make(n=300, field="squared")
     linear.reset(seed=0), squared.reset(seed=0)
     gains = linear.memory["gain"]
-    assert gains.min() >= 0 and gains.max() <= 20 and gains.std() == pytest.approx(20 / math.sqrt(12), rel=0.1)
+    assert (
+        gains.min() >= 0
+        and gains.max() <= 20
+        and gains.std() == pytest.approx(20 / math.sqrt(12), rel=0.1)
+    )
     assert (squared.memory["gain"] == 5).all()
     linear.reset(seed=0, options={"gain": 3.0})
     assert (told(linear)["gain"] == 3).all()
@@ -164,7 +179,9 @@ def test_the_linear_fields_gain_varies_by_trial_and_the_squared_ones_does_not():
 
 @pytest.mark.parametrize("integrator", ["explicit", "mujoco"])
 @pytest.mark.parametrize("dt_plant", [0.01, 0.002])
-def test_a_linear_field_up_to_its_bound_slows_the_hand_and_a_steeper_one_is_refused(integrator, dt_plant):
+def test_a_linear_field_up_to_its_bound_slows_the_hand_and_a_steeper_one_is_refused(
+    integrator, dt_plant
+):
     options = {"integrator": integrator, "dt_plant": dt_plant, "field": "linear"}
     bound = muscles.steepest_drag(muscles.parameters(morphology.make("arm")), dt_plant)
     free, slowed = make(integrator=integrator, dt_plant=dt_plant), make(**options, field_gain=bound)
@@ -178,7 +195,9 @@ def test_a_linear_field_up_to_its_bound_slows_the_hand_and_a_steeper_one_is_refu
             assert "diverged" not in info
             speeds[name] = max(speeds[name], np.abs(env.sim.qvel).max())
     assert speeds["slowed"] < 0.7 * speeds["free"]
-    with pytest.raises(LanceletError, match=rf"a plant step of {dt_plant:g} s carries a linear field of up to"):
+    with pytest.raises(
+        LanceletError, match=rf"a plant step of {dt_plant:g} s carries a linear field of up to"
+    ):
         make(**options, field_gain=1.01 * bound)
 
 
@@ -199,7 +218,10 @@ def test_a_squared_field_that_the_step_cannot_carry_ends_its_own_episodes_and_sa
 def test_a_load_slows_the_arm():
     _, free, _ = drive(make(HOLD), reset={"force": [10.0, 0.0]}, most=0.0, steps=20)
     _, laden, _ = drive(make(HOLD, load=2.0), reset={"force": [10.0, 0.0]}, most=0.0, steps=20)
-    assert np.linalg.norm(laden[-1] - laden[0], axis=1).mean() < 0.8 * np.linalg.norm(free[-1] - free[0], axis=1).mean()
+    assert (
+        np.linalg.norm(laden[-1] - laden[0], axis=1).mean()
+        < 0.8 * np.linalg.norm(free[-1] - free[0], axis=1).mean()
+    )
 
 
 def test_a_rotation_turns_what_is_seen_about_the_start_and_moves_nothing():
@@ -214,7 +236,10 @@ def test_a_rotation_turns_what_is_seen_about_the_start_and_moves_nothing():
 
 def test_reset_options_set_a_trial():
     env = make(HOLD, n=2)
-    angles, force = np.array([[0.5, 1.0], [1.0, 2.0]], np.float32), np.array([[1.0, 2.0], [3.0, -4.0]])
+    angles, force = (
+        np.array([[0.5, 1.0], [1.0, 2.0]], np.float32),
+        np.array([[1.0, 2.0], [3.0, -4.0]]),
+    )
     seen, _ = env.reset(seed=0, options={"angles": angles, "force": force})
     np.testing.assert_allclose(env.sim.qpos, angles, atol=1e-7)
     np.testing.assert_allclose(seen[:, 14:], BODY.hand(angles), atol=1e-6)
@@ -246,7 +271,9 @@ def test_rows_do_not_depend_on_their_number_or_threads(options):
             np.testing.assert_array_equal(rows[name], memory[name], err_msg=name)
 
 
-@pytest.mark.parametrize("options", [{}, {"body": {"name": "arm-native"}}, {"integrator": "mujoco"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"body": {"name": "arm-native"}}, {"integrator": "mujoco"}]
+)
 def test_a_saved_state_goes_on_to_the_bit(options):
     env, other, random = make(HOLD, **options), make(HOLD, **options), np.random.default_rng(0)
     env.reset(seed=1), other.reset(seed=9)
@@ -261,7 +288,9 @@ def test_a_saved_state_goes_on_to_the_bit(options):
 
 
 def test_a_finished_simulation_waits_while_the_others_move():
-    env = gym.make_vec(HOLD, num_envs=2, nthread=1, max_episode_steps=20, autoreset_mode="Disabled").unwrapped
+    env = gym.make_vec(
+        HOLD, num_envs=2, nthread=1, max_episode_steps=20, autoreset_mode="Disabled"
+    ).unwrapped
     env.reset(seed=0)
     u = np.full((2, 6), 0.2, np.float32)
     for _ in range(10):
@@ -279,7 +308,9 @@ def test_a_finished_simulation_waits_while_the_others_move():
 
 def test_arms_of_different_bodies_stand_side_by_side():
     bodies = [BODY, BODY.loaded(2.0), morphology.make("arm", forearm_length=0.28)]
-    mixed, _, _ = drive(make(HOLD, n=3, body=bodies), reset={"angles": [0.8, 1.2], "force": [5.0, 5.0]})
+    mixed, _, _ = drive(
+        make(HOLD, n=3, body=bodies), reset={"angles": [0.8, 1.2], "force": [5.0, 5.0]}
+    )
     for k, body in enumerate(bodies):
         env = make(HOLD, n=3, body=body)
         alone, _, _ = drive(env, reset={"angles": [0.8, 1.2], "force": [5.0, 5.0]})
@@ -316,12 +347,18 @@ def test_single_and_vector_environment_agree():
         ({"dt_plant": 0.003}, "dt_plant = 0.003: must go into the control step of 0.01 s"),
         ({"dt_plant": 0.02}, "dt_plant = 0.02: must be from 0.0001 to 0.01"),
         ({"vision_delay": -0.01}, "vision_delay = -0.01: must be from 0 to 1"),
-        ({"proprioception_delay": 0.025}, "proprioception_delay = 0.025: must be a whole number of steps of 0.01 s"),
+        (
+            {"proprioception_delay": 0.025},
+            "proprioception_delay = 0.025: must be a whole number of steps of 0.01 s",
+        ),
         ({"vision_noise": -1.0}, "vision_noise = -1.0: must be from 0 to 1"),
         ({"force": math.nan}, "force = nan: must be from 0 to 100"),
         ({"field": "cubic"}, "unknown field 'cubic'"),
         ({"field": "linear", "field_gain": -1.0}, "field_gain = -1.0: must be from 0 to 1000"),
-        ({"field": "squared", "field_gain": (1.0, 2.0, 3.0)}, "field_gain = .*: must be a number or a range"),
+        (
+            {"field": "squared", "field_gain": (1.0, 2.0, 3.0)},
+            "field_gain = .*: must be a number or a range",
+        ),
         ({"field_gain": 3.0}, "field_gain = 3.0: there is no field"),
         ({"load": -1.0}, "load = -1.0: must be from 0 to 20"),
         ({"rotation": math.inf}, "rotation = inf: must be from -3.14"),
@@ -341,10 +378,19 @@ def test_what_cannot_be_is_refused_in_one_line(options, says):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"target": [0.7, 0.0]}, r"options\['target'\] = \[0.7, 0.0\]: out of reach; must be from 0.141 to 0.642 m"),
+        (
+            {"target": [0.7, 0.0]},
+            r"options\['target'\] = \[0.7, 0.0\]: out of reach; must be from 0.141 to 0.642 m",
+        ),
         ({"target": [0.05, 0.05]}, "out of reach"),
-        ({"target": [[0.1, 0.4]] * 3}, r"options\['target'\] has shape \(3, 2\): must be \(2,\) or \(1, 2\)"),
-        ({"angles": [-0.1, 1.0]}, r"options\['angles'\] = .*: must be within the joint limits, rad: 0 to 2.356"),
+        (
+            {"target": [[0.1, 0.4]] * 3},
+            r"options\['target'\] has shape \(3, 2\): must be \(2,\) or \(1, 2\)",
+        ),
+        (
+            {"angles": [-0.1, 1.0]},
+            r"options\['angles'\] = .*: must be within the joint limits, rad: 0 to 2.356",
+        ),
         ({"angles": [1.0, 3.0]}, r"0 to 2.705 \(elbow\)"),
         ({"qpos": [3.0, 1.0]}, r"options\['qpos'\]"),
         ({"force": [math.nan, 0.0]}, r"options\['force'\] = .*: must be from -100 to 100"),

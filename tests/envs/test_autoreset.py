@@ -10,7 +10,9 @@ N, LIMIT = 3, 4
 
 
 def make(mode, id=SWIM, **options):
-    return gym.make_vec(id, num_envs=N, max_episode_steps=LIMIT, autoreset_mode=mode, joints=3, **options).unwrapped
+    return gym.make_vec(
+        id, num_envs=N, max_episode_steps=LIMIT, autoreset_mode=mode, joints=3, **options
+    ).unwrapped
 
 
 def actions(step, n=N, joints=3):
@@ -95,7 +97,9 @@ def test_disabled_leaves_the_finished_ones_still_until_their_mask_comes():
 
 
 @pytest.mark.parametrize(
-    "mask", [np.array([True, False]), [1, 0, 1], np.array([1.0, 0.0, 1.0])], ids=["short", "numbers", "floats"]
+    "mask",
+    [np.array([True, False]), [1, 0, 1], np.array([1.0, 0.0, 1.0])],
+    ids=["short", "numbers", "floats"],
 )
 def test_a_bad_reset_mask_is_refused(mask):
     env = make("Disabled")

@@ -20,7 +20,9 @@ def fly(steps=700, kp=9.0, ki=0.0, kd=14.0, n=1, reset=None, **options):
         seen, reward, _, _, info = env.step(action.astype(np.float32))
         np.testing.assert_allclose(reward, -np.abs(seen[:, 0]), atol=1e-6)
         heights.append(env.unwrapped.sim.qpos[:, 0].copy())
-    return np.array(heights).T, {name: rows for name, rows in info["metrics"].items() if name[0] != "_"}
+    return np.array(heights).T, {
+        name: rows for name, rows in info["metrics"].items() if name[0] != "_"
+    }
 
 
 def test_the_observation_is_the_error_or_four_numbers():
@@ -45,8 +47,14 @@ def test_the_lidar_tells_whole_centimetres_within_its_range():
 
 
 def test_heavy_sinks_and_light_rises_and_the_ballast_command_hovers():
-    heights, _ = fly(60, kp=0, kd=0, n=3, reference=1.0, reset={"ballast": np.array([3.0, 0.0, -3.0])})
-    assert heights[0, -1] < 0.9 and heights[1, -1] == pytest.approx(1.0, abs=1e-6) and heights[2, -1] > 1.1
+    heights, _ = fly(
+        60, kp=0, kd=0, n=3, reference=1.0, reset={"ballast": np.array([3.0, 0.0, -3.0])}
+    )
+    assert (
+        heights[0, -1] < 0.9
+        and heights[1, -1] == pytest.approx(1.0, abs=1e-6)
+        and heights[2, -1] > 1.1
+    )
     body = morphology.make("blimp", down_efficiency=0.7, exponent=1.2)
     env = gym.make_vec(ID, num_envs=2, body=body, reference=1.0).unwrapped
     env.reset(seed=0, options={"ballast": np.array([3.0, -3.0])})
@@ -105,7 +113,9 @@ def test_randomised_blimps_differ_in_every_quantity_that_has_a_range():
     env.reset(seed=0)
     plant = env.task._plant(env.memory)
     for name, (low, high) in morphology.ranges(env.task.default_body()).items():
-        assert len(set(plant[name])) == 3 and plant[name].min() >= low and plant[name].max() <= high, name
+        assert (
+            len(set(plant[name])) == 3 and plant[name].min() >= low and plant[name].max() <= high
+        ), name
     np.testing.assert_array_equal(env.field("dof_damping").values[:, 0], plant["damping"])
     geom = env.sim.model.geom("envelope").id
     np.testing.assert_array_equal(env.field("geom_fluid").values[:, geom, 1], plant["drag"] / 2)
@@ -169,7 +179,9 @@ def test_what_cannot_be_is_refused_in_one_line(options, says):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("options", [{"reference": 30.0}, {"ballast": np.nan}, {"reference": np.ones(3)}])
+@pytest.mark.parametrize(
+    "options", [{"reference": 30.0}, {"ballast": np.nan}, {"reference": np.ones(3)}]
+)
 def test_reset_options_are_checked(options):
     with pytest.raises(LanceletError, match="options"):
         gym.make(ID).reset(options=options)

@@ -161,7 +161,9 @@ def test_generators_tell_their_seeds():
     assert seeds[1] not in (-1, None)
     again = make(SWIM)
     again.reset(seed=list(seeds))
-    np.testing.assert_array_equal(again.unwrapped.np_random[1].random(3), env.unwrapped.np_random[1].random(3))
+    np.testing.assert_array_equal(
+        again.unwrapped.np_random[1].random(3), env.unwrapped.np_random[1].random(3)
+    )
     restored = make(SWIM).unwrapped
     restored.load_state_dict(env.unwrapped.state_dict())
     assert restored.np_random_seed == (-1,) * N

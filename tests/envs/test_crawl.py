@@ -22,7 +22,9 @@ def stepped(steps, **options):
     env = gym.make(CRAWL, **options).unwrapped
     env.reset(seed=3)
     for step in range(steps):
-        last = env.step(np.random.default_rng(step).uniform(-1, 1, env.action_space.shape).astype(np.float32))
+        last = env.step(
+            np.random.default_rng(step).uniform(-1, 1, env.action_space.shape).astype(np.float32)
+        )
     return env, last
 
 
@@ -46,7 +48,11 @@ def test_what_it_feels_is_what_the_simulator_knows():
         joint = sim.model.joint(f"joint_{i}_0")
         want += [2 * data.qpos[joint.qposadr[0]] / 0.7, 2 * data.qvel[joint.dofadr[0]] / 8]
     want += [sim.sensor(f"touch_1_{i}")[0, 0] / (0.5 * 9.81 * body.mass) for i in (4, 6)]
-    for i, axis, gain, side in ((0, (0, 0, 1), 1, 1), (3, (0.6, 0.8, 0), 0.5, 1), (5, (0.6, -0.8, 0), 0.5, -1)):
+    for i, axis, gain, side in (
+        (0, (0, 0, 1), 1, 1),
+        (3, (0.6, 0.8, 0), 0.5, 1),
+        (5, (0.6, -0.8, 0), 0.5, -1),
+    ):
         frame = data.xmat[sim.model.body(f"part_{i}").id].reshape(3, 3)
         spin = np.zeros(6)
         mujoco.mj_objectVelocity(sim.model, data, mujoco.mjtObj.mjOBJ_BODY, i + 1, spin, 0)
@@ -89,14 +95,25 @@ def test_it_starts_bent_a_little_over_the_ground_and_stands():
     height = env.sim.qpos[:, 2].copy()
     for _ in range(40):
         seen, *_ = env.step(np.zeros((8, 9), np.float32))
-    assert (np.abs(height - env.sim.qpos[:, 2]) < 0.02).all() and (env.sim.ncon > 0).all() and (height > 0.25).all()
+    assert (
+        (np.abs(height - env.sim.qpos[:, 2]) < 0.02).all()
+        and (env.sim.ncon > 0).all()
+        and (height > 0.25).all()
+    )
     assert (np.abs(seen) < 1).all()
 
 
 def test_what_falls_over_falls_before_the_start():
     """A pole on a ball of a foot would else earn its own length."""
     pole = Segment(id=0, parent=-1, half_length=0.1, radius=0.05)
-    leg = Segment(id=1, parent=0, attach=(0, 0, -1), direction=(0, 0, -1), half_length=0.3, axes=((0.0, 1.0, 0.0),))
+    leg = Segment(
+        id=1,
+        parent=0,
+        attach=(0, 0, -1),
+        direction=(0, 0, -1),
+        half_length=0.3,
+        axes=((0.0, 1.0, 0.0),),
+    )
     body = Creature(segments=(pole, leg), sensors=FEELING[2:3])
     assert body.pose.lowest < -0.6
     env = gym.make(CRAWL, body=body, max_episode_steps=80)

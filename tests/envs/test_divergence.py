@@ -12,7 +12,9 @@ OTHERS = [i for i in range(N) if i != BAD]
 
 
 def make(mode=AutoresetMode.NEXT_STEP, limit=None):
-    return gym.make_vec(SWIM, num_envs=N, max_episode_steps=limit or 50, autoreset_mode=mode, joints=3).unwrapped
+    return gym.make_vec(
+        SWIM, num_envs=N, max_episode_steps=limit or 50, autoreset_mode=mode, joints=3
+    ).unwrapped
 
 
 def action(step):
@@ -40,7 +42,11 @@ def test_the_blown_up_simulation_ends_its_own_episode(mode, capfd, tmp_path, mon
     assert not truncated.any() and reward[BAD] == 0.0
     last = info["final_obs"][BAD] if mode is AutoresetMode.SAME_STEP else seen[BAD]
     np.testing.assert_array_equal(last, before[BAD])
-    assert info["episode"]["l"][BAD] == STEPS and info["_episode"][BAD] and not info["_episode"][OTHERS].any()
+    assert (
+        info["episode"]["l"][BAD] == STEPS
+        and info["_episode"][BAD]
+        and not info["_episode"][OTHERS].any()
+    )
     for seen, reward, *_ in out:
         assert np.isfinite(seen).all() and np.isfinite(reward).all()
     for *_, later in out[STEPS:]:
@@ -158,12 +164,18 @@ def test_the_figures_of_an_episode_that_blew_up_are_no_numbers(mode):
 
 
 def test_the_reason_names_what_blew_up():
-    for name, value, what in (("qvel", 1e30, "velocity"), ("qpos", np.nan, "position"), ("qvel", 1e9, "acceleration")):
+    for name, value, what in (
+        ("qvel", 1e30, "velocity"),
+        ("qpos", np.nan, "position"),
+        ("qvel", 1e9, "acceleration"),
+    ):
         env = make()
         env.reset(seed=0)
         getattr(env.sim, name)[BAD] = value
         *_, info = env.step(action(0))
-        assert f"the physics blew up: a{'n' * (what[0] == 'a')} {what}" in info["diverged_reason"][BAD]
+        assert (
+            f"the physics blew up: a{'n' * (what[0] == 'a')} {what}" in info["diverged_reason"][BAD]
+        )
         assert all(info["diverged_reason"][i] is None for i in OTHERS)
 
 

@@ -135,7 +135,9 @@ def test_a_goal_is_reached_and_terminates_its_own_episode():
             break
     np.testing.assert_array_equal(terminated, [True, False, False])
     assert abs(info["final_obs"][0]["achieved_goal"][0] - 0.2) < 0.05
-    assert info["metrics"]["success"][0] == 1.0 and info["final_info"]["metrics"]["success"][0] == 1.0
+    assert (
+        info["metrics"]["success"][0] == 1.0 and info["final_info"]["metrics"]["success"][0] == 1.0
+    )
     assert seen["achieved_goal"][0] == 0.0 and seen["achieved_goal"][1] > 0.1
     assert set(info["terms"]) == {"near", "_near", "effort", "_effort"}
 
@@ -207,7 +209,9 @@ def test_two_bodies_under_a_shifted_parameter():
     for i in range(4):
         model = Bead(mass=(1.0, 3.0)[i % 2]).build().compile()
         model.dof_damping[:] = damping[i]
-        alone = gym.make_vec("doubles/Reach-v0", num_envs=1, body=Bead(mass=(1.0, 3.0)[i % 2])).unwrapped
+        alone = gym.make_vec(
+            "doubles/Reach-v0", num_envs=1, body=Bead(mass=(1.0, 3.0)[i % 2])
+        ).unwrapped
         alone.reset(seed=0)
         alone.field("dof_damping")[:] = damping[i]
         for _ in range(5):
@@ -234,7 +238,9 @@ def test_a_plastic_controller_lives_through_its_episodes():
 
 
 def test_an_opaque_state_is_reset_by_mask():
-    plastic = Plastic(gym.spaces.Box(-1, 1, (2,)), gym.spaces.Box(-1, 1, (1,)), controllers.Options())
+    plastic = Plastic(
+        gym.spaces.Box(-1, 1, (2,)), gym.spaces.Box(-1, 1, (1,)), controllers.Options()
+    )
     old = plastic.initial_state(3)
     new = plastic.reset(old, torch.tensor([False, True, False]))
     assert new[0] is old[0] and new[1] is not old[1] and new[2] is old[2]
@@ -261,7 +267,9 @@ class Late(controllers.Controller):
 def test_what_an_agent_does_after_its_end_counts_for_nothing():
     env = gym.make("doubles/Reach-v0")
     late = Late(env.observation_space, env.action_space, controllers.Options())
-    score = training.evaluate(late, "doubles/Reach-v0", episodes=2, options={"goal": [[0.01], [0.6]]})
+    score = training.evaluate(
+        late, "doubles/Reach-v0", episodes=2, options={"goal": [[0.01], [0.6]]}
+    )
     assert score.lengths[0] == 1 < score.lengths[1] and not score.failed.any()
     np.testing.assert_array_equal(score.metrics["success"], [1.0, 1.0])
 

@@ -46,7 +46,9 @@ def mass_and_inertia(env, i, body):
     env.field("body_mass")[i] = model.body_mass
 
 
-@pytest.mark.parametrize("others", [[SWIMMER], [SWIMMER, LONG, SWIMMER]], ids=["one body", "many bodies"])
+@pytest.mark.parametrize(
+    "others", [[SWIMMER], [SWIMMER, LONG, SWIMMER]], ids=["one body", "many bodies"]
+)
 def test_mass_of_one_simulation_is_that_of_a_model_compiled_so(others):
     env = make(3, others if len(others) > 1 else None)
     mass_and_inertia(env, 2, HEAVY)
@@ -84,7 +86,16 @@ def test_a_field_reads_as_an_array_of_one_row_a_simulation(name, body):
         field.values[0] = 0
 
 
-INDICES = [1, [0, 2], slice(1, 3), np.array([True, False, True, False]), -1, ..., (1, 3), (slice(None), 2)]
+INDICES = [
+    1,
+    [0, 2],
+    slice(1, 3),
+    np.array([True, False, True, False]),
+    -1,
+    ...,
+    (1, 3),
+    (slice(None), 2),
+]
 
 
 @pytest.mark.parametrize("index", INDICES, ids=str)
@@ -98,7 +109,9 @@ def test_any_index_writes_there_and_nowhere_else(index, body):
     if env.sim.models:
         np.testing.assert_array_equal([model.body_mass for model in env.sim.models], want)
     total = want[:, 1:].sum(1)
-    np.testing.assert_allclose(env.field("body_subtreemass")[:, 1], total, err_msg="derived constants follow")
+    np.testing.assert_allclose(
+        env.field("body_subtreemass")[:, 1], total, err_msg="derived constants follow"
+    )
 
 
 def test_a_changed_parameter_outlives_a_reset():
@@ -112,7 +125,9 @@ def test_the_single_environment_has_fields_too():
     env = gym.make(SWIM, body=SWIMMER).unwrapped
     env.field("opt.viscosity")[:] = 0.05
     env.reset(seed=6)
-    seen = np.stack([env.step(np.random.default_rng(step).uniform(-1, 1, 3))[0] for step in range(40)])
+    seen = np.stack(
+        [env.step(np.random.default_rng(step).uniform(-1, 1, 3))[0] for step in range(40)]
+    )
     np.testing.assert_array_equal(seen, swim(make(1, viscosity=0.05))[0])
 
 
@@ -202,7 +217,11 @@ def test_a_gain_that_the_integrator_cannot_carry_ends_its_own_episode_and_says_s
 
 @pytest.mark.parametrize("id", ["lancelet/Swim-v0", "lancelet/Crawl-v0", "lancelet/PointMaze-v0"])
 def test_bodies_of_different_timesteps_are_refused_in_one_line(id):
-    kind = {"lancelet/Swim-v0": "swimmer", "lancelet/Crawl-v0": "creature", "lancelet/PointMaze-v0": "ball"}[id]
+    kind = {
+        "lancelet/Swim-v0": "swimmer",
+        "lancelet/Crawl-v0": "creature",
+        "lancelet/PointMaze-v0": "ball",
+    }[id]
     bodies = [morphology.make(kind), morphology.make(kind, timestep=0.001)]
     with pytest.raises(LanceletError, match=r"must share one timestep; theirs are 0.001, 0\.\d+ s"):
         gym.make_vec(id, num_envs=2, body=bodies)

@@ -36,7 +36,11 @@ def at_work(genomes, steps=60):
     name, circuit = kind.controller(genomes[0])
     controller = controllers.make(name, env, **circuit)
     shapes = [(name, tuple(weights.shape)) for name, weights in controller.named_parameters()]
-    return env, controller, torch.as_tensor(np.stack([kind.flat(genome, shapes) for genome in genomes]))
+    return (
+        env,
+        controller,
+        torch.as_tensor(np.stack([kind.flat(genome, shapes) for genome in genomes])),
+    )
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -135,5 +139,8 @@ def test_the_xml_is_the_body_in_its_world(name):
 
 def test_the_bench_decodes_creatures_of_twelve_segments():
     first, second = creatures(2)
-    assert first != second and [len(decode(genome).parts) for genome in (first, second)] == [SEGMENTS] * 2
+    assert (
+        first != second
+        and [len(decode(genome).parts) for genome in (first, second)] == [SEGMENTS] * 2
+    )
     assert 0 < decode_bench(2) < 5

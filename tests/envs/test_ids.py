@@ -113,7 +113,11 @@ def test_short_names_lead_to_ids_and_unknown_ones_to_near_names():
 
 @pytest.mark.parametrize(
     "bad",
-    [{"num_envs": 0}, {"num_envs": 2, "max_episode_steps": 0}, {"num_envs": 2, "render_mode": "human"}],
+    [
+        {"num_envs": 0},
+        {"num_envs": 2, "max_episode_steps": 0},
+        {"num_envs": 2, "render_mode": "human"},
+    ],
 )
 def test_bad_arguments_of_the_environment_are_one_line(bad):
     with pytest.raises(lancelet.LanceletError) as error:

@@ -19,8 +19,12 @@ def plain(body, w1, w2, x, y, dt, steps):
     angle, least = 0.0, math.hypot(x, y)
     for _ in range(steps):
         cos, sin = math.cos(angle), math.sin(angle)
-        s1 = 1 / ((x + cos * body[0] - sin * body[1]) ** 2 + (y + sin * body[0] + cos * body[1]) ** 2)
-        s2 = 1 / ((x + cos * body[2] - sin * body[3]) ** 2 + (y + sin * body[2] + cos * body[3]) ** 2)
+        s1 = 1 / (
+            (x + cos * body[0] - sin * body[1]) ** 2 + (y + sin * body[0] + cos * body[1]) ** 2
+        )
+        s2 = 1 / (
+            (x + cos * body[2] - sin * body[3]) ** 2 + (y + sin * body[2] + cos * body[3]) ** 2
+        )
         m1, m2 = w1 * s2, w2 * s1
         x, y = x + dt * (m1 + m2) / 2 * cos, y + dt * (m1 + m2) / 2 * sin
         angle += dt * (m2 - m1)
@@ -39,7 +43,9 @@ def test_a_rollout_is_the_plain_loop_where_nothing_is_chaotic():
 def test_counts_of_whole_rollouts_are_those_of_the_plain_loop():
     weights, body = k.grid(21), design(80)
     found = (k.distances(body, weights) < k.NEAR).sum(0)
-    wanted = [sum(plain(body, *w, *start, k.DT, k.STEPS) < k.NEAR for w in weights) for start in k.STARTS]
+    wanted = [
+        sum(plain(body, *w, *start, k.DT, k.STEPS) < k.NEAR for w in weights) for start in k.STARTS
+    ]
     assert np.abs(found - wanted).max() <= 3 and min(wanted) > 30
 
 
@@ -78,10 +84,13 @@ def test_a_trace_nears_the_light_as_the_rollout_says_and_feels_it():
     weights = (0.3, -0.35)
     states = k.trace(design(80), weights)
     np.testing.assert_array_equal(
-        np.sqrt((states[:, :, 0] ** 2 + states[:, :, 1] ** 2).min(1)), k.distances(design(80), [weights])[0]
+        np.sqrt((states[:, :, 0] ** 2 + states[:, :, 1] ** 2).min(1)),
+        k.distances(design(80), [weights])[0],
     )
     x, y, angle, one, _ = states[2, 100]
-    place = np.array([x, y]) + np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ [
+    place = np.array([x, y]) + np.array(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    ) @ [
         -0.5,
         -0.5,
     ]

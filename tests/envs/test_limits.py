@@ -10,7 +10,10 @@ from lancelet.envs import VectorEnv
 def lengths(id, limit, steps, **options):
     """At which steps the single environment and a vector of two truncate."""
     kwargs = {} if limit == "default" else {"max_episode_steps": limit}
-    single, vector = gym.make(id, **kwargs, **options), gym.make_vec(id, num_envs=2, **kwargs, **options)
+    single, vector = (
+        gym.make(id, **kwargs, **options),
+        gym.make_vec(id, num_envs=2, **kwargs, **options),
+    )
     single.reset(seed=0), vector.reset(seed=0)
     ends, ends_vector = [], []
     for step in range(1, steps + 1):
@@ -38,7 +41,10 @@ def test_the_default_limit_is_a_thousand_steps():
 def test_minus_one_means_no_limit():
     assert lengths(SWIM, -1, 1005, joints=1) == ([], [])
     for limit in (None, -1):
-        assert VectorEnv(1, "lancelet.envs.swim:Swim", max_episode_steps=limit).max_episode_steps is None
+        assert (
+            VectorEnv(1, "lancelet.envs.swim:Swim", max_episode_steps=limit).max_episode_steps
+            is None
+        )
 
 
 def test_a_truncated_episode_is_not_terminated():

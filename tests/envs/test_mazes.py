@@ -18,7 +18,11 @@ def passages(maze):
     [("umaze", (1, 1), (3, 1), 6), ("medium", (1, 1), (6, 6), 10), ("large", (1, 1), (7, 10), 15)],
 )
 def test_shortest_paths_are_those_of_the_specification(name, start, goal, moves):
-    assert mazes.shortest(mazes.named(name), start, goal) == mazes.shortest(mazes.named(name), goal, start) == moves
+    assert (
+        mazes.shortest(mazes.named(name), start, goal)
+        == mazes.shortest(mazes.named(name), goal, start)
+        == moves
+    )
 
 
 @pytest.mark.parametrize("cell", [(4, 6), (5, 6), (5, 7)])
@@ -31,7 +35,12 @@ def test_distances_fall_by_one_along_a_way_and_are_minus_one_elsewhere():
     free = ~mazes.walls(LARGE)
     assert (steps[~free] == -1).all() and (steps[free] >= 0).all() and steps[7, 10] == 0
     for i, j in np.argwhere(steps > 0):
-        assert steps[i, j] - 1 in {steps[i - 1, j], steps[i + 1, j], steps[i, j - 1], steps[i, j + 1]}
+        assert steps[i, j] - 1 in {
+            steps[i - 1, j],
+            steps[i + 1, j],
+            steps[i, j - 1],
+            steps[i, j + 1],
+        }
 
 
 @pytest.mark.parametrize("rooms", [2, 3, 5, 7, 15])
@@ -59,7 +68,12 @@ def test_cells_and_metres_are_each_others_inverse():
 
 
 def test_codes_of_gymnasium_robotics_and_strings_mean_the_same():
-    assert mazes.parse([[1, 1, 1, 1], [1, "r", 0, 1], [1, 1, "g", 1], [1, 1, 1, 1]]) == ("####", "#r.#", "##g#", "####")
+    assert mazes.parse([[1, 1, 1, 1], [1, "r", 0, 1], [1, 1, "g", 1], [1, 1, 1, 1]]) == (
+        "####",
+        "#r.#",
+        "##g#",
+        "####",
+    )
     assert mazes.parse(["1111", "1r 1", "11g1", "1111"]) == ("####", "#r.#", "##g#", "####")
     assert mazes.parse(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])) == ("###", "#.#", "###")
 
@@ -68,7 +82,11 @@ def test_one_map_is_told_from_many():
     one = ("###", "#.#", "###")
     lists = [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
     assert mazes.is_map(one) and mazes.is_map(lists) and mazes.is_map(np.array(lists))
-    assert not mazes.is_map([one, one]) and not mazes.is_map([lists, lists]) and not mazes.is_map(np.array([lists]))
+    assert (
+        not mazes.is_map([one, one])
+        and not mazes.is_map([lists, lists])
+        and not mazes.is_map(np.array([lists]))
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +109,9 @@ def test_bad_maps_are_refused_in_one_line(bad, why):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("bad", ["huge", "perfect", "perfect:1", "loops:2", "perfect:x", "perfect:1000", "loops:-3"])
+@pytest.mark.parametrize(
+    "bad", ["huge", "perfect", "perfect:1", "loops:2", "perfect:x", "perfect:1000", "loops:-3"]
+)
 def test_unknown_mazes_are_refused(bad):
     with pytest.raises(LanceletError, match="perfect:N"):
         mazes.named(bad)

@@ -24,7 +24,9 @@ def test_a_task_may_integrate_by_itself(live):
         other.step()
         other.qfrc_applied[rows] = force[rows]
     for name in ("qpos", "qvel", "time"):
-        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(
+            getattr(one, name), getattr(other, name), rtol=1e-12, err_msg=name
+        )
     np.testing.assert_allclose(one.site_xpos[rows], other.site_xpos[rows], rtol=1e-12)
     if live is not None:
         np.testing.assert_array_equal(one.qpos[1], start[1])

@@ -19,11 +19,16 @@ def path(points, impulse=0.0, speed=None):
 def figures(points, target=(1.0, 0.0), steps=None, inertia=0.1, **rows):
     """The figures of one path, nan where they have no meaning."""
     steps = np.array([len(points) - 1 if steps is None else steps])
-    told = movement.figures(path(points, **rows), steps, np.array([target]), np.array([inertia]), DT)
+    told = movement.figures(
+        path(points, **rows), steps, np.array([target]), np.array([inertia]), DT
+    )
     assert list(told) == list(movement.NAMES)
     assert all(np.isfinite(value).all() for value in told.values())
     distance = np.hypot(*(np.array(target) - points[0]))
-    return {name: value[0] for name, value in movement.gaps(told | {"distance": np.array([distance])}).items()}
+    return {
+        name: value[0]
+        for name, value in movement.gaps(told | {"distance": np.array([distance])}).items()
+    }
 
 
 def minimum_jerk(rest=0):
@@ -40,7 +45,9 @@ def test_a_minimum_jerk_reach_has_its_textbook_figures():
     assert told["jerk"] == pytest.approx(math.sqrt(720) * DISTANCE / TIME**3, rel=0.05)
     assert told["log_jerk"] == pytest.approx(math.log(720 / 1.875**2), abs=0.15)
     assert told["submovements"] == 1 and told["direction_error"] == pytest.approx(0, abs=1e-9)
-    assert told["time_to_peak"] == pytest.approx(0.44, abs=0.011)  # 5 % of the peak is passed after 0.06 s
+    assert told["time_to_peak"] == pytest.approx(
+        0.44, abs=0.011
+    )  # 5 % of the peak is passed after 0.06 s
     assert told["movement_time"] == pytest.approx(0.88, abs=0.021)
     late = figures(minimum_jerk(rest=10))
     assert late["movement_time"] == told["movement_time"] and late["drift_speed"] == 0
@@ -67,13 +74,17 @@ def test_corrections_are_counted_and_small_ones_are_not():
 
 
 def test_a_start_in_the_wrong_direction_is_told():
-    assert figures(minimum_jerk(), target=(0.2, 0.2))["direction_error"] == pytest.approx(math.pi / 4)
+    assert figures(minimum_jerk(), target=(0.2, 0.2))["direction_error"] == pytest.approx(
+        math.pi / 4
+    )
     assert figures(minimum_jerk(), target=(-0.2, 1e-9))["direction_error"] == pytest.approx(math.pi)
     assert math.isnan(figures(minimum_jerk(), target=(0.01, 0.0))["direction_error"])
 
 
 def test_the_muscles_share_of_the_elbows_impulse():
-    speed = np.sin(np.linspace(0, 2 * math.pi, 101))  # fastest, 1 rad/s, after 25 steps: a net impulse of the inertia
+    speed = np.sin(
+        np.linspace(0, 2 * math.pi, 101)
+    )  # fastest, 1 rad/s, after 25 steps: a net impulse of the inertia
     told = figures(minimum_jerk(), inertia=0.08, impulse=np.full(101, 0.001), speed=speed)
     assert told["muscle_share"] == pytest.approx(25 * 0.001 / 0.08)
     opposed = figures(minimum_jerk(), inertia=0.08, impulse=np.full(101, 0.001), speed=-speed)
@@ -99,13 +110,31 @@ def test_sums_are_sums_of_the_steps():
     random = np.random.default_rng(0)
     hands, target = random.normal(size=(2, 4, 2)), random.normal(size=(4, 2))
     actions, muscles = random.random((2, 4, 6)), random.random((2, 4, 7, 6))
-    peaks, walk, losses, sums = np.full((4, 6), 2.0), np.zeros((4, 2, 4)), np.zeros((4, 3)), np.zeros((4, 7))
+    peaks, walk, losses, sums = (
+        np.full((4, 6), 2.0),
+        np.zeros((4, 2, 4)),
+        np.zeros((4, 3)),
+        np.zeros((4, 7)),
+    )
     for t in range(2):
-        given = (hands[t], target, actions[t].astype(np.float32), muscles[t], peaks, np.ones(4), np.ones(4))
+        given = (
+            hands[t],
+            target,
+            actions[t].astype(np.float32),
+            muscles[t],
+            peaks,
+            np.ones(4),
+            np.ones(4),
+        )
         movement.book(*given, np.full(4, t), walk, losses, sums)
     e, a = target - hands, muscles[:, :, 0]
     pairs = np.minimum(a[..., ::2], a[..., 1::2]).sum(-1)
-    want = [np.hypot(*e.transpose(2, 0, 1)), abs(e).mean(-1), 10 * (e**2).mean(-1), (actions**2).mean(-1)]
+    want = [
+        np.hypot(*e.transpose(2, 0, 1)),
+        abs(e).mean(-1),
+        10 * (e**2).mean(-1),
+        (actions**2).mean(-1),
+    ]
     want += [(a**2).mean(-1), ((muscles[:, :, 6] / 2) ** 2).mean(-1), pairs]
     np.testing.assert_allclose(sums, np.stack(want, -1).sum(0), rtol=1e-6)
     np.testing.assert_allclose(losses, np.stack(want[1:4], -1)[1], rtol=1e-6)

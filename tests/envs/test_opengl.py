@@ -271,7 +271,9 @@ turns(15, close=True)
 turns(15, close=False)
 print(resident() - before)
 """
-    grown = float(draws(code)[0])  # MiB; it was 300 while each environment was a circle of references
+    grown = float(
+        draws(code)[0]
+    )  # MiB; it was 300 while each environment was a circle of references
     assert grown < 120
 
 

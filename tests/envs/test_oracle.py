@@ -32,7 +32,9 @@ def test_ncap_earns_the_same_return_in_the_suites_swimmer(joints):
             steps += 1
         assert steps == 1000
         returns.append(total)
-    score = training.evaluate(controller, SWIM, episodes=len(SEEDS), options={"qpos": np.stack(starts)}, joints=joints)
+    score = training.evaluate(
+        controller, SWIM, episodes=len(SEEDS), options={"qpos": np.stack(starts)}, joints=joints
+    )
     np.testing.assert_allclose(score.returns, returns, rtol=0.005)
 
 

@@ -38,14 +38,19 @@ def test_a_light_seeker_reaches_the_light_and_its_return_is_how_much_nearer_it_c
     assert score.metrics["success"].tolist() == [1, 1] and (score.lengths < 800).all()
     np.testing.assert_allclose(score.metrics["distance"], 0.96, atol=0.05)
     np.testing.assert_allclose(score.returns, np.hypot(4, 4) - score.metrics["distance"], rtol=1e-4)
-    still = training.evaluate(controllers.make("zero", gym.make(TASK)), TASK, 1, light=1, max_episode_steps=20)
+    still = training.evaluate(
+        controllers.make("zero", gym.make(TASK)), TASK, 1, light=1, max_episode_steps=20
+    )
     assert still.metrics["success"] == 0 and still.returns == pytest.approx(0, abs=1e-6)
 
 
 def test_left_and_right_lights_mirror_each_other_in_the_canonical_body():
     seeker = controllers.make("braitenberg", gym.make(TASK), left=0.7, right=0.7, gain=3.0)
     body = Braitenberg.placed(CANONICAL)
-    one, other = (training.evaluate(seeker, TASK, 1, light=k, body=body, max_episode_steps=500) for k in (1, 2))
+    one, other = (
+        training.evaluate(seeker, TASK, 1, light=k, body=body, max_episode_steps=500)
+        for k in (1, 2)
+    )
     assert one.metrics["distance"] == pytest.approx(other.metrics["distance"], abs=0.02)
     assert one.metrics["distance"] < 5
 

@@ -54,7 +54,10 @@ def test_the_goal_ends_the_episode_and_counts_as_success():
     np.testing.assert_array_equal(reward, [1.0, 0.0])
     np.testing.assert_array_equal(info["metrics"]["success"], [1.0, 0.0])
     assert info["metrics"]["path"][0] == pytest.approx(seen["achieved_goal"][0, 0] + 1.0)
-    assert info["metrics"]["distance"][0] <= 0.45 and np.hypot(*(seen["achieved_goal"][0] - [1.0, 1.0])) <= 0.45
+    assert (
+        info["metrics"]["distance"][0] <= 0.45
+        and np.hypot(*(seen["achieved_goal"][0] - [1.0, 1.0])) <= 0.45
+    )
 
 
 @pytest.mark.parametrize("where", ["constructor", "reset"])
@@ -75,9 +78,13 @@ def test_a_continuing_task_goes_on_at_the_goal(where):
 def test_rewards_and_ends_of_a_batch():
     task = make(reward_type="dense").task
     achieved, desired = np.zeros((3, 2)), np.array([[0.0, 0.45], [0.0, 0.46], [3.0, 4.0]])
-    np.testing.assert_allclose(task.compute_reward(achieved, desired, [{}] * 3), np.exp([-0.45, -0.46, -5.0]))
+    np.testing.assert_allclose(
+        task.compute_reward(achieved, desired, [{}] * 3), np.exp([-0.45, -0.46, -5.0])
+    )
     np.testing.assert_array_equal(task.goal_reached(achieved, desired), [True, False, False])
-    np.testing.assert_array_equal(task.compute_terminated(achieved, desired, [{}] * 3), [True, False, False])
+    np.testing.assert_array_equal(
+        task.compute_terminated(achieved, desired, [{}] * 3), [True, False, False]
+    )
     np.testing.assert_array_equal(task.compute_truncated(achieved, desired, [{}] * 3), [False] * 3)
     sparse = make(continuing_task=True).task
     np.testing.assert_array_equal(sparse.compute_reward(achieved, desired, {}), [1.0, 0.0, 0.0])
@@ -103,7 +110,9 @@ def test_hindsight_replay_of_stable_baselines_trains():
     )  # fmt: skip
     agent.learn(200)
     batch = agent.replay_buffer.sample(200)
-    distance = np.linalg.norm((batch.next_observations["achieved_goal"] - batch.observations["desired_goal"]), axis=1)
+    distance = np.linalg.norm(
+        (batch.next_observations["achieved_goal"] - batch.observations["desired_goal"]), axis=1
+    )
     rewards = batch.rewards.numpy()[:, 0]
     np.testing.assert_array_equal(rewards, distance <= 0.45)
     assert rewards.sum() > 20  # hindsight goals were reached
@@ -198,7 +207,9 @@ def test_a_new_wall_stops_the_ball_and_a_removed_one_lets_it_pass_and_both_outli
     env.task.set_walls(env.sim, blocked, ids=[1])
     for _ in range(2):
         x = push(env, [1, 0], 200)[:, 0]
-        assert x[0] > 2.3 and x[1] == pytest.approx(-0.6, abs=0.03)  # the last wall at 2.5, the new one from -0.5
+        assert x[0] > 2.3 and x[1] == pytest.approx(
+            -0.6, abs=0.03
+        )  # the last wall at 2.5, the new one from -0.5
         assert env.task.maps(env.sim) == [env.task.layout, blocked]
         env.reset()
     env.task.set_walls(env.sim, env.task.layout)
@@ -209,7 +220,10 @@ def test_changed_walls_are_bit_equal_to_a_maze_made_so():
     """Both ways: a wall put into `umaze`, walls taken from a full block."""
     other = ("#####", "#..##", "##..#", "##..#", "#####")
     options = {"reset_cell": (1, 2), "goal_cell": (3, 2), "continuing_task": True}
-    made, changed = make(maze_map=other, **options), make(maze_map=("#####", "#.###", "#...#", "#...#", "#####"))
+    made, changed = (
+        make(maze_map=other, **options),
+        make(maze_map=("#####", "#.###", "#...#", "#...#", "#####")),
+    )
     made.reset(seed=0)
     changed.reset(seed=0, options={"maze_map": other, **options})
     want = trajectory(made)
@@ -237,7 +251,9 @@ def test_a_moved_block_leaves_a_slit_of_its_own_width():
     """N7: a passage of 0.3 m off the lattice lets the ball (0.2 m wide) through only where it is."""
     layout = ("#######", "#..#..#", "#.....#", "#..#..#", "#######")
     env = make(2, maze_map=layout, reset_cell=(2, 2), goal_cell=(1, 5), continuing_task=True)
-    starts = np.array([[-1.0, 0.35], [-1.0, 0.0]])  # before the slit, which is at y from 0.2 to 0.5; and beside it
+    starts = np.array(
+        [[-1.0, 0.35], [-1.0, 0.0]]
+    )  # before the slit, which is at y from 0.2 to 0.5; and beside it
     env.reset(seed=0, options={"qpos": starts})
     env.task.move_wall(env.sim, (2, 3), (0.0, -0.3))
     assert env.task.maps(env.sim)[0] == layout
@@ -251,7 +267,9 @@ def test_a_wall_never_comes_upon_an_agent_or_its_goal():
     on = {cell: mazes.with_cells(env.task.layout, {cell: "#"}) for cell in ((2, 1), (1, 5), (2, 3))}
     refused("on the agent of environment 0", env.task.set_walls, env.sim, on[2, 1])
     refused("on the goal of environment 0", env.task.set_walls, env.sim, on[1, 5])
-    refused("on the agent of environment 1", env.task.move_wall, env.sim, (0, 0), (-1.5, 0.3), ids=[1])
+    refused(
+        "on the agent of environment 1", env.task.move_wall, env.sim, (0, 0), (-1.5, 0.3), ids=[1]
+    )
     refused("finite", env.task.move_wall, env.sim, (0, 0), (np.nan, 0.0))
     refused("3 x 5 cells", env.task.set_walls, env.sim, ["#####", "#...#", "#####"])
     push(env, [1, 0], 20)
@@ -276,7 +294,13 @@ def test_a_wall_between_agent_and_goal_is_refused_unless_allowed():
 @pytest.mark.parametrize("when", ["constructor", "reset", "later"])
 def test_actuators_can_be_swapped_mirrored_and_weakened(when):
     swap, weak = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[-0.5, 0.0], [0.0, 1.0]])
-    env = make(3, maze="open", reset_cell=(2, 3), goal_cell=(1, 1), **({"gain": swap} if when == "constructor" else {}))
+    env = make(
+        3,
+        maze="open",
+        reset_cell=(2, 3),
+        goal_cell=(1, 1),
+        **({"gain": swap} if when == "constructor" else {}),
+    )
     plain = make(3, maze="open", reset_cell=(2, 3), goal_cell=(1, 1))
     plain.reset(seed=0)
     gains = np.stack([swap, weak, np.eye(2)])
@@ -359,5 +383,8 @@ def test_a_changed_wall_is_seen_in_its_own_picture(python):
 @pytest.mark.parametrize("frame_skip", [1, 20])
 def test_an_environment_says_the_time_between_two_actions(frame_skip):
     task = "lancelet/PointMaze-v0"
-    for env in (gym.make(task, frame_skip=frame_skip), gym.make_vec(task, num_envs=2, frame_skip=frame_skip)):
+    for env in (
+        gym.make(task, frame_skip=frame_skip),
+        gym.make_vec(task, num_envs=2, frame_skip=frame_skip),
+    ):
         assert env.unwrapped.control_dt == pytest.approx(0.01 * frame_skip)

@@ -32,18 +32,28 @@ def test_trajectories_agree_to_1e_9_with_wall_contact(name):
         for key in want:  # start and goal come from the seed alike
             np.testing.assert_allclose(seen[key], want[key], atol=1e-12)
         for step in range(400):
-            (want, reward, *_), (seen, gain, *_) = left.step(held(seed, step)), right.step(held(seed, step))
+            (want, reward, *_), (seen, gain, *_) = (
+                left.step(held(seed, step)),
+                right.step(held(seed, step)),
+            )
             assert np.abs(seen["observation"] - want["observation"]).max() < 1e-9, step
             np.testing.assert_allclose(seen["achieved_goal"], want["achieved_goal"], atol=1e-9)
             assert gain == reward
-            walls = [c for c in left.unwrapped.data.contact if left.unwrapped.model.geom("ground").id not in c.geom]
+            walls = [
+                c
+                for c in left.unwrapped.data.contact
+                if left.unwrapped.model.geom("ground").id not in c.geom
+            ]
             contacts += len(walls) > 0
     assert contacts > 100
 
 
 def test_a_state_at_speed_in_a_corner_agrees_too():
     left, right = theirs("Large"), ours("Large", continuing_task=True)
-    qpos, qvel = np.array([-4.62, 3.12]), np.array([-9.0, 4.9])  # at the cell (1, 1), beyond the clip of 5 m/s
+    qpos, qvel = (
+        np.array([-4.62, 3.12]),
+        np.array([-9.0, 4.9]),
+    )  # at the cell (1, 1), beyond the clip of 5 m/s
     left.reset(seed=0)
     left.unwrapped.point_env.set_state(qpos, qvel)
     right.reset(seed=0, options={"qpos": qpos, "qvel": qvel})
@@ -64,7 +74,10 @@ def test_reward_end_and_cells_agree():
     while steps < 300:
         steps += 1
         action = np.array([-0.5, 0.0], np.float32)
-        (want, reward, end, _, _), (seen, gain, ended, _, info) = left.step(action), right.step(action)
+        (want, reward, end, _, _), (seen, gain, ended, _, info) = (
+            left.step(action),
+            right.step(action),
+        )
         assert gain == pytest.approx(reward, abs=1e-9) and end == ended
         if end:
             break

@@ -19,7 +19,9 @@ def single(id, seed, simulation):
         seen, _ = env.reset(seed=seed if episode == 0 else None)
         out.append(seen)
         for step in range(LIMIT):
-            seen, reward, terminated, truncated, info = env.step(action(simulation, episode * LIMIT + step))
+            seen, reward, terminated, truncated, info = env.step(
+                action(simulation, episode * LIMIT + step)
+            )
             out += [seen, reward, terminated, truncated, list(info["metrics"].values())]
     return out
 
@@ -29,7 +31,9 @@ def test_simulation_i_of_a_vector_is_the_single_environment_with_seed_plus_i(id)
     env = gym.make_vec(id, num_envs=N, max_episode_steps=LIMIT, joints=3, autoreset_mode="Disabled")
     out = [[] for _ in range(N)]
     for episode in range(EPISODES):
-        seen, _ = env.reset(**({"seed": 7} if episode == 0 else {"options": {"reset_mask": np.ones(N, bool)}}))
+        seen, _ = env.reset(
+            **({"seed": 7} if episode == 0 else {"options": {"reset_mask": np.ones(N, bool)}})
+        )
         for i in range(N):
             out[i].append(seen[i])
         for step in range(LIMIT):
@@ -37,7 +41,11 @@ def test_simulation_i_of_a_vector_is_the_single_environment_with_seed_plus_i(id)
             seen, reward, terminated, truncated, info = env.step(actions)
             for i in range(N):
                 last = step == LIMIT - 1
-                metrics = [info["metrics"][name][i] for name in info["metrics"] if name[0] != "_"] if last else None
+                metrics = (
+                    [info["metrics"][name][i] for name in info["metrics"] if name[0] != "_"]
+                    if last
+                    else None
+                )
                 out[i] += [seen[i], reward[i], terminated[i], truncated[i], metrics]
     for i in range(N):
         for got, want in zip(out[i], single(id, 7 + i, i), strict=True):

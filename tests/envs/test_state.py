@@ -83,12 +83,18 @@ def test_the_generators_continue():
 
 def test_the_state_is_arrays_only():
     def leaves(value):
-        return [leaf for item in value.values() for leaf in leaves(item)] if isinstance(value, dict) else [value]
+        return (
+            [leaf for item in value.values() for leaf in leaves(item)]
+            if isinstance(value, dict)
+            else [value]
+        )
 
     env = make()
     env.reset(seed=0)
     env.field("opt.viscosity")[:] = 0.1
-    assert all(isinstance(leaf, np.ndarray) and leaf.dtype != object for leaf in leaves(env.state_dict()))
+    assert all(
+        isinstance(leaf, np.ndarray) and leaf.dtype != object for leaf in leaves(env.state_dict())
+    )
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["one body", "many bodies"])
@@ -120,7 +126,9 @@ def test_parameters_changed_after_saving_go_back():
 @pytest.mark.parametrize("name", lancelet.registered())
 def test_every_task_shows_again_what_it_showed(name):
     """Sensors of forces and accelerations lag one substep after a step: they cannot be computed from the state."""
-    env, other = (gym.make_vec(lancelet.task_id(name), num_envs=N, nthread=1).unwrapped for _ in range(2))
+    env, other = (
+        gym.make_vec(lancelet.task_id(name), num_envs=N, nthread=1).unwrapped for _ in range(2)
+    )
     env.reset(seed=4)
     random = np.random.default_rng(0)
     for _ in range(12):

@@ -27,7 +27,9 @@ def test_overshoot_is_the_largest_error_of_opposite_sign_within_thirty_seconds()
     assert measure(1.0, values)["overshoot"] == pytest.approx(0.2)
     assert measure(-1.0, -values)["overshoot"] == pytest.approx(0.2)
     assert measure(1.0, np.full(400, 0.9))["overshoot"] == 0.0
-    assert measure(1.0, np.concatenate([np.ones(301), [1.5]]))["overshoot"] == 0.0  # after the thirty seconds
+    assert (
+        measure(1.0, np.concatenate([np.ones(301), [1.5]]))["overshoot"] == 0.0
+    )  # after the thirty seconds
 
 
 def test_steady_state_error_and_oscillation_look_at_the_last_ten_and_twenty_seconds():
@@ -36,7 +38,9 @@ def test_steady_state_error_and_oscillation_look_at_the_last_ten_and_twenty_seco
     assert figures["steady_state_error"] == pytest.approx(0.06 * 2 / np.pi, rel=0.02)
     assert figures["oscillation"] == pytest.approx(0.06, rel=0.01)
     droop = measure(1.0, np.concatenate([np.zeros(100), np.full(100, 0.7)]))
-    assert droop["steady_state_error"] == pytest.approx(0.3) and droop["oscillation"] == pytest.approx(0.35)
+    assert droop["steady_state_error"] == pytest.approx(0.3) and droop[
+        "oscillation"
+    ] == pytest.approx(0.35)
 
 
 def test_nothing_measured_gives_zeros():

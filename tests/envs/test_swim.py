@@ -55,7 +55,9 @@ def test_the_reward_is_the_heads_forward_speed_over_a_tenth_of_a_metre_per_secon
     env, _ = one()
     rewards = []
     for step in range(60):
-        seen, reward, _, _, info = env.step(np.random.default_rng(step // 5).uniform(-1, 1, 5).astype(np.float32))
+        seen, reward, _, _, info = env.step(
+            np.random.default_rng(step // 5).uniform(-1, 1, 5).astype(np.float32)
+        )
         assert reward == pytest.approx(np.clip(-seen[6] / 0.1, 0, 1), abs=1e-6)
         assert info["terms"] == {"forward": reward}
         rewards.append(reward)
@@ -79,7 +81,9 @@ def test_start_states_are_at_rest_within_the_limits():
     env.reset(seed=0)
     qpos, limit = env.sim.qpos, np.pi / 2
     assert not env.sim.qvel.any() and not qpos[:, :2].any()
-    assert (np.abs(qpos[:, 3:]) <= limit).all() and (np.abs(qpos[:, 3:]).max(0) > 0.95 * limit).all()
+    assert (np.abs(qpos[:, 3:]) <= limit).all() and (
+        np.abs(qpos[:, 3:]).max(0) > 0.95 * limit
+    ).all()
     assert np.abs(qpos[:, 2]).max() > 0.95 * np.pi
 
 
@@ -94,7 +98,9 @@ def test_a_thicker_medium_slows_the_same_motion():
     assert distance(density=30000.0) != distance()
 
 
-@pytest.mark.parametrize("bad", [{"viscosity": -1.0}, {"density": float("nan")}, {"density": "thick"}])
+@pytest.mark.parametrize(
+    "bad", [{"viscosity": -1.0}, {"density": float("nan")}, {"density": "thick"}]
+)
 def test_a_bad_medium_is_refused_by_name(bad):
     with pytest.raises(LanceletError, match=next(iter(bad))):
         gym.make(SWIM, **bad)
@@ -113,16 +119,25 @@ def test_navigation_sees_the_target_from_the_nose_in_the_heads_frame():
     env = gym.make(NAVIGATE, joints=3).unwrapped
     straight = {"qpos": np.zeros(6)}
     # the nose points to -y and lies 0.06 m ahead of the head's centre
-    for target, seen in (((0.0, -1.06), (0, -1)), ((0.5, -0.06), (0.5, 0)), ((-0.5, 0.44), (-0.5, 0.5))):
+    for target, seen in (
+        ((0.0, -1.06), (0, -1)),
+        ((0.5, -0.06), (0.5, 0)),
+        ((-0.5, 0.44), (-0.5, 0.5)),
+    ):
         observation, _ = env.reset(seed=0, options={**straight, "target": target})
         np.testing.assert_allclose(observation[3:5], seen, atol=1e-6)
     turned = {"qpos": np.array([0, 0, np.pi / 2, 0, 0, 0])}
-    nose = env.reset(seed=0, options=turned | {"target": (0, 0)}) and env.vector.sim.sensor("nose")[0, :2].copy()
+    nose = (
+        env.reset(seed=0, options=turned | {"target": (0, 0)})
+        and env.vector.sim.sensor("nose")[0, :2].copy()
+    )
     observation, _ = env.reset(seed=0, options=turned | {"target": nose + np.array([0.3, 0.0])})
     np.testing.assert_allclose(observation[3:5], (0, -0.3), atol=1e-6)
 
 
-@pytest.mark.parametrize(("distance", "reward"), [(0.0, 1.0), (0.1, 1.0), (0.6, 0.1), (0.35, 1 / 3.25)])
+@pytest.mark.parametrize(
+    ("distance", "reward"), [(0.0, 1.0), (0.1, 1.0), (0.6, 0.1), (0.35, 1 / 3.25)]
+)
 def test_navigations_reward_falls_off_with_the_distance(distance, reward):
     env = gym.make(NAVIGATE, joints=3).unwrapped
     env.reset(seed=0, options={"qpos": np.zeros(6), "target": (0.0, -0.06 - distance)})

@@ -17,7 +17,16 @@ def plant(n=1, **changes):
 
 @pytest.mark.parametrize(
     ("command", "kept"),
-    [(0.29, 0.0), (0.3, 0.0), (1 / 3, 1 / 3), (1.0, 1.0), (1.2, 1.0), (-2.9, 8 / 3), (9.99, 29 / 3), (25.0, 10.0)],
+    [
+        (0.29, 0.0),
+        (0.3, 0.0),
+        (1 / 3, 1 / 3),
+        (1.0, 1.0),
+        (1.2, 1.0),
+        (-2.9, 8 / 3),
+        (9.99, 29 / 3),
+        (25.0, 10.0),
+    ],
 )
 def test_the_firmware_clips_has_a_dead_zone_and_cuts_duty_to_whole_counts(command, kept):
     assert firmware(np.float32([command]).astype(float), plant())[0] == pytest.approx(kept)

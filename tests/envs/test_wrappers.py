@@ -31,7 +31,9 @@ def test_gymnasiums_vector_of_our_single_environment_is_our_vector(id, mode):
     kind = gym.vector.AutoresetMode(mode)
     native = gym.make_vec(id, num_envs=N, joints=3, max_episode_steps=LIMIT, autoreset_mode=mode)
     want = trace(native)
-    for got, expected in zip(trace(SyncVectorEnv([lambda: single(id)] * N, autoreset_mode=kind)), want, strict=True):
+    for got, expected in zip(
+        trace(SyncVectorEnv([lambda: single(id)] * N, autoreset_mode=kind)), want, strict=True
+    ):
         np.testing.assert_array_equal(got, expected)
 
 
@@ -69,7 +71,9 @@ def test_episode_statistics_of_the_single_environment_come_from_the_wrapper():
 
 def test_vector_wrappers_run_on_the_native_environment():
     env = gym.make_vec(SWIM, num_envs=N, joints=3, max_episode_steps=LIMIT)
-    env = vector.ClipAction(vector.NormalizeReward(vector.NormalizeObservation(vector.DictInfoToList(env))))
+    env = vector.ClipAction(
+        vector.NormalizeReward(vector.NormalizeObservation(vector.DictInfoToList(env)))
+    )
     env.reset(seed=0)
     for step in range(2 * LIMIT):
         seen, reward, *_, info = env.step(action(step))
@@ -113,7 +117,9 @@ def statistics(env, mode):
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_gymnasiums_episode_statistics_wrap_the_native_environment(mode, inside):
     native = gym.make_vec(SWIM, num_envs=N, joints=3, max_episode_steps=LIMIT, autoreset_mode=mode)
-    told, summed = statistics(vector.RecordEpisodeStatistics(vector.ClipAction(native) if inside else native), mode)
+    told, summed = statistics(
+        vector.RecordEpisodeStatistics(vector.ClipAction(native) if inside else native), mode
+    )
     assert len(told) >= EPISODES
     for info, total in zip(told, summed, strict=True):
         np.testing.assert_array_equal(info["episode"]["l"], LIMIT)

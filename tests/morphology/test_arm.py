@@ -35,7 +35,9 @@ def test_every_point_of_the_workspace_leads_back_to_its_angles_and_no_other_does
     corner = ARM.hand(ARM.limits).astype(np.float32)
     assert np.isfinite(ARM.angles_at(corner)).all(), "float32 rounds corners out of reach"
     both = morphology.make("arm", elbow_limit=(-1.0, 1.0))
-    np.testing.assert_allclose(both.hand(both.angles_at(both.hand([[1.0, -0.7]]))), both.hand([[1.0, -0.7]]), atol=1e-9)
+    np.testing.assert_allclose(
+        both.hand(both.angles_at(both.hand([[1.0, -0.7]]))), both.hand([[1.0, -0.7]]), atol=1e-9
+    )
 
 
 def test_the_limits_of_the_model_hold():
@@ -55,7 +57,12 @@ def test_a_load_moves_mass_centre_and_inertia_of_the_forearm():
     loaded = ARM.loaded(mass, place)
     spec = ARM.build()
     weight = spec.body("forearm").add_body(name="weight", pos=[place, 0, 0])
-    weight.explicitinertial, weight.mass, weight.ipos, weight.inertia = True, mass, [0, 0, 0], [1e-9] * 3
+    weight.explicitinertial, weight.mass, weight.ipos, weight.inertia = (
+        True,
+        mass,
+        [0, 0, 0],
+        [1e-9] * 3,
+    )
     whole = []
     for model in (loaded.build().compile(), spec.compile()):
         data = mujoco.MjData(model)
@@ -73,7 +80,9 @@ def test_every_range_holds_its_nominal_value_and_every_field_has_a_unit():
     for field in dataclasses.fields(ARM):
         if field.name != "timestep":
             low, high = bounds[field.name]
-            assert field.metadata["unit"] and (np.array(getattr(ARM, field.name)) >= low).all(), field.name
+            assert field.metadata["unit"] and (np.array(getattr(ARM, field.name)) >= low).all(), (
+                field.name
+            )
             assert (np.array(getattr(ARM, field.name)) <= high).all(), field.name
 
 
@@ -102,7 +111,9 @@ def test_the_native_muscles_have_the_lengths_and_strengths_of_the_body():
         want = (want + np.array(body.elbow_arm) * angles[1] - body.tendon) / body.optimal_length
         low, high = model.actuator_lengthrange.T
         part = (data.actuator_length - low) / (high - low)
-        have = model.actuator_gainprm[:, 0] + part * (model.actuator_gainprm[:, 1] - model.actuator_gainprm[:, 0])
+        have = model.actuator_gainprm[:, 0] + part * (
+            model.actuator_gainprm[:, 1] - model.actuator_gainprm[:, 0]
+        )
         np.testing.assert_allclose(have, want, atol=1e-9)
     np.testing.assert_allclose(model.actuator_gainprm[:, 2], body.max_force)
 
@@ -111,7 +122,10 @@ def test_the_native_muscles_have_the_lengths_and_strengths_of_the_body():
     ("parameters", "says"),
     [
         ({"upper_mass": 0.0}, "Arm.upper_mass = 0.0: must be finite and > 0"),
-        ({"max_force": (838.0, 1207.0, -1.0, 1549.0, 414.0, 603.0)}, "Arm.max_force = .*: must be finite and > 0"),
+        (
+            {"max_force": (838.0, 1207.0, -1.0, 1549.0, 414.0, 603.0)},
+            "Arm.max_force = .*: must be finite and > 0",
+        ),
         ({"optimal_length": (0.1,) * 5}, "Arm.optimal_length = .*: needs six numbers"),
         ({"tendon": (math.nan,) * 6}, "Arm.tendon"),
         ({"elbow_arm": (math.inf,) * 6}, "Arm.elbow_arm"),

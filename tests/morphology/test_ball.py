@@ -30,7 +30,9 @@ def test_it_goes_through_json():
     assert morphology.from_json(morphology.to_json(ball)) == ball
 
 
-@pytest.mark.parametrize(("name", "value"), [("radius", 0.5), ("radius", 0.0), ("density", np.inf), ("damping", -1.0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("radius", 0.5), ("radius", 0.0), ("density", np.inf), ("damping", -1.0)]
+)
 def test_impossible_balls_are_refused(name, value):
     with pytest.raises(LanceletError, match=f"Ball.{name}"):
         morphology.make("ball", **{name: value})

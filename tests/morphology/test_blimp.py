@@ -40,7 +40,9 @@ def test_its_terminal_speed_balances_linear_and_quadratic_drag():
 
 
 def test_the_envelope_drags_and_the_gondola_does_not():
-    with_envelope, without = (data(morphology.make("blimp", damping=0.0, drag=drag)) for drag in (0.69, 0.0))
+    with_envelope, without = (
+        data(morphology.make("blimp", damping=0.0, drag=drag)) for drag in (0.69, 0.0)
+    )
     for model, d in (with_envelope, without):
         d.qpos[0], d.qvel[0] = 1.0, 0.5
         mujoco.mj_forward(model, d)

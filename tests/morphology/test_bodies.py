@@ -49,7 +49,14 @@ def test_the_hash_is_the_same_in_every_process(python):
 
 
 def test_the_hash_tells_bodies_apart():
-    field = {"joints": 6, "lengths": 0.11, "mass": 0.011, "thickness": 0.003, "height": 0.03, "gear": 6e-4}
+    field = {
+        "joints": 6,
+        "lengths": 0.11,
+        "mass": 0.011,
+        "thickness": 0.003,
+        "height": 0.03,
+        "gear": 6e-4,
+    }
     field |= {"armature": 2e-6, "joint_limit": 1.0, "timestep": 0.001}
     hashes = {digest(morphology.make("swimmer", **{name: value})) for name, value in field.items()}
     assert len(hashes | {digest(morphology.make("swimmer"))}) == len(field) + 1
@@ -99,12 +106,20 @@ def test_the_hash_does_not_see_colours_and_cameras():
 
 def test_parameters_may_be_numbers_and_arrays_of_numpy():
     plain = morphology.make("swimmer", joints=2, lengths=(0.25, 0.5, 0.25), mass=0.5)
-    numbers = {"joints": np.int64(2), "lengths": np.array([0.25, 0.5, 0.25], np.float32), "mass": np.float64(0.5)}
+    numbers = {
+        "joints": np.int64(2),
+        "lengths": np.array([0.25, 0.5, 0.25], np.float32),
+        "mass": np.float64(0.5),
+    }
     made = morphology.make("swimmer", **numbers)
     built = Swimmer(**numbers)  # as the class is called where no name is at hand
     assert made == built == plain
     assert json.dumps(morphology.to_json(built)) == json.dumps(morphology.to_json(plain))
-    with pytest.raises(LanceletError, match=r"Swimmer.joints = 2\.0 \(of type float\): must be a whole number"):
+    with pytest.raises(
+        LanceletError, match=r"Swimmer.joints = 2\.0 \(of type float\): must be a whole number"
+    ):
         morphology.make("swimmer", joints=np.float64(2))
-    with pytest.raises(LanceletError, match=r"Swimmer.lengths = \(0\.1, nan, 0\.1\): must be finite"):
+    with pytest.raises(
+        LanceletError, match=r"Swimmer.lengths = \(0\.1, nan, 0\.1\): must be finite"
+    ):
         morphology.make("swimmer", joints=2, lengths=np.array([0.1, np.nan, 0.1]))

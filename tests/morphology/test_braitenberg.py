@@ -14,7 +14,9 @@ def test_designs_are_numbered_as_in_the_papers_code():
 def test_two_mirrors_are_none_and_the_canonical_body_is_its_own_image():
     body = np.array([0.1, 0.2, -0.3, 0.4])
     assert mirrored(body).tolist() == [-0.3, -0.4, 0.1, -0.2]
-    assert (mirrored(mirrored(body)) == body).all() and tuple(mirrored(np.array(CANONICAL))) == CANONICAL
+    assert (mirrored(mirrored(body)) == body).all() and tuple(
+        mirrored(np.array(CANONICAL))
+    ) == CANONICAL
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,13 @@ def test_a_sensor_beside_the_deck_is_one_line(given, says):
 
 @pytest.mark.parametrize(
     "bad",
-    [{"sensor_1": (0.7, 0.0)}, {"sensor_2": (0.0,)}, {"torque": 0.0}, {"wheel_back": -0.1}, {"wheel_radius": 0.6}],
+    [
+        {"sensor_1": (0.7, 0.0)},
+        {"sensor_2": (0.0,)},
+        {"torque": 0.0},
+        {"wheel_back": -0.1},
+        {"wheel_radius": 0.6},
+    ],
 )
 def test_bad_bodies_are_one_line(bad):
     with pytest.raises(LanceletError) as error:
@@ -64,4 +72,6 @@ def test_equal_wheels_drive_forward_and_the_right_one_alone_turns_left():
         found[name] = data.qpos[0], data.qvel[5], data.qpos[2]
     assert found["both"][0] > 0.1 and abs(found["both"][1]) < 1e-3
     assert found["right"][1] > 0.05
-    assert all(abs(height - 0.26) < 0.01 for _, _, height in found.values())  # neither tips over nor sinks
+    assert all(
+        abs(height - 0.26) < 0.01 for _, _, height in found.values()
+    )  # neither tips over nor sinks

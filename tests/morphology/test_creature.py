@@ -43,14 +43,20 @@ def test_the_rest_pose_is_that_of_the_compiled_body(body):
         assert model.body(i + 1).name == f"part_{i}", "bodies come in the order of parts"
         geom = model.geom(f"part_{i}").id
         along = data.geom_xmat[geom].reshape(3, 3)[:, 2] * model.geom_size[geom, 1]
-        ends = np.sort([data.geom_xpos[geom] - along - base, data.geom_xpos[geom] + along - base], axis=0)
+        ends = np.sort(
+            [data.geom_xpos[geom] - along - base, data.geom_xpos[geom] + along - base], axis=0
+        )
         np.testing.assert_allclose(ends, np.sort(body.pose.lines[i], axis=0), atol=1e-9)
         assert model.geom_size[geom, 0] == radius
     assert base[2] + body.pose.lowest == pytest.approx(0.03)
     assert model.body_mass.sum() == pytest.approx(body.mass)
     assert (model.nu, model.nq) == (len(body.joints), len(body.joints) + 7)
-    assert [model.joint(i + 1).name for i in range(model.nu)] == [f"joint_{i}_{axis}" for i, axis in body.joints]
-    assert all(contact.dist > -TOLERANCE for contact in data.contact), "hardly anything touches at the start"
+    assert [model.joint(i + 1).name for i in range(model.nu)] == [
+        f"joint_{i}_{axis}" for i, axis in body.joints
+    ]
+    assert all(contact.dist > -TOLERANCE for contact in data.contact), (
+        "hardly anything touches at the start"
+    )
 
 
 def test_how_deep_two_parts_run_into_one_another_is_what_the_simulator_finds():
@@ -83,7 +89,9 @@ def test_equal_commands_on_both_sides_move_it_straight_on():
     model = spec.compile()
     data = mujoco.MjData(model)
     hinges = [body.parts[i].segment for i, _ in body.joints]
-    pairs = {segment: [j for j, own in enumerate(hinges) if own == segment] for segment in (3, 4, 5, 6)}
+    pairs = {
+        segment: [j for j, own in enumerate(hinges) if own == segment] for segment in (3, 4, 5, 6)
+    }
     assert all(len(pair) == 2 for pair in pairs.values())
     for step in range(200):
         for k, pair in enumerate(pairs.values()):
@@ -91,7 +99,9 @@ def test_equal_commands_on_both_sides_move_it_straight_on():
         mujoco.mj_step(model, data)
         left, right = (data.qpos[7 + np.array(side)] for side in zip(*pairs.values(), strict=True))
         np.testing.assert_allclose(left, right, atol=1e-3)
-    assert abs(data.qpos[1]) < 2e-3 and np.abs(data.qpos[[4, 6]]).max() < 1e-2, "neither aside nor rolled nor turned"
+    assert abs(data.qpos[1]) < 2e-3 and np.abs(data.qpos[[4, 6]]).max() < 1e-2, (
+        "neither aside nor rolled nor turned"
+    )
 
 
 def test_a_servo_goes_to_the_angle_it_is_asked_for_and_pulls_no_harder_than_it_can():
@@ -109,7 +119,9 @@ def test_a_servo_goes_to_the_angle_it_is_asked_for_and_pulls_no_harder_than_it_c
     assert (np.array(forces).max(0) <= np.array(body.torques) + 1e-9).all()
 
 
-@pytest.mark.parametrize("attach", [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0.6, 0, 0.8), (0.96, 0.28, 0), (-0.8, 0.6, 0)])
+@pytest.mark.parametrize(
+    "attach", [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0.6, 0, 0.8), (0.96, 0.28, 0), (-0.8, 0.6, 0)]
+)
 def test_a_place_lies_on_the_capsules_surface(attach):
     point, normal = (np.array(vector) for vector in surface(attach, 0.2, 0.05))
     core = np.array([np.clip(point[0], -0.2, 0.2), 0, 0])
@@ -128,7 +140,10 @@ def test_a_mirrored_branch_brings_a_copy_of_all_that_hangs_on_it():
 
 def test_too_many_parts_with_mirrored_copies_are_refused():
     segments, sensors = quadruped()
-    fans = [dataclasses.replace(segments[3], id=90 + i, parent=6 + i, half_length=0.03, radius=0.015) for i in range(3)]
+    fans = [
+        dataclasses.replace(segments[3], id=90 + i, parent=6 + i, half_length=0.03, radius=0.015)
+        for i in range(3)
+    ]
     with pytest.raises(LanceletError, match="more than 24 parts"):
         Creature(segments=(*segments, *fans), sensors=sensors)
 
@@ -136,6 +151,8 @@ def test_too_many_parts_with_mirrored_copies_are_refused():
 def test_genes_may_be_given_as_objects_or_json():
     root = Segment(id=0, parent=-1)
     leg = {"id": 7, "parent": 0, "axes": [[0.0, 1.0, 0.0]]}
-    body = morphology.make("creature", segments=(root, leg), sensors=[Sensor(id=1, kind="joint", segment=1)])
+    body = morphology.make(
+        "creature", segments=(root, leg), sensors=[Sensor(id=1, kind="joint", segment=1)]
+    )
     assert body.segments[1] == Segment(id=7, parent=0, axes=((0.0, 1.0, 0.0),))
     assert [channel.key for channel in body.channels] == ["sensor:1.0", "sensor:1.1"]

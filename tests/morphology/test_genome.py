@@ -31,7 +31,8 @@ def names(genome):
     """Parameters that a controller of this body has: the shared ones first, then a row a lineage."""
     kind = kind_of(genome)
     rows = {
-        name: (len(keys), len(kind.start[keys[0].partition(":")[0]])) for name, keys in kind.lineages(genome).items()
+        name: (len(keys), len(kind.start[keys[0].partition(":")[0]]))
+        for name, keys in kind.lineages(genome).items()
     }
     return [("whole", (len(kind.start["shared"]),)), *rows.items()]
 
@@ -51,7 +52,9 @@ def test_any_mutations_give_genomes_that_pass_and_go_through_json_exactly(name, 
     again = Genome.from_json(genome.to_json())
     assert again == genome and again.to_json() == genome.to_json() and again.digest == genome.digest
     features, niches = kind_of(name).features(genome), kind_of(name).niches
-    assert features.keys() == niches.keys() and all(np.isfinite(value) for value in features.values())
+    assert features.keys() == niches.keys() and all(
+        np.isfinite(value) for value in features.values()
+    )
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -60,7 +63,11 @@ def test_any_mutations_give_genomes_that_pass_and_go_through_json_exactly(name, 
 def test_decoding_is_deterministic(name, seed):
     genome = grown(name, seed, 5)[0]
     bodies = [decode(genome), decode(Genome.from_json(genome.to_json()))]
-    assert bodies[0] == bodies[1] == morphology.from_json(json.loads(json.dumps(morphology.to_json(bodies[0]))))
+    assert (
+        bodies[0]
+        == bodies[1]
+        == morphology.from_json(json.loads(json.dumps(morphology.to_json(bodies[0]))))
+    )
     first, second = (morphology.model_hash(body.build().compile()) for body in bodies)
     assert first == second
 
@@ -80,7 +87,9 @@ def test_a_surviving_part_keeps_its_weights_through_every_change_of_the_body(nam
         if operator == "weights":
             continue
         common = genome.weights.keys() & child.weights.keys()
-        assert "shared" in common and all(child.weights[key] == genome.weights[key] for key in common)
+        assert "shared" in common and all(
+            child.weights[key] == genome.weights[key] for key in common
+        )
         alive = {key for keys in kind.lineages(child).values() for key in keys}
         assert genome.weights.keys() & alive <= child.weights.keys(), "none is forgotten"
         flat, first = kind.flat(child, names(child)), len(kind.start["shared"])
@@ -88,7 +97,11 @@ def test_a_surviving_part_keeps_its_weights_through_every_change_of_the_body(nam
             for key in keys:
                 row = flat[first : first + len(kind.start[key.partition(":")[0]])]
                 first += len(row)
-                want = genome.weights.get(key) or child.weights.get(key) or kind.start[key.partition(":")[0]]
+                want = (
+                    genome.weights.get(key)
+                    or child.weights.get(key)
+                    or kind.start[key.partition(":")[0]]
+                )
                 np.testing.assert_array_equal(row, np.array(want, np.float32))
         genome = child
 
@@ -134,7 +147,9 @@ def test_the_flat_view_is_exact_and_bounded(name):
     genome = grown(name, 3, 15)[0]
     kind = kind_of(name)
     values, (low, high) = kind.vector(genome), kind.bounds(genome)
-    assert values.shape == low.shape == high.shape and (low <= values).all() and (values <= high).all()
+    assert (
+        values.shape == low.shape == high.shape and (low <= values).all() and (values <= high).all()
+    )
     np.testing.assert_allclose(kind.vector(kind.from_vector(genome, values)), values, atol=1e-12)
     with pytest.raises(LanceletError, match="finite numbers"):
         kind.from_vector(genome, values[1:])
@@ -149,7 +164,14 @@ def test_equal_signatures_are_equal_shapes():
     for _, child, _ in way:
         body = decode(child)
         model = body.build().compile()
-        shape = (model.nq, model.nu, model.nbody, model.nsensordata, tuple(model.body_parentid), len(body.channels))
+        shape = (
+            model.nq,
+            model.nu,
+            model.nbody,
+            model.nsensordata,
+            tuple(model.body_parentid),
+            len(body.channels),
+        )
         assert shapes.setdefault(signature(child), shape) == shape
     assert 1 < len(shapes) < len(way)
 
@@ -173,9 +195,13 @@ def set_gene(sort, index, name, value):
 
 def deep(body):
     """A chain of eight segments on one another."""
-    link = dict(body["segments"][1], mirror=False, direction=[1.0, 0.0, 0.0], attach=[1.0, 0.0, 0.0])
+    link = dict(
+        body["segments"][1], mirror=False, direction=[1.0, 0.0, 0.0], attach=[1.0, 0.0, 0.0]
+    )
     for i in range(8):
-        body["segments"].append(dict(link, id=100 + i, parent=len(body["segments"]) - 1 if i else 1))
+        body["segments"].append(
+            dict(link, id=100 + i, parent=len(body["segments"]) - 1 if i else 1)
+        )
 
 
 def stiff(body):

@@ -34,7 +34,9 @@ def test_links_joints_and_motors(n):
 def test_masses_and_inertias(n):
     model = compiled(joints=n)
     np.testing.assert_allclose(model.body_mass[1:], 0.01)
-    np.testing.assert_allclose(model.body_inertia[1:], [[8.667e-6, 3.367e-7, 8.337e-6]] * (n + 1), rtol=1e-3)
+    np.testing.assert_allclose(
+        model.body_inertia[1:], [[8.667e-6, 3.367e-7, 8.337e-6]] * (n + 1), rtol=1e-3
+    )
     np.testing.assert_array_equal(model.body_ipos[1:], 0)
 
 
@@ -42,7 +44,9 @@ def test_masses_and_inertias(n):
 def test_joints(n):
     model = compiled(joints=n)
     hinges = slice(3, None)
-    np.testing.assert_allclose(model.jnt_range[hinges], [[-2 * math.pi / (n + 1), 2 * math.pi / (n + 1)]] * n)
+    np.testing.assert_allclose(
+        model.jnt_range[hinges], [[-2 * math.pi / (n + 1), 2 * math.pi / (n + 1)]] * n
+    )
     assert model.jnt_limited[hinges].all() and not model.jnt_limited[:3].any()
     np.testing.assert_allclose(model.dof_armature[hinges], 1e-6)
     np.testing.assert_array_equal(model.dof_armature[:3], 0)
@@ -108,9 +112,21 @@ def test_all_that_moves_equals_the_suites_swimmer(n):
     theirs, ours = swimmer.swimmer(n_links=n + 1).physics.model, in_water(joints=n)
     hinges = slice(3, None)
     for name in ("body_mass", "body_inertia", "body_ipos", "body_iquat"):
-        np.testing.assert_allclose(getattr(ours, name)[1 : n + 2], getattr(theirs, name)[1 : n + 2], rtol=1e-12)
-    for name in ("jnt_range", "jnt_pos", "jnt_axis", "jnt_solref", "jnt_solimp", "dof_armature", "dof_damping"):
-        np.testing.assert_allclose(getattr(ours, name)[hinges], getattr(theirs, name)[hinges], rtol=1e-12)
+        np.testing.assert_allclose(
+            getattr(ours, name)[1 : n + 2], getattr(theirs, name)[1 : n + 2], rtol=1e-12
+        )
+    for name in (
+        "jnt_range",
+        "jnt_pos",
+        "jnt_axis",
+        "jnt_solref",
+        "jnt_solimp",
+        "dof_armature",
+        "dof_damping",
+    ):
+        np.testing.assert_allclose(
+            getattr(ours, name)[hinges], getattr(theirs, name)[hinges], rtol=1e-12
+        )
     np.testing.assert_array_equal(ours.actuator_gear, theirs.actuator_gear)
 
 
@@ -127,7 +143,9 @@ def test_links_may_differ_in_length():
 
 
 def test_equal_lengths_by_tuple_or_number_are_one_body():
-    assert morphology.model_hash(compiled(lengths=(0.1,) * 6)) == morphology.model_hash(compiled(lengths=0.1))
+    assert morphology.model_hash(compiled(lengths=(0.1,) * 6)) == morphology.model_hash(
+        compiled(lengths=0.1)
+    )
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,9 @@ def test_single_and_vector_rows():
 
 
 def test_pools(python):
-    shown = python("from lancelet.scripts.benches import envs\nfor row in envs._pools(1): print(row.value > 0)").stdout
+    shown = python(
+        "from lancelet.scripts.benches import envs\nfor row in envs._pools(1): print(row.value > 0)"
+    ).stdout
     assert shown.split() == ["True", "True"]
 
 
@@ -55,7 +57,9 @@ def test_both_sides_of_evolve_run_the_same_circuit(monkeypatch):
         searcher.step()
         assert torch.isfinite(searcher.population.evals).all()
     seen = torch.linspace(-1, 1, 24)
-    assert torch.equal(evolve.Policy(circuit)(seen), circuit(seen[None], circuit.initial_state(1))[0][0])
+    assert torch.equal(
+        evolve.Policy(circuit)(seen), circuit(seen[None], circuit.initial_state(1))[0][0]
+    )
     assert circuit.initial_state(1) == ()
 
 
@@ -63,7 +67,9 @@ def test_training_rows_of_sb3(monkeypatch):
     for name, size in (("ENVS", 4), ("ROLLOUT", 8), ("BATCH", 32), ("STEPS", 32)):
         monkeypatch.setattr(train, name, size)
     rows = train._sb3(quick=True)
-    assert [row.target for row in rows] == [">= 4", ">= 1.5", None, None, None] and all(row.value > 0 for row in rows)
+    assert [row.target for row in rows] == [">= 4", ">= 1.5", None, None, None] and all(
+        row.value > 0 for row in rows
+    )
 
 
 def test_training_rows_of_a_recurrent_network(monkeypatch):

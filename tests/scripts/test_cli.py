@@ -21,12 +21,20 @@ class Trainer:
 
 def parse(*flags):
     return cli.parse(
-        "train", "About.", flags, prefixed=["controller"], task=Swim(joints=4), trainer=Trainer, controller=MLPOptions
+        "train",
+        "About.",
+        flags,
+        prefixed=["controller"],
+        task=Swim(joints=4),
+        trainer=Trainer,
+        controller=MLPOptions,
     )
 
 
 def test_flags_of_three_dataclasses_reach_their_own():
-    parsed = parse("--joints", "7", "--clock", "--generations", "3", "--controller.hidden", "8", "9")
+    parsed = parse(
+        "--joints", "7", "--clock", "--generations", "3", "--controller.hidden", "8", "9"
+    )
     assert type(parsed.task) is Swim and (parsed.task.joints, parsed.task.clock) == (7, True)
     assert parsed.trainer == Trainer(3)
     assert type(parsed.controller) is MLPOptions and parsed.controller.hidden == (8, 9)
@@ -42,7 +50,11 @@ def test_help_shows_field_docstrings_and_no_body(capsys):
         parse("--help")
     shown = capsys.readouterr().out
     assert end.value.code == 0
-    assert "actuated joints" in shown and "how many generations" in shown and "--controller.hidden" in shown
+    assert (
+        "actuated joints" in shown
+        and "how many generations" in shown
+        and "--controller.hidden" in shown
+    )
     assert "--body" not in shown
 
 
@@ -60,7 +72,10 @@ def test_a_value_that_the_task_refuses_is_a_lancelet_error():
 
 def test_words_come_first():
     known = {"task": ["swim"], "controller": ["ncap", "mlp"]}
-    assert cli.words("train", "", ["swim", "ncap", "--x", "1"], **known) == (["swim", "ncap"], ["--x", "1"])
+    assert cli.words("train", "", ["swim", "ncap", "--x", "1"], **known) == (
+        ["swim", "ncap"],
+        ["--x", "1"],
+    )
     with pytest.raises(LanceletError, match=r"controller is missing \(ncap, mlp\)"):
         cli.words("train", "", ["swim"], **known)
     with pytest.raises(LanceletError, match="one word too many"):
@@ -72,7 +87,12 @@ def test_help_before_the_words_lists_them(capsys):
     with pytest.raises(SystemExit) as end:
         cli.words("train", "Train it.", ["--help"], task=["swim"], controller=["ncap"])
     shown = capsys.readouterr().out
-    assert end.value.code == 0 and "Train it." in shown and "swim" in shown and "TASK CONTROLLER" in shown
+    assert (
+        end.value.code == 0
+        and "Train it." in shown
+        and "swim" in shown
+        and "TASK CONTROLLER" in shown
+    )
 
 
 def test_tasks_by_name():
@@ -91,7 +111,11 @@ def test_files_are_found_by_name():
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(LanceletError("a plain line"), 2), (gym.error.ResetNeeded("a plain line"), 2), (KeyboardInterrupt(), 130)],
+    [
+        (LanceletError("a plain line"), 2),
+        (gym.error.ResetNeeded("a plain line"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
 )
 def test_guard_turns_errors_into_a_line_and_a_status(error, status, capsys):
     def main(argv):
@@ -104,7 +128,11 @@ def test_guard_turns_errors_into_a_line_and_a_status(error, status, capsys):
 
 @pytest.mark.parametrize(
     ("words", "found"),
-    [(["play", "nothing"], False), (["play", "mine:task"], True), (["render", "run", "--trust"], True)],
+    [
+        (["play", "nothing"], False),
+        (["play", "mine:task"], True),
+        (["render", "run", "--trust"], True),
+    ],
 )
 def test_the_present_folder_is_searched_only_for_a_module_that_is_named(python, words, found):
     code = f"import os, sys; from lancelet.scripts.main import main; main({words!r}); print(os.getcwd() in sys.path)"
@@ -114,7 +142,10 @@ def test_the_present_folder_is_searched_only_for_a_module_that_is_named(python, 
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (PermissionError(13, "Permission denied", "/etc/shadow"), "error: Permission denied: /etc/shadow\n"),
+        (
+            PermissionError(13, "Permission denied", "/etc/shadow"),
+            "error: Permission denied: /etc/shadow\n",
+        ),
         (OSError(12, "Cannot allocate memory"), "error: Cannot allocate memory\n"),
         (OSError("no number"), "error: no number\n"),
         (LanceletError("joints = 0"), "error: joints = 0\n"),
@@ -162,4 +193,10 @@ def test_the_home_folder_is_meant_wherever_a_path_stands(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     argv = ["swim", "--folder=~/x", "--start=~", "--over=stdev=~/x", "--note=a~b", "-~"]
     _, flags = cli.words("train", "", argv, task=["swim"])
-    assert flags == ["--folder=/home/someone/x", "--start=/home/someone", "--over=stdev=~/x", "--note=a~b", "-~"]
+    assert flags == [
+        "--folder=/home/someone/x",
+        "--start=/home/someone",
+        "--over=stdev=~/x",
+        "--note=a~b",
+        "-~",
+    ]

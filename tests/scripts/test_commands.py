@@ -16,7 +16,11 @@ def command(tmp_path):
     """`command("play", "swim")` as a user types it, in an empty folder."""
 
     def run(*words, script=False, **env):
-        start = [str(ROOT / "scripts" / f"{words[0]}.py")] if script else ["-m", "lancelet.scripts.main", words[0]]
+        start = (
+            [str(ROOT / "scripts" / f"{words[0]}.py")]
+            if script
+            else ["-m", "lancelet.scripts.main", words[0]]
+        )
         done = subprocess.run(
             [sys.executable, *start, *map(str, words[1:])],
             capture_output=True,
@@ -32,7 +36,12 @@ def command(tmp_path):
 
 def test_list_has_a_line_for_everything(command):
     lines = command("list", script=True).stdout.splitlines()
-    for word, about in (("swim", "Swim forward"), ("swimmer", "chain"), ("ncap", "neuron"), ("snes", "evolution")):
+    for word, about in (
+        ("swim", "Swim forward"),
+        ("swimmer", "chain"),
+        ("ncap", "neuron"),
+        ("snes", "evolution"),
+    ):
         assert any(line.split()[:1] == [word] and about in line for line in lines), word
     assert not any("does not load" in line for line in lines)
 
@@ -42,7 +51,16 @@ def test_doctor_says_what_is_here(command, tmp_path):
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads((tmp_path / "d.json").read_text())}
     assert rows["physics"]["holds"] and rows["dm-control pair"]["holds"] and rows["ffmpeg"]["holds"]
-    assert set(rows["physics"]) >= {"name", "kind", "value", "target", "holds", "seeds", "interval", "note"}
+    assert set(rows["physics"]) >= {
+        "name",
+        "kind",
+        "value",
+        "target",
+        "holds",
+        "seeds",
+        "interval",
+        "note",
+    }
     for name, row in rows.items():
         assert name in done.stdout
         if name.startswith("opengl") and not row["holds"]:
@@ -66,7 +84,9 @@ def test_doctor_tells_what_listens_and_how_ray_would_be_started(command, tmp_pat
     assert [row["value"] for row in rows if row["name"] == "ray pools"] == [
         "listen on 127.0.0.1 only, with a token of their own"
     ]
-    open_to_all = [row for row in rows if row["name"] == "listening" and f"port {port}:" in row["value"]]
+    open_to_all = [
+        row for row in rows if row["name"] == "listening" and f"port {port}:" in row["value"]
+    ]
     assert [row["holds"] for row in open_to_all] == [False]
     assert "every machine" in open_to_all[0]["note"] and "no Ray token" in open_to_all[0]["note"]
 
@@ -77,9 +97,24 @@ def test_doctor_survives_a_gl_library_that_is_not_there(command):
 
 
 def test_play_prints_every_episode(command):
-    done = command("play", "swim", "--agent", "ncap", "--joints", "3", "--max-episode-steps", "30", "--seed", "4")
+    done = command(
+        "play",
+        "swim",
+        "--agent",
+        "ncap",
+        "--joints",
+        "3",
+        "--max-episode-steps",
+        "30",
+        "--seed",
+        "4",
+    )
     assert done.returncode == 0, done.stderr
-    seeds = [line.split()[0] for line in done.stdout.splitlines() if line.split() and line.split()[0].isdigit()]
+    seeds = [
+        line.split()[0]
+        for line in done.stdout.splitlines()
+        if line.split() and line.split()[0].isdigit()
+    ]
     assert seeds == ["4", "5", "6"] and "speed" in done.stdout and "mean" in done.stdout
 
 
@@ -106,7 +141,17 @@ def test_bad_input_is_one_line_and_status_2(command, words, says):
 def test_a_video_or_one_line_that_says_what_to_install(command, tmp_path):
     import imageio_ffmpeg
 
-    done = command("play", "swim", "--episodes", "1", "--max-episode-steps", "20", "--video", "swim.mp4", script=True)
+    done = command(
+        "play",
+        "swim",
+        "--episodes",
+        "1",
+        "--max-episode-steps",
+        "20",
+        "--video",
+        "swim.mp4",
+        script=True,
+    )
     if gl.probe() is None:
         assert done.returncode == 2 and "apt-get install" in done.stderr.splitlines()[-1]
         return
@@ -122,17 +167,38 @@ TRAIN = "train swim ncap --generations 1 --population 4 --validation 2 --test 0 
     ("words", "said"),
     [
         (f"{TRAIN} --folder /etc/hostname", "folder = /etc/hostname: cannot be made (File exists)"),
-        (f"{TRAIN} --folder /proc/none", "folder = /proc/none: cannot be made (No such file or directory)"),
+        (
+            f"{TRAIN} --folder /proc/none",
+            "folder = /proc/none: cannot be made (No such file or directory)",
+        ),
         (f"{TRAIN} --folder {'x' * 300}", "cannot be made (File name too long)"),
         (f"{TRAIN} --seed -1", "seed = -1: must be a whole number from 0 to 2**64 - 1"),
         (f"{TRAIN} --stdev nan", "stdev = nan (of type float): must be a finite number"),
-        (f"{TRAIN} --max-episode-steps 0", "max_episode_steps = 0: must be a whole number, 1 or more"),
-        ("play swim --agent zero --seed -1", "seed = -1: must be a whole number from 0 to 2**64 - 1"),
-        (f"coevolve swim --evaluations 2 --seed {2**70}", "must be a whole number from 0 to 2**64 - 1"),
-        ("coevolve swim --evaluations 2 --deadline nan", "deadline = nan (of type float): must be a finite number"),
+        (
+            f"{TRAIN} --max-episode-steps 0",
+            "max_episode_steps = 0: must be a whole number, 1 or more",
+        ),
+        (
+            "play swim --agent zero --seed -1",
+            "seed = -1: must be a whole number from 0 to 2**64 - 1",
+        ),
+        (
+            f"coevolve swim --evaluations 2 --seed {2**70}",
+            "must be a whole number from 0 to 2**64 - 1",
+        ),
+        (
+            "coevolve swim --evaluations 2 --deadline nan",
+            "deadline = nan (of type float): must be a finite number",
+        ),
         ("sweep swim ncap --over stdev=-0.5..0.5", "--over stdev: stdev = -0.5: must be above 0"),
-        ("sweep swim ncap --over seed=-1,2", "--over seed: seed = -1: must be a whole number from 0 to 2**64 - 1"),
-        (f"sweep swim ncap --over stdev=0.1..0.5 --seed {2**64}", "must be a whole number from 0 to 2**64 - 1"),
+        (
+            "sweep swim ncap --over seed=-1,2",
+            "--over seed: seed = -1: must be a whole number from 0 to 2**64 - 1",
+        ),
+        (
+            f"sweep swim ncap --over stdev=0.1..0.5 --seed {2**64}",
+            "must be a whole number from 0 to 2**64 - 1",
+        ),
         ("sweep swim ncap --over stdev=nan,0.5", "--over stdev: stdev = nan (of type float)"),
     ],
 )

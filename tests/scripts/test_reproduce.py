@@ -60,20 +60,28 @@ def test_a_stage_is_kept_and_taken_up_only_on_resume(study):
 
     assert study.stage("long", make)["count"] == 1
     study.resume = True
-    assert study.stage("long", make)["count"] == 1 and np.array_equal(study.stage("long", make)["curve"], np.arange(3))
+    assert study.stage("long", make)["count"] == 1 and np.array_equal(
+        study.stage("long", make)["curve"], np.arange(3)
+    )
     study.resume = False
     assert study.stage("long", make)["count"] == 2
 
 
 def test_a_study_writes_rows_table_and_a_page_that_loads_nothing(study):
-    study.within("inside", "gate", 0.5, 0, 1, reference=0.4, interval=(0.4, 0.6), seeds=3, seeds_of="starts")
+    study.within(
+        "inside", "gate", 0.5, 0, 1, reference=0.4, interval=(0.4, 0.6), seeds=3, seeds_of="starts"
+    )
     study.within("outside <b>", "claim", 2, 0, 1)
     study.add(Row("later", "claim", note="not run"))
     study.write("lancelet reproduce ncap --quick")
     rows = from_json(study.folder / "rows.json")
     assert [row.holds for row in rows] == [True, False, None]
     page = (study.folder / "report.html").read_text()
-    assert "default-src 'none'" in page and "http" not in page.replace("http-equiv", "") and "<b>" not in page
+    assert (
+        "default-src 'none'" in page
+        and "http" not in page.replace("http-equiv", "")
+        and "<b>" not in page
+    )
     assert "| inside | gate | 0.4 | 0 .. 1 | 0.5 |" in (study.folder / "table.md").read_text()
 
 
@@ -107,7 +115,9 @@ def test_a_part_replaces_its_rows_where_they_stood_and_keeps_all_others(study):
     assert (found["a 3"].seeds_of, found["b too 2"].seeds_of) == ("runs", "starts")
     assert found["old"].holds is False, "a kept verdict is told by the present rule"
     table = (study.folder / "table.md").read_text()
-    assert table.index("`lancelet reproduce ncap` ") < table.index("`lancelet reproduce ncap --only a` ")
+    assert table.index("`lancelet reproduce ncap` ") < table.index(
+        "`lancelet reproduce ncap --only a` "
+    )
     assert "A caption" in (study.folder / "report.html").read_text()
     part.write("lancelet reproduce ncap --only a")
     assert (study.folder / "table.md").read_text().count("--only a`") == 1
@@ -122,7 +132,11 @@ def test_a_figure_of_networks_whose_weights_are_gone_is_not_printed(study):
     kept.weights_of = {"net 1": "one.safetensors", "net 2": "two.safetensors"}
     kept.write("lancelet reproduce ncap --judge")
     found = written(study)
-    assert found["net 1"].value is None and found["net 1"].holds is None and "one.safetensors" in found["net 1"].note
+    assert (
+        found["net 1"].value is None
+        and found["net 1"].holds is None
+        and "one.safetensors" in found["net 1"].note
+    )
     assert found["net 1"].note.endswith("as it was measured it held")
     assert found["net 2"].value == found["plant"].value == 1.0
 
@@ -135,7 +149,11 @@ def test_a_superseded_row_is_no_longer_told_until_it_is_measured_again(study):
     kept.superseded = (Superseded("a ", "Holm 1", "never computed"),)
     kept.write("lancelet reproduce ncap --judge")
     found = written(study)
-    assert (found["a 1"].value, found["a 1"].holds, found["a 1"].note) == (None, None, "never computed")
+    assert (found["a 1"].value, found["a 1"].holds, found["a 1"].note) == (
+        None,
+        None,
+        "never computed",
+    )
     assert found["a 2"].value == 1.0, "measured since"
 
 
@@ -178,4 +196,8 @@ def test_bad_calls_are_one_line():
     with pytest.raises(LanceletError, match="not both"):
         reproduce.main(["ncap", "--quick", "--full"])
     done = subprocess.run([*MAIN, "reproduce", "ncpa"], capture_output=True, text=True)
-    assert done.returncode == 2 and "did you mean ncap?" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2
+        and "did you mean ncap?" in done.stderr
+        and "Traceback" not in done.stderr
+    )

@@ -12,7 +12,13 @@ from lancelet.scripts import rows
 from lancelet.scripts.rows import Row
 
 SOME = [
-    rows.at_least("single env vs dm_control", "speed", 1.74, 1.2, note="median of 5 rounds, one thread each " * 4),
+    rows.at_least(
+        "single env vs dm_control",
+        "speed",
+        1.74,
+        1.2,
+        note="median of 5 rounds, one thread each " * 4,
+    ),
     rows.at_most("import", "speed", np.float64(2.5), 1.5),
     Row("A8 parameters", "claim", 912.3, ">= 865", True, 10, (901.0, 920.5), reference=865),
     Row("EnvPool", "info", note="not installed | skipped"),
@@ -22,7 +28,18 @@ SOME = [
 def test_json_has_exactly_the_keys_and_comes_back(tmp_path):
     rows.to_json(SOME, tmp_path / "deep" / "rows.json")
     items = json.loads((tmp_path / "deep" / "rows.json").read_text())
-    keys = {"name", "kind", "value", "target", "holds", "seeds", "interval", "note", "reference", "seeds_of"}
+    keys = {
+        "name",
+        "kind",
+        "value",
+        "target",
+        "holds",
+        "seeds",
+        "interval",
+        "note",
+        "reference",
+        "seeds_of",
+    }
     assert all(set(item) == keys for item in items)
     assert [item["holds"] for item in items] == [True, False, True, None]
     assert items[1]["value"] == 2.5 and items[3]["value"] is None
@@ -42,8 +59,18 @@ def test_rows_of_before_it_was_said_what_seeds_count_are_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "interval", "holds"),
-    [(0.8, None, True), (0.8, (0.7, 0.85), True), (0.8, (0.7, 0.9), False), (0.9, (0.86, 1.0), False)],
-    ids=["no interval", "all of it within", "it reaches over the target", "value and interval outside"],
+    [
+        (0.8, None, True),
+        (0.8, (0.7, 0.85), True),
+        (0.8, (0.7, 0.9), False),
+        (0.9, (0.86, 1.0), False),
+    ],
+    ids=[
+        "no interval",
+        "all of it within",
+        "it reaches over the target",
+        "value and interval outside",
+    ],
 )
 def test_a_verdict_is_of_the_interval(value, interval, holds):
     below = rows.at_most("a", "gate", value, 0.85, interval=interval)
@@ -62,7 +89,13 @@ def test_a_value_that_is_no_number_holds_nothing():
 
 @pytest.mark.parametrize(
     ("target", "holds"),
-    [("<= 0.85", False), ("> 0.5", True), ("0.5 .. 0.8", False), ("-0.2 .. 2e+3", True), ("interval excludes 1", True)],
+    [
+        ("<= 0.85", False),
+        ("> 0.5", True),
+        ("0.5 .. 0.8", False),
+        ("-0.2 .. 2e+3", True),
+        ("interval excludes 1", True),
+    ],
 )
 def test_a_row_from_a_file_is_judged_again_where_its_target_is_a_number(target, holds):
     row = Row("a", "claim", 0.7, target, True, 5, (0.6, 0.9), "told")
@@ -85,7 +118,9 @@ def test_every_committed_verdict_is_the_one_of_the_rule():
 
 
 def test_json_of_a_nan_is_null(tmp_path):
-    rows.to_json([Row("x", "info", float("nan"), interval=(float("-inf"), 1.0))], tmp_path / "r.json")
+    rows.to_json(
+        [Row("x", "info", float("nan"), interval=(float("-inf"), 1.0))], tmp_path / "r.json"
+    )
     (item,) = json.loads((tmp_path / "r.json").read_text())
     assert item["value"] is None and item["interval"] == [None, 1.0]
 

@@ -42,7 +42,12 @@ def place(tmp_path_factory):
     first.communicate()
     stamp = (home / "swept/trials/00000/metrics.jsonl").stat().st_mtime_ns
     refused, second = start("--resume"), start("--resume", "--trust")
-    return home, stamp, (*refused.communicate(), refused.returncode), (*second.communicate(), second.returncode)
+    return (
+        home,
+        stamp,
+        (*refused.communicate(), refused.returncode),
+        (*second.communicate(), second.returncode),
+    )
 
 
 def test_a_killed_sweep_goes_on_and_reports_its_best(place):
@@ -53,10 +58,15 @@ def test_a_killed_sweep_goes_on_and_reports_its_best(place):
     assert [trial["note"] for trial in trials] == ["", "", ""]
     scores = [trial["validation"] for trial in trials]
     assert scores == sorted(scores, reverse=True) and scores[0] > scores[-1]
-    assert (folder / "trials/00000/metrics.jsonl").stat().st_mtime_ns == stamp, "a finished trial is not run again"
+    assert (folder / "trials/00000/metrics.jsonl").stat().st_mtime_ns == stamp, (
+        "a finished trial is not run again"
+    )
     for trial in trials:
         log = read_log(trial["folder"])
-        assert len(log) == 4 and trial["steps"] == log[-1]["steps"] == 4 * 20 * trial["values"]["population"]
+        assert (
+            len(log) == 4
+            and trial["steps"] == log[-1]["steps"] == 4 * 20 * trial["values"]["population"]
+        )
         assert trial["validation"] >= max(line["validation"] for line in log)
         assert isinstance(trial["values"]["controller.period"], int)
     assert (folder / "sweep.png").read_bytes()[1:4] == b"PNG"
@@ -67,17 +77,27 @@ def test_a_killed_sweep_goes_on_and_reports_its_best(place):
 
 def test_the_best_can_be_trained_and_every_trial_is_a_run(place):
     home, _, _, (out, _, _) = place
-    best, config = json.loads((home / "swept/trials.json").read_text())[0], read(home / "swept/best.yaml")
+    best, config = (
+        json.loads((home / "swept/trials.json").read_text())[0],
+        read(home / "swept/best.yaml"),
+    )
     assert config.algorithm_options["stdev"] == best["values"]["stdev"]
     assert config.controller_options == {"period": best["values"]["controller.period"]}
-    assert config.task_options["clock"] is best["values"]["task.clock"] and config.task_options["joints"] == 3
-    line = next(line for line in out.splitlines() if line.startswith("train with the best: lancelet "))
+    assert (
+        config.task_options["clock"] is best["values"]["task.clock"]
+        and config.task_options["joints"] == 3
+    )
+    line = next(
+        line for line in out.splitlines() if line.startswith("train with the best: lancelet ")
+    )
     assert line == f"train with the best: {command(config)}"
     words = line.removeprefix("train with the best: lancelet train ").split()
     from lancelet.scripts import train
 
     assert train.main([*words, "--folder", str(home / "again"), "--quiet"]) == 0
-    assert (home / "again/best.safetensors").read_bytes() == Path(best["folder"], "best.safetensors").read_bytes()
+    assert (home / "again/best.safetensors").read_bytes() == Path(
+        best["folder"], "best.safetensors"
+    ).read_bytes()
     assert controllers.load(best["folder"]).parameter_count == 4
 
 
@@ -114,7 +134,9 @@ def test_a_sweep_of_something_else_is_not_continued(place, capsys):
         (["--over", "stdev=0.1..1", "--algorithm", "ppoo"], "did you mean ppo"),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, capsys, words, message):
+def test_bad_input_is_one_line_and_nothing_is_written(
+    tmp_path, monkeypatch, capsys, words, message
+):
     monkeypatch.chdir(tmp_path)
     assert cli.guard(sweep.main, ["swim", "ncap", *words]) == 2
     error = capsys.readouterr().err
@@ -145,7 +167,13 @@ def test_the_help_says_what_a_resume_does(capsys):
 def test_trials_that_failed_come_last_with_their_reason(tmp_path):
     trials = [
         Trial(folder="t/00001", values={"a": 0.12345, "b": (8, 8)}, validation=3.0, steps=2000),
-        Trial(folder="t/00000", values={"a": 1e-5, "b": None}, validation=None, steps=0, note="a = 1: no"),
+        Trial(
+            folder="t/00000",
+            values={"a": 1e-5, "b": None},
+            validation=None,
+            steps=0,
+            note="a = 1: no",
+        ),
     ]
     assert rows(trials, ["a", "b"])[1:] == [
         ["00001", "3", "2,000", "0.1235", "8 8", ""],

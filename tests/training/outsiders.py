@@ -17,7 +17,9 @@ class Lever(controllers.Controller):
         self.register_buffer("bias", torch.rand(2), persistent=False)
 
     def forward(self, observation, state):
-        return torch.tanh((observation["observation"] @ self.mix + self.bias) @ self.gains)[:, None], state
+        return torch.tanh((observation["observation"] @ self.mix + self.bias) @ self.gains)[
+            :, None
+        ], state
 
 
 class Doomed(Lever):

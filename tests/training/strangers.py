@@ -100,7 +100,14 @@ def watch(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event == "import" and str(arguments[0]).startswith("evil"):
         violations.append(f"imports {arguments[0]}")
-    if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty"):
+    if event in (
+        "subprocess.Popen",
+        "os.system",
+        "os.exec",
+        "os.posix_spawn",
+        "os.fork",
+        "os.forkpty",
+    ):
         violations.append(f"starts a process: {event} {arguments[:2]}")
     if event != "open" or not isinstance(arguments[0], str | bytes):
         return
@@ -129,7 +136,9 @@ def run(case: Case, folder: Path) -> str | None:
     case.make(folder)
     violations.clear()
     wrong = None
-    faulthandler.dump_traceback_later(3 * SECONDS_A_CASE, exit=True)  # where no Python runs, no alarm rings
+    faulthandler.dump_traceback_later(
+        3 * SECONDS_A_CASE, exit=True
+    )  # where no Python runs, no alarm rings
     signal.alarm(SECONDS_A_CASE)
     watching = folder.parent
     try:
@@ -154,7 +163,14 @@ def run(case: Case, folder: Path) -> str | None:
 # -- the good runs -----------------------------------------------------------------------------------------------------
 
 TRAINED = {"max_episode_steps": 3}
-EVOLVED = {"evaluations": 3, "population": 3, "steps": 3, "episodes": 1, "workers": "1", "quiet": True}
+EVOLVED = {
+    "evaluations": 3,
+    "population": 3,
+    "steps": 3,
+    "episodes": 1,
+    "workers": "1",
+    "quiet": True,
+}
 
 
 def train(folder: Path) -> object:
@@ -186,7 +202,9 @@ def write_evolved(folder: Path) -> None:
     for number in range(3):
         genome = driver.kind.random(np.random.default_rng(number)).to_json()
         family = [number - 1] if number else []
-        people.append(individuals.Individual(id=number, parents=family, operator="random", genome=genome))
+        people.append(
+            individuals.Individual(id=number, parents=family, operator="random", genome=genome)
+        )
     driver.store.record(births=people)
     for one in people:
         one.state = "evaluated"
@@ -275,7 +293,16 @@ def some(values: tuple[Any, ...], place: object, share: int) -> list[Any]:
 def config_cases(run: Path, share: int) -> Iterator[Case]:
     """Every field of `config.yaml`, and options that no task has."""
     config = yaml.safe_load((run / "config.yaml").read_text())
-    foreign_options = ("task", "wrappers", "vectorization_mode", "vector_kwargs", "render_mode", "n", "id", "options")
+    foreign_options = (
+        "task",
+        "wrappers",
+        "vectorization_mode",
+        "vector_kwargs",
+        "render_mode",
+        "n",
+        "id",
+        "options",
+    )
     fields = [*paths(config), *(("task_options", name) for name in foreign_options)]
     for field in fields:
         for value in (MODULE, *some(VALUES, field, share)):
@@ -284,7 +311,11 @@ def config_cases(run: Path, share: int) -> Iterator[Case]:
                 (folder / "config.yaml").write_text(yaml.safe_dump(replaced(config, field, value)))
 
             for read in (render, train):
-                yield Case(f"config {field} = {str(value)[:30]!r}, {read.__name__}", copied(run, change), read)
+                yield Case(
+                    f"config {field} = {str(value)[:30]!r}, {read.__name__}",
+                    copied(run, change),
+                    read,
+                )
 
 
 def header_cases(run: Path, share: int) -> Iterator[Case]:
@@ -310,11 +341,17 @@ def header_cases(run: Path, share: int) -> Iterator[Case]:
                     header, about, weights = rest
                     text = json.dumps(replaced(about, field, value))
                     whole = json.dumps({**header, "__metadata__": {"lancelet": text}}).encode()
-                    (folder / "best.safetensors").write_bytes(struct.pack("<Q", len(whole)) + whole + weights)
+                    (folder / "best.safetensors").write_bytes(
+                        struct.pack("<Q", len(whole)) + whole + weights
+                    )
 
-                yield Case(f"header of {name} {field} = {str(value)[:30]!r}", copied(source, change), load)
+                yield Case(
+                    f"header of {name} {field} = {str(value)[:30]!r}", copied(source, change), load
+                )
                 if name == "ncap":
-                    yield Case(f"agent {field} = {str(value)[:30]!r}", copied(source, change), play_agent)
+                    yield Case(
+                        f"agent {field} = {str(value)[:30]!r}", copied(source, change), play_agent
+                    )
 
 
 def database_cases(run: Path, share: int) -> Iterator[Case]:
@@ -328,7 +365,9 @@ def database_cases(run: Path, share: int) -> Iterator[Case]:
     def statement(words: str, *values: Any) -> Callable[[Path], None]:
         def change(folder: Path) -> None:
             own = sqlite3.connect(folder / individuals.NAME)
-            with contextlib.suppress(sqlite3.IntegrityError):  # what SQLite itself refuses stays as it was
+            with contextlib.suppress(
+                sqlite3.IntegrityError
+            ):  # what SQLite itself refuses stays as it was
                 own.execute(words, values)
             own.commit()
             own.close()
@@ -336,7 +375,12 @@ def database_cases(run: Path, share: int) -> Iterator[Case]:
         return copied(run, change)
 
     settings = json.loads(text)
-    for field in [*paths(settings), ("task_options", "task"), ("task_options", "body"), ("task_options", "n")]:
+    for field in [
+        *paths(settings),
+        ("task_options", "task"),
+        ("task_options", "body"),
+        ("task_options", "n"),
+    ]:
         for value in (MODULE, *some(VALUES, field, share)):
             changed = statement("update run set value = ? where name = 'settings'",
                                 json.dumps(replaced(settings, field, value)))  # fmt: skip
@@ -353,7 +397,9 @@ def database_cases(run: Path, share: int) -> Iterator[Case]:
         whole = json.loads(gene)
         for field in paths(whole):
             for value in some(VALUES, field, share):
-                changed = statement("update individuals set genome = ?", json.dumps(replaced(whole, field, value)))
+                changed = statement(
+                    "update individuals set genome = ?", json.dumps(replaced(whole, field, value))
+                )
                 yield Case(f"gene of {sort} {field} = {str(value)[:30]!r}", changed, lineage)
 
 
@@ -418,7 +464,11 @@ def file_cases(trained: Path, evolved: Path, outside: Path) -> Iterator[Case]:
                         (folder / name).unlink(missing_ok=True)
                         become(folder / name)
 
-                    yield Case(f"{name} is a {become.__name__}, {read.__name__}", copied(source, change), read)
+                    yield Case(
+                        f"{name} is a {become.__name__}, {read.__name__}",
+                        copied(source, change),
+                        read,
+                    )
 
 
 def prepare(root: Path) -> tuple[Path, Path]:
@@ -499,7 +549,11 @@ def main(root: Path, groups: str = "files config header database", share: int = 
     for case in cases:
         count += 1
         fault = run(case, place)
-        if (root / "executed").exists() or (outside / "secret").read_text() != "secret" or len(os.listdir(outside)) > 1:
+        if (
+            (root / "executed").exists()
+            or (outside / "secret").read_text() != "secret"
+            or len(os.listdir(outside)) > 1
+        ):
             fault = f"{fault}: something was executed or written outside"
             (root / "executed").unlink(missing_ok=True)
         if fault is not None:

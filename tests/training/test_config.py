@@ -16,7 +16,15 @@ def written(path, options):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1e-3", 1e-3), ("1E-3", 1e-3), ("2e3", 2000.0), ("1.5e3", 1500.0), (".5", 0.5), ("0.5", 0.5), ("2", 2)],
+    [
+        ("1e-3", 1e-3),
+        ("1E-3", 1e-3),
+        ("2e3", 2000.0),
+        ("1.5e3", 1500.0),
+        (".5", 0.5),
+        ("0.5", 0.5),
+        ("2", 2),
+    ],
 )
 def test_an_exponent_needs_no_dot_and_no_sign(tmp_path, text, value):
     config = written(tmp_path / "c.yaml", f"{{center_rate: {text}, stdev: {text}}}")
@@ -32,7 +40,9 @@ def test_what_is_no_finite_number_is_refused(tmp_path, text):
 
 
 def test_numbers_of_numpy_are_written_as_numbers(tmp_path):
-    config = Config("swim", "mlp", "pgpe", {"density": np.float64(900)}, {"hidden": np.array([8, 4])}, {})
+    config = Config(
+        "swim", "mlp", "pgpe", {"density": np.float64(900)}, {"hidden": np.array([8, 4])}, {}
+    )
     config.write(tmp_path / "c.yaml")
     again = read(tmp_path / "c.yaml")
     assert again.task_options == {"density": 900.0}

@@ -54,12 +54,17 @@ def test_success_is_a_metric_where_the_task_has_it():
 
 def test_start_states_may_be_given():
     starts = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 6))
-    one, two = (training.evaluate(make(), SWIM, 2, seed=s, options={"qpos": starts}, **SHORT) for s in (0, 9))
+    one, two = (
+        training.evaluate(make(), SWIM, 2, seed=s, options={"qpos": starts}, **SHORT)
+        for s in (0, 9)
+    )
     np.testing.assert_array_equal(one.returns, two.returns)
 
 
 def test_fields_of_the_task_and_its_limit_pass_through():
-    score = training.evaluate(make(), SWIM, episodes=1, joints=3, max_episode_steps=7, viscosity=0.5)
+    score = training.evaluate(
+        make(), SWIM, episodes=1, joints=3, max_episode_steps=7, viscosity=0.5
+    )
     thin = training.evaluate(make(), SWIM, episodes=1, joints=3, max_episode_steps=7)
     assert score.lengths[0] == 7 and score.metrics["speed"][0] != thin.metrics["speed"][0]
 
@@ -84,9 +89,18 @@ def test_every_episode_has_a_fresh_agent_unless_its_state_is_kept():
     kept = training.evaluate(counting, SWIM, episodes=3, keep_state=True, record=True, **SHORT)
     np.testing.assert_array_equal(fresh.record["signal.steps"][:, 0], np.arange(1, 21))
     np.testing.assert_array_equal(kept.record["signal.steps"], fresh.record["signal.steps"])
-    assert kept.returns[0] == fresh.returns[0] and kept.metrics["speed"][0] == fresh.metrics["speed"][0]
+    assert (
+        kept.returns[0] == fresh.returns[0]
+        and kept.metrics["speed"][0] == fresh.metrics["speed"][0]
+    )
     assert (kept.metrics["speed"][1:] != fresh.metrics["speed"][1:]).all()
-    assert kept.returns.shape == kept.lengths.shape == kept.failed.shape == kept.metrics["speed"].shape == (3,)
+    assert (
+        kept.returns.shape
+        == kept.lengths.shape
+        == kept.failed.shape
+        == kept.metrics["speed"].shape
+        == (3,)
+    )
 
 
 def test_a_rollout_hands_back_the_last_state_and_begins_with_a_given_one():
@@ -122,7 +136,9 @@ def test_the_learn_hook_sees_every_transition_and_the_true_last_observation():
         assert ended.tolist() == [t == 19] * 2
         if t:
             assert torch.equal(observation, student.lessons[t - 1][4])
-    torch.testing.assert_close(sum(lesson[2] for lesson in student.lessons), torch.as_tensor(score.returns))
+    torch.testing.assert_close(
+        sum(lesson[2] for lesson in student.lessons), torch.as_tensor(score.returns)
+    )
     env = gym.make(SWIM, **SHORT)
     seen, _ = env.reset(seed=0)
     for _, action, *_ in student.lessons:
@@ -162,7 +178,9 @@ def test_a_diverged_episode_has_failed_and_ends():
 def test_a_failed_episode_enters_no_mean_and_is_no_success():
     speed = np.zeros((3, 6))
     speed[1] = 1e30
-    score = training.evaluate(make(id=NAVIGATE), NAVIGATE, episodes=3, options={"qvel": speed}, **SHORT)
+    score = training.evaluate(
+        make(id=NAVIGATE), NAVIGATE, episodes=3, options={"qvel": speed}, **SHORT
+    )
     assert all(np.isnan(values[1]) for values in score.metrics.values())
     assert np.isnan(score.figures["return"][1])
     assert score.figures["success"][1] == 0.0
@@ -185,7 +203,9 @@ def test_a_record_holds_the_first_episode_in_a_few_kilobytes():
     record = score.record
     assert record["qpos"].shape == (21, 6) and record["mocap_pos"].shape == (21, 1, 3)
     assert record["mocap_quat"].shape == (21, 1, 4)
-    assert record["reward"].shape == (20,) and all(rows.dtype == np.float32 for rows in record.values())
+    assert record["reward"].shape == (20,) and all(
+        rows.dtype == np.float32 for rows in record.values()
+    )
     assert record["reward"].sum() == pytest.approx(score.returns[0], rel=1e-5)
     start, _ = gym.make(NAVIGATE, joints=3).reset(seed=3)
     np.testing.assert_array_equal(record["qpos"][0, 3:], start[:3])
@@ -195,7 +215,9 @@ def test_a_record_holds_the_first_episode_in_a_few_kilobytes():
 def test_a_record_ends_with_its_own_episode():
     speed = np.zeros((2, 6))
     speed[0] = 1e30
-    score = training.evaluate(make(), SWIM, episodes=2, options={"qvel": speed}, record=True, **SHORT)
+    score = training.evaluate(
+        make(), SWIM, episodes=2, options={"qvel": speed}, record=True, **SHORT
+    )
     assert score.record["reward"].shape == (1,) and score.record["qpos"].shape == (2, 6)
 
 
@@ -237,7 +259,9 @@ def test_one_agent_through_many_episodes_takes_one_start_state_each():
     apart = training.evaluate(ncap, SWIM, episodes=3, **options)
     kept = training.evaluate(ncap, SWIM, episodes=3, keep_state=True, **options)
     speeds = kept.metrics["speed"].tolist()
-    assert speeds == apart.metrics["speed"].tolist()  # the clock runs on, but within the first half cycle
+    assert (
+        speeds == apart.metrics["speed"].tolist()
+    )  # the clock runs on, but within the first half cycle
     assert len(set(speeds)) == 3
 
 
@@ -247,7 +271,10 @@ def test_one_agent_through_many_episodes_takes_one_start_state_each():
         ({"seed": -1}, "seed = -1: must be a whole number from 0"),
         ({"seed": 2**64}, "seed = 18446744073709551616: must be a whole number from 0"),
         ({"seed": 0.5}, r"seed = 0\.5 \(of type float\)"),
-        ({"episodes": 1.5}, r"episodes = 1\.5 \(of type float\): must be a whole number, 1 or more"),
+        (
+            {"episodes": 1.5},
+            r"episodes = 1\.5 \(of type float\): must be a whole number, 1 or more",
+        ),
         ({"episodes": True}, r"episodes = True \(of type bool\)"),
     ],
 )

@@ -24,13 +24,19 @@ def test_the_best_is_kept_and_a_worse_one_is_not(tmp_path):
     ncap = make()
     choice, run = selection(tmp_path, ncap, sampled=2)
     first = choice.look(0, np.full(3, 0.1))
-    by_hand = [evaluate(ncap, SWIM, 1, seed=seed, **SHORT).returns[0] for seed in start_seeds(VALIDATION, 0, 0, 3)]
+    by_hand = [
+        evaluate(ncap, SWIM, 1, seed=seed, **SHORT).returns[0]
+        for seed in start_seeds(VALIDATION, 0, 0, 3)
+    ]
     assert first["validation"] == np.mean(by_hand) and first["sampled"] != first["validation"]
     kept = controllers.load(run.path).state_dict()
     ncap.oscillator.data.fill_(0)
     ncap.proprioception.data.fill_(0)
     assert choice.look(100)["validation"] < first["validation"]
-    assert all(torch.equal(value, kept[name]) for name, value in controllers.load(run.path).state_dict().items())
+    assert all(
+        torch.equal(value, kept[name])
+        for name, value in controllers.load(run.path).state_dict().items()
+    )
     notes = describe(run.path)["notes"]
     assert notes == {"validation": first["validation"], "steps": 0, "std": [0.1] * 3}
     run.close()
@@ -45,5 +51,8 @@ def test_the_best_survives_a_resume(tmp_path):
     other, run = selection(tmp_path, make(period=40))
     other.load_state_dict(saved)
     assert (other.score, other.steps) == (choice.score, 7)
-    assert all(torch.equal(value, other.best.state_dict()[name]) for name, value in choice.best.state_dict().items())
+    assert all(
+        torch.equal(value, other.best.state_dict()[name])
+        for name, value in choice.best.state_dict().items()
+    )
     run.close()

@@ -10,7 +10,16 @@ from lancelet import LanceletError, training
 from lancelet.training.evolution.strategies import CMAES, LARGEST_FULL_COVARIANCE
 
 ALGORITHMS = list(training.algorithms)
-NUMBERS = ("stdev", "sigma", "rate", "center_rate", "stdev_rate", "actor_rate", "critic_rate", "tau")
+NUMBERS = (
+    "stdev",
+    "sigma",
+    "rate",
+    "center_rate",
+    "stdev_rate",
+    "actor_rate",
+    "critic_rate",
+    "tau",
+)
 """options that must be above zero, whichever trainer has them"""
 CASES = [
     (algorithm, name)
@@ -51,21 +60,29 @@ def test_flags_and_counts_are_of_their_type(algorithm):
     assert "test = -1: must be 0 or more" in refused(algorithm, test=-1)
 
 
-@pytest.mark.parametrize("algorithm", ["snes", "pgpe", "cma-es", "openai-es", "routed-es", "imitate"])
+@pytest.mark.parametrize(
+    "algorithm", ["snes", "pgpe", "cma-es", "openai-es", "routed-es", "imitate"]
+)
 def test_a_population_of_one_compares_nothing(algorithm):
     assert "population = 1: must be 2 or more" in refused(algorithm, population=1)
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "recurrent-ppo", "rllib"])
 def test_batches_fill_the_rollout(algorithm):
-    assert "batch_size = 1024: must divide envs x rollout = 8" in refused(algorithm, envs=2, rollout=4, batch_size=1024)
+    assert "batch_size = 1024: must divide envs x rollout = 8" in refused(
+        algorithm, envs=2, rollout=4, batch_size=1024
+    )
     assert "envs = 0: must be 1 or more" in refused(algorithm, envs=0)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2.5, math.nan, True])
 def test_an_episode_has_one_step_at_least(tmp_path, limit):
-    with pytest.raises(LanceletError, match=r"max_episode_steps = .*: must be a whole number, 1 or more"):
-        training.evolve(SWIM, "ncap", folder=tmp_path / "run", task_options={"max_episode_steps": limit})
+    with pytest.raises(
+        LanceletError, match=r"max_episode_steps = .*: must be a whole number, 1 or more"
+    ):
+        training.evolve(
+            SWIM, "ncap", folder=tmp_path / "run", task_options={"max_episode_steps": limit}
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -126,14 +143,22 @@ def test_a_recommended_algorithm_may_change_the_task():
 
 def test_weights_of_the_reward_are_none_of_the_twin(tmp_path):
     trainer = training.algorithms.get("backprop")(folder=str(tmp_path / "run"))
-    with pytest.raises(LanceletError, match=r"weights = \(1\.0, 2\.5, 1\.0\): without effect on the arm's twin"):
+    with pytest.raises(
+        LanceletError, match=r"weights = \(1\.0, 2\.5, 1\.0\): without effect on the arm's twin"
+    ):
         trainer.train("arm-reach", "mlp", {"weights": (1.0, 2.5, 1.0)})
     assert not (tmp_path / "run").exists()
 
 
 def test_cma_es_on_thousands_of_weights_keeps_variances(tmp_path):
     trainer = CMAES(
-        generations=1, population=4, validation=1, validate_every=1, test=0, quiet=True, folder=str(tmp_path / "run")
+        generations=1,
+        population=4,
+        validation=1,
+        validate_every=1,
+        test=0,
+        quiet=True,
+        folder=str(tmp_path / "run"),
     )
     hidden = {"hidden": (64, 64)}
     with pytest.warns(UserWarning, match="weights with a diagonal covariance"):

@@ -120,7 +120,9 @@ class Coevolve:
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h|)", self.budget.strip())
         seconds = float(found[1]) * {"s": 1, "": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
         if seconds <= 0:
-            raise LanceletError(f"budget = {self.budget!r}: must be a time above 0, as in 90s, 5m or 2h")
+            raise LanceletError(
+                f"budget = {self.budget!r}: must be a time above 0, as in 90s, 5m or 2h"
+            )
         return seconds
 
     def run(self, task: str) -> Evolved:
@@ -133,13 +135,18 @@ class Coevolve:
         refuse_without_guard()
         self.check()
         kind = kind_for(task)
-        given = self.folder or f"runs/{short_name(task_id(task))}-coevolve-{time.strftime('%Y%m%d-%H%M%S')}"
+        given = (
+            self.folder
+            or f"runs/{short_name(task_id(task))}-coevolve-{time.strftime('%Y%m%d-%H%M%S')}"
+        )
         folder = make_folder(given)
         lock = hold(folder)
         try:
             check_links(folder, "best", "champions", "learning")
             if (folder / NAME).exists() and not self.resume:
-                raise LanceletError(f"{folder} already holds a run: give --resume to continue it, or another --folder")
+                raise LanceletError(
+                    f"{folder} already holds a run: give --resume to continue it, or another --folder"
+                )
             driver = Driver(self, kind, folder)
             try:
                 driver.drive()
@@ -172,7 +179,11 @@ def kind_for(task: str) -> str:
     """
     homes = {task_id(kinds.known(name).task()[0]): name for name in kinds}
     if task_id(task) not in homes:
-        raise unknown("task with a kind of genome", short_name(task_id(task)), [short_name(home) for home in homes])
+        raise unknown(
+            "task with a kind of genome",
+            short_name(task_id(task)),
+            [short_name(home) for home in homes],
+        )
     return homes[task_id(task)]
 
 
@@ -189,7 +200,9 @@ class Driver:
         names = ("population", "selection", "window", "layers", "crossover", "tries")
         settings = {name: getattr(options, name) for name in names}
         # before anything is written: it refuses what it does not know
-        self.selection = parents(options.selection, options.seed, options.window, options.layers, self.kind.niches)
+        self.selection = parents(
+            options.selection, options.seed, options.window, options.layers, self.kind.niches
+        )
         self.people: dict[int, Individual] = {}
         self.waiting: deque[list[int]] = deque()
         """groups of the born that are to be sent (again)"""
@@ -244,7 +257,9 @@ class Driver:
             self.stopped = asked.event.is_set() and not self._spent()
             self.store.record(seconds=self._seconds())
 
-    def loop(self, crew: Pool, advance: Callable[..., None], asked: threading.Event | None = None) -> None:
+    def loop(
+        self, crew: Pool, advance: Callable[..., None], asked: threading.Event | None = None
+    ) -> None:
         """Births out, results in, until the budget is spent or `asked` is set."""
         shown, told = self._shown(), 0.0
         done, champions = list[Individual](), list[Individual]()
@@ -268,7 +283,9 @@ class Driver:
 
     def work(self, members: list[int]) -> Call:
         """The call that evaluates a group."""
-        group = Group(self.life, [(k, self.people[k].genome) for k in members], self.classes, self.kind)
+        group = Group(
+            self.life, [(k, self.people[k].genome) for k in members], self.classes, self.kind
+        )
         return Call(live, group, self.o.deadline * len(members), int(self.o.memory * 2**30))
 
     def evolved(self) -> Evolved:
@@ -298,7 +315,9 @@ class Driver:
             groups.append([one.id for one in fresh])
         return groups, births
 
-    def _record(self, done: list[Individual], champions: list[Individual], births: list[Individual]) -> None:
+    def _record(
+        self, done: list[Individual], champions: list[Individual], births: list[Individual]
+    ) -> None:
         """Results, and who was bred from them, in one transaction; then what the results made superfluous goes."""
         if done or births:
             self.store.record(done, births, self._seconds())
@@ -330,7 +349,9 @@ class Driver:
 
     def _birth(self, number: int) -> Individual:
         rng = np.random.default_rng([self.o.seed, number])
-        newcomer = self.o.layers > 1 and rng.random() < 1 / self.o.population  # the lowest layer stays young
+        newcomer = (
+            self.o.layers > 1 and rng.random() < 1 / self.o.population
+        )  # the lowest layer stays young
         if number < self.o.population or newcomer or self.best is None:
             return Individual(number, [], "random", self.kind.random(rng).to_json())
         mother = self.people[self.selection.draw(rng)]
@@ -338,10 +359,16 @@ class Driver:
         if rng.random() < self.o.crossover:
             father = self.people[self.selection.draw(rng)]
             if father.id != mother.id:
-                genome, operator, family = self.kind.cross(genome, grown(father), rng), "cross, ", [mother, father]
+                genome, operator, family = (
+                    self.kind.cross(genome, grown(father), rng),
+                    "cross, ",
+                    [mother, father],
+                )
         genome, how = self.kind.mutate(genome, rng)
         layer = 1 + max(one.layer for one in family)
-        return Individual(number, [one.id for one in family], operator + how, genome.to_json(), layer)
+        return Individual(
+            number, [one.id for one in family], operator + how, genome.to_json(), layer
+        )
 
     def _take(self, outcomes: list[Outcome]) -> tuple[list[Individual], list[Individual]]:
         """Results into the archive, and those that were the best; groups of dead processes to be sent one by one."""
@@ -405,10 +432,15 @@ class Driver:
         Returns:
             Who is quarantined: it alone had its node out of memory again and again, while others were evaluated.
         """
-        advice = "fewer workers or a smaller --memory would fit" if out_of_memory else "mend the cause"
+        advice = (
+            "fewer workers or a smaller --memory would fit" if out_of_memory else "mend the cause"
+        )
         if why not in self._told:
             self._told.add(why)
-            print(f"warning: {why}: {len(members)} individuals are sent again, unblamed; {advice}", file=sys.stderr)
+            print(
+                f"warning: {why}: {len(members)} individuals are sent again, unblamed; {advice}",
+                file=sys.stderr,
+            )
         quarantined = []
         for k in members:
             one = self.people[k]
@@ -450,7 +482,9 @@ class Driver:
     def _check_quarantine(self) -> None:
         """Stop, with everything recorded, where hardly anything survives its evaluation."""
         if self.quarantined >= max(100, self.evaluated + 100):
-            raise LanceletError(f"{self.quarantined} individuals killed whoever evaluated them; the last: {self.why}")
+            raise LanceletError(
+                f"{self.quarantined} individuals killed whoever evaluated them; the last: {self.why}"
+            )
 
     def _figures(self) -> dict[str, float]:
         traits = np.array(self._traits)
@@ -458,7 +492,9 @@ class Driver:
         spread = (traits.std(0) / (bounds[:, 1] - bounds[:, 0])).mean() if len(traits) > 1 else 0.0
         rate = self.evaluated / max(self._seconds(), 1e-9)
         best = {} if self.best is None or self.best.fitness is None else {"best": self.best.fitness}
-        counts = {} if self.o.evaluations else {"evaluations": self.evaluated, "per s": rate}  # else the bar's own
+        counts = (
+            {} if self.o.evaluations else {"evaluations": self.evaluated, "per s": rate}
+        )  # else the bar's own
         return {**counts, **best, "diversity": float(spread)}
 
     def _film(self) -> None:

@@ -28,7 +28,11 @@ _ROUND = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_ELLIPSOID)
 def chosen(people: Sequence[Individual]) -> list[Individual]:
     """The first champion, the last, and some between."""
     found = champions(people)
-    return [found[k] for k in sorted({round(k) for k in np.linspace(0, len(found) - 1, SHOWN)})] if found else []
+    return (
+        [found[k] for k in sorted({round(k) for k in np.linspace(0, len(found) - 1, SHOWN)})]
+        if found
+        else []
+    )
 
 
 def tree(people: Sequence[Individual], title: str = "") -> Any:
@@ -95,7 +99,9 @@ def silhouette(axes: Any, genome: Genome) -> tuple[float, float]:
     own = [g for g in range(model.ngeom) if model.geom_bodyid[g] and model.geom_rgba[g, 3] > 0]
     own = [g for g in own if model.geom_type[g] != mujoco.mjtGeom.mjGEOM_PLANE]
     places = data.geom_xpos[own]
-    spread = np.ptp(places, axis=0) + 1e-3 * np.array([1, 1, 0])  # a body that lies flat is seen from above
+    spread = np.ptp(places, axis=0) + 1e-3 * np.array(
+        [1, 1, 0]
+    )  # a body that lies flat is seen from above
     across, up = sorted(np.argsort(spread)[1:])
     if (across, up) == (0, 1) and spread[1] > spread[0]:
         across, up = up, across
@@ -106,7 +112,9 @@ def silhouette(axes: Any, genome: Genome) -> tuple[float, float]:
         at = (data.geom_xpos[g] - centre)[[across, up]]
         colour = _SHADES[model.geom_bodyid[g] % 2]
         if kind in _ROUND:
-            half = np.sqrt(((frame * (size if kind == _ROUND[1] else size[0])) ** 2).sum(1))[[across, up]]
+            half = np.sqrt(((frame * (size if kind == _ROUND[1] else size[0])) ** 2).sum(1))[
+                [across, up]
+            ]
             axes.add_patch(Ellipse(at, *(2 * half), color=colour, lw=0))
             extent = np.maximum(extent, np.abs(at) + half)
             continue
@@ -120,7 +128,10 @@ def silhouette(axes: Any, genome: Genome) -> tuple[float, float]:
 
 
 def film(
-    people: Sequence[Individual], life: Life, out: Path, advance: Callable[[], object] = lambda: None
+    people: Sequence[Individual],
+    life: Life,
+    out: Path,
+    advance: Callable[[], object] = lambda: None,
 ) -> list[Individual]:
     """Champions one after the other, each for its first episode, as an mp4; returns whom it shows."""
     import imageio_ffmpeg

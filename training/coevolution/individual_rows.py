@@ -40,9 +40,13 @@ def check_schema(database: sqlite3.Connection, path: Path, tables: str) -> None:
         LanceletError: the first thing that does not belong there.
     """
     needed = _columns(tables)
-    found = database.execute(f"select type, name, sql from sqlite_master limit {_OBJECTS_SHOWN}").fetchall()
+    found = database.execute(
+        f"select type, name, sql from sqlite_master limit {_OBJECTS_SHOWN}"
+    ).fetchall()
     for kind, name, sql in found:
-        is_table = kind == "table" and name in needed and str(sql).lower().startswith("create table")
+        is_table = (
+            kind == "table" and name in needed and str(sql).lower().startswith("create table")
+        )
         # SQLite makes these for primary keys, and they have no statement of their own.
         is_key = kind == "index" and str(name).startswith("sqlite_autoindex_") and sql is None
         if not (is_table or is_key):
@@ -53,7 +57,9 @@ def check_schema(database: sqlite3.Connection, path: Path, tables: str) -> None:
     for name, columns in needed.items():
         has = database.execute(f"pragma table_xinfo({name})").fetchall()
         if has != columns:
-            raise LanceletError(f"{path}: table {name} is missing or has other columns than this version gives it")
+            raise LanceletError(
+                f"{path}: table {name} is missing or has other columns than this version gives it"
+            )
 
 
 @functools.cache
@@ -62,7 +68,10 @@ def _columns(tables: str) -> dict[str, list[tuple[Any, ...]]]:
     database = sqlite3.connect(":memory:")
     try:
         database.executescript(tables)
-        names = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+        names = [
+            name
+            for (name,) in database.execute("select name from sqlite_master where type = 'table'")
+        ]
         return {name: database.execute(f"pragma table_xinfo({name})").fetchall() for name in names}
     finally:
         database.close()
@@ -81,13 +90,17 @@ def checked_row(row: Mapping[str, Any], number: int, path: Path) -> dict[str, An
     """
     where = f"{path}: individual {number}"
     if row["id"] != number or not isinstance(row["id"], int):
-        raise LanceletError(f"{where} has id = {_shown(row['id'])}: ids must count births from 0 without gaps")
+        raise LanceletError(
+            f"{where} has id = {_shown(row['id'])}: ids must count births from 0 without gaps"
+        )
     if row["state"] not in get_args(State):
         known = ", ".join(get_args(State))
         raise LanceletError(f"{where}: state = {_shown(row['state'])}: must be {known}")
     operator = _text(where, "operator", row["operator"])
     if len(operator) > LONGEST_WORDS or not operator.isprintable():
-        raise LanceletError(f"{where}: operator = {_shown(operator)}: must be a few printable words")
+        raise LanceletError(
+            f"{where}: operator = {_shown(operator)}: must be a few printable words"
+        )
     reason = row["reason"]
     if reason is not None:
         reason = _text(where, "reason", reason)
@@ -150,7 +163,9 @@ def _learned(where: str, text: Any) -> dict[str, list[float]]:
     rows = learned.values() if isinstance(learned, dict) else [None]
     for row in rows:
         if not isinstance(row, list) or not all(map(_is_finite, row)):
-            raise LanceletError(f"{where}: learned = {_shown(text)}: must be names with lists of finite numbers")
+            raise LanceletError(
+                f"{where}: learned = {_shown(text)}: must be names with lists of finite numbers"
+            )
     return learned
 
 

@@ -115,7 +115,10 @@ class Individuals:
         return _value(self._db, self.path, name)
 
     def record(
-        self, done: Iterable[Individual] = (), births: Iterable[Individual] = (), seconds: float | None = None
+        self,
+        done: Iterable[Individual] = (),
+        births: Iterable[Individual] = (),
+        seconds: float | None = None,
     ) -> None:
         """Results and births in one transaction; on disk when this returns.
 
@@ -171,7 +174,9 @@ class Individuals:
         self._db.execute("begin immediate")
         try:
             if begun and self.get("epoch") != self.epoch:
-                raise LanceletError(f"{self.path}: another process has taken this run over; this one stops")
+                raise LanceletError(
+                    f"{self.path}: another process has taken this run over; this one stops"
+                )
             yield
         except BaseException:
             if self._db.in_transaction:  # a full disk has rolled back by itself
@@ -226,7 +231,9 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
     if version == 0:
         names = [name for (name,) in db.execute("select name from sqlite_master limit 5")]
         if names:
-            raise LanceletError(f"{path} holds tables ({', '.join(names)}) but no schema version: not of Lancelet")
+            raise LanceletError(
+                f"{path} holds tables ({', '.join(names)}) but no schema version: not of Lancelet"
+            )
         return 0
     check_schema(db, path, _TABLES)
     return version
@@ -243,7 +250,9 @@ def _value(db: sqlite3.Connection, path: Path, name: str) -> Any:
 def _settings(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
     kept = _value(db, path, "settings")
     if not isinstance(kept, dict):
-        raise LanceletError(f"{path} is damaged: its settings are {type(kept).__name__}, not names with values")
+        raise LanceletError(
+            f"{path} is damaged: its settings are {type(kept).__name__}, not names with values"
+        )
     return kept
 
 

@@ -76,7 +76,9 @@ def life_of(folder: str | Path) -> Life:
     check_names("kind of genome", [kept["kind"]], kinds)
     task = known_task_id(kept["task"])
     if not isinstance(kept["task_options"], dict):
-        raise LanceletError(f"{where}: task_options = {kept['task_options']!r}: must be names with values")
+        raise LanceletError(
+            f"{where}: task_options = {kept['task_options']!r}: must be names with values"
+        )
     check_task_options(task, kept["task_options"])
     steps = kept["steps"]
     if steps is not None:
@@ -158,7 +160,9 @@ def together(life: Life, members: Sequence[tuple[int, Genome]]) -> dict[int, Lif
     if life.learning:
         for k, (number, genome) in enumerate(members):
             weights[k] = learn(life, number, genome, bodies[k])
-            learned[k] = kind_of(genome).learned(genome, names(controller), weights[k].numpy()).weights
+            learned[k] = (
+                kind_of(genome).learned(genome, names(controller), weights[k].numpy()).weights
+            )
     rows = torch.stack(weights) if controller.parameter_count else None
     score, _ = rollout(env, Population(controller, env.num_envs, rows), seeds * len(genomes))
     shape = (len(genomes), len(seeds))
@@ -167,9 +171,17 @@ def together(life: Life, members: Sequence[tuple[int, Genome]]) -> dict[int, Lif
     metrics = {name: values.reshape(shape).mean(1) for name, values in score.metrics.items()}
     lives = {}
     for k, (number, _) in enumerate(members):
-        figures = {name: float(values[k]) for name, values in metrics.items() if np.isfinite(values[k])}
-        why = "its physics blew up, or its controller gave a number that is not finite" if failed[k] else None
-        lives[number] = Lifetime(FAILED if failed[k] else float(fitness[k]), figures, learned[k], why)
+        figures = {
+            name: float(values[k]) for name, values in metrics.items() if np.isfinite(values[k])
+        }
+        why = (
+            "its physics blew up, or its controller gave a number that is not finite"
+            if failed[k]
+            else None
+        )
+        lives[number] = Lifetime(
+            FAILED if failed[k] else float(fitness[k]), figures, learned[k], why
+        )
     return lives
 
 
@@ -225,4 +237,6 @@ def _begin(folder: Path, genome: Genome, life: Life, body: dict[str, Any]) -> Pa
 def classes_of(life: Life, genome: Genome) -> Names:
     """The classes behind a run, for workers."""
     name, _ = kind_of(genome).controller(genome)
-    return Names.of(life.task, name, {**life.task_options, "body": morphology.to_json(decode(genome))})
+    return Names.of(
+        life.task, name, {**life.task_options, "body": morphology.to_json(decode(genome))}
+    )

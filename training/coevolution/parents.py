@@ -73,7 +73,9 @@ class Tournament(Parents):
         return max(drawn, key=lambda one: one.fitness).id
 
     def _home(self, one: Candidate) -> int:
-        return next((k for k, limit in enumerate(self._limits) if one.layer <= limit), len(self._kept) - 1)
+        return next(
+            (k for k, limit in enumerate(self._limits) if one.layer <= limit), len(self._kept) - 1
+        )
 
 
 def _birth(one: Candidate) -> int:
@@ -87,8 +89,12 @@ class MapElites(Parents):
         from ribs.archives import GridArchive
 
         if not bounds:
-            raise LanceletError("selection = 'map-elites': this kind of genome has no features to make niches of")
-        self._archive = GridArchive(solution_dim=1, dims=[CELLS] * len(bounds), ranges=list(bounds), seed=seed)
+            raise LanceletError(
+                "selection = 'map-elites': this kind of genome has no features to make niches of"
+            )
+        self._archive = GridArchive(
+            solution_dim=1, dims=[CELLS] * len(bounds), ranges=list(bounds), seed=seed
+        )
 
     def add(self, one: Candidate) -> None:
         """See `Parents`."""
@@ -127,7 +133,9 @@ class Pareto(Parents):
         return self._ranked[max(pair, key=lambda k: self._utility[k])].id
 
 
-def parents(selection: str, seed: int, window: int, layers: int, bounds: Mapping[str, tuple[float, float]]) -> Parents:
+def parents(
+    selection: str, seed: int, window: int, layers: int, bounds: Mapping[str, tuple[float, float]]
+) -> Parents:
     """The selection called `selection`: tournament, map-elites, nsga2."""
     made: dict[str, Any] = {
         "tournament": lambda: Tournament(window, layers),

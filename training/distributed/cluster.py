@@ -143,8 +143,12 @@ def _init(ray: Any, address: str, place: str, settings: dict[str, Any]) -> None:
                 **settings,
             )
         except SystemExit as error:
-            raise LanceletError(f"Ray does not start ({place}): it was told to stop (SIGTERM)") from error
-        except Exception as error:  # of a node that does not start in time, Ray raises no narrower class
+            raise LanceletError(
+                f"Ray does not start ({place}): it was told to stop (SIGTERM)"
+            ) from error
+        except (
+            Exception
+        ) as error:  # of a node that does not start in time, Ray raises no narrower class
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise LanceletError(f"Ray does not start ({place}): {reason}") from error
 
@@ -189,7 +193,9 @@ def _await_worker(ray: Any, place: str, folder: Path | None) -> None:
         interrupt.check()
     if not ready:
         reason = _last_words(folder)
-        raise LanceletError(f"Ray's workers ({place}) did not come up within {WORKER_SECONDS} s: {reason}")
+        raise LanceletError(
+            f"Ray's workers ({place}) did not come up within {WORKER_SECONDS} s: {reason}"
+        )
     try:
         ray.get(answer)
     except RayError as error:
@@ -250,9 +256,13 @@ def _admission(address: str) -> dict[str, str]:
     token = ray_token.users_token()
     if token is None:
         where = f"variable {ray_token.TOKEN}, or file ~/{ray_token.DEFAULT_FILE} or that of {ray_token.TOKEN_PATH}"
-        raise LanceletError(f"address = {address!r}: the Ray cluster wants a token, and there is none ({where})")
+        raise LanceletError(
+            f"address = {address!r}: the Ray cluster wants a token, and there is none ({where})"
+        )
     if not _answers(address, token.variables):
-        raise LanceletError(f"address = {address!r}: the Ray cluster wants another token than that of {token.source}")
+        raise LanceletError(
+            f"address = {address!r}: the Ray cluster wants another token than that of {token.source}"
+        )
     print(f"Ray cluster {address}: token of {token.source}", file=sys.stderr)
     return dict(token.variables)
 
@@ -274,10 +284,14 @@ def _answers(address: str, variables: Mapping[str, str]) -> bool:
             env=environment,
         )
     except subprocess.TimeoutExpired:
-        raise LanceletError(f"address = {address!r}: no Ray cluster answered within {PROBE_SECONDS} s") from None
+        raise LanceletError(
+            f"address = {address!r}: no Ray cluster answered within {PROBE_SECONDS} s"
+        ) from None
     if done.returncode and _REFUSED in done.stderr:
         return False
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise LanceletError(f"address = {address!r}: no Ray cluster there, or not of this version: {reason}")
+        raise LanceletError(
+            f"address = {address!r}: no Ray cluster there, or not of this version: {reason}"
+        )
     return True

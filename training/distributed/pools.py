@@ -235,7 +235,9 @@ class Local(Pool):
         self._failed_starts += 1
         if self._failed_starts >= FAILED_STARTS:
             why = words or _ending(code)
-            raise LanceletError(f"{self._failed_starts} workers in a row died while they started: {why}")
+            raise LanceletError(
+                f"{self._failed_starts} workers in a row died while they started: {why}"
+            )
 
     def _ended(self) -> list[Outcome]:
         """Calls that have come back, those whose process died, and those whose process is past its time."""
@@ -277,7 +279,9 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - what it writes until it is ready
         stderr = Connection(os.dup(2), readable=False)
-        self.process = context.Process(target=_serve, args=(theirs, stderr, os.getpid()), daemon=True)
+        self.process = context.Process(
+            target=_serve, args=(theirs, stderr, os.getpid()), daemon=True
+        )
         with _stderr_into(self._said):
             self.process.start()
         theirs.close()
@@ -326,7 +330,9 @@ class _Worker:
 
     def outcome(self, key: int) -> Outcome | None:
         """What came back, or how the process ended; None: it is at work."""
-        alive = self.process.is_alive()  # asked first: what it sent before its end is still in the pipe
+        alive = (
+            self.process.is_alive()
+        )  # asked first: what it sent before its end is still in the pipe
         self.listen()
         if self._reply is not None:
             value, error = self._reply
@@ -411,8 +417,12 @@ def _ending(code: int) -> str:
 def _serve(pipe: Connection, stderr: Connection, parent: int) -> None:
     """A worker's life: calls one by one, until its driver is gone."""
     end_safe_path()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; it ends its workers itself
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: die with the driver (Linux)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is the driver's; it ends its workers itself
+    ctypes.CDLL(None).prctl(
+        1, signal.SIGKILL, 0, 0, 0
+    )  # PR_SET_PDEATHSIG: die with the driver (Linux)
     if os.getppid() != parent:
         os._exit(1)
     os.dup2(stderr.fileno(), 2)
@@ -595,7 +605,11 @@ class Cluster(Pool):
                     sent.cancelled = now
             elif now - sent.cancelled > UNANSWERED:
                 del self._sent[ref]
-                found.append(Outcome(sent.key, died="took too long, and its node does not answer", blamed=False))
+                found.append(
+                    Outcome(
+                        sent.key, died="took too long, and its node does not answer", blamed=False
+                    )
+                )
         return found
 
     def _end(self, sent: _Sent) -> None:
@@ -725,7 +739,9 @@ def check_workers(workers: str | int, address: str | None = None) -> None:
         LanceletError: `workers` is neither ``local`` nor ``ray`` nor a number of 1 or more, or `address` none.
     """
     if workers not in ("local", "ray") and not (str(workers).isdigit() and int(workers) > 0):
-        raise LanceletError(f"workers = {workers!r}: must be local, ray, or a number of processes, 1 or more")
+        raise LanceletError(
+            f"workers = {workers!r}: must be local, ray, or a number of processes, 1 or more"
+        )
     if address is not None:
         check_address(address)
 

@@ -85,7 +85,9 @@ def used(variables: Mapping[str, str]) -> Iterator[None]:
     os.environ.update(variables)
     try:
         forget()
-        _token_loader().has_token(ignore_auth_mode=True)  # which reads it: else Ray does when it needs one first
+        _token_loader().has_token(
+            ignore_auth_mode=True
+        )  # which reads it: else Ray does when it needs one first
         yield
     finally:
         # Ray's own start may have changed them as well.

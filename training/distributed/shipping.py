@@ -29,7 +29,13 @@ class Names:
     algorithms: dict[str, type] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, task: str, controller: str, task_options: Mapping[str, Any], algorithm: str | None = None) -> Names:
+    def of(
+        cls,
+        task: str,
+        controller: str,
+        task_options: Mapping[str, Any],
+        algorithm: str | None = None,
+    ) -> Names:
         """The names of a run as they stand in this process; a module in front of a name is imported and dropped."""
         from .. import algorithms
 
@@ -39,7 +45,11 @@ class Names:
         if isinstance(kwargs["task"], str):
             kwargs["task"] = load_object(kwargs["task"])
         given = task_options.get("body")
-        bodies = [body for body in (given if isinstance(given, list | tuple) else [given]) if isinstance(body, Mapping)]
+        bodies = [
+            body
+            for body in (given if isinstance(given, list | tuple) else [given])
+            if isinstance(body, Mapping)
+        ]
         return cls(
             task,
             {**kwargs, "max_episode_steps": spec.max_episode_steps},

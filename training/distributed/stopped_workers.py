@@ -64,11 +64,15 @@ class StoppedWorkers:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         own = self._ray.get_runtime_context().get_node_id()
-        others = [node["NodeID"] for node in self._ray.nodes() if node["Alive"] and node["NodeID"] != own]
+        others = [
+            node["NodeID"] for node in self._ray.nodes() if node["Alive"] and node["NodeID"] != own
+        ]
         # It takes no slot, so that it runs where all slots wait for stopped workers.
         task = self._ray.remote(num_cpus=0, max_retries=0)(_end_stopped)
         self._requests = [
-            task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True)).remote(self._pool)
+            task.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True)
+            ).remote(self._pool)
             for node in others
         ]
 
@@ -97,7 +101,9 @@ def _pool_of(pid: int) -> str | None:
     except OSError:
         return None
     prefix = f"{POOL}=".encode()
-    return next((item[len(prefix) :].decode() for item in variables if item.startswith(prefix)), None)
+    return next(
+        (item[len(prefix) :].decode() for item in variables if item.startswith(prefix)), None
+    )
 
 
 def _kill(pids: list[int]) -> int:

@@ -42,7 +42,10 @@ class Lockstep:
         Raises:
             Exception: what the scoring or a search raised first.
         """
-        threads = [threading.Thread(target=self._guarded, args=(searcher,), daemon=True) for searcher in searchers]
+        threads = [
+            threading.Thread(target=self._guarded, args=(searcher,), daemon=True)
+            for searcher in searchers
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -16,9 +16,15 @@ from .strategies import Evolve
 class Searcher(SearchAlgorithm, SinglePopulationAlgorithmMixin):
     """One step: P/2 mirrored pairs around the centre, a clamped rank gradient, one Adam update with L2 decay."""
 
-    def __init__(self, problem: Problem, start: Tensor, popsize: int, sigma: float, rate: float, decay: float) -> None:
+    def __init__(
+        self, problem: Problem, start: Tensor, popsize: int, sigma: float, rate: float, decay: float
+    ) -> None:
         SearchAlgorithm.__init__(self, problem, center=lambda: self.center)
-        self.center, self.m, self.v = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
+        self.center, self.m, self.v = (
+            start.clone(),
+            torch.zeros_like(start),
+            torch.zeros_like(start),
+        )
         self._sigma, self._rate, self._decay = sigma, rate, decay
         self._population = SolutionBatch(problem, popsize=popsize, empty=True)
         SinglePopulationAlgorithmMixin.__init__(self)

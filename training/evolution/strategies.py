@@ -38,8 +38,14 @@ and d^3 operations at every decomposition (5,000 weights: 100 MB for each of two
 class Evaluation(Problem):
     """Flat weights -> mean return over start states, as an EvoTorch problem; `extra` figures come beside it."""
 
-    def __init__(self, length: int, seed: int, score: Callable[[Tensor], Tensor], extra: int = 0) -> None:
-        settings: dict[str, Any] = {"solution_length": length, "initial_bounds": (-1, 1), "dtype": torch.float32}
+    def __init__(
+        self, length: int, seed: int, score: Callable[[Tensor], Tensor], extra: int = 0
+    ) -> None:
+        settings: dict[str, Any] = {
+            "solution_length": length,
+            "initial_bounds": (-1, 1),
+            "dtype": torch.float32,
+        }
         super().__init__("max", **settings, seed=seed, eval_data_length=extra)
         self._score = score
 
@@ -110,7 +116,9 @@ class Evolve(Trainer):
         self.at_least(1, "episodes", "validation", "validate_every", "chunk")
         self.at_least(0, "generations", "workers")
         if self.mirrored and self.population % 2:
-            raise LanceletError(f"population = {self.population}: must be even for mirrored sampling")
+            raise LanceletError(
+                f"population = {self.population}: must be even for mirrored sampling"
+            )
         if self.address is not None:
             check_address(self.address)
 
@@ -123,9 +131,13 @@ class Evolve(Trainer):
         """Which generations no validation looks at."""
         return unconsidered("generations", self.generations, self.validate_every)
 
-    def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
+    def learn(
+        self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]
+    ) -> None:
         """Generation by generation, with a checkpoint after each."""
-        with scorer(self.arena(controller, task, task_options), self.chunk, self.workers, self.address) as found:
+        with scorer(
+            self.arena(controller, task, task_options), self.chunk, self.workers, self.address
+        ) as found:
             self._learn(run, controller, _Scores(self, found))
 
     def _learn(self, run: RunFolder, controller: Controller, scores: _Scores) -> None:
@@ -156,11 +168,16 @@ class Evolve(Trainer):
                 figures = _figures(fitness)
                 if generation % self.validate_every == 0:
                     top = torch.as_tensor(searcher.population.values)[fitness.argmax()]
-                    candidates = torch.stack([torch.as_tensor(searcher.status["center"]), top]).float()
+                    candidates = torch.stack(
+                        [torch.as_tensor(searcher.status["center"]), top]
+                    ).float()
                     validated = scores.validate(candidates)
                     figures["validation"] = validated.max().item()
                     if validated.max() > best_score:
-                        best, best_score = candidates[validated.argmax()].clone(), validated.max().item()
+                        best, best_score = (
+                            candidates[validated.argmax()].clone(),
+                            validated.max().item(),
+                        )
                         found = generation
                         self._keep(run, controller, best, best_score, found)
                 seconds = time.monotonic() - begun
@@ -178,9 +195,13 @@ class Evolve(Trainer):
                 )
                 advance(**figures)
 
-    def _keep(self, run: RunFolder, controller: Controller, best: Tensor, score: float, generation: int) -> None:
+    def _keep(
+        self, run: RunFolder, controller: Controller, best: Tensor, score: float, generation: int
+    ) -> None:
         vector_to_parameters(best, controller.parameters())
-        controllers.save(controller, run.path / "best.safetensors", validation=score, generation=generation)
+        controllers.save(
+            controller, run.path / "best.safetensors", validation=score, generation=generation
+        )
 
 
 def _figures(fitness: Tensor) -> dict[str, float]:
@@ -243,7 +264,9 @@ class _Scores:
         return fitness
 
     def validate(self, genomes: Tensor) -> Tensor:
-        found = self._scorer.score(genomes, start_seeds(VALIDATION, self._o.seed, 0, self._o.validation))[0]
+        found = self._scorer.score(
+            genomes, start_seeds(VALIDATION, self._o.seed, 0, self._o.validation)
+        )[0]
         return found.reshape(len(genomes), -1)[:, 0]
 
 

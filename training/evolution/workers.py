@@ -42,8 +42,15 @@ class Arena:
         nthread: physics threads, 0 for all.
     """
 
-    def __init__(self, controller: Controller, task: str, task_options: dict[str, Any], nthread: int = 0) -> None:
-        self.controller, self.task, self.task_options, self._nthread = controller, task, task_options, nthread
+    def __init__(
+        self, controller: Controller, task: str, task_options: dict[str, Any], nthread: int = 0
+    ) -> None:
+        self.controller, self.task, self.task_options, self._nthread = (
+            controller,
+            task,
+            task_options,
+            nthread,
+        )
         self._envs: dict[int, VectorEnv] = {}
 
     def score(self, genomes: Tensor, seeds: list[int]) -> tuple[Tensor, int]:
@@ -53,7 +60,9 @@ class Arena:
         score, _ = rollout(self._env(n), agents, seeds * len(genomes))
         worth = self.worth(score, agents)
         means = worth.reshape(len(genomes), len(seeds), *worth.shape[1:]).mean(1)
-        return torch.as_tensor(means, dtype=torch.float32).clamp(min=FAILED), int(score.lengths.sum())
+        return torch.as_tensor(means, dtype=torch.float32).clamp(min=FAILED), int(
+            score.lengths.sum()
+        )
 
     def agents(self, n: int, genomes: Tensor) -> Population:
         """Who acts in `n` simulations."""
@@ -89,7 +98,9 @@ class Scorer(ABC):
     def score(self, genomes: Tensor, seeds: list[int]) -> tuple[Tensor, int]:
         """See `Arena.score`."""
         rows = self.rows(len(seeds))
-        found = self.compute([genomes[first : first + rows] for first in range(0, len(genomes), rows)], seeds)
+        found = self.compute(
+            [genomes[first : first + rows] for first in range(0, len(genomes), rows)], seeds
+        )
         return torch.cat([fitness for fitness, _ in found]), sum(steps for _, steps in found)
 
     def rows(self, episodes: int) -> int:
@@ -172,7 +183,9 @@ class Crew(Scorer):
 
     def compute(self, chunks: list[Tensor], seeds: list[int]) -> list[tuple[Tensor, int]]:
         """See `Scorer`."""
-        calls = [Call(_compute, (self._key, [self._plan], chunk.numpy(), seeds)) for chunk in chunks]
+        calls = [
+            Call(_compute, (self._key, [self._plan], chunk.numpy(), seeds)) for chunk in chunks
+        ]
         values = computed(self._pool, calls, "the same candidates")
         results = {number: (torch.tensor(fitness), steps) for number, (fitness, steps) in values}
         return [results[number] for number in range(len(chunks))]
@@ -212,8 +225,12 @@ def computed(pool: Pool, calls: list[Call], what: str) -> Iterator[tuple[int, An
                     continue
                 deaths[outcome.key] += 1
                 if deaths[outcome.key] == TRIES:
-                    advice = "; fewer workers would need less memory" if outcome.out_of_memory else ""
-                    raise LanceletError(f"{TRIES} workers died over {what}; the last: {outcome.died}{advice}")
+                    advice = (
+                        "; fewer workers would need less memory" if outcome.out_of_memory else ""
+                    )
+                    raise LanceletError(
+                        f"{TRIES} workers died over {what}; the last: {outcome.died}{advice}"
+                    )
                 waiting.appendleft(outcome.key)
     finally:
         pool.close()
@@ -263,14 +280,18 @@ def _compute(what: tuple[str, list[Any], np.ndarray, list[int]]) -> tuple[np.nda
         try:
             made: Any = ray.get(plan[0])
         except RayError as error:
-            raise LanceletError(f"a worker cannot load task or controller: {str(error).splitlines()[0]}") from error
+            raise LanceletError(
+                f"a worker cannot load task or controller: {str(error).splitlines()[0]}"
+            ) from error
         _arena = key, made.arena()
     fitness, steps = _arena[1].score(torch.tensor(genomes), seeds)
     return fitness.numpy(), steps
 
 
 @contextlib.contextmanager
-def scorer(arena: Arena, chunk: int, workers: int = 0, address: str | None = None) -> Iterator[Scorer]:
+def scorer(
+    arena: Arena, chunk: int, workers: int = 0, address: str | None = None
+) -> Iterator[Scorer]:
     """`arena` in this process, or its twins in Ray workers while the context lasts.
 
     Args:
@@ -287,5 +308,7 @@ def scorer(arena: Arena, chunk: int, workers: int = 0, address: str | None = Non
         return
     with connected(workers, address) as ray:
         slots = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        queue = workers if workers and address else 2 * slots  # a queue would run on a cluster's other slots
+        queue = (
+            workers if workers and address else 2 * slots
+        )  # a queue would run on a cluster's other slots
         yield Crew(ray, arena, chunk, queue)

@@ -62,7 +62,11 @@ class Shortlist:
 
     def restore(self, saved: dict[str, Any]) -> None:
         """From a checkpoint."""
-        self.genes, self.losses, self.found = list(saved["genes"]), list(saved["losses"]), list(saved["found"])
+        self.genes, self.losses, self.found = (
+            list(saved["genes"]),
+            list(saved["losses"]),
+            list(saved["found"]),
+        )
 
 
 @dataclass(kw_only=True)
@@ -89,7 +93,9 @@ class Imitation(Trainer):
     """candidates that fly in closed loop in the end"""
 
     @abstractmethod
-    def search(self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist) -> None:
+    def search(
+        self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist
+    ) -> None:
         """Offer candidates to `best`, saving the state as it goes."""
 
     def check(self) -> None:
@@ -111,7 +117,9 @@ class Imitation(Trainer):
 
     def flights(self, task: str, first: int, count: int, **options: Any) -> Flights:
         """`count` flights of the split whose seeds begin at `first`."""
-        return self.recorded(task, start_seeds(first, self.seed if first == TRAINING else 0, 0, count), **options)
+        return self.recorded(
+            task, start_seeds(first, self.seed if first == TRAINING else 0, 0, count), **options
+        )
 
     def recorded(self, task: str, seeds: list[int], **options: Any) -> Flights:
         """The flights of these seeds, with this role's targets."""
@@ -119,10 +127,16 @@ class Imitation(Trainer):
             return integral(seeds, self.kp, self.ki, self.kd, self.clip)
         return proportional_derivative(task, seeds, self.kp, self.kd, self.clip, **options)
 
-    def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
+    def learn(
+        self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]
+    ) -> None:
         """Record flights, search, then let the shortlist fly."""
         assert isinstance(controller, SNN)
-        plant = {name: task_options[name] for name in ("body", "randomise", "gaps") if task_options.get(name)}
+        plant = {
+            name: task_options[name]
+            for name in ("body", "randomise", "gaps")
+            if task_options.get(name)
+        }
         train, held = (
             self.flights(task, TRAINING, self.sets, **plant),
             self.flights(task, VALIDATION, self.validation, **plant),
@@ -133,10 +147,23 @@ class Imitation(Trainer):
         near = [k for k, loss in enumerate(best.losses) if loss <= NEAR * best.losses[0]]
         chosen = min(near, key=lambda k: flown[k])
         for name, k in (("best_loss", 0), ("best", chosen)):
-            self.keep(run, controller, best, k, name, closed_loop=float(flown[k]) if np.isfinite(flown[k]) else None)
+            self.keep(
+                run,
+                controller,
+                best,
+                k,
+                name,
+                closed_loop=float(flown[k]) if np.isfinite(flown[k]) else None,
+            )
 
     def keep(
-        self, run: RunFolder, circuit: SNN, best: Shortlist, which: int = 0, name: str = "best", **notes: Any
+        self,
+        run: RunFolder,
+        circuit: SNN,
+        best: Shortlist,
+        which: int = 0,
+        name: str = "best",
+        **notes: Any,
     ) -> None:
         """Save a candidate of the shortlist with what is known of it."""
         kept = copy.deepcopy(circuit)  # the search goes on from its own genes
@@ -156,7 +183,9 @@ class Imitation(Trainer):
     def losses(self, circuit: SNN, genes: Tensor, flights: Flights) -> dict[str, Tensor]:
         """``loss``, ``mae``, ``correlation`` of rows of genes, (rows,), averaged over the flights."""
         outputs, _ = open_loop(circuit, genes, flights.errors)
-        return {name: values.mean(1).float() for name, values in costs(outputs, flights.targets).items()}
+        return {
+            name: values.mean(1).float() for name, values in costs(outputs, flights.targets).items()
+        }
 
     def fly(self, circuit: SNN, genes: Tensor, task: str, **plant: Any) -> np.ndarray:
         """Closed-loop cost (m) of rows of genes, (rows,), on validation starts.

@@ -37,7 +37,13 @@ class Flights:
 
 
 def proportional_derivative(
-    task: str, seeds: Sequence[int], kp: float, kd: float, clip: bool = True, length: int = 1000, **options: Any
+    task: str,
+    seeds: Sequence[int],
+    kp: float,
+    kd: float,
+    clip: bool = True,
+    length: int = 1000,
+    **options: Any,
 ) -> Flights:
     """Flights of the blimp after the recording profile, from 0.1 s on, each with PID gains and a trim of its own.
 
@@ -52,7 +58,9 @@ def proportional_derivative(
         length: steps of a flight.
         **options: of the task (``body``).
     """
-    env = make_env(task, len(seeds), max_episode_steps=length, **{**options, "reference": "recording"})
+    env = make_env(
+        task, len(seeds), max_episode_steps=length, **{**options, "reference": "recording"}
+    )
     low, high = np.array([*GAINS, (-TRIM, TRIM)]).T
     drawn = np.array([np.random.default_rng([seed, 1]).uniform(low, high) for seed in seeds])
     gains, trim = drawn[:, :3], drawn[:, 3]
@@ -62,7 +70,9 @@ def proportional_derivative(
         errors.append(np.array(env.task.observe(env.sim, env.memory))[:, 0])
         references.append(env.memory["reference"].copy())
 
-    pilots = Population(controllers.make("pid", env), len(seeds), torch.tensor(gains, dtype=torch.float32))
+    pilots = Population(
+        controllers.make("pid", env), len(seeds), torch.tensor(gains, dtype=torch.float32)
+    )
     rollout(env, pilots, list(seeds), {"ballast": trim}, on_step=look)
     error, reference = np.stack(errors, axis=1), np.stack(references, axis=1)
     change = np.diff(error, axis=1, prepend=error[:, :1])
@@ -100,7 +110,9 @@ def integral(seeds: Sequence[int], kp: float, ki: float, kd: float, clip: bool =
 
 def _clipped(target: np.ndarray, clip: bool) -> np.ndarray:
     if not np.isfinite(target).all():
-        raise LanceletError("the recorded flights hold numbers that are not finite: the gains make the loop unstable")
+        raise LanceletError(
+            "the recorded flights hold numbers that are not finite: the gains make the loop unstable"
+        )
     return (np.clip(target, -COMMAND, COMMAND) if clip else target).astype(np.float32)
 
 
@@ -110,7 +122,9 @@ def static_gain(flights: Flights, clip: bool = True) -> tuple[float, float]:
 
     def loss(gain: float) -> float:
         u = gain * flights.errors
-        return float(costs(np.clip(u, -COMMAND, COMMAND) if clip else u, flights.targets)["loss"].mean())
+        return float(
+            costs(np.clip(u, -COMMAND, COMMAND) if clip else u, flights.targets)["loss"].mean()
+        )
 
     coarse = min(np.geomspace(0.1, 100, 40), key=loss)
     found = minimize_scalar(loss, bounds=(coarse / 1.5, coarse * 1.5), method="bounded")

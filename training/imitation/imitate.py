@@ -62,20 +62,27 @@ class Imitate(Imitation):
 
     def diagonal(self, circuit: SNN) -> bool:
         """Whether genes are searched each by itself."""
-        return self.covariance == "diagonal" or (self.covariance == "auto" and circuit.parameter_count > SEPARABLE)
+        return self.covariance == "diagonal" or (
+            self.covariance == "auto" and circuit.parameter_count > SEPARABLE
+        )
 
     def notes(self, circuit: SNN) -> dict[str, Any]:
         """How bounds and covariance are handled."""
         form = "diagonal" if self.diagonal(circuit) else "full"
         return {"bounds": "reflected, per coordinate", "covariance": form}
 
-    def search(self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist) -> None:
+    def search(
+        self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist
+    ) -> None:
         """Generation by generation; a checkpoint at every choice."""
         start = parameters_to_vector(circuit.parameters()).detach()
         generation = 0
 
         def score(genomes: Tensor) -> Tensor:
-            which = int(np.random.SeedSequence([self.seed, generation]).generate_state(1)[0] % len(train.errors))
+            which = int(
+                np.random.SeedSequence([self.seed, generation]).generate_state(1)[0]
+                % len(train.errors)
+            )
             outputs, _ = open_loop(circuit, reflect(genomes), train.errors[which])
             return -costs(outputs, train.targets[which])["loss"].float()
 
@@ -110,15 +117,26 @@ class Imitate(Imitation):
                 if generation % self.validate_every == 0:
                     fitness = searcher.population.evals[:, 0]
                     top = torch.as_tensor(searcher.population.values)[fitness.argmax()]
-                    candidates = reflect(torch.stack([torch.as_tensor(searcher.status["center"]), top]).float())
+                    candidates = reflect(
+                        torch.stack([torch.as_tensor(searcher.status["center"]), top]).float()
+                    )
                     found = self.losses(circuit, candidates, held)
                     for genes, loss in zip(candidates, found["loss"].tolist(), strict=True):
                         best.offer(genes, loss, generation)
                     self.keep(run, circuit, best)
-                    figures = {name: values[found["loss"].argmin()].item() for name, values in found.items()}
-                    figures |= {"best": best.losses[0], "mean": -fitness.mean().item(), "sigma": searcher._get_sigma()}
+                    figures = {
+                        name: values[found["loss"].argmin()].item()
+                        for name, values in found.items()
+                    }
+                    figures |= {
+                        "best": best.losses[0],
+                        "mean": -fitness.mean().item(),
+                        "sigma": searcher._get_sigma(),
+                    }
                     seconds = time.monotonic() - begun
-                    run.log(generation, **figures, rate=generation / max(seconds, 1e-9), seconds=seconds)
+                    run.log(
+                        generation, **figures, rate=generation / max(seconds, 1e-9), seconds=seconds
+                    )
                     advance(**{"validation": best.losses[0], "correlation": figures["correlation"]})
                 else:
                     advance()

@@ -48,7 +48,9 @@ class Surrogate(Imitation):
         self.at_least(1, "batch")
         self.above_zero("rate", "seconds", "clip_norm")
 
-    def search(self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist) -> None:
+    def search(
+        self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist
+    ) -> None:
         """Update by update; a checkpoint at every choice."""
         genes = torch.nn.Parameter(parameters_to_vector(circuit.parameters()).detach()[None])
         optimiser = torch.optim.Adam([genes], lr=self.rate)
@@ -68,7 +70,9 @@ class Surrogate(Imitation):
         with progress("descending", self.updates, "update", update, self.quiet) as advance:
             while update < self.updates and (self.seconds is None or seconds < self.seconds):
                 rng = np.random.default_rng([self.seed, update])
-                drawn = rng.choice(len(train.errors), min(self.batch, len(train.errors)), replace=False)
+                drawn = rng.choice(
+                    len(train.errors), min(self.batch, len(train.errors)), replace=False
+                )
                 outputs = differentiable(circuit, genes, train.errors[drawn])
                 loss = costs(outputs, train.targets[drawn])["loss"].mean()
                 optimiser.zero_grad()
@@ -83,7 +87,10 @@ class Surrogate(Imitation):
                 if update % self.validate_every and update < self.updates:
                     advance()
                     continue
-                found = {name: values.item() for name, values in self.losses(circuit, genes, held).items()}
+                found = {
+                    name: values.item()
+                    for name, values in self.losses(circuit, genes, held).items()
+                }
                 best.offer(genes[0].detach(), found["loss"], update)
                 self.keep(run, circuit, best)
                 advance(validation=best.losses[0], correlation=found["correlation"])

@@ -25,7 +25,9 @@ _MODULE = "learner_group/learner/rl_module/default_policy"
 _ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
 
 
-def open_archive(path: str | Path, env: gym.Env | gym.vector.VectorEnv, trust: bool = False) -> Controller:
+def open_archive(
+    path: str | Path, env: gym.Env | gym.vector.VectorEnv, trust: bool = False
+) -> Controller:
     """The controller in a file of ours, or in an archive of another library whose author you trust.
 
     From a stable-baselines3 zip of PPO, DDPG, TD3 or SAC an ``MlpPolicy`` becomes an `mlp` of equal actions (a
@@ -52,7 +54,9 @@ def open_archive(path: str | Path, env: gym.Env | gym.vector.VectorEnv, trust: b
         raise LanceletError(f"{path} is {kind}, but {error}") from error
     except Exception as error:  # whatever its loader meets in a stranger's file
         reason = (str(error).splitlines() or [""])[0]
-        raise LanceletError(f"{path} is {kind} that does not open: {type(error).__name__}: {reason}") from error
+        raise LanceletError(
+            f"{path} is {kind} that does not open: {type(error).__name__}: {reason}"
+        ) from error
     for name in ("observation_space", "action_space"):
         has, needs = getattr(controller, name), getattr(env, f"single_{name}", getattr(env, name))
         if has.shape != needs.shape or (isinstance(has, spaces.Dict) and has != needs):
@@ -65,8 +69,14 @@ def _from_sb3(path: Path) -> Controller:
 
     from .sb3 import ControllerPolicy
 
-    marks = {"clip_range": (sb3.PPO, _ppo), "target_entropy": (sb3.SAC, _sac), "policy_delay": (sb3.TD3, _td3)}
-    found = [marks[name] for name in marks if name in _keys(path)]  # DDPG is TD3 with one critic and no delay
+    marks = {
+        "clip_range": (sb3.PPO, _ppo),
+        "target_entropy": (sb3.SAC, _sac),
+        "policy_delay": (sb3.TD3, _td3),
+    }
+    found = [
+        marks[name] for name in marks if name in _keys(path)
+    ]  # DDPG is TD3 with one critic and no delay
     if not found:
         raise LanceletError("of another algorithm than PPO, DDPG, TD3 and SAC")
     cls, layers = found[0]
@@ -112,12 +122,16 @@ def _mlp(policy: Any, take: Callable[[Any], tuple[list[Any], bool]]) -> MLP:
     if getattr(actor, "use_sde", False):
         raise LanceletError(f"its {who} explores by use_sde, which no controller here has")
     layers, squashed = take(policy)
-    if squashed and not (isinstance(space, spaces.Box) and np.all(space.low == -1) and np.all(space.high == 1)):
+    if squashed and not (
+        isinstance(space, spaces.Box) and np.all(space.low == -1) and np.all(space.high == 1)
+    ):
         raise LanceletError(f"its {who} acts in {space}: an mlp with tanh acts in [-1, 1]")
     linear, between = layers[::2], {type(layer) for layer in layers[1::2]}
     known = all(isinstance(layer, nn.Linear) and layer.bias is not None for layer in linear)
     if not known or not len(layers) % 2 or len(between) > 1 or not between <= set(_ACTIVATIONS):
-        raise LanceletError(f"its {who} has layers that are not linear with tanh or relu between: {layers}")
+        raise LanceletError(
+            f"its {who} has layers that are not linear with tanh or relu between: {layers}"
+        )
     options = MLPOptions(
         hidden=tuple(layer.out_features for layer in linear[:-1]),
         activation=_ACTIVATIONS[between.pop()] if between else "tanh",  # pyright: ignore[reportArgumentType]
@@ -135,7 +149,11 @@ def _from_rllib(path: Path) -> Controller:
     from .rllib_module import ControllerModule
 
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)
-    module = RLModule.from_checkpoint(str((path / _MODULE if (path / _MODULE).is_dir() else path).resolve()))
+    module = RLModule.from_checkpoint(
+        str((path / _MODULE if (path / _MODULE).is_dir() else path).resolve())
+    )
     if not isinstance(module, ControllerModule):
-        raise LanceletError(f"its module is {type(module).__module__}.{type(module).__name__}: no controller of ours")
+        raise LanceletError(
+            f"its module is {type(module).__module__}.{type(module).__name__}: no controller of ours"
+        )
     return module.controller

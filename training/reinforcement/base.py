@@ -87,7 +87,9 @@ class Reinforcement(Trainer):
         self.at_least(1, "envs", "validation", "validate_every")
         self.share("gamma")
         if self.sampled > self.validation:
-            raise LanceletError(f"sampled = {self.sampled}: must be at most validation = {self.validation}")
+            raise LanceletError(
+                f"sampled = {self.sampled}: must be at most validation = {self.validation}"
+            )
         if any(units < 1 for units in self.critic):
             raise LanceletError(f"critic = {self.critic}: must be whole numbers, 1 or more each")
 
@@ -99,10 +101,14 @@ class Reinforcement(Trainer):
             who = algorithms.name_of(type(self))
             raise LanceletError(f"{who}: weights not finite after {steps} steps: {self.remedy}")
 
-    def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
+    def learn(
+        self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]
+    ) -> None:
         """Iteration by iteration, with a checkpoint after each (or every `save_every` steps)."""
         with seeded(self.seed):
-            choice = Selection(run, controller, task, task_options, self.seed, self.validation, self.sampled)
+            choice = Selection(
+                run, controller, task, task_options, self.seed, self.validation, self.sampled
+            )
             learner = self.learner(controller, task, task_options)
             try:
                 self._learn(run, learner, choice)
@@ -130,8 +136,16 @@ class Reinforcement(Trainer):
                     figures |= choice.look(now, learner.std())
                 seconds = time.monotonic() - begun
                 run.log(now, **figures, steps=now, seconds=seconds)
-                if not self.save_every or now // self.save_every > before // self.save_every or now >= self.steps:
-                    state = {"learner": learner.state_dict(), "selection": choice.state_dict(), "seconds": seconds}
+                if (
+                    not self.save_every
+                    or now // self.save_every > before // self.save_every
+                    or now >= self.steps
+                ):
+                    state = {
+                        "learner": learner.state_dict(),
+                        "selection": choice.state_dict(),
+                        "seconds": seconds,
+                    }
                     run.save(state)
                 shown = ("reward", "mean", "kl", "validation")
                 advance(now - before, **{name: figures[name] for name in shown if name in figures})
@@ -139,6 +153,10 @@ class Reinforcement(Trainer):
 
 def with_clock(task: Task, controller: Controller) -> dict[str, Any]:
     """The time in the observation, where the controller keeps a state that may be a clock."""
-    if getattr(task, "clock", None) is False and controller.pure and controller.initial_state(1) != ():
+    if (
+        getattr(task, "clock", None) is False
+        and controller.pure
+        and controller.initial_state(1) != ()
+    ):
         return {"clock": True}
     return {}

@@ -28,7 +28,9 @@ class Running(nn.Module):
         super().__init__()
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("average", torch.zeros(size, dtype=torch.float64))
-        self.register_buffer("squares", torch.zeros(size, dtype=torch.float64))  # sum of squared deviations
+        self.register_buffer(
+            "squares", torch.zeros(size, dtype=torch.float64)
+        )  # sum of squared deviations
 
     @property
     def mean(self) -> Tensor:
@@ -95,7 +97,9 @@ class Critic(nn.Module):
         first = not self.returns.count
         self.returns.update(returns[:, None])
         shift, scale = self.returns.mean, self.returns.std
-        if not first:  # before, the values were in units of nothing: they begin at the mean return instead
+        if (
+            not first
+        ):  # before, the values were in units of nothing: they begin at the mean return instead
             self.head.weight *= self.scale / scale
             self.head.bias.copy_((self.head.bias * self.scale + self.shift - shift) / scale)
         self.shift.copy_(shift)

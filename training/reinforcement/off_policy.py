@@ -87,7 +87,9 @@ class OffPolicy(Reinforcement):
         self.share("tau")
         least = max(self.batch_size, self.envs)
         if self.buffer < least:
-            raise LanceletError(f"buffer = {self.buffer}: must be at least batch_size and envs, {least}")
+            raise LanceletError(
+                f"buffer = {self.buffer}: must be at least batch_size and envs, {least}"
+            )
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
         """The time in the observation for a controller with a clock."""
@@ -95,14 +97,20 @@ class OffPolicy(Reinforcement):
 
     def refusal(self, controller: Controller) -> str | None:
         """A state from step to step, which shuffled single steps cannot train; actions without bounds."""
-        return super().refusal(controller) or state_refusal(controller) or _bounds_refusal(controller.action_space)
+        return (
+            super().refusal(controller)
+            or state_refusal(controller)
+            or _bounds_refusal(controller.action_space)
+        )
 
     def learner(self, controller: Controller, task: str, task_options: dict[str, Any]) -> Learner:
         """See `_Learning`."""
         return _Learning(self, controller, task, task_options)
 
     @abstractmethod
-    def model(self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]) -> Any:
+    def model(
+        self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]
+    ) -> Any:
         """The stable-baselines3 model; `common` are its arguments, `policy` those of our policy, that all share."""
 
 
@@ -122,9 +130,17 @@ class DDPG(OffPolicy):
         super().check()
         self.at_least(0, "noise")
 
-    def model(self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]) -> Any:
+    def model(
+        self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]
+    ) -> Any:
         """See `OffPolicy.model`."""
-        return _DDPG(DeterministicPolicy, env, action_noise=_noise(env, self.noise), policy_kwargs=policy, **common)
+        return _DDPG(
+            DeterministicPolicy,
+            env,
+            action_noise=_noise(env, self.noise),
+            policy_kwargs=policy,
+            **common,
+        )
 
 
 @dataclass(kw_only=True)
@@ -147,7 +163,9 @@ class TD3(OffPolicy):
         self.at_least(1, "policy_delay")
         self.above_zero("target_noise")
 
-    def model(self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]) -> Any:
+    def model(
+        self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]
+    ) -> Any:
         """See `OffPolicy.model`."""
         return _TD3(
             DeterministicPolicy,
@@ -183,7 +201,9 @@ class SAC(OffPolicy):
         if self.ent_coef is not None:
             self.at_least(0, "ent_coef")
 
-    def model(self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]) -> Any:
+    def model(
+        self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]
+    ) -> Any:
         """See `OffPolicy.model`."""
         share, _ = controller.exploration
         std = share * half_ranges(controller.action_space) if self.std is None else self.std  # pyright: ignore[reportArgumentType]
@@ -226,7 +246,9 @@ class _Rounds:
     def _update_learning_rate(self, optimizers: Any) -> None:
         """Leave the actor's and the critics' rates as the policy set them."""
 
-    def _sample_action(self: Any, learning_starts: int, action_noise: Any = None, n_envs: int = 1) -> Any:
+    def _sample_action(
+        self: Any, learning_starts: int, action_noise: Any = None, n_envs: int = 1
+    ) -> Any:
         """Uniform for the first `random_steps`, whenever learning starts; drawn from numpy's global generator."""
         if self.num_timesteps < self.random_steps:
             scaled = np.random.uniform(-1, 1, (n_envs, *self.action_space.shape)).astype(np.float32)
@@ -259,11 +281,15 @@ class _SAC(_Rounds, sb3.SAC):
 class _Learning:
     """The model of one run, and its checkpoint."""
 
-    def __init__(self, options: OffPolicy, controller: Controller, task: str, fields: dict[str, Any]) -> None:
+    def __init__(
+        self, options: OffPolicy, controller: Controller, task: str, fields: dict[str, Any]
+    ) -> None:
         self.o = options
         self.env = make_sb3_env(task, options.envs, **fields)
         vector_steps = -(-options.train_every // options.envs)
-        most = options.steps + options.log_every + (vector_steps + 1) * options.envs  # more are never taken
+        most = (
+            options.steps + options.log_every + (vector_steps + 1) * options.envs
+        )  # more are never taken
         common = {
             "buffer_size": min(options.buffer, most),
             "learning_starts": options.learning_starts,
@@ -278,7 +304,9 @@ class _Learning:
         try:
             self.model = options.model(self.env, controller, common, policy)
         except MemoryError as error:
-            raise LanceletError(f"buffer = {options.buffer}: does not fit into the memory, give less") from error
+            raise LanceletError(
+                f"buffer = {options.buffer}: does not fit into the memory, give less"
+            ) from error
         self.model.random_steps, self.model.updates = options.random_steps, options.updates
         self.model.check_weights = options.check_weights
         self.model.set_logger(_Means(None, []))
@@ -310,7 +338,9 @@ class _Learning:
         found = model.logger.name_to_value
         names = ("actor_loss", "critic_loss", "ent_coef")
         figures = {"reward": reward.total / rows}
-        figures |= {name: float(found[f"train/{name}"]) for name in names if f"train/{name}" in found}
+        figures |= {
+            name: float(found[f"train/{name}"]) for name in names if f"train/{name}" in found
+        }
         return figures | {"std": float(self.std().mean())} | episode_figures(model)
 
     def state_dict(self) -> dict[str, Any]:
@@ -320,12 +350,16 @@ class _Learning:
             "steps": self.steps,
             "updates": model._n_updates,
             "policy": dict(model.policy.state_dict()),
-            "optimizers": {name: optimizer_state(value) for name, value in self._optimizers().items()},
+            "optimizers": {
+                name: optimizer_state(value) for name, value in self._optimizers().items()
+            },
             "generators": generators(),
             "env": self.env.env.state_dict(),
             "observation": model._last_obs,
             "starts": model._last_episode_starts,
-            "buffer": {name: _map(lambda array: array[:size], getattr(buffer, name)) for name in _ARRAYS},
+            "buffer": {
+                name: _map(lambda array: array[:size], getattr(buffer, name)) for name in _ARRAYS
+            },
             "position": [buffer.pos, buffer.full],
         }
         if getattr(model, "log_ent_coef", None) is not None:
@@ -341,7 +375,9 @@ class _Learning:
         if "log_ent_coef" in saved:
             model.log_ent_coef.data.copy_(saved["log_ent_coef"])
         size = len(saved["buffer"]["rewards"])
-        if size > model.replay_buffer.buffer_size:  # resumed with fewer steps than it has: they are done
+        if (
+            size > model.replay_buffer.buffer_size
+        ):  # resumed with fewer steps than it has: they are done
             model.replay_buffer = type(model.replay_buffer)(
                 size * self.o.envs, model.observation_space, model.action_space, "cpu", self.o.envs
             )
@@ -365,7 +401,11 @@ class _Learning:
 
 def _map(function: Any, arrays: Any) -> Any:
     """`function` of an array, or of each in a dict (Dict observations)."""
-    return {name: function(a) for name, a in arrays.items()} if isinstance(arrays, dict) else function(arrays)
+    return (
+        {name: function(a) for name, a in arrays.items()}
+        if isinstance(arrays, dict)
+        else function(arrays)
+    )
 
 
 def _fill(arrays: Any, saved: Any, size: int) -> None:

@@ -49,7 +49,9 @@ class OnPolicy(Reinforcement):
         self.share("gae_lambda")
         if self.envs * self.rollout % self.batch_size:
             whole = self.envs * self.rollout
-            raise LanceletError(f"batch_size = {self.batch_size}: must divide envs x rollout = {whole}")
+            raise LanceletError(
+                f"batch_size = {self.batch_size}: must divide envs x rollout = {whole}"
+            )
 
     def noise(self, controller: Controller) -> tuple[np.ndarray, bool]:
         """Standard deviation (m,) of the action noise at the start, action units, and whether it is trained."""

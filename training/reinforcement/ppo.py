@@ -69,7 +69,9 @@ class Model(sb3.PPO):
 class _Learning:
     """The model of one run, and its checkpoint."""
 
-    def __init__(self, options: PPO, controller: Controller, task: str, fields: dict[str, Any]) -> None:
+    def __init__(
+        self, options: PPO, controller: Controller, task: str, fields: dict[str, Any]
+    ) -> None:
         self.o = options
         std, learn_std = options.noise(controller)
         self.env = make_sb3_env(task, options.envs, **fields)
@@ -110,17 +112,25 @@ class _Learning:
         model.ep_info_buffer = None  # episodes of this rollout only
         # the networks are apart, so this weight only keeps a critic of any unit from filling the gradient's norm
         model.vf_coef = 0.5 / self.policy.critic.scale.item() ** 2
-        reward, wrong = Reward(), None  # the buffer's own rewards hold the time-outs' bootstraps as well
+        reward, wrong = (
+            Reward(),
+            None,
+        )  # the buffer's own rewards hold the time-outs' bootstraps as well
         try:
             model.learn(buffer.buffer_size * buffer.n_envs, reward, None, reset_num_timesteps=False)  # pyright: ignore
-        except ValueError as error:  # torch's check of a distribution's numbers, in a thousand lines
+        except (
+            ValueError
+        ) as error:  # torch's check of a distribution's numbers, in a thousand lines
             wrong = error
         self.o.check_weights(self.policy.parameters(), self.steps)
         if wrong is not None:
             raise wrong
         self.policy.update_statistics(buffer.observations, buffer.returns)
         found = model.logger.name_to_value
-        figures = {"reward": reward.total / buffer.buffer_size, "kl": float(found["train/approx_kl"])}
+        figures = {
+            "reward": reward.total / buffer.buffer_size,
+            "kl": float(found["train/approx_kl"]),
+        }
         names = {
             "value_loss": "value_loss",
             "explained": "explained_variance",

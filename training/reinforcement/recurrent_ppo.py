@@ -48,7 +48,9 @@ class RecurrentPPO(OnPolicy):
         self.at_least(1, "sequence")
         for name in ("rollout", "batch_size"):
             if getattr(self, name) % self.sequence:
-                raise LanceletError(f"sequence = {self.sequence}: must divide {name} = {getattr(self, name)}")
+                raise LanceletError(
+                    f"sequence = {self.sequence}: must divide {name} = {getattr(self, name)}"
+                )
 
     def refusal(self, controller: Controller) -> str | None:
         """A state that no gradient can flow through."""
@@ -70,7 +72,13 @@ class Agent(nn.Module):
         critic: hidden units of the critic.
     """
 
-    def __init__(self, controller: Controller, std: float | np.ndarray, learn_std: bool, critic: Sequence[int]) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        std: float | np.ndarray,
+        learn_std: bool,
+        critic: Sequence[int],
+    ) -> None:
         super().__init__()
         memory = flat_state(controller.initial_state(1), 1).shape[1]
         self.controller = controller
@@ -86,7 +94,9 @@ class Agent(nn.Module):
         """Log-density (...) of actions (..., m) around `mean`."""
         return Normal(mean, self.log_std.exp(), validate_args=False).log_prob(action).sum(-1)
 
-    def surrogate(self, steps: Steps, before: Tensor, advantage: Tensor, clip: float) -> tuple[Tensor, float, float]:
+    def surrogate(
+        self, steps: Steps, before: Tensor, advantage: Tensor, clip: float
+    ) -> tuple[Tensor, float, float]:
         """PPO's loss of the actor over sequences, its divergence from the actor before, and the share that is clipped.
 
         Args:
@@ -100,17 +110,25 @@ class Agent(nn.Module):
         clipped = ratio.clamp(1 - clip, 1 + clip)
         loss = -torch.min(advantage * ratio, advantage * clipped).mean()
         with torch.no_grad():
-            return loss, float((ratio - 1 - change).mean()), float((ratio != clipped).float().mean())
+            return (
+                loss,
+                float((ratio - 1 - change).mean()),
+                float((ratio != clipped).float().mean()),
+            )
 
 
 class _Learning:
     """Collector, agent and optimiser of one run, and their checkpoint."""
 
-    def __init__(self, options: RecurrentPPO, controller: Controller, task: str, fields: dict[str, Any]) -> None:
+    def __init__(
+        self, options: RecurrentPPO, controller: Controller, task: str, fields: dict[str, Any]
+    ) -> None:
         self.o, self.steps = options, 0
         self.agent = Agent(controller, *options.noise(controller), options.critic)
         env = make_env(task, options.envs, autoreset=AutoresetMode.SAME_STEP, **fields)
-        self.collector = Collector(env, controller, start_seeds(TRAINING, options.seed, 0, options.envs))
+        self.collector = Collector(
+            env, controller, start_seeds(TRAINING, options.seed, 0, options.envs)
+        )
         # without a state steps are sequences of one: any of them may stand side by side
         self.sequence = options.sequence if tree_leaves(controller.initial_state(1)) else 1
         groups = [
@@ -128,7 +146,10 @@ class _Learning:
         rollout = self.collector.collect(o.rollout, self.sequence, agent.log_std.detach().exp())
         self.steps += o.envs * o.rollout
         advantage, target = judge(rollout, agent.critic, o.gamma, o.gae_lambda)
-        figures = {"reward": float(rollout.reward.mean()), **self._update(rollout, advantage, target)}
+        figures = {
+            "reward": float(rollout.reward.mean()),
+            **self._update(rollout, advantage, target),
+        }
         o.check_weights(agent.parameters(), self.steps)
         agent.critic.update(rollout.seen[:-1].flatten(0, 1), target.flatten())
         hand_down(agent.critic.seen, agent.controller)
@@ -145,7 +166,10 @@ class _Learning:
         with torch.no_grad():
             log_prob = agent.log_prob(rollout.mean, rollout.steps.action)
             advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-        steps, rows = rollout.cut(), cut((log_prob, advantage, target, rollout.seen[:-1]), self.sequence)
+        steps, rows = (
+            rollout.cut(),
+            cut((log_prob, advantage, target, rollout.seen[:-1]), self.sequence),
+        )
         count, size = o.envs * o.rollout // self.sequence, o.batch_size // self.sequence
         figures: list[tuple[float, float, float]] = []
         for _ in range(o.epochs):
@@ -159,7 +183,9 @@ class _Learning:
                     return self._means(figures)
                 self.optimizer.zero_grad()
                 (loss + 0.5 * error / agent.critic.scale.item() ** 2).backward()
-                for group in self.optimizer.param_groups:  # apart, so that a rough critic does not slow the actor
+                for group in (
+                    self.optimizer.param_groups
+                ):  # apart, so that a rough critic does not slow the actor
                     clip_grad_norm_(group["params"], o.max_grad_norm)
                 self.optimizer.step()
         return self._means(figures)

@@ -64,14 +64,20 @@ class RLlib(OnPolicy):
             check_address(self.address)
         self.at_least(0, "workers")
         if self.workers and self.envs % self.workers:
-            raise LanceletError(f"envs = {self.envs}: must be a multiple of workers = {self.workers}")
+            raise LanceletError(
+                f"envs = {self.envs}: must be a multiple of workers = {self.workers}"
+            )
         self.at_least(1, "sequence")
         if self.batch_size < self._sequence:
-            raise LanceletError(f"batch_size = {self.batch_size}: must be above the sequence's {self._sequence} steps")
+            raise LanceletError(
+                f"batch_size = {self.batch_size}: must be above the sequence's {self._sequence} steps"
+            )
 
     def refusal(self, controller: Controller) -> str | None:
         """A plastic controller: RLlib's states are tensors."""
-        return super().refusal(controller) or (None if controller.pure else "is plastic: its state is not of tensors")
+        return super().refusal(controller) or (
+            None if controller.pure else "is plastic: its state is not of tensors"
+        )
 
     def learner(self, controller: Controller, task: str, task_options: dict[str, Any]) -> Learner:
         """See `_Learning`."""
@@ -79,9 +85,13 @@ class RLlib(OnPolicy):
 
     @property
     def _sequence(self) -> int:
-        return self.sequence or self.rollout + 1  # RLlib adds a step to the end of every piece of an episode
+        return (
+            self.sequence or self.rollout + 1
+        )  # RLlib adds a step to the end of every piece of an episode
 
-    def config(self, controller: Controller, task: str, task_options: dict[str, Any] | None = None) -> Any:
+    def config(
+        self, controller: Controller, task: str, task_options: dict[str, Any] | None = None
+    ) -> Any:
         """RLlib's `PPOConfig` for a task and a controller, to change and to build as one likes; needs no cluster.
 
         The weights are not in it: set them in what is built (``algo.get_module().controller``).
@@ -136,8 +146,13 @@ class RLlib(OnPolicy):
                 entropy_coeff=0.0,
             )
             .rl_module(rl_module_spec=module)
-            .callbacks(on_environment_created=functools.partial(ours.begin, seed=self.seed), on_episode_end=ours.ended)
-            .fault_tolerance(restart_failed_env_runners=True, delay_between_env_runner_restarts_s=1.0)
+            .callbacks(
+                on_environment_created=functools.partial(ours.begin, seed=self.seed),
+                on_episode_end=ours.ended,
+            )
+            .fault_tolerance(
+                restart_failed_env_runners=True, delay_between_env_runner_restarts_s=1.0
+            )
             .debugging(log_level="ERROR", log_sys_usage=False)
         )
 
@@ -149,7 +164,9 @@ def _path(controller: Controller, workers: int) -> str:
     with contextlib.suppress(LanceletError):
         if load_object(path) is cls and not (workers and cls.__module__ == "__main__"):
             return path
-    raise LanceletError(f"rllib cannot find controller {path} from its env runners: put the class in a module")
+    raise LanceletError(
+        f"rllib cannot find controller {path} from its env runners: put the class in a module"
+    )
 
 
 def _environment(task: str, settings: dict[str, Any]) -> str:
@@ -171,14 +188,23 @@ def _environment(task: str, settings: dict[str, Any]) -> str:
 class _Learning:
     """The algorithm of one run, and its checkpoint."""
 
-    def __init__(self, options: RLlib, controller: Controller, task: str, fields: dict[str, Any]) -> None:
-        self.o, self.controller, self.before, self.open = options, controller, 0, contextlib.ExitStack()
+    def __init__(
+        self, options: RLlib, controller: Controller, task: str, fields: dict[str, Any]
+    ) -> None:
+        self.o, self.controller, self.before, self.open = (
+            options,
+            controller,
+            0,
+            contextlib.ExitStack(),
+        )
         config = options.config(controller, task, fields)
         with contextlib.ExitStack() as stack:
             ray = stack.enter_context(connected(max(1, options.workers), options.address))
             there = int(ray.cluster_resources().get("CPU", 0))
             if there < options.workers:
-                raise LanceletError(f"workers = {options.workers}: the Ray cluster has {there} CPUs, one a worker")
+                raise LanceletError(
+                    f"workers = {options.workers}: the Ray cluster has {there} CPUs, one a worker"
+                )
             logging.getLogger("ray.rllib").setLevel(logging.ERROR)
             self._stopped = StoppedWorkers(ray)
             self.algo = self._build(config)
@@ -196,7 +222,9 @@ class _Learning:
                 return config.build_algo()
         except (LanceletError, KeyboardInterrupt):
             raise
-        except Exception as error:  # of a worker that did not start, RLlib tells the consequences only
+        except (
+            Exception
+        ) as error:  # of a worker that did not start, RLlib tells the consequences only
             if not self.o.workers:
                 raise
             needs = f"{config.env.partition(':')[0]} and {type(self.controller).__module__}"
@@ -231,7 +259,10 @@ class _Learning:
         self.controller.load_state_dict(self.module.controller.state_dict())
         found = result["learners"]["default_policy"]
         names = {"kl": "mean_kl_loss", "value_loss": "vf_loss", "explained": "vf_explained_var"}
-        figures = {"reward": float(self.learning.seen.taken("rewards").mean()), "std": float(self.std().mean())}
+        figures = {
+            "reward": float(self.learning.seen.taken("rewards").mean()),
+            "std": float(self.std().mean()),
+        }
         figures |= {ours: float(found[theirs]) for ours, theirs in names.items()}
         sums = result["env_runners"].get("lancelet", {})
         if sums.get("episodes", 0) > 0:  # RLlib gives NaN where none has ended

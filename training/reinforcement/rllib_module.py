@@ -54,7 +54,9 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         """Build controller, noise and critic; their weights come by `set_state`."""
         config: Any = self.model_config
         cls = load_object(config["controller"])
-        self.controller = cls(self.observation_space, self.action_space, cls.Options(**config["options"]))
+        self.controller = cls(
+            self.observation_space, self.action_space, cls.Options(**config["options"])
+        )
         log_std = torch.tensor(np.log(config["std"]), dtype=torch.float32)
         self.log_std: Tensor
         if config["learn_std"]:
@@ -70,10 +72,14 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
     def get_initial_state(self) -> dict[str, np.ndarray]:
         """State of one agent at the start of an episode; empty where there is none."""
-        return {name: rows[0] for name, rows in self._pack(self.controller.initial_state(1)).items()}
+        return {
+            name: rows[0] for name, rows in self._pack(self.controller.initial_state(1)).items()
+        }
 
     def _pack(self, state: State) -> dict[str, Any]:
-        leaves = [leaf.reshape(len(leaf), *(leaf.shape[1:] or (1,))) for leaf in tree_flatten(state)[0]]
+        leaves = [
+            leaf.reshape(len(leaf), *(leaf.shape[1:] or (1,))) for leaf in tree_flatten(state)[0]
+        ]
         return {str(i): leaf for i, leaf in enumerate(leaves)}
 
     def _unpack(self, packed: dict[str, Tensor]) -> State:
@@ -91,7 +97,10 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
             action, state = self.controller(tree_map(lambda rows, t=t: rows[:, t], seen), state)
             actions.append(action)
         packed = self._pack(state)
-        return {Columns.ACTION_DIST_INPUTS: self._normal(torch.stack(actions, 1)), Columns.STATE_OUT: packed}
+        return {
+            Columns.ACTION_DIST_INPUTS: self._normal(torch.stack(actions, 1)),
+            Columns.STATE_OUT: packed,
+        }
 
     def _normal(self, mean: Tensor) -> Tensor:
         return torch.cat([mean, self.log_std.expand_as(mean)], -1)
@@ -112,7 +121,11 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     ) -> dict[str, np.ndarray]:
         """Weights and statistics, of their own precision: RLlib's version makes float32 of float64."""
         values = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
-        return {name: value for name, value in values.items() if not (inference_only and name.startswith("critic."))}
+        return {
+            name: value
+            for name, value in values.items()
+            if not (inference_only and name.startswith("critic."))
+        }
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Take what `get_state` gave."""
@@ -131,7 +144,9 @@ class Remember(ConnectorV2):
 
     batch: dict[str, Any]
 
-    def __call__(self, *, rl_module: Any, batch: dict[str, Any], episodes: Any, **kwargs: Any) -> Any:
+    def __call__(
+        self, *, rl_module: Any, batch: dict[str, Any], episodes: Any, **kwargs: Any
+    ) -> Any:
         """The batch as it is."""
         self.batch = batch[DEFAULT_MODULE_ID]
         return batch
@@ -156,31 +171,45 @@ class Learner(PPOTorchLearner):
         """Adam twice."""
         module: Any = self.module[module_id]
         critic = list(module.critic.parameters())
-        groups = {"actor": [p for p in module.parameters() if all(p is not q for q in critic)], "critic": critic}
+        groups = {
+            "actor": [p for p in module.parameters() if all(p is not q for q in critic)],
+            "critic": critic,
+        }
         for name, params in groups.items():
             rate = config.learner_config_dict[name]
             optimizer = torch.optim.Adam(params, rate)
             self.register_optimizer(
-                module_id=module_id, optimizer_name=name, optimizer=optimizer, params=params, lr_or_lr_schedule=rate
+                module_id=module_id,
+                optimizer_name=name,
+                optimizer=optimizer,
+                params=params,
+                lr_or_lr_schedule=rate,
             )
 
     def compute_gradients(self, loss_per_module: Any, **kwargs: Any) -> Any:
         """Gradients; 0 for a weight that the action does not depend on (a lesioned part), where RLlib would stop."""
         found: Any = super().compute_gradients(loss_per_module, **kwargs)
-        return {weight: torch.zeros_like(weight) if grad is None else grad for weight, grad in found.items()}
+        return {
+            weight: torch.zeros_like(weight) if grad is None else grad
+            for weight, grad in found.items()
+        }
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Take the batch into the statistics, when nothing is learned from it any more."""
         super().after_gradient_based_update(timesteps=timesteps)
         module: Any = self.module[DEFAULT_MODULE_ID]
-        module.update_statistics(self.seen.taken(Columns.OBS), self.seen.taken(Postprocessing.VALUE_TARGETS))
+        module.update_statistics(
+            self.seen.taken(Columns.OBS), self.seen.taken(Postprocessing.VALUE_TARGETS)
+        )
 
 
 def begin(*, env_runner: Any, seed: int, steps: int = 0, **kwargs: Any) -> None:
     """Give an env runner, before its first reset, one thread and a stream of start states and noise of its own."""
     torch.set_num_threads(1)
     stream = (steps << 10) + env_runner.worker_index
-    env_runner._seed = start_seeds(TRAINING, seed, stream, env_runner.num_envs or env_runner.env.num_envs)
+    env_runner._seed = start_seeds(
+        TRAINING, seed, stream, env_runner.num_envs or env_runner.env.num_envs
+    )
     torch.manual_seed(env_runner._seed[0])
 
 

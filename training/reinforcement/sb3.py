@@ -26,7 +26,9 @@ from ..runs import interrupt
 from .critic import Critic, flat, hand_down
 
 
-def make_sb3_env(id: str, n: int, max_episode_steps: int | None = None, nthread: int = 0, **task: Any) -> SB3VecEnv:
+def make_sb3_env(
+    id: str, n: int, max_episode_steps: int | None = None, nthread: int = 0, **task: Any
+) -> SB3VecEnv:
     """`n` simulations of a task for stable-baselines3.
 
     Args:
@@ -37,7 +39,14 @@ def make_sb3_env(id: str, n: int, max_episode_steps: int | None = None, nthread:
         **task: fields of the task.
     """
     limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-    env = gym.make_vec(id, num_envs=n, autoreset_mode=AutoresetMode.SAME_STEP.value, nthread=nthread, **limit, **task)
+    env = gym.make_vec(
+        id,
+        num_envs=n,
+        autoreset_mode=AutoresetMode.SAME_STEP.value,
+        nthread=nthread,
+        **limit,
+        **task,
+    )
     return SB3VecEnv(env.unwrapped)
 
 
@@ -57,7 +66,9 @@ class SB3VecEnv(VecEnv):
 
     def __init__(self, env: Any) -> None:
         if getattr(env, "mode", None) is not AutoresetMode.SAME_STEP:
-            raise LanceletError('stable-baselines3 needs a vector env of the workbench with autoreset_mode="SameStep"')
+            raise LanceletError(
+                'stable-baselines3 needs a vector env of the workbench with autoreset_mode="SameStep"'
+            )
         self.env: VectorEnv = env
         self._actions = np.empty(0)
         self._begun = time.time()
@@ -67,9 +78,13 @@ class SB3VecEnv(VecEnv):
         """Start episodes everywhere, from the seeds of `seed` and the options of `set_options`, for all or for none."""
         names = sorted({name for options in self._options for name in options})
         try:
-            options = {name: np.stack([options[name] for options in self._options]) for name in names}
+            options = {
+                name: np.stack([options[name] for options in self._options]) for name in names
+            }
         except KeyError as error:
-            raise LanceletError(f"reset option {error} must be given for every simulation, or for none") from error
+            raise LanceletError(
+                f"reset option {error} must be given for every simulation, or for none"
+            ) from error
         observation, _ = self.env.reset(seed=self._seeds, options=options)
         self._reset_seeds()
         self._reset_options()
@@ -90,8 +105,14 @@ class SB3VecEnv(VecEnv):
                 infos[i] = {
                     "terminal_observation": info["final_obs"][i],
                     "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
-                    "episode": {"r": float(last["episode"]["r"][i]), "l": int(last["episode"]["l"][i]), "t": now},
-                    "metrics": {k: v[i] for k, v in last.get("metrics", {}).items() if not k.startswith("_")},
+                    "episode": {
+                        "r": float(last["episode"]["r"][i]),
+                        "l": int(last["episode"]["l"][i]),
+                        "t": now,
+                    },
+                    "metrics": {
+                        k: v[i] for k, v in last.get("metrics", {}).items() if not k.startswith("_")
+                    },
                 }
                 if "success" in infos[i]["metrics"]:
                     # NaN, which counts as true, where the physics diverged
@@ -118,9 +139,13 @@ class SB3VecEnv(VecEnv):
         self._only_all(f"set {attr_name!r}", indices)
         setattr(self.env, attr_name, value)
 
-    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
+    ) -> list[Any]:
         """Call a method of the vector env once; its result stands for every index."""
-        if method_name not in self.env.task.forwarded:  # those, such as compute_reward, are of no simulation
+        if (
+            method_name not in self.env.task.forwarded
+        ):  # those, such as compute_reward, are of no simulation
             self._only_all(f"call {method_name!r}", indices)
         result = getattr(self.env, method_name)(*method_args, **method_kwargs)
         return [result] * len(list(self._get_indices(indices)))
@@ -131,7 +156,9 @@ class SB3VecEnv(VecEnv):
 
     def _only_all(self, what: str, indices: Any) -> None:
         if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
-            raise LanceletError(f"cannot {what} for some simulations only: they share one vector env; use env.field")
+            raise LanceletError(
+                f"cannot {what} for some simulations only: they share one vector env; use env.field"
+            )
 
 
 def state_refusal(controller: Controller) -> str | None:
@@ -156,7 +183,10 @@ def episode_figures(model: BaseAlgorithm) -> dict[str, float]:
     episodes: Any = model.ep_info_buffer
     if not episodes:
         return {}
-    return {name: float(np.mean([item[key] for item in episodes])) for name, key in (("mean", "r"), ("length", "l"))}
+    return {
+        name: float(np.mean([item[key] for item in episodes]))
+        for name, key in (("mean", "r"), ("length", "l"))
+    }
 
 
 class Raw(BaseFeaturesExtractor):
@@ -229,10 +259,20 @@ class ControllerPolicy(ActorCriticPolicy):
     ) -> None:
         reason = state_refusal(controller)
         if reason:
-            raise LanceletError(f"stable-baselines3 cannot train {type(controller).__name__}, which {reason}")
+            raise LanceletError(
+                f"stable-baselines3 cannot train {type(controller).__name__}, which {reason}"
+            )
         if use_sde:
-            raise LanceletError("use_sde=True: state-dependent noise needs features, which a controller has not")
-        self._parts = [controller, tuple(critic), std, learn_std, learning_rates]  # a list: Module.__init__ has not run
+            raise LanceletError(
+                "use_sde=True: state-dependent noise needs features, which a controller has not"
+            )
+        self._parts = [
+            controller,
+            tuple(critic),
+            std,
+            learn_std,
+            learning_rates,
+        ]  # a list: Module.__init__ has not run
         super().__init__(
             observation_space,
             action_space,
@@ -277,5 +317,7 @@ class ControllerPolicy(ActorCriticPolicy):
             observations: of the rollout, (..., k), or a dict of such.
             returns: the critic's targets for them, of any shape.
         """
-        self.critic.update(flat(observations, self.observation_space), torch.as_tensor(returns).flatten())
+        self.critic.update(
+            flat(observations, self.observation_space), torch.as_tensor(returns).flatten()
+        )
         hand_down(self.critic.seen, self.controller)

@@ -49,7 +49,9 @@ def within(x: Tensor, low: float = -1.0, high: float = 1.0) -> Tensor:
 class ControllerActor(BasePolicy):
     """The action of a controller on the raw observation, in stable-baselines3's units: [-1, 1] spans the action box."""
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Box, controller: Controller) -> None:
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Box, controller: Controller
+    ) -> None:
         super().__init__(
             observation_space,
             action_space,
@@ -58,11 +60,15 @@ class ControllerActor(BasePolicy):
             squash_output=True,  # our actions are scaled, which is what stable-baselines3 asks this for
         )
         self.controller = controller
-        low, high = (np.asarray(bound, np.float64).ravel() for bound in (action_space.low, action_space.high))
+        low, high = (
+            np.asarray(bound, np.float64).ravel() for bound in (action_space.low, action_space.high)
+        )
         self.gain: Tensor
         self.shift: Tensor
         self.register_buffer("gain", torch.as_tensor(2 / (high - low)).float(), persistent=False)
-        self.register_buffer("shift", torch.as_tensor(-(high + low) / (high - low)).float(), persistent=False)
+        self.register_buffer(
+            "shift", torch.as_tensor(-(high + low) / (high - low)).float(), persistent=False
+        )
         self._unit = bool((low == -1).all() and (high == 1).all())
 
     def scaled(self, observation: Any) -> Tensor:
@@ -161,14 +167,20 @@ class Critics(ContinuousCritic):
 
     def q1_forward(self, obs: Any, actions: Tensor) -> Tensor:
         """Value (batch, 1) by the first critic."""
-        return self._value(self.q_networks[0], torch.cat([self.features_extractor(obs), actions], 1), True)
+        return self._value(
+            self.q_networks[0], torch.cat([self.features_extractor(obs), actions], 1), True
+        )
 
     def _value(self, net: Any, x: Tensor, frozen: bool) -> Tensor:
         if not frozen:
             return net(x)
         for layer in net:
             linear = isinstance(layer, nn.Linear)
-            x = nn.functional.linear(x, layer.weight.detach(), layer.bias.detach()) if linear else layer(x)
+            x = (
+                nn.functional.linear(x, layer.weight.detach(), layer.bias.detach())
+                if linear
+                else layer(x)
+            )
         return x
 
 
@@ -188,7 +200,9 @@ class _Parts:
             self.normaliser = Normalised(self.observation_space)  # pyright: ignore[reportAttributeAccessIssue]
         return self.normaliser
 
-    def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
+    def make_critic(
+        self, features_extractor: BaseFeaturesExtractor | None = None
+    ) -> ContinuousCritic:
         """Critics on (observation, action)."""
         return Critics(**self._update_features_extractor(self.critic_kwargs, features_extractor))  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -235,7 +249,12 @@ class DeterministicPolicy(_Parts, TD3Policy):
         self._begin(controller, learning_rates)
         nets: Any = {"pi": [], "qf": list(critic)}
         super().__init__(
-            observation_space, action_space, lr_schedule, nets, n_critics=n_critics, normalize_images=False
+            observation_space,
+            action_space,
+            lr_schedule,
+            nets,
+            n_critics=n_critics,
+            normalize_images=False,
         )
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Any:
@@ -268,7 +287,14 @@ class StochasticPolicy(_Parts, SACPolicy):
         self._begin(controller, learning_rates)
         self._std = std
         nets: Any = {"pi": [], "qf": list(critic)}
-        super().__init__(observation_space, action_space, lr_schedule, nets, use_sde=use_sde, normalize_images=False)
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            nets,
+            use_sde=use_sde,
+            normalize_images=False,
+        )
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Any:
         """The actor."""

@@ -64,7 +64,9 @@ class Rollout:
     def cut(self) -> Steps:
         """All sequences side by side, in the order of `cut`."""
         length, s = len(self.reward) // len(self.starts), self.steps
-        observation, action, begins, lessons = cut((s.observation, s.action, s.begins, s.lessons), length)
+        observation, action, begins, lessons = cut(
+            (s.observation, s.action, s.begins, s.lessons), length
+        )
         start = tree_map(lambda *parts: torch.cat(parts), *self.starts)
         return Steps(observation, action, begins, start, lessons)
 
@@ -108,11 +110,15 @@ class Collector:
                     timeouts.append((torch.full_like(who, step), who, self._seen(row["next"])[who]))
             interrupt.check()
         end = self._seen(tree_map(torch.as_tensor, self.observation))
-        whole = _stack([{k: v for k, v in row.items() if self._learns or k != "next"} for row in rows])
+        whole = _stack(
+            [{k: v for k, v in row.items() if self._learns or k != "next"} for row in rows]
+        )
         seen = torch.cat([whole["seen"], end[None]])
         lessons = (whole["reward"], whole["ended"], whole["next"]) if self._learns else ()
         steps = Steps(whole["observation"], whole["action"], whole["begins"], starts[0], lessons)
-        return Rollout(steps, starts, whole["mean"], whole["reward"], whole["ended"], seen, timeouts, episodes)
+        return Rollout(
+            steps, starts, whole["mean"], whole["reward"], whole["ended"], seen, timeouts, episodes
+        )
 
     def _step(self, noise: Tensor) -> tuple[dict[str, Any], dict[str, Any]]:
         """One control step: its row of the rollout, and the env's info with what was truncated."""
@@ -126,7 +132,10 @@ class Collector:
         self.observation, reward, terminated, truncated, info = self.env.step(
             action.reshape(self.env.action_space.shape).numpy()  # pyright: ignore[reportArgumentType]
         )
-        reward, self.begins = torch.as_tensor(reward, dtype=torch.float32), torch.as_tensor(terminated | truncated)
+        reward, self.begins = (
+            torch.as_tensor(reward, dtype=torch.float32),
+            torch.as_tensor(terminated | truncated),
+        )
         last = _true(self.observation, info) if "final_obs" in info else self.observation
         row = {
             "observation": observation,
@@ -139,11 +148,16 @@ class Collector:
             "next": tree_map(torch.as_tensor, last),
         }
         if self._learns:
-            self.state = self.controller.learn(observation, action, reward, self.begins, row["next"], self.state)
+            self.state = self.controller.learn(
+                observation, action, reward, self.begins, row["next"], self.state
+            )
         return row, {**info, "truncated": truncated & ~terminated}
 
     def _seen(self, observation: Any) -> Tensor:
-        return torch.cat([flat(observation, self.controller.observation_space), flat_state(self.state, self.n)], 1)
+        return torch.cat(
+            [flat(observation, self.controller.observation_space), flat_state(self.state, self.n)],
+            1,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Simulations and agents, as arrays."""
@@ -191,7 +205,10 @@ def judge(rollout: Rollout, critic: Critic, gamma: float, decay: float) -> tuple
     if rollout.timeouts:
         steps, agents, seen = (torch.cat(parts) for parts in zip(*rollout.timeouts, strict=True))
         after[steps, agents] = critic(seen)[:, 0]
-    delta, reach = rollout.reward + gamma * after - value[:-1], gamma * decay * (~rollout.ended).float()
+    delta, reach = (
+        rollout.reward + gamma * after - value[:-1],
+        gamma * decay * (~rollout.ended).float(),
+    )
     advantage, later = torch.empty_like(delta), torch.zeros_like(delta[0])
     for t in reversed(range(len(delta))):
         advantage[t] = later = delta[t] + reach[t] * later
@@ -215,7 +232,9 @@ def unroll(controller: Controller, steps: Steps) -> Tensor:
         actions.append(action.flatten(2))
         if steps.lessons:
             reward, ended, last = _at(steps.lessons, first)
-            state = controller.learn(_at(steps.observation, first), steps.action[first], reward, ended, last, state)
+            state = controller.learn(
+                _at(steps.observation, first), steps.action[first], reward, ended, last, state
+            )
     return torch.cat(actions)
 
 
@@ -238,5 +257,7 @@ def _true(observation: Any, info: dict[str, Any]) -> Any:
         return rows
 
     if isinstance(observation, dict):
-        return {name: put(rows, [each[name] for each in last]) for name, rows in observation.items()}
+        return {
+            name: put(rows, [each[name] for each in last]) for name, rows in observation.items()
+        }
     return put(observation, last)

@@ -66,10 +66,18 @@ def parse(texts: Iterable[str], types: Mapping[str, Any]) -> list[Over]:
         if name not in types:
             raise unknown("option to sweep over", name, types)
         if name in found:
-            raise LanceletError(f"--over {name} is given twice: give all values at once, {name}=a,b,c")
-        found[name] = _range(name, values, types[name]) if ".." in values else _list(name, values, types[name])
+            raise LanceletError(
+                f"--over {name} is given twice: give all values at once, {name}=a,b,c"
+            )
+        found[name] = (
+            _range(name, values, types[name])
+            if ".." in values
+            else _list(name, values, types[name])
+        )
     if not found:
-        raise LanceletError("nothing to sweep over: give --over name=low..high or --over name=a,b,c")
+        raise LanceletError(
+            "nothing to sweep over: give --over name=low..high or --over name=a,b,c"
+        )
     return list(found.values())
 
 
@@ -84,9 +92,13 @@ def _range(name: str, values: str, kind: Any) -> Over:
     low, _, high = values.partition("..")
     ends = [convert(name, end, kind) for end in (low, high)]
     if not all(type(end) in (int, float) and math.isfinite(end) for end in ends):
-        raise LanceletError(f"--over {name}={values}: only numbers have a range; give a list, {name}=a,b,c")
+        raise LanceletError(
+            f"--over {name}={values}: only numbers have a range; give a list, {name}=a,b,c"
+        )
     if ends[1] <= ends[0]:
-        raise LanceletError(f"--over {name}={values}: the range is empty; its end must be above its beginning")
+        raise LanceletError(
+            f"--over {name}={values}: the range is empty; its end must be above its beginning"
+        )
     return Over(name, (), *ends, whole=type(ends[0]) is int)
 
 
@@ -103,4 +115,6 @@ def convert(name: str, text: str, kind: Any) -> Any:
             return tyro.cli(kind, args=text.split(), config=marks)
     except SystemExit:
         need = shown or str(kind).replace("typing.", "")
-        raise LanceletError(f"--over {name}: {text.strip()!r} is no value of it; needs {need}") from None
+        raise LanceletError(
+            f"--over {name}: {text.strip()!r} is no value of it; needs {need}"
+        ) from None

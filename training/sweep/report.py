@@ -30,7 +30,14 @@ def write(folder: Path, base: Config, overs: list[Over], trials: list[Trial]) ->
 
 def command(config: Config) -> str:
     """The command that trains with a configuration."""
-    words = ["lancelet", "train", _short(config.task), config.controller, "--algorithm", config.algorithm]
+    words = [
+        "lancelet",
+        "train",
+        _short(config.task),
+        config.controller,
+        "--algorithm",
+        config.algorithm,
+    ]
     words += _flags("", config.algorithm_options) + _flags("", config.task_options)
     return shlex.join(words + _flags("controller.", config.controller_options))
 
@@ -61,11 +68,17 @@ def picture(path: Path, overs: list[Over], trials: list[Trial]) -> None:
     from matplotlib.ticker import NullFormatter
 
     done = [trial for trial in trials if trial.validation is not None]
-    plot, axes = plt.subplots(1, len(overs), figsize=(1 + 3.2 * len(overs), 3.4), sharey=True, squeeze=False)
+    plot, axes = plt.subplots(
+        1, len(overs), figsize=(1 + 3.2 * len(overs), 3.4), sharey=True, squeeze=False
+    )
     for axis, over in zip(axes[0], overs, strict=True):
         for rank, trial in reversed(list(enumerate(done))):
             value, color = trial.values[over.name], "C3" if rank == 0 else "C0"
-            x = [show(choice) for choice in over.choices].index(show(value)) if over.choices else value
+            x = (
+                [show(choice) for choice in over.choices].index(show(value))
+                if over.choices
+                else value
+            )
             face = "none" if trial.note else color
             axis.scatter([x], [trial.validation], s=36, facecolors=face, edgecolors=color, zorder=3)
         if over.choices:

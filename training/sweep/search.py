@@ -104,7 +104,12 @@ class Sweep:
         seed = seed_number(seed)
         overs = parse(self.over, option_types(base))
         try_ends(base, overs)
-        about = {**plain(dataclasses.asdict(base)), "over": list(self.over), "samples": self.samples, "seed": seed}
+        about = {
+            **plain(dataclasses.asdict(base)),
+            "over": list(self.over),
+            "samples": self.samples,
+            "seed": seed,
+        }
         about |= {"scheduler": self.scheduler, "first_look": self.first_look}
         folder = user_path(self.folder or _new_name(base, seed)).absolute()
         self.folder = str(folder)
@@ -126,10 +131,14 @@ class Sweep:
                 raise LanceletError(f"{folder} is neither empty nor a sweep: give another --folder")
             return
         if not self.resume:
-            raise LanceletError(f"{folder} already holds a sweep: give --resume to continue it, or another --folder")
+            raise LanceletError(
+                f"{folder} already holds a sweep: give --resume to continue it, or another --folder"
+            )
         if not self.trust:
             reason = "Ray keeps its part of a sweep as pickles, and a stranger's can run any code"
-            raise LanceletError(f"{folder}: {reason}; if this sweep is your own, continue it with --resume --trust")
+            raise LanceletError(
+                f"{folder}: {reason}; if this sweep is your own, continue it with --resume --trust"
+            )
         old = foreign.read_yaml(path, inside=folder)
         if not isinstance(old, dict):
             raise LanceletError(f"{path} is not what a sweep writes, or is cut short")
@@ -137,11 +146,19 @@ class Sweep:
         changed = [name for name, value in new.items() if old.get(name) != value]
         if changed:
             name = changed[0]
-            raise LanceletError(f"{folder} was swept with {name} = {old.get(name)!r}, not {about[name]!r}")
+            raise LanceletError(
+                f"{folder} was swept with {name} = {old.get(name)!r}, not {about[name]!r}"
+            )
 
-    def _fit(self, folder: Path, base: Config, overs: list[Over], seed: int, bar: Callable[..., None]) -> list[Trial]:
+    def _fit(
+        self, folder: Path, base: Config, overs: list[Over], seed: int, bar: Callable[..., None]
+    ) -> list[Trial]:
         # our folders are absolute, our bar shows the progress, and nobody reads another copy of the results
-        os.environ.update(RAY_CHDIR_TO_TRIAL_DIR="0", TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", RAY_AIR_NEW_OUTPUT="0")
+        os.environ.update(
+            RAY_CHDIR_TO_TRIAL_DIR="0",
+            TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+            RAY_AIR_NEW_OUTPUT="0",
+        )
         from ray import tune
         from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
         from ray.tune.search import BasicVariantGenerator
@@ -150,17 +167,23 @@ class Sweep:
             logging.getLogger(name).setLevel(logging.ERROR)
         names = Names.of(base.task, base.controller, base.task_options, base.algorithm)
         trainable = tune.with_resources(
-            tune.with_parameters(_trial, names=names, base=dataclasses.asdict(base), folder=str(folder)),
+            tune.with_parameters(
+                _trial, names=names, base=dataclasses.asdict(base), folder=str(folder)
+            ),
             {"cpu": 1},
         )
         space = {over.name: over.domain() for over in overs}
         _seen.begin(bar)
         if self.resume and tune.Tuner.can_restore(str(folder / "tune")):
-            tuner = tune.Tuner.restore(str(folder / "tune"), trainable, param_space=space, restart_errored=True)
+            tuner = tune.Tuner.restore(
+                str(folder / "tune"), trainable, param_space=space, restart_errored=True
+            )
         else:  # killed before Tune's first save: the seed gives the same trials, whose runs go on
             first = self.first_look or _steps(base) // 9
             # trials end by themselves: stopped at max_t they would lose their report
-            asha = ASHAScheduler(time_attr="steps", grace_period=max(1, first), reduction_factor=3, max_t=10**15)
+            asha = ASHAScheduler(
+                time_attr="steps", grace_period=max(1, first), reduction_factor=3, max_t=10**15
+            )
             tuner = tune.Tuner(
                 trainable,
                 param_space=space,
@@ -183,12 +206,16 @@ class Sweep:
                     failure_config=tune.FailureConfig(max_failures=2),
                 ),
             )
-        trials = tuner.fit()._experiment_analysis.trials  # the public results do not tell a trial that was cut off
+        trials = (
+            tuner.fit()._experiment_analysis.trials
+        )  # the public results do not tell a trial that was cut off
         _look(trials)
         if len(trials) < self.samples or not all(trial.is_finished() for trial in trials):
             raise KeyboardInterrupt
         found = [_outcome(folder, trial) for trial in trials]
-        return sorted(found, key=lambda trial: -FAILED if trial.validation is None else -trial.validation)
+        return sorted(
+            found, key=lambda trial: -FAILED if trial.validation is None else -trial.validation
+        )
 
 
 class _Seen:
@@ -205,7 +232,10 @@ class _Seen:
     def look(self, trials: list[Any]) -> None:
         """Move the bar on to the trials that are done now."""
         done = sum(trial.is_finished() for trial in trials)
-        best = max([(trial.last_result or {}).get("validation", FAILED) for trial in trials], default=FAILED)
+        best = max(
+            [(trial.last_result or {}).get("validation", FAILED) for trial in trials],
+            default=FAILED,
+        )
         self.advance(done - self.done, **({"best": best} if best > FAILED else {}))
         self.done = done
 
@@ -262,7 +292,10 @@ def merged(base: Config, values: Mapping[str, Any]) -> Config:
         kind, dot, field = name.partition(".")
         (parts[kind] if dot else own)[field if dot else name] = value
     return dataclasses.replace(
-        base, task_options=parts["task"], controller_options=parts["controller"], algorithm_options=own
+        base,
+        task_options=parts["task"],
+        controller_options=parts["controller"],
+        algorithm_options=own,
     )
 
 
@@ -285,8 +318,14 @@ def try_ends(base: Config, overs: list[Over]) -> None:
                     config.controller_options,
                 )
             except LanceletError as error:
-                if not any(other.name.rpartition(".")[2] in str(error) for other in overs if other is not over):
-                    raise LanceletError(f"--over {over.name}: {error}") from error  # else it may hold with the others
+                if not any(
+                    other.name.rpartition(".")[2] in str(error)
+                    for other in overs
+                    if other is not over
+                ):
+                    raise LanceletError(
+                        f"--over {over.name}: {error}"
+                    ) from error  # else it may hold with the others
 
 
 def _trial(config: dict[str, Any], names: Names, base: dict[str, Any], folder: str) -> None:
@@ -297,7 +336,9 @@ def _trial(config: dict[str, Any], names: Names, base: dict[str, Any], folder: s
     names.register()
     place = Path(folder) / "trials" / _number(None)
     _wait_for(place)
-    best = max((line["validation"] for line in read_log(place) if "validation" in line), default=FAILED)
+    best = max(
+        (line["validation"] for line in read_log(place) if "validation" in line), default=FAILED
+    )
 
     def watch(figures: Mapping[str, float]) -> None:
         nonlocal best
@@ -308,9 +349,13 @@ def _trial(config: dict[str, Any], names: Names, base: dict[str, Any], folder: s
     try:
         ready = merged(Config(**base), config)
         trainer = ready.trainer(folder=str(place), resume=True, quiet=True)
-        run = trainer.train(ready.task, ready.controller, ready.task_options, ready.controller_options, watch)
+        run = trainer.train(
+            ready.task, ready.controller, ready.task_options, ready.controller_options, watch
+        )
         if run.failed:
-            raise LanceletError("every candidate failed: the physics diverged, or actions were not finite")
+            raise LanceletError(
+                "every candidate failed: the physics diverged, or actions were not finite"
+            )
         log = read_log(place)
         steps = int(log[-1]["steps"]) if log else 0
         kept = float(describe(place)["notes"].get("validation", best))
@@ -333,14 +378,18 @@ def _number(trial: Any) -> str:
     """Number of a trial, the same in a sweep that was begun again: ids are a random word and the number."""
     from ray import tune
 
-    return (tune.get_context().get_trial_id() if trial is None else trial.trial_id).rpartition("_")[2]
+    return (tune.get_context().get_trial_id() if trial is None else trial.trial_id).rpartition("_")[
+        2
+    ]
 
 
 def _outcome(folder: Path, trial: Any) -> Trial:
     number, last = _number(trial), trial.last_result or {}
     note = last.get("refused", "")
     if trial.status == "ERROR":
-        note = "crashed: " + (str(trial.get_error()).strip().splitlines() or ["no reason given"])[-1]
+        note = (
+            "crashed: " + (str(trial.get_error()).strip().splitlines() or ["no reason given"])[-1]
+        )
     elif not note and not last.get("whole"):
         note = "stopped early"
     failed = bool(note and note != "stopped early")

@@ -36,7 +36,11 @@ class ArmTwin:
     """
 
     def __init__(
-        self, body: Arm | None = None, dt: float = 0.01, substeps: int = 1, dtype: torch.dtype = torch.float32
+        self,
+        body: Arm | None = None,
+        dt: float = 0.01,
+        substeps: int = 1,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.body = Arm() if body is None else body
         self.dt, self.substeps, self.dtype = dt, substeps, dtype
@@ -53,7 +57,9 @@ class ArmTwin:
         muscles.pull(self._row, flat.numpy(), still.numpy(), pulled.numpy())
         hand = torch.from_numpy(self.body.hand(flat.numpy())).to(self.dtype)
         lead = q.shape[:-1]
-        return _named(torch.stack([flat, still, hand], -2).view(*lead, 3, 2), pulled.view(*lead, 7, 6))
+        return _named(
+            torch.stack([flat, still, hand], -2).view(*lead, 3, 2), pulled.view(*lead, 7, 6)
+        )
 
     def step(self, state: State, excitation: Tensor, force: Tensor | None = None) -> State:
         """The state after a control step.
@@ -66,11 +72,20 @@ class ArmTwin:
         push = torch.zeros(2) if force is None else force
         lead = torch.broadcast_shapes(state["q"].shape[:-1], excitation.shape[:-1], push.shape[:-1])
         excitation, push = (part.to(self.dtype).expand(*lead, -1) for part in (excitation, push))
-        q, v, activation, pull = (state[name].expand(*lead, -1) for name in ("q", "v", "activation", "force"))
+        q, v, activation, pull = (
+            state[name].expand(*lead, -1) for name in ("q", "v", "activation", "force")
+        )
         joints = pulled = torch.empty(0)
         for _ in range(self.substeps):
-            joints, pulled = _Step.apply(self._row, self.dt / self.substeps, q, v, activation, pull, excitation, push)  # pyright: ignore[reportGeneralTypeIssues]
-            q, v, activation, pull = joints[..., 0, :], joints[..., 1, :], pulled[..., 0, :], pulled[..., 6, :]
+            joints, pulled = _Step.apply(
+                self._row, self.dt / self.substeps, q, v, activation, pull, excitation, push
+            )  # pyright: ignore[reportGeneralTypeIssues]
+            q, v, activation, pull = (
+                joints[..., 0, :],
+                joints[..., 1, :],
+                pulled[..., 0, :],
+                pulled[..., 6, :],
+            )
         return _named(joints, pulled)
 
     def observe(self, state: State, target: Tensor) -> Tensor:
@@ -80,7 +95,9 @@ class ArmTwin:
 
 
 def _named(joints: Tensor, pulled: Tensor) -> State:
-    return dict(zip((*JOINTS, *muscles.COLUMNS), (*joints.unbind(-2), *pulled.unbind(-2)), strict=True))
+    return dict(
+        zip((*JOINTS, *muscles.COLUMNS), (*joints.unbind(-2), *pulled.unbind(-2)), strict=True)
+    )
 
 
 class _Step(torch.autograd.Function):
@@ -101,10 +118,24 @@ class _Step(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *to: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         *flat, joints, pulled = (part.numpy() for part in ctx.saved_tensors)
-        to_joints, to_muscles = to[0].reshape(-1, 3, 2).contiguous(), to[1].reshape(-1, 7, 6).contiguous()
+        to_joints, to_muscles = (
+            to[0].reshape(-1, 3, 2).contiguous(),
+            to[1].reshape(-1, 7, 6).contiguous(),
+        )
         out = torch.empty(len(joints), 24, dtype=to_joints.dtype)
-        _backward(ctx.row, *flat, ctx.dt, joints, pulled, to_joints.numpy(), to_muscles.numpy(), out.numpy())
-        q, v, push, activation, force, excitation = out.view(*ctx.lead, 24).split((2, 2, 2, 6, 6, 6), -1)
+        _backward(
+            ctx.row,
+            *flat,
+            ctx.dt,
+            joints,
+            pulled,
+            to_joints.numpy(),
+            to_muscles.numpy(),
+            out.numpy(),
+        )
+        q, v, push, activation, force, excitation = out.view(*ctx.lead, 24).split(
+            (2, 2, 2, 6, 6, 6), -1
+        )
         return None, None, q, v, activation, force, excitation, push
 
 

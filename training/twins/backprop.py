@@ -68,7 +68,9 @@ class Backprop(Trainer):
         self.at_least(1, "batch", "validation", "validate_every")
         self.above_zero("rate", "clip")
         if self.pretrain and not self.specialised:
-            raise LanceletError(f"pretrain = {self.pretrain}: needs specialised = True, a loss for each column")
+            raise LanceletError(
+                f"pretrain = {self.pretrain}: needs specialised = True, a loss for each column"
+            )
 
     def refusal(self, controller: Controller) -> str | None:
         """A plastic controller, which has no gradient; for specialised training one without two columns."""
@@ -98,14 +100,22 @@ class Backprop(Trainer):
         if not self.pretrain:
             return [Pupil(controller, order, self.seed)]
         assert isinstance(controller, Bilateral)
-        return [Pupil(half, (loss, loss), self.seed) for half, loss in zip(apart(controller), order, strict=True)]
+        return [
+            Pupil(half, (loss, loss), self.seed)
+            for half, loss in zip(apart(controller), order, strict=True)
+        ]
 
-    def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
+    def learn(
+        self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]
+    ) -> None:
         """Update by update; a checkpoint at every choice and at the end."""
         env = make_env(task, 1, **task_options)
         assert env.max_episode_steps is not None
         path = course(env.task, env.max_episode_steps)
-        settings = {name: getattr(self, name) for name in ("mode", "rate", "anneal", "clip", "batch", "validation")}
+        settings = {
+            name: getattr(self, name)
+            for name in ("mode", "rate", "anneal", "clip", "batch", "validation")
+        }
         saved = run.load()
         apart_for = self.pretrain
         seconds = 0.0
@@ -132,22 +142,35 @@ class Backprop(Trainer):
                 about = {"validation": -float(cohort.best_loss[0]), "update": now}
                 controllers.save(cohort.controller(0), run.path / "best.safetensors", **about)
             figures = {"mean": -float(loss.mean()), "validation": -float(found["loss"].mean())}
-            figures |= {name: float(values.mean()) for name, values in found.items() if name != "loss"}
+            figures |= {
+                name: float(values.mean()) for name, values in found.items() if name != "loss"
+            }
             run.log(now, **figures, steps=now * steps, seconds=time.monotonic() - begun)
             return figures
 
         def keep() -> None:
-            state = {"step": done + cohort.updates, "joined": done > 0, "seconds": time.monotonic() - begun}
+            state = {
+                "step": done + cohort.updates,
+                "joined": done > 0,
+                "seconds": time.monotonic() - begun,
+            }
             run.save({**state, "cohort": cohort.state_dict()})
 
         done = apart_for if saved is not None and saved["joined"] else 0
-        with progress("descending", self.updates, "update", done + cohort.updates, self.quiet) as advance:
+        with progress(
+            "descending", self.updates, "update", done + cohort.updates, self.quiet
+        ) as advance:
             if apart_for and not done:
-                descend(cohort, min(apart_for, self.updates), self.validate_every, note, keep, advance)
+                descend(
+                    cohort, min(apart_for, self.updates), self.validate_every, note, keep, advance
+                )
                 if self.updates <= apart_for:
                     return
                 halves = (cohort.controller(0), cohort.controller(1))
-                cohort, done = Cohort(path, [self._whole(controller, halves)], **settings), apart_for
+                cohort, done = (
+                    Cohort(path, [self._whole(controller, halves)], **settings),
+                    apart_for,
+                )
             descend(cohort, self.updates - done, self.validate_every, note, keep, advance)
 
     def _whole(self, controller: Controller, halves: Any) -> Pupil:

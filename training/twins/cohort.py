@@ -56,13 +56,17 @@ class _Group:
             self.act = self._as_it_is
             return
 
-        def act(weights: dict[str, Tensor], observation: Tensor, state: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
+        def act(
+            weights: dict[str, Tensor], observation: Tensor, state: Any
+        ) -> tuple[Tensor, Any, dict[str, Tensor]]:
             action, state = functional_call(template, {**weights, **buffers}, (observation, state))
             return action, state, template.signals(state)
 
         self.act = vmap(act)
 
-    def _as_it_is(self, weights: dict[str, Tensor], observation: Tensor, state: Any) -> tuple[Tensor, Any, Any]:
+    def _as_it_is(
+        self, weights: dict[str, Tensor], observation: Tensor, state: Any
+    ) -> tuple[Tensor, Any, Any]:
         """Inside `_Episode`, where the template has the stacked weights already."""
         action, state = self.template(observation, state)
         return action, state, self.template.signals(state)
@@ -120,8 +124,13 @@ class Cohort:
         self._adam = torch.optim.Adam(self._leaves, lr=rate)
         self.updates = 0
         self.held = _draw(course, [VALIDATION], 0, validation)
-        self.best = [{name: value.clone() for name, value in group.weights.items()} for group in self._groups]
-        self.best_loss, self.found = np.full(len(self.pupils), np.inf), np.zeros(len(self.pupils), int)
+        self.best = [
+            {name: value.clone() for name, value in group.weights.items()} for group in self._groups
+        ]
+        self.best_loss, self.found = (
+            np.full(len(self.pupils), np.inf),
+            np.zeros(len(self.pupils), int),
+        )
 
     def update(self) -> np.ndarray:
         """One step of Adam for every model; its loss (models,), averaged over the losses that drive it."""
@@ -130,10 +139,21 @@ class Cohort:
         stacks, rest = [], iter(picked)
         for group in self._groups:
             stacks.append({name: next(rest) for name in group.weights})
-        order = [self.pupils[group.members[model]].seed for group in self._groups for model, _ in group.rows]
-        drawn = {seed: _draw(self.course, [TRAINING, seed], self.updates + 1, self._batch) for seed in set(order)}
-        trials = {name: torch.stack([drawn[seed][name] for seed in order]) for name in drawn[order[0]]}
-        losses = total(self.terms(stacks, trials), weights([loss for g in self._groups for _, loss in g.rows]))
+        order = [
+            self.pupils[group.members[model]].seed
+            for group in self._groups
+            for model, _ in group.rows
+        ]
+        drawn = {
+            seed: _draw(self.course, [TRAINING, seed], self.updates + 1, self._batch)
+            for seed in set(order)
+        }
+        trials = {
+            name: torch.stack([drawn[seed][name] for seed in order]) for name in drawn[order[0]]
+        }
+        losses = total(
+            self.terms(stacks, trials), weights([loss for g in self._groups for _, loss in g.rows])
+        )
         gradients = iter(torch.autograd.grad(losses.sum(), picked, materialize_grads=True))
         for group in self._groups:
             for name, values in group.weights.items():
@@ -151,19 +171,26 @@ class Cohort:
         """Norms at most `clip`, one a model; a model that has blown up has no gradient to follow."""
         flat = gradient.flatten(1)
         norm = flat.norm(dim=1, keepdim=True)
-        kept = torch.where(norm.isfinite() & learns[:, None], flat * (self._clip / norm.clamp(min=self._clip)), 0.0)
+        kept = torch.where(
+            norm.isfinite() & learns[:, None], flat * (self._clip / norm.clamp(min=self._clip)), 0.0
+        )
         return kept.reshape(gradient.shape)
 
     def terms(self, stacks: list[dict[str, Tensor]], trials: Trials) -> dict[str, Tensor]:
         """The four terms (rows,) of weights stacked by row on trials (rows, batch, 2)."""
         trace = self.unroll(stacks, trials)
-        found = {"E": trace["action"].square().mean((0, 2, 3)), **position(trace["hand"], trials["target"])}
+        found = {
+            "E": trace["action"].square().mean((0, 2, 3)),
+            **position(trace["hand"], trials["target"]),
+        }
         dt, parts, begin = self.course.dt, [], 0
         for stack, layers in zip(stacks, trace["hidden"], strict=True):
             count = len(next(iter(stack.values())))
             rows, begin = slice(begin, begin + count), begin + count
             if self.mode == "as_released" and layers:
-                parts.append(released({n: trace[n][:, rows] for n in (*PLANT, "seen")}, dt, len(layers)))
+                parts.append(
+                    released({n: trace[n][:, rows] for n in (*PLANT, "seen")}, dt, len(layers))
+                )
             else:
                 parts.append(sum((penalty(layer, dt) for layer in layers), torch.zeros(count)))
         return {**found, "R": torch.cat(parts)}
@@ -219,13 +246,17 @@ class Cohort:
     @torch.no_grad()
     def play(self, trials: Trials) -> dict[str, Any]:
         """`unroll` of the present weights: every model on the same trials (batch, 2); rows are models by group."""
-        shared = {name: value.expand(len(self.pupils), *value.shape) for name, value in trials.items()}
+        shared = {
+            name: value.expand(len(self.pupils), *value.shape) for name, value in trials.items()
+        }
         return self.unroll([group.weights for group in self._groups], shared)
 
     @torch.no_grad()
     def validate(self) -> dict[str, np.ndarray]:
         """Mixed loss and its terms (models,) on the held trials; the best weights so far are kept."""
-        trials = {name: value.expand(len(self.pupils), *value.shape) for name, value in self.held.items()}
+        trials = {
+            name: value.expand(len(self.pupils), *value.shape) for name, value in self.held.items()
+        }
         terms = self.terms([group.weights for group in self._groups], trials)
         terms["loss"] = total(terms, weights(["mixed"] * len(self.pupils)))
         found = {name: self._by_model(values) for name, values in terms.items()}
@@ -235,7 +266,9 @@ class Cohort:
         for group, kept in zip(self._groups, self.best, strict=True):
             pick = torch.from_numpy(better[group.members])
             for name, values in group.weights.items():
-                kept[name] = torch.where(pick.reshape(-1, *[1] * (values.dim() - 1)), values, kept[name])
+                kept[name] = torch.where(
+                    pick.reshape(-1, *[1] * (values.dim() - 1)), values, kept[name]
+                )
         return found
 
     def controller(self, model: int) -> Controller:
@@ -245,7 +278,9 @@ class Cohort:
                 row = group.members.index(model)
                 own = self.pupils[model].controller
                 copy = type(own)(own.observation_space, own.action_space, own.options)
-                copy.load_state_dict({**own.state_dict(), **{name: values[row] for name, values in kept.items()}})
+                copy.load_state_dict(
+                    {**own.state_dict(), **{name: values[row] for name, values in kept.items()}}
+                )
                 return copy
         raise IndexError(model)
 
@@ -255,7 +290,9 @@ class Cohort:
         for group in self._groups:
             count = len(group.rows) if rows else len(group.members)
             part = values[begin : begin + count]
-            found[group.members] = ((part[group.first] + part[group.second]) / 2 if rows else part).double().numpy()
+            found[group.members] = (
+                ((part[group.first] + part[group.second]) / 2 if rows else part).double().numpy()
+            )
             begin += count
         return found
 
@@ -294,7 +331,9 @@ def _grouped(pupils: list[Pupil]) -> list[_Group]:
     """Pupils by structure: class and all options but the seed."""
     kinds: dict[Any, list[int]] = {}
     for k, pupil in enumerate(pupils):
-        about = {name: value for name, value in vars(pupil.controller.options).items() if name != "seed"}
+        about = {
+            name: value for name, value in vars(pupil.controller.options).items() if name != "seed"
+        }
         kinds.setdefault((type(pupil.controller), tuple(sorted(about.items()))), []).append(k)
     groups = []
     for members in kinds.values():
@@ -309,9 +348,16 @@ def _grouped(pupils: list[Pupil]) -> list[_Group]:
             second.append(len(rows) - 1)
         own = [dict(pupils[k].controller.named_parameters()) for k in members]
         stacked = {name: torch.stack([one[name].detach() for one in own]) for name in own[0]}
-        learns = {name: torch.tensor([not name.startswith(pupils[k].frozen) for k in members]) for name in own[0]}
+        learns = {
+            name: torch.tensor([not name.startswith(pupils[k].frozen) for k in members])
+            for name in own[0]
+        }
         template = pupils[members[0]].controller
-        groups.append(_Group(members, template, rows, torch.tensor(first), torch.tensor(second), stacked, learns))
+        groups.append(
+            _Group(
+                members, template, rows, torch.tensor(first), torch.tensor(second), stacked, learns
+            )
+        )
     return groups
 
 

@@ -50,7 +50,9 @@ def course(task: Task, steps: int) -> Course:
     name = f"{cls.__module__}:{cls.__qualname__}"
     if name not in twins:
         known = ", ".join(each.rpartition(":")[2] for each in twins)
-        raise LanceletError(f"{cls.__qualname__} has no differentiable twin to back-propagate through; known: {known}")
+        raise LanceletError(
+            f"{cls.__qualname__} has no differentiable twin to back-propagate through; known: {known}"
+        )
     return twins.known(name)(task, steps)
 
 
@@ -86,7 +88,9 @@ def arm(task: Any, steps: int) -> Course:
             )
     body, *others = task.bodies()
     if others or isinstance(body, NativeArm):
-        raise LanceletError(f"{cls.__name__}.body = {task.body!r}: the twin is of one arm with the original muscles")
+        raise LanceletError(
+            f"{cls.__name__}.body = {task.body!r}: the twin is of one arm with the original muscles"
+        )
     body = body.loaded(task.load)
     kind = "reach" if task.reaches else "hold"
     ages = ((12, task.proprioception_delay), (2, task.vision_delay), (2, 0.0))

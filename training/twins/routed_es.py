@@ -34,14 +34,21 @@ class Watched(Population):
 
     def initial_state(self) -> State:
         """See `Population`; the sums begin anew."""
-        self._level, self._rate, self._before, self._steps = np.zeros(self.n), np.zeros(self.n), None, 0
+        self._level, self._rate, self._before, self._steps = (
+            np.zeros(self.n),
+            np.zeros(self.n),
+            None,
+            0,
+        )
         return super().initial_state()
 
     def __call__(self, observation: Any, state: State) -> tuple[np.ndarray, State]:
         """See `Population`."""
         action, state = super().__call__(observation, state)
         signals = self.signals(state)
-        layers = torch.cat([rows.reshape(self.n, -1, rows.shape[-1]) for rows in signals.values()], 1).numpy()
+        layers = torch.cat(
+            [rows.reshape(self.n, -1, rows.shape[-1]) for rows in signals.values()], 1
+        ).numpy()
         self._level += np.square(layers).mean(2).sum(1)
         if self._before is not None:
             self._rate += np.square((layers - self._before) / PERIOD).mean(2).sum(1)
@@ -64,7 +71,10 @@ class LossArena(Arena):
         """Minus the three losses, (episodes, 3)."""
         assert isinstance(agents, Watched)
         terms = {name: score.metrics[name] for name in ("E", "P1", "P2")} | {"R": agents.penalty()}
-        losses = [sum(getattr(LOSSES[name], term) * rows for term, rows in terms.items()) for name in ORDER]
+        losses = [
+            sum(getattr(LOSSES[name], term) * rows for term, rows in terms.items())
+            for name in ORDER
+        ]
         worth = -np.stack(losses, 1)  # pyright: ignore[reportCallIssue, reportArgumentType]
         return np.where(score.failed[:, None] | ~np.isfinite(worth), FAILED, worth)
 
@@ -72,14 +82,19 @@ class LossArena(Arena):
 class RoutedSearcher(Searcher):
     """`Searcher` that climbs each weight by its column's loss; the centre keeps to the floors of the controller."""
 
-    def __init__(self, problem: Problem, start: Tensor, shares: Tensor, floors: Tensor, *rest: Any) -> None:
+    def __init__(
+        self, problem: Problem, start: Tensor, shares: Tensor, floors: Tensor, *rest: Any
+    ) -> None:
         super().__init__(problem, start, *rest)
         self._shares, self._floors = shares, floors
 
     def gradient(self, evals: Tensor, noise: Tensor) -> Tensor:
         """See `Searcher`."""
         return sum(
-            (share * self.ascent(evals[:, k], noise) for k, share in enumerate(self._shares, start=1)),
+            (
+                share * self.ascent(evals[:, k], noise)
+                for k, share in enumerate(self._shares, start=1)
+            ),
             torch.zeros_like(self.center),
         )
 
@@ -107,7 +122,9 @@ class RoutedES(OpenAIES):
     def refusal(self, controller: Controller) -> str | None:
         """Anything without two columns."""
         columns = isinstance(controller, Bilateral) and len(controller.sides) == 2
-        return super().refusal(controller) or (None if columns else "has no left and right column to specialise")
+        return super().refusal(controller) or (
+            None if columns else "has no left and right column to specialise"
+        )
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
         """Refuse a task that does not tell the terms of the losses."""
@@ -117,7 +134,9 @@ class RoutedES(OpenAIES):
             )
         return {}
 
-    def learn(self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]) -> None:
+    def learn(
+        self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]
+    ) -> None:
         """See `Evolve`."""
         assert isinstance(controller, Bilateral)
         self._weights = [(name, weight.numel()) for name, weight in controller.named_parameters()]
@@ -128,7 +147,11 @@ class RoutedES(OpenAIES):
         """See `RoutedSearcher`."""
         first, second = ("left", "right") if self.dominance == "left" else ("right", "left")
         share = {first: (1.0, 0.0), second: (0.0, 1.0), None: (0.5, 0.5)}
-        shares = torch.tensor([share[self._side_of(name)] for name, size in self._weights for _ in range(size)]).T
-        least = [self._least.get(name, -torch.inf) for name, size in self._weights for _ in range(size)]
+        shares = torch.tensor(
+            [share[self._side_of(name)] for name, size in self._weights for _ in range(size)]
+        ).T
+        least = [
+            self._least.get(name, -torch.inf) for name, size in self._weights for _ in range(size)
+        ]
         settings = (self.population, self.sigma, self.rate, self.decay)
         return RoutedSearcher(problem, start, shares, torch.tensor(least), *settings)

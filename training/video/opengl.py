@@ -30,7 +30,9 @@ def candidates() -> list[str]:
 
 def environment(backend: str) -> dict[str, str]:
     """The environment variables of a child process that is to draw with `backend`."""
-    return {key: value for key, value in os.environ.items() if key != "PYOPENGL_PLATFORM"} | {"MUJOCO_GL": backend}
+    return {key: value for key, value in os.environ.items() if key != "PYOPENGL_PLATFORM"} | {
+        "MUJOCO_GL": backend
+    }
 
 
 @functools.cache
@@ -48,7 +50,10 @@ def why_not(backend: str, timeout: float = 60) -> str | None:
         return f"no picture within {timeout:g} s"
     if done.returncode == 0 and "ok" in done.stdout:
         return None
-    return (done.stderr.strip().splitlines() or [f"ended with status {done.returncode}, {done.stdout.strip()}"])[-1]
+    return (
+        done.stderr.strip().splitlines()
+        or [f"ended with status {done.returncode}, {done.stdout.strip()}"]
+    )[-1]
 
 
 def probe() -> str | None:

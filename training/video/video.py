@@ -63,13 +63,20 @@ def draw(
         if value is not None and not (16 <= value <= 4096 and value % 2 == 0):
             raise LanceletError(f"{name} = {value}: must be an even number from 16 to 4096")
     if "qpos" not in record:
-        raise LanceletError("the recorded episode holds no configurations: only MuJoCo tasks have pictures")
+        raise LanceletError(
+            "the recorded episode holds no configurations: only MuJoCo tasks have pictures"
+        )
     backend = gl.probe()
     if backend is None:
         raise LanceletError(gl.advice())
-    options = {"fps": fps, "shadows": shadows} | {name: value for name, value in size.items() if value is not None}
+    options = {"fps": fps, "shadows": shadows} | {
+        name: value for name, value in size.items() if value is not None
+    }
     arrays: dict[str, Any] = {key: record[key] for key in _KEYS if key in record}
-    with tempfile.TemporaryDirectory(prefix="lancelet-") as folder, written_elsewhere(out) as picture:
+    with (
+        tempfile.TemporaryDirectory(prefix="lancelet-") as folder,
+        written_elsewhere(out) as picture,
+    ):
         model_file = Path(folder) / "model.mjb"
         record_file = Path(folder) / "record.npz"
         job_file = Path(folder) / "job.json"
@@ -139,8 +146,20 @@ def render_run(
     try:
         model, fps = env.sim.model, 1 / env.task.control_dt(env.sim)
         if config.get("model_hash") not in (None, model_hash(model)):
-            print(f"warning: {folder}: this version builds another body than the run had", file=sys.stderr)
-        return draw(model, episode(folder, trust), out or folder / "video.mp4", fps, width, height, shadows, progress)
+            print(
+                f"warning: {folder}: this version builds another body than the run had",
+                file=sys.stderr,
+            )
+        return draw(
+            model,
+            episode(folder, trust),
+            out or folder / "video.mp4",
+            fps,
+            width,
+            height,
+            shadows,
+            progress,
+        )
     finally:
         env.close()
 
@@ -177,7 +196,9 @@ def _task(config: Mapping[str, Any], trust: bool) -> str:
     if not module or id in registered().values():
         return known_task_id(name)
     if not trust:
-        raise LanceletError(f"this run's task lies in module {module!r}, which would be run: give --trust to import it")
+        raise LanceletError(
+            f"this run's task lies in module {module!r}, which would be run: give --trust to import it"
+        )
     return task_id(name)
 
 

@@ -47,7 +47,9 @@ class Contrast:
     def significant(self) -> bool:
         """Whether p is below the level after the correction over the family."""
         if self.corrected is None:
-            raise ValueError(f"contrast {self.name} was not corrected for its family: `as_family` first")
+            raise ValueError(
+                f"contrast {self.name} was not corrected for its family: `as_family` first"
+            )
         return self.corrected < SIGNIFICANT
 
     @property
@@ -78,11 +80,17 @@ def of_logs(name: str, logs: np.ndarray) -> Contrast:
     p = 1.0
     if spread:
         flips = (logs, np.zeros_like(logs))
-        settings: Any = {"permutation_type": "samples", "n_resamples": 10_000, "rng": np.random.default_rng(0)}
+        settings: Any = {
+            "permutation_type": "samples",
+            "n_resamples": 10_000,
+            "rng": np.random.default_rng(0),
+        }
         p = float(permutation_test(flips, _difference, vectorized=True, **settings).pvalue)
     low, high = interval(logs)
     effect = float(logs.mean() / spread) if spread else 0.0
-    return Contrast(name, float(np.exp(logs.mean())), (float(np.exp(low)), float(np.exp(high))), p, effect)
+    return Contrast(
+        name, float(np.exp(logs.mean())), (float(np.exp(low)), float(np.exp(high))), p, effect
+    )
 
 
 def _difference(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
@@ -102,7 +110,10 @@ def planned(by_task: Mapping[str, Figures]) -> dict[str, Contrast]:
         for one, other in pairs + beyond:
             rows = (figures[one][error(task)], figures[other][error(task)])
             found.append(contrast(f"{task} {one}/{other}", *rows))
-    hands = [np.log(figures["U-D"][error(task)] / figures["U-ND"][error(task)]) for task, figures in by_task.items()]
+    hands = [
+        np.log(figures["U-D"][error(task)] / figures["U-ND"][error(task)])
+        for task, figures in by_task.items()
+    ]
     found.append(of_logs("interaction", hands[0] - hands[1]))
     return {each.name: each for each in as_family(found)}
 
@@ -113,7 +124,9 @@ def crossover(by_task: Mapping[str, Figures], metric: Mapping[str, str]) -> dict
     for task, figures in by_task.items():
         name = metric[task]
         one, other = (figures[hand][name] for hand in ("U-D", "U-ND"))
-        found[task] = of_logs(task, one - other) if name.startswith("log_") else contrast(task, one, other)
+        found[task] = (
+            of_logs(task, one - other) if name.startswith("log_") else contrast(task, one, other)
+        )
     return found
 
 

@@ -64,10 +64,15 @@ def play(
     """
     one, weights = brain
     env = make_env(TASKS[task], trials * len(weights), **fields)
-    repeated = {name: np.tile(rows, (len(weights), *[1] * (rows.ndim - 1))) for name, rows in (options or {}).items()}
+    repeated = {
+        name: np.tile(rows, (len(weights), *[1] * (rows.ndim - 1)))
+        for name, rows in (options or {}).items()
+    }
     seeds = list(range(FIRST_TEST, FIRST_TEST + trials)) * len(weights)
     on_step = None if watch is None else lambda _: watch(env)
-    score, _ = rollout(env, Population(one, env.num_envs, weights), seeds, repeated, on_step=on_step)
+    score, _ = rollout(
+        env, Population(one, env.num_envs, weights), seeds, repeated, on_step=on_step
+    )
     return {name: rows.reshape(len(weights), trials) for name, rows in gaps(score.metrics).items()}
 
 
@@ -79,7 +84,9 @@ def figures(task: str, brains: Brains, trials: int, **fields: Any) -> Figures:
 def averaged(metrics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Means over trials, (seeds,); trials in which a metric has no meaning are left out."""
     with np.errstate(invalid="ignore"):  # nan where no trial is left
-        return {name: np.nansum(rows, 1) / np.isfinite(rows).sum(1) for name, rows in metrics.items()}
+        return {
+            name: np.nansum(rows, 1) / np.isfinite(rows).sum(1) for name, rows in metrics.items()
+        }
 
 
 def error(task: str) -> str:
@@ -95,7 +102,9 @@ def lesioned(task: str, brains: Brains, trials: int) -> dict[str, dict[str, np.n
         for lesion, parts in {"none": (), **LESIONS}.items():
             if set(parts) <= set(known):
                 cut = type(one)(
-                    one.observation_space, one.action_space, dataclasses.replace(one.options, lesions=parts)
+                    one.observation_space,
+                    one.action_space,
+                    dataclasses.replace(one.options, lesions=parts),
                 )
                 rows = averaged(play(task, (cut, weights), trials))
                 found.setdefault(name, {})[lesion] = rows[error(task)]
@@ -110,8 +119,13 @@ def yields(brain: tuple[Controller, torch.Tensor], posture: tuple[float, float])
     turns = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
     push = np.concatenate([PUSH * np.stack([np.cos(turns), np.sin(turns)], 1), np.zeros((1, 2))])
     hands: list[np.ndarray] = []
-    options = {"angles": np.tile(posture, (len(push), 1)), "target": np.tile(Arm().hand(posture), (len(push), 1))}
-    play("hold", brain, len(push), options | {"force": push}, lambda env: hands.append(hand_of(env)))
+    options = {
+        "angles": np.tile(posture, (len(push), 1)),
+        "target": np.tile(Arm().hand(posture), (len(push), 1)),
+    }
+    play(
+        "hold", brain, len(push), options | {"force": push}, lambda env: hands.append(hand_of(env))
+    )
     last = hands[-1].reshape(-1, len(push), 2)
     moved = last[:, :-1] - last[:, -1:]
     return np.stack([compliance(push[:-1], rows) for rows in moved])
@@ -139,7 +153,9 @@ def paths(brain: tuple[Controller, torch.Tensor], **fields: Any) -> np.ndarray:
 
 
 @torch.no_grad()
-def beside_the_twin(cell: Cell, one: Controller, folder: Path, count: int = 500) -> dict[str, tuple[float, float]]:
+def beside_the_twin(
+    cell: Cell, one: Controller, folder: Path, count: int = 500
+) -> dict[str, tuple[float, float]]:
     """Figure -> (MuJoCo, twin) of a controller that is saved, loaded and driven over the same trials."""
     controllers.save(one, folder / "beside.safetensors")
     again = controllers.load(folder / "beside.safetensors")

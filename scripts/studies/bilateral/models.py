@@ -24,7 +24,12 @@ from lancelet.training.twins.course import course
 from lancelet.training.twins.losses import Mode
 
 MODES: tuple[Mode, ...] = ("intended", "as_released")
-MIXED, FIRST, SECOND, BOTH = ("mixed", "mixed"), ("loss1", "loss1"), ("loss2", "loss2"), ("loss1", "loss2")
+MIXED, FIRST, SECOND, BOTH = (
+    ("mixed", "mixed"),
+    ("loss1", "loss1"),
+    ("loss2", "loss2"),
+    ("loss1", "loss2"),
+)
 MODELS: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {
     "U-N": ({"columns": 1}, MIXED),
     "U-D": ({"columns": 1}, FIRST),
@@ -91,9 +96,18 @@ def pupils(cell: Cell) -> list[tuple[str, Pupil]]:
         for name, (options, losses) in MODELS.items():
             if name == "U-ND" and cell.mode == "as_released":
                 continue
-            found.append((name, Pupil(controllers.make("bilateral", env, seed=seed, **options), losses, seed)))
+            found.append(
+                (
+                    name,
+                    Pupil(controllers.make("bilateral", env, seed=seed, **options), losses, seed),
+                )
+            )
         if cell.mode == "intended":
-            for name, units, own in (("U8-N", 8, seed), ("left half", 5, seed), ("right half", 5, seed + HALF)):
+            for name, units, own in (
+                ("U8-N", 8, seed),
+                ("left half", 5, seed),
+                ("right half", 5, seed + HALF),
+            ):
                 one = controllers.make("bilateral", env, seed=own, columns=1, units=units)
                 found.append((name, Pupil(one, MIXED, own)))
     return found
@@ -126,7 +140,11 @@ def train(cell: Cell) -> None:
         group.update()
         if group.updates % VALIDATE == 0:
             log.append(group.validate()["loss"])
-            state = {"cohort": group.state_dict(), "log": np.stack(log), "seconds": time.monotonic() - begun}
+            state = {
+                "cohort": group.state_dict(),
+                "log": np.stack(log),
+                "seconds": time.monotonic() - begun,
+            }
             checkpoint.save(cell.path, state)
 
 
@@ -153,21 +171,29 @@ def trained(cell: Cell) -> Brains:
 
 
 def _brains(found: dict[str, list[Any]]) -> Brains:
-    rows = {name: [parameters_to_vector(one.parameters()).detach() for one in ones] for name, ones in found.items()}
+    rows = {
+        name: [parameters_to_vector(one.parameters()).detach() for one in ones]
+        for name, ones in found.items()
+    }
     return {name: (ones[0], torch.stack(rows[name])) for name, ones in found.items()}
 
 
 def curves(cell: Cell) -> dict[str, np.ndarray]:
     """Mixed loss on the held trials, (validations, seeds), of each model."""
     log, names = np.asarray(checkpoint.load(cell.path)["log"]), [name for name, _ in pupils(cell)]
-    return {name: log[:, [k for k, each in enumerate(names) if each == name]] for name in dict.fromkeys(names)}
+    return {
+        name: log[:, [k for k, each in enumerate(names) if each == name]]
+        for name in dict.fromkeys(names)
+    }
 
 
 def structure(name: str) -> Bilateral:
     """A controller of the structure of a model."""
     options = {"U8-N": {"columns": 1, "units": 8}, "E-N": {"join": "action"}}
     made = controllers.make(
-        "bilateral", gym.make(TASKS["reach"]), **(options | {k: o for k, (o, _) in MODELS.items()})[name]
+        "bilateral",
+        gym.make(TASKS["reach"]),
+        **(options | {k: o for k, (o, _) in MODELS.items()})[name],
     )
     assert isinstance(made, Bilateral)
     return made
@@ -175,7 +201,10 @@ def structure(name: str) -> Bilateral:
 
 def keep(folder: Path, cell: Cell, brains: Brains) -> None:
     """Leave the weights of all models of a cell in one file."""
-    checkpoint.save(folder / f"{cell.name}.safetensors", {name: weights for name, (_, weights) in brains.items()})
+    checkpoint.save(
+        folder / f"{cell.name}.safetensors",
+        {name: weights for name, (_, weights) in brains.items()},
+    )
 
 
 def kept(cell: Cell, folder: Path | None = None) -> Brains | None:

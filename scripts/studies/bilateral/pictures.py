@@ -38,7 +38,10 @@ def draw(study: Study, data: dict[str, Any]) -> None:
     """All pictures."""
     _forest(study, data["contrasts"])
     _frontier(study, data["figures"])
-    walks = {mode: {name: measures.paths(data["brains"][mode]["reach"][name]) for name in NAMES} for mode in MODES}
+    walks = {
+        mode: {name: measures.paths(data["brains"][mode]["reach"][name]) for name in NAMES}
+        for mode in MODES
+    }
     _paths(study, walks)
     _speeds(study, walks)
     _stiffness(study, data["brains"]["intended"]["hold"])
@@ -70,11 +73,15 @@ def _forest(study: Study, contrasts: dict[str, Any]) -> None:
             if key not in contrasts[mode]:
                 continue
             each = contrasts[mode][key]
-            color = "black" if each.corrected >= 0.05 else "#1f6f8b" if each.ratio < 1 else "#d1495b"
+            color = (
+                "black" if each.corrected >= 0.05 else "#1f6f8b" if each.ratio < 1 else "#d1495b"
+            )
             axes.plot(each.interval, (row, row), color=color, linewidth=1.6)
             axes.plot(each.ratio, row, "o", color=color, markersize=5)
         axes.axvline(1, color="grey", linewidth=0.8)
-        for row in [k for k, key in enumerate(keys) if k and key.split()[0] != keys[k - 1].split()[0]]:
+        for row in [
+            k for k, key in enumerate(keys) if k and key.split()[0] != keys[k - 1].split()[0]
+        ]:
             axes.axhline(row - 0.5, color="lightgrey", linewidth=0.8)
         _ticks(axes, (0.1, 0.2, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 5.0, 10.0))
         axes.set_xlabel("ratio of errors (less than 1: the first is better)")
@@ -83,7 +90,10 @@ def _forest(study: Study, contrasts: dict[str, Any]) -> None:
     labels = [told.get(key, key.replace(" ", ": ").replace("/", " / ")) for key in keys]
     pair[0].set_yticks(range(len(keys)), labels, fontsize=8)
     pair[0].invert_yaxis()
-    _footnote(plot, "Dot: geometric mean over seeds; bar: 95 % bootstrap interval. Blue, red: p < 0.05 after Holm.")
+    _footnote(
+        plot,
+        "Dot: geometric mean over seeds; bar: 95 % bootstrap interval. Blue, red: p < 0.05 after Holm.",
+    )
     caption = "Planned contrasts: error of the first model over the second (reach: at 0.5 s; hold: mean over 0.5 s)."
     study.picture("forest", caption, plot)
 
@@ -94,7 +104,9 @@ def _frontier(study: Study, figures: dict[str, Any]) -> None:
         for axes, (task, models) in zip(row, figures[mode].items(), strict=True):
             for name, rows in models.items():
                 x, y = rows["E"], rows[measures.error(task)]
-                axes.plot(x, y, "o", color=COLORS[name], markersize=3, alpha=0.45, markeredgewidth=0)
+                axes.plot(
+                    x, y, "o", color=COLORS[name], markersize=3, alpha=0.45, markeredgewidth=0
+                )
                 axes.plot(x.mean(), y.mean(), "o", color=COLORS[name], markersize=8, label=name)
             efforts = np.concatenate([rows["E"] for rows in models.values()])
             parts = (1, 2, 3, 5, 7) if efforts.max() < 50 * efforts.min() else (1,)
@@ -138,7 +150,9 @@ def _speeds(study: Study, walks: dict[str, dict[str, np.ndarray]]) -> None:
     plot, pair = plt.subplots(1, 2, figsize=(11, 3.8), sharey=True)
     for axes, mode in zip(pair, MODES, strict=True):
         for name, hands in walks[mode].items():
-            speed = 100 * np.linalg.norm(np.diff(hands, axis=2), axis=-1).mean(1)  # m per 10 ms, over directions
+            speed = 100 * np.linalg.norm(np.diff(hands, axis=2), axis=-1).mean(
+                1
+            )  # m per 10 ms, over directions
             times = 10 * (np.arange(speed.shape[1]) + 0.5)
             low, high = speed.min(0), speed.max(0)
             axes.fill_between(times, low, high, color=COLORS[name], alpha=0.15, linewidth=0)
@@ -156,7 +170,10 @@ def _stiffness(study: Study, brains: Any) -> None:
     arm, turns = Arm(), np.linspace(0, 2 * np.pi, 73)
     ring = np.stack([np.cos(turns), np.sin(turns)])
     found = {
-        name: [np.linalg.pinv(measures.yields(brains[name], posture).mean(0)) for posture in measures.POSTURES]
+        name: [
+            np.linalg.pinv(measures.yields(brains[name], posture).mean(0))
+            for posture in measures.POSTURES
+        ]
         for name in NAMES
     }
     size = float(np.median([np.linalg.norm(each, 2) for rows in found.values() for each in rows]))
@@ -166,11 +183,15 @@ def _stiffness(study: Study, brains: Any) -> None:
         for posture, each in zip(measures.POSTURES, at, strict=True):
             hand = arm.hand(posture)
             elbow = arm.upper_length * np.array([np.cos(posture[0]), np.sin(posture[0])])
-            axes.plot(*np.stack([np.zeros(2), elbow, hand]).T, color="lightgrey", linewidth=2, zorder=0)
+            axes.plot(
+                *np.stack([np.zeros(2), elbow, hand]).T, color="lightgrey", linewidth=2, zorder=0
+            )
             ellipse = (hand[:, None] + scale * each @ ring).T
             axes.add_patch(Polygon(ellipse, fill=False, color=COLORS[name], linewidth=1.6))
             long, short = np.linalg.svd(each)[1]
-            axes.annotate(f"{long:.0f} x {short:.0f}", np.add(hand, (0.0, 0.13)), fontsize=8, ha="center")
+            axes.annotate(
+                f"{long:.0f} x {short:.0f}", np.add(hand, (0.0, 0.13)), fontsize=8, ha="center"
+            )
         axes.plot(0, 0, "s", color="grey", markersize=5)
         axes.set_aspect("equal")
         axes.set_xlim(-0.7, 0.5)
@@ -183,7 +204,11 @@ def _stiffness(study: Study, brains: Any) -> None:
     row[0].set_ylabel("m, away from the body")
     plot.tight_layout()
     plot.text(
-        0.01, -0.01, "Grey: arm, square: shoulder. Numbers: longest and shortest axis, N/m.", fontsize=8, va="top"
+        0.01,
+        -0.01,
+        "Grey: arm, square: shoulder. Numbers: longest and shortest axis, N/m.",
+        fontsize=8,
+        va="top",
     )
     caption = "Stiffness of the hand while holding in three postures: force that answers a displacement of one length, "
     caption += "by direction, after 0.5 s; from the compliance averaged over seeds."
@@ -199,7 +224,9 @@ def _lesions(study: Study, lesions: dict[Any, Any]) -> None:
         for column, name in enumerate(names):
             for row, lesion in enumerate(rows):
                 if lesion in found[name]:
-                    cost[row, column] = np.exp(np.mean(np.log(found[name][lesion] / found[name]["none"])))
+                    cost[row, column] = np.exp(
+                        np.mean(np.log(found[name][lesion] / found[name]["none"]))
+                    )
                     axes.text(column, row, f"{cost[row, column]:.3g}", ha="center", va="center", fontsize=9,
                               color="white" if cost[row, column] > 6 else "black")  # fmt: skip
         image = axes.imshow(np.log2(cost), cmap="magma_r", vmin=0, vmax=4, aspect="auto")
@@ -222,7 +249,9 @@ def _curves(study: Study, curves: dict[str, dict[str, np.ndarray]]) -> None:
             if name in COLORS:
                 steps = VALIDATE * np.arange(len(rows))
                 axes.plot(steps, rows.mean(1), color=COLORS[name], linewidth=1.1, label=name)
-                axes.fill_between(steps, rows.min(1), rows.max(1), color=COLORS[name], alpha=0.12, linewidth=0)
+                axes.fill_between(
+                    steps, rows.min(1), rows.max(1), color=COLORS[name], alpha=0.12, linewidth=0
+                )
         axes.set_yscale("log")
         task, _, mode = cell.partition("-")
         tidy(axes, f"{task}, {TOLD[mode]}")
@@ -232,7 +261,5 @@ def _curves(study: Study, curves: dict[str, dict[str, np.ndarray]]) -> None:
         axes.set_xlabel("updates of 64 trials")
     grid[0, 0].legend(frameon=False, fontsize=8, ncols=2)
     plot.tight_layout()
-    caption = (
-        "Training; lines: mean over seeds, bands: their range. All are judged by the mixed loss, whatever drives them."
-    )
+    caption = "Training; lines: mean over seeds, bands: their range. All are judged by the mixed loss, whatever drives them."
     study.picture("learning", caption, plot)

@@ -54,7 +54,10 @@ def anchors(excitation: float, count: int = 8192, seed: int = 0) -> dict[str, fl
 
 @torch.no_grad()
 def gap(
-    substeps: int, integrator: Literal["explicit", "mujoco"] = "explicit", count: int = 100, seed: int = 0
+    substeps: int,
+    integrator: Literal["explicit", "mujoco"] = "explicit",
+    count: int = 100,
+    seed: int = 0,
 ) -> np.ndarray:
     """Largest distance (m) within 0.5 s between the hands of twin and MuJoCo task, (count,).
 
@@ -70,7 +73,12 @@ def gap(
     drawn, excitations = quiet(twin, count, seed)
     ours = _path(twin, drawn, excitations).numpy()
     env = gym.make_vec(
-        TASKS["hold"], num_envs=count, max_episode_steps=-1, nthread=1, dt_plant=0.01 / substeps, integrator=integrator
+        TASKS["hold"],
+        num_envs=count,
+        max_episode_steps=-1,
+        nthread=1,
+        dt_plant=0.01 / substeps,
+        integrator=integrator,
     ).unwrapped
     env.reset(seed=seed, options={name: rows.numpy() for name, rows in drawn.items()})
     worst = np.zeros(count)
@@ -94,7 +102,9 @@ def quiet(twin: ArmTwin, count: int, seed: int) -> tuple[dict[str, Tensor], Tens
         state = twin.step(state, excitation.to(twin.dtype), drawn["force"])
         fits &= ((state["q"] > low + MARGIN) & (state["q"] < high - MARGIN)).all(-1)
     chosen = fits.nonzero()[:count, 0]
-    assert len(chosen) == count, f"{len(chosen)} of {many} trials keep off the limits: {count} are needed"
+    assert len(chosen) == count, (
+        f"{len(chosen)} of {many} trials keep off the limits: {count} are needed"
+    )
     return {name: rows[chosen] for name, rows in drawn.items()}, excitations[:, chosen]
 
 
@@ -102,6 +112,8 @@ def _path(twin: ArmTwin, drawn: dict[str, Tensor], excitations: Tensor) -> Tenso
     """Hands after each step, (50, n, 2)."""
     state, hands = twin.start(drawn["angles"]), []
     for excitation in excitations:
-        state = twin.step(state, excitation.to(twin.dtype).expand(len(drawn["angles"]), 6), drawn["force"])
+        state = twin.step(
+            state, excitation.to(twin.dtype).expand(len(drawn["angles"]), 6), drawn["force"]
+        )
         hands.append(state["hand"])
     return torch.stack(hands)

@@ -50,10 +50,14 @@ def run(study: Study, brains: Brains, trials: int, mode: str) -> dict[str, dict[
     base = {hand: averaged(play("reach", brains[hand], trials)) for hand in hands}
     table: dict[str, dict[str, Contrast]] = {}
     for probe in PROBES:
-        found = {hand: averaged(play("reach", brains[hand], trials, **probe.fields)) for hand in hands}
+        found = {
+            hand: averaged(play("reach", brains[hand], trials, **probe.fields)) for hand in hands
+        }
         for metric in METRICS:
             cost = {hand: np.log(found[hand][metric] / base[hand][metric]) for hand in hands}
-            table.setdefault(probe.name, {})[metric] = of_logs(probe.name, cost["U-D"] - cost["U-ND"])
+            table.setdefault(probe.name, {})[metric] = of_logs(
+                probe.name, cost["U-D"] - cost["U-ND"]
+            )
         _row(
             study,
             probe,
@@ -65,16 +69,35 @@ def run(study: Study, brains: Brains, trials: int, mode: str) -> dict[str, dict[
     return table
 
 
-def _row(study: Study, probe: Probe, found: dict[str, Contrast], mode: str, plain: dict[str, Any], seeds: int) -> None:
+def _row(
+    study: Study,
+    probe: Probe,
+    found: dict[str, Contrast],
+    mode: str,
+    plain: dict[str, Any],
+    seeds: int,
+) -> None:
     judged = found[probe.judged]
     low, high = judged.interval
     if probe.sign == 0:
         target, holds = "interval holds 1", low <= 1 <= high
     else:
         target, holds = ("< 1", high < 1) if probe.sign < 0 else ("> 1", low > 1)
-    rest = ", ".join(f"{METRICS[name]} x {found[name].ratio:.3g}" for name in METRICS if name != probe.judged)
+    rest = ", ".join(
+        f"{METRICS[name]} x {found[name].ratio:.3g}" for name in METRICS if name != probe.judged
+    )
     note = f"its change, dominant over non-dominant hand; there {plain['U-D']:.3g} and {plain['U-ND']:.3g}; {rest}"
     name = f"probe ({mode}): {probe.name}: {METRICS[probe.judged]}"
     study.add(
-        Row(name, "claim", judged.ratio, target, verdict(seeds, holds), seeds, judged.interval, note, probe.people)
+        Row(
+            name,
+            "claim",
+            judged.ratio,
+            target,
+            verdict(seeds, holds),
+            seeds,
+            judged.interval,
+            note,
+            probe.people,
+        )
     )

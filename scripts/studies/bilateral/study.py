@@ -69,19 +69,25 @@ def run(study: Study) -> None:
     anatomy(study)
     brains = networks(study)
     if brains is None:
-        study.add(Row("networks", "info", note="not run: the networks of results/bilateral are not here"))
+        study.add(
+            Row("networks", "info", note="not run: the networks of results/bilateral are not here")
+        )
         return
     trials = TRIALS[study.size]
     data: dict[str, Any] = {"brains": brains, "figures": {}, "contrasts": {}, "lesions": {}}
     for mode in MODES:
-        data["figures"][mode] = {task: measures.figures(task, group, trials) for task, group in brains[mode].items()}
+        data["figures"][mode] = {
+            task: measures.figures(task, group, trials) for task, group in brains[mode].items()
+        }
     learned(study, data)
     beside(study, brains)
     for mode in MODES:
         comparisons(study, data, mode)
     for mode in MODES:
         lesions(study, data, mode, max(50, trials // 4))
-    data["probes"] = {mode: probes.run(study, brains[mode]["reach"], trials // 2, mode) for mode in MODES}
+    data["probes"] = {
+        mode: probes.run(study, brains[mode]["reach"], trials // 2, mode) for mode in MODES
+    }
     if study.size != "quick":
         data["curves"] = {cell.name: models.curves(cell) for cell in models.cells(study.size)}
     draw(study, data)
@@ -91,7 +97,9 @@ def part(study: Study) -> None:
     """A7 alone, on the committed networks."""
     brains = networks(study)
     if brains is None:
-        raise LanceletError("reproduce bilateral: --only needs the networks of results/bilateral, which are not here")
+        raise LanceletError(
+            "reproduce bilateral: --only needs the networks of results/bilateral, which are not here"
+        )
     data: dict[str, Any] = {"brains": brains, "lesions": {}}
     for mode in MODES:
         lesions(study, data, mode, max(50, TRIALS[study.size] // 4))
@@ -123,13 +131,25 @@ def networks(study: Study) -> dict[str, dict[str, Brains]] | None:
 def anatomy(study: Study) -> None:
     """A1 to A3: plant, losses, network."""
     found = plant.inertia()
-    worst = max(abs(a - b) for angle, rows in plant.INERTIA.items() for a, b in zip(found[angle], rows, strict=True))
+    worst = max(
+        abs(a - b)
+        for angle, rows in plant.INERTIA.items()
+        for a, b in zip(found[angle], rows, strict=True)
+    )
     study.add(at_most("A1 inertia: largest difference from the spec (kg m²)", "gate", worst, 1e-4))
     for excitation, known in plant.ANCHORS.items():
         ours = plant.anchors(excitation)
         gap = max(abs(ours[name] / value - 1) for name, value in known.items())
         note = ", ".join(f"{name} {ours[name]:.3f}" for name in known) + "; 8,192 trials"
-        study.add(at_most(f"A1 excitation {excitation:g}: largest relative difference", "gate", gap, 0.03, note=note))
+        study.add(
+            at_most(
+                f"A1 excitation {excitation:g}: largest relative difference",
+                "gate",
+                gap,
+                0.03,
+                note=note,
+            )
+        )
     for substeps, clock in ((1, "10 ms"), (5, "5 x 2 ms")):
         gap = 1000 * plant.gap(substeps)
         note = f"{len(gap)} random excitations that avoid the limits"
@@ -140,15 +160,40 @@ def anatomy(study: Study) -> None:
                       reference="8-18" if substeps == 1 else "2-4"))  # fmt: skip
     _losses(study)
     env = gym.make(plant.TASKS["reach"])
-    structures: list[dict[str, Any]] = [{"columns": 1}, {"columns": 1, "units": 8}, {}, {"callosum": True}]
+    structures: list[dict[str, Any]] = [
+        {"columns": 1},
+        {"columns": 1, "units": 8},
+        {},
+        {"callosum": True},
+    ]
     made = [controllers.make("bilateral", env, **options) for options in structures]
     counts = "/".join(str(one.parameter_count) for one in made)
-    study.add(Row("A3 parameters of U, U8, B, CC", "gate", counts, "346/262/268/268", counts == "346/262/268/268"))
-    heard = [int(value) for value in crossed(torch.zeros(5, 1), torch.arange(1.0, 6.0)[:, None])[:, 0]]
-    study.add(Row("A3 callosum of x = 1..5 adds", "gate", str(heard), "[0, 0, 0, 2, 4]", heard == [0, 0, 0, 2, 4]))
+    study.add(
+        Row(
+            "A3 parameters of U, U8, B, CC",
+            "gate",
+            counts,
+            "346/262/268/268",
+            counts == "346/262/268/268",
+        )
+    )
+    heard = [
+        int(value) for value in crossed(torch.zeros(5, 1), torch.arange(1.0, 6.0)[:, None])[:, 0]
+    ]
+    study.add(
+        Row(
+            "A3 callosum of x = 1..5 adds",
+            "gate",
+            str(heard),
+            "[0, 0, 0, 2, 4]",
+            heard == [0, 0, 0, 2, 4],
+        )
+    )
     moved = _moved(made[3])
     note = "one update with loss 2 at zero: largest change of left column, combiner, motor layer; right"
-    holds = moved["right"] == 0 and min(value for side, value in moved.items() if side != "right") > 0
+    holds = (
+        moved["right"] == 0 and min(value for side, value in moved.items() if side != "right") > 0
+    )
     study.add(Row("A3 routing: change of the right column", "gate", moved["right"], "0", bool(holds),
                   note=f"{note}: {', '.join(f'{value:.2g}' for value in moved.values())}"))  # fmt: skip
 
@@ -162,13 +207,23 @@ def _losses(study: Study) -> None:
     group = Cohort(path, [Pupil(one, ("mixed", "mixed"))], "as_released", validation=64)
     total = float(group.validate()["loss"][0])
     drawn = group.held
-    trace = {name: value.numpy() for name, value in group.play(drawn).items() if isinstance(value, torch.Tensor)}
+    trace = {
+        name: value.numpy()
+        for name, value in group.play(drawn).items()
+        if isinstance(value, torch.Tensor)
+    }
     miss = drawn["target"].numpy() - trace["hand"]
-    base = np.mean(trace["action"] ** 2) + 2.5 * np.mean(np.abs(miss)) + 2.5 * np.mean((10 * miss) ** 2) / 10
+    base = (
+        np.mean(trace["action"] ** 2)
+        + 2.5 * np.mean(np.abs(miss))
+        + 2.5 * np.mean((10 * miss) ** 2) / 10
+    )
     outputs = [("q", "v"), MUSCLE, ("seen",), ("hand",)]
     terms = []
     for names in outputs:
-        y = np.concatenate([trace[name] for name in names], -1)[..., : 12 if names == ("seen",) else None]
+        y = np.concatenate([trace[name] for name in names], -1)[
+            ..., : 12 if names == ("seen",) else None
+        ]
         terms.append(float(np.mean(y**2) + 0.05 * np.mean((np.diff(y, axis=0) / path.dt) ** 2)))
     gap = abs(total / float(base + 0.01 * sum(terms)) - 1)
     note = f"{total:.1f} = {base:.3f} + 0.01 x ({' + '.join(f'{term:.4g}' for term in terms)}); 64 trials, untrained CC"
@@ -180,7 +235,9 @@ def _moved(one: Any) -> dict[str, float]:
     """Largest change of each part's weights by one update in which loss 2 is nothing."""
     env: Any = gym.make(plant.TASKS["reach"]).unwrapped
     with patch.dict(LOSSES, {"loss2": Loss(0, 0, 0, 0)}):
-        group = Cohort(course(env.task, 50), [Pupil(one, ("loss1", "loss2"))], batch=16, validation=16)
+        group = Cohort(
+            course(env.task, 50), [Pupil(one, ("loss1", "loss2"))], batch=16, validation=16
+        )
         group.update()
         group.validate()
     after, found = (
@@ -208,14 +265,16 @@ def learned(study: Study, data: dict[str, Any]) -> None:
     for mode in MODES:
         for task, figures in data["figures"][mode].items():
             for name, rows in figures.items():
-                later = measures.play(task, data["brains"][mode][task][name], trials, max_episode_steps=100)
+                later = measures.play(
+                    task, data["brains"][mode][task][name], trials, max_episode_steps=100
+                )
                 mean = {key: value.mean() for key, value in rows.items()}
                 other = "mean_error" if task == "reach" else "final_error"
                 note = f"{other.replace('_', ' ')} {mean[other]:.4f}, at 1.0 s {later['final_error'].mean():.3f}; "
+                note += f"P1 {mean['P1']:.3f}, P2 {mean['P2']:.3f}, E {mean['E']:.4f}, rms jerk {mean['jerk']:.0f} m/s³, "
                 note += (
-                    f"P1 {mean['P1']:.3f}, P2 {mean['P2']:.3f}, E {mean['E']:.4f}, rms jerk {mean['jerk']:.0f} m/s³, "
+                    f"log jerk {mean['log_jerk']:.2f}, co-contraction {mean['cocontraction']:.2f}"
                 )
-                note += f"log jerk {mean['log_jerk']:.2f}, co-contraction {mean['cocontraction']:.2f}"
                 if task == "reach":
                     note += f", straightness {mean['straightness']:.3f}, peak {mean['peak_speed']:.2f} m/s, "
                     note += f"sub-movements {mean['submovements']:.2f}"
@@ -246,7 +305,9 @@ def beside(study: Study, brains: dict[str, dict[str, Brains]]) -> None:
             study.folder.mkdir(parents=True, exist_ok=True)
             found = measures.beside_the_twin(Cell(task, "intended", study.size), one, study.folder)
             worst = max(abs(ours / theirs - 1) for ours, theirs in found.values())
-            note = ", ".join(f"{key} {ours:.4g} and {theirs:.4g}" for key, (ours, theirs) in found.items())
+            note = ", ".join(
+                f"{key} {ours:.4g} and {theirs:.4g}" for key, (ours, theirs) in found.items()
+            )
             title = f"{name}, {task}: saved, loaded, on MuJoCo against the twin, relative"
             study.add(at_most(title, "gate", worst, 0.05, note=note))
 
@@ -257,9 +318,23 @@ def comparisons(study: Study, data: dict[str, Any], mode: str) -> None:
     seeds = len(by_task["reach"]["U-N"]["final_error"])
     found = data["contrasts"][mode] = planned(by_task)
     for key, each in found.items():
-        study.add(Row(f"contrast ({mode}): {key}", "info", each.ratio, None, None, seeds, each.interval, each.note))
+        study.add(
+            Row(
+                f"contrast ({mode}): {key}",
+                "info",
+                each.ratio,
+                None,
+                None,
+                seeds,
+                each.interval,
+                each.note,
+            )
+        )
     compared = {"error": {task: measures.error(task) for task in by_task}}
-    compared |= {"effort E": dict.fromkeys(by_task, "E"), "rms jerk": dict.fromkeys(by_task, "jerk")}
+    compared |= {
+        "effort E": dict.fromkeys(by_task, "E"),
+        "rms jerk": dict.fromkeys(by_task, "jerk"),
+    }
     compared |= {"dimensionless jerk": dict.fromkeys(by_task, "log_jerk")}
     for what, metric in compared.items():
         hands = crossover(by_task, metric)
@@ -269,19 +344,40 @@ def comparisons(study: Study, data: dict[str, Any], mode: str) -> None:
             value = f"{reach[0]:.3g} on reach, {hold[0]:.3g} on hold"
             note = f"intervals {reach[1]:.3g} .. {reach[2]:.3g} and {hold[1]:.3g} .. {hold[2]:.3g}"
             name = f"A5 ({mode}): {what}, dominant ({dominant}) over non-dominant hand"
-            study.add(Row(name, "claim", value, "< 1 on reach, > 1 on hold", judged(seeds, holds), seeds, None, note))
+            study.add(
+                Row(
+                    name,
+                    "claim",
+                    value,
+                    "< 1 on reach, > 1 on hold",
+                    judged(seeds, holds),
+                    seeds,
+                    None,
+                    note,
+                )
+            )
     for task, figures in by_task.items():
         errors = {name: float(rows[measures.error(task)].mean()) for name, rows in figures.items()}
         best = frontier(errors, {name: float(rows["E"].mean()) for name, rows in figures.items()})
-        study.add(Row(f"A5 ({mode}): {task}, models that no other beats in error and effort", "info", ", ".join(best)))
+        study.add(
+            Row(
+                f"A5 ({mode}): {task}, models that no other beats in error and effort",
+                "info",
+                ", ".join(best),
+            )
+        )
     for dominant, (ours, theirs) in HANDS.items():
         preferred = {"reach": (ours, theirs), "hold": (theirs, ours)}
         for name in ("B-S", "CC-S"):
             _as_good(study, mode, dominant, name, by_task, preferred)
     for pair in (("CC-N", "B-N"), ("CC-S", "B-S")):
         rows = [found[f"{task} {pair[0]}/{pair[1]}"] for task in by_task]
-        value = ", ".join(f"{each.ratio:.3g} on {task}" for each, task in zip(rows, by_task, strict=True))
-        note = "v1 of the paper only, worded as a tendency; " + "; ".join(each.note for each in rows)
+        value = ", ".join(
+            f"{each.ratio:.3g} on {task}" for each, task in zip(rows, by_task, strict=True)
+        )
+        note = "v1 of the paper only, worded as a tendency; " + "; ".join(
+            each.note for each in rows
+        )
         study.add(Row(f"claim 3 ({mode}): error of {pair[0]} over {pair[1]}", "claim", value, "< 1 in both",
                       judged(seeds, all(each.lower for each in rows)), seeds, None, note))  # fmt: skip
 
@@ -293,7 +389,12 @@ def _of(each: Contrast, dominant: str) -> tuple[float, float, float]:
 
 
 def _as_good(
-    study: Study, mode: str, dominant: str, name: str, by_task: dict[str, Any], preferred: dict[str, tuple[str, str]]
+    study: Study,
+    mode: str,
+    dominant: str,
+    name: str,
+    by_task: dict[str, Any],
+    preferred: dict[str, tuple[str, str]],
 ) -> None:
     """A6: better than the hand that the task does not suit, not 5 % worse than the other, in both tasks."""
     holds, parts, notes, seeds = True, [], [], 0
@@ -306,9 +407,22 @@ def _as_good(
         parts.append(f"{task}: {better.ratio:.3g}, {level.ratio:.3g}")
         notes += [f"{task}, over {who}: {each.interval[0]:.3g} .. {each.interval[1]:.3g}"
                   for who, each in ((bad, better), (good, level))]  # fmt: skip
-    title = f"A6 ({mode}): error of {name} over non-preferred, preferred hand; dominant = {dominant}"
+    title = (
+        f"A6 ({mode}): error of {name} over non-preferred, preferred hand; dominant = {dominant}"
+    )
     target = "interval < 1; upper end <= 1.05"
-    study.add(Row(title, "claim", "; ".join(parts), target, judged(seeds, holds), seeds, None, "; ".join(notes)))
+    study.add(
+        Row(
+            title,
+            "claim",
+            "; ".join(parts),
+            target,
+            judged(seeds, holds),
+            seeds,
+            None,
+            "; ".join(notes),
+        )
+    )
 
 
 def lesions(study: Study, data: dict[str, Any], mode: str, trials: int) -> None:
@@ -323,7 +437,9 @@ def lesions(study: Study, data: dict[str, Any], mode: str, trials: int) -> None:
         both_columns = {name: group[name] for pair in CONTROLS.items() for name in pair}
         found = measures.lesioned(task, both_columns, trials)
         data["lesions"][mode, task] = found
-        balance = {name: np.log(rows["left silent"] / rows["right silent"]) for name, rows in found.items()}
+        balance = {
+            name: np.log(rows["left silent"] / rows["right silent"]) for name, rows in found.items()
+        }
         for name, rows in found.items():
             each = of_logs(name, balance[name])
             without_left = np.exp(np.mean(np.log(rows["left silent"] / rows["none"])))
@@ -344,7 +460,9 @@ def lesions(study: Study, data: dict[str, Any], mode: str, trials: int) -> None:
                 )
             )
         for special, control in CONTROLS.items():
-            name = f"A7 ({mode}), {task}, {special} against {control}: left over right column silent"
+            name = (
+                f"A7 ({mode}), {task}, {special} against {control}: left over right column silent"
+            )
             contrasts.append(of_logs(name, balance[special] - balance[control]))
     for each in as_family(contrasts):
         study.add(

@@ -35,7 +35,11 @@ DRAWS, VALIDATED = 50, 8
 
 
 def fly(
-    pilots: Controller | Sequence[Controller], reference: Any, ballast: Any = 0.0, starts: int = STARTS, **task: Any
+    pilots: Controller | Sequence[Controller],
+    reference: Any,
+    ballast: Any = 0.0,
+    starts: int = STARTS,
+    **task: Any,
 ) -> dict[str, np.ndarray]:
     """Metrics (pilots, starts) of flights that every pilot (of one structure) makes; all side by side.
 
@@ -49,17 +53,25 @@ def fly(
     elif np.ndim(ballast) == 0:
         heights += random.uniform(-0.05, 0.05, (starts, 1))
     count = len(pilots)
-    options = {"qpos": np.tile(heights, (count, 1)), "ballast": np.tile(np.broadcast_to(ballast, starts), count)}
+    options = {
+        "qpos": np.tile(heights, (count, 1)),
+        "ballast": np.tile(np.broadcast_to(ballast, starts), count),
+    }
     return _side_by_side(pilots, [0] * starts, options, reference=reference, **task)
 
 
 def _side_by_side(
-    pilots: Sequence[Controller], seeds: list[int], options: Mapping[str, Any] | None = None, **task: Any
+    pilots: Sequence[Controller],
+    seeds: list[int],
+    options: Mapping[str, Any] | None = None,
+    **task: Any,
 ) -> dict[str, np.ndarray]:
     """Metrics and ``failed`` (pilots, seeds) of one flight of every pilot from every seed."""
     env = make_env(TASK, len(pilots) * len(seeds), **task)
     genomes = torch.stack([parameters_to_vector(pilot.parameters()).detach() for pilot in pilots])
-    score, _ = rollout(env, Population(pilots[0], env.num_envs, genomes), seeds * len(pilots), options)
+    score, _ = rollout(
+        env, Population(pilots[0], env.num_envs, genomes), seeds * len(pilots), options
+    )
     metrics = score.metrics | {"failed": score.failed}
     return {name: values.reshape(len(pilots), len(seeds)) for name, values in metrics.items()}
 
@@ -75,7 +87,9 @@ def space() -> Any:
     return make_env(TASK, 1)
 
 
-def each(pilots: Sequence[Controller], flights: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+def each(
+    pilots: Sequence[Controller], flights: Sequence[Mapping[str, Any]]
+) -> dict[str, np.ndarray]:
     """Metrics of every pilot in every flight, (pilots, flights, starts)."""
     flown = [fly(pilots, **flight) for flight in flights]
     return {name: np.stack([metrics[name] for metrics in flown], axis=1) for name in flown[0]}
@@ -95,7 +109,10 @@ def heavy_law() -> np.ndarray:
 def _row(values: np.ndarray) -> dict[str, Any]:
     """Mean over networks with its interval: by network where there are several, else by flight."""
     networks = values.reshape(len(values), -1).mean(1)
-    return {"interval": interval(networks if len(networks) > 1 else values.ravel()), "seeds": len(values)}
+    return {
+        "interval": interval(networks if len(networks) > 1 else values.ravel()),
+        "seeds": len(values),
+    }
 
 
 def neutral(study: Study, pd: Mapping[str, Sequence[Controller]]) -> None:
@@ -107,7 +124,9 @@ def neutral(study: Study, pd: Mapping[str, Sequence[Controller]]) -> None:
     """
     flights = [step(1.5, 1.5 + size, 50.0) for size in NEUTRAL]
     law = float(each([pid(ki=0.0)], flights)["oscillation"].mean())
-    oscillation = {structure: each(networks, flights)["oscillation"] for structure, networks in pd.items()}
+    oscillation = {
+        structure: each(networks, flights)["oscillation"] for structure, networks in pd.items()
+    }
     flown = oscillation["lif"]
     ratios = flown.mean(axis=(1, 2)) / law
     within = int((ratios <= MOST_OSCILLATION).sum())
@@ -115,7 +134,11 @@ def neutral(study: Study, pd: Mapping[str, Sequence[Controller]]) -> None:
         f"+-{100 * flown.mean():.1f} cm against +-{100 * law:.1f} cm of PD; 5 steps, {STARTS} starts each; "
         f"pooled over trainings: {within} of {len(ratios)} are within the target by themselves (rows below)"
     )
-    rest: dict[str, Any] = {"reference": "1 (R4: both +-6 cm)", "interval": interval(ratios), "seeds": len(ratios)}
+    rest: dict[str, Any] = {
+        "reference": "1 (R4: both +-6 cm)",
+        "interval": interval(ratios),
+        "seeds": len(ratios),
+    }
     name = "G5 neutral: oscillation of spiking PD over PD's"
     study.add(at_most(name, "gate", float(ratios.mean()), MOST_OSCILLATION, note=note, **rest))
     for structure, found in oscillation.items():
@@ -124,7 +147,11 @@ def neutral(study: Study, pd: Mapping[str, Sequence[Controller]]) -> None:
             value = float(one.mean() / law)
             between = interval(one.ravel() / law)
             shown = f"results/blimp/pd-{structure}-{training_seed}.safetensors"
-            study.add(at_most(label, "info", value, MOST_OSCILLATION, interval=between, seeds=1, note=shown))
+            study.add(
+                at_most(
+                    label, "info", value, MOST_OSCILLATION, interval=between, seeds=1, note=shown
+                )
+            )
     study.add(at_most("G8 oscillation of spiking PD (m)", "claim", float(flown.mean()), 0.3,
                       reference="0.3 (R9, the controller before)", **_row(flown)))  # fmt: skip
 
@@ -158,7 +185,9 @@ def validation(pilots: Sequence[Controller]) -> np.ndarray:
 def pairs(study: Study, full: Sequence[Controller]) -> None:
     """R6 for every pair of equal seed, chosen or not."""
     error = heavy(full)["steady_state_error"]
-    note = "PD and I of equal seed; " + ", ".join(f"{100 * value:.1f} cm" for value in error.mean((1, 2)))
+    note = "PD and I of equal seed; " + ", ".join(
+        f"{100 * value:.1f} cm" for value in error.mean((1, 2))
+    )
     study.add(Row("R6 full SNN, a pair a seed: steady-state error (m)", "info", float(error.mean()), reference=0.03,
                   note=note, **_row(error)))  # fmt: skip
 
@@ -168,14 +197,26 @@ def whole(study: Study, full: Sequence[Controller], name: str = "") -> None:
     flown, reference = heavy(full), heavy_law()
     error, over = flown["steady_state_error"], flown["overshoot"]
     label = name or "full SNN"
-    per = ", ".join(f"{end:g} m: {100 * error[:, k].mean():.1f} cm" for k, end in enumerate(REFERENCES))
+    per = ", ".join(
+        f"{end:g} m: {100 * error[:, k].mean():.1f} cm" for k, end in enumerate(REFERENCES)
+    )
     if not name:
         study.add(at_most("G6 full SNN: steady-state error (m)", "gate", float(error.mean()), 0.04,
                           reference=0.03, note=per, **_row(error)))  # fmt: skip
         alone = heavy([pid(ki=0.0)])["steady_state_error"]
-        study.add(at_least("G6 PD alone: steady-state error (m)", "gate", float(alone.mean()), 0.25))
+        study.add(
+            at_least("G6 PD alone: steady-state error (m)", "gate", float(alone.mean()), 0.25)
+        )
         up, down = reference[:, 2], reference[:, 0]
-        study.add(Row("R7 PID: overshoot of the step up (m)", "info", float(up.mean()), reference=0.14, **_row(up)))
+        study.add(
+            Row(
+                "R7 PID: overshoot of the step up (m)",
+                "info",
+                float(up.mean()),
+                reference=0.14,
+                **_row(up),
+            )
+        )
         study.add(Row("R7 PID: overshoot of the step down (m)", "info", float(down.mean()), reference=0.20,
                       **_row(down)))  # fmt: skip
         more = float((over[:, 0] - over[:, 2]).mean())
@@ -219,7 +260,9 @@ def calibrated(study: Study, full: Sequence[Controller]) -> None:
 
 def costs(study: Study, full: Controller) -> None:
     """G9: spikes, synaptic operations and time, which nobody has reported."""
-    record = training.evaluate(full, TASK, 1, seed=0, options={"ballast": HEAVY}, reference=1.5, record=True).record
+    record = training.evaluate(
+        full, TASK, 1, seed=0, options={"ballast": HEAVY}, reference=1.5, record=True
+    ).record
     for term, role in (("1", "PD"), ("2", "I")):
         for layer in ("encoder", "hidden"):
             spikes = record[f"signal.{term}.{layer}"]
@@ -234,4 +277,11 @@ def costs(study: Study, full: Controller) -> None:
         for _ in range(count):
             _, state = agents(seen, state)
         taken = (time.perf_counter() - begun) / count
-    study.add(Row("G9 wall time per step (ms)", "info", 1000 * taken, note=f"torch {torch.__version__}, one agent"))
+    study.add(
+        Row(
+            "G9 wall time per step (ms)",
+            "info",
+            1000 * taken,
+            note=f"torch {torch.__version__}, one agent",
+        )
+    )

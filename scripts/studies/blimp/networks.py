@@ -30,7 +30,11 @@ HEADLINE = {"pd": "lif", "i": "iwta-lif"}
 """the pair that flew"""
 SEEDS = {"quick": (1, 0), "shown": (5, 2), "full": (30, 30)}
 """runs of the headline structures, and of the others"""
-GENERATIONS = {"quick": {"pd": 400, "i": 150}, "shown": {"pd": 3000, "i": 4000}, "full": {"pd": 50_000, "i": 50_000}}
+GENERATIONS = {
+    "quick": {"pd": 400, "i": 150},
+    "shown": {"pd": 3000, "i": 4000},
+    "full": {"pd": 50_000, "i": 50_000},
+}
 TESTS, FIRST_TEST = 5, 1000
 """test flights, seen by no training and no choice, and the first of their seeds"""
 TRACKED = 0.3
@@ -52,7 +56,11 @@ class Job:
     def folder(self) -> Path:
         """Of its run."""
         how = "" if self.seconds is None else "-surrogate"
-        return Path("runs") / f"reproduce-blimp-{self.size}" / f"{self.role}-{self.structure}-{self.seed}{how}"
+        return (
+            Path("runs")
+            / f"reproduce-blimp-{self.size}"
+            / f"{self.role}-{self.structure}-{self.seed}{how}"
+        )
 
 
 def jobs(size: Size) -> list[Job]:
@@ -61,7 +69,11 @@ def jobs(size: Size) -> list[Job]:
     order = [(role, structure) for structure in STRUCTURES for role in ("pd", "i")]
     order.sort(key=lambda pair: HEADLINE[pair[0]] != pair[1])
     counts = {pair: many if HEADLINE[pair[0]] == pair[1] else few for pair in order}
-    return [Job(role, structure, seed, size) for (role, structure), n in counts.items() for seed in range(n)]
+    return [
+        Job(role, structure, seed, size)
+        for (role, structure), n in counts.items()
+        for seed in range(n)
+    ]
 
 
 def train(job: Job) -> None:
@@ -72,7 +84,9 @@ def train(job: Job) -> None:
         "role": job.role, "seed": job.seed, "folder": str(job.folder), "resume": True, "test": 0, "quiet": True,
     }  # fmt: skip
     if job.seconds is None:
-        trainer: Any = Imitate(generations=GENERATIONS[job.size][job.role], covariance="diagonal", **settings)
+        trainer: Any = Imitate(
+            generations=GENERATIONS[job.size][job.role], covariance="diagonal", **settings
+        )
     else:
         trainer = Surrogate(updates=10**9, seconds=job.seconds, **settings)
     decay = (0.0, TRACKED) if job.role == "i" else (0.0, 1.0)
@@ -107,4 +121,7 @@ def losses(role: str, networks: list[Controller], held: Flights) -> dict[str, np
     for one in networks:
         genes = parameters_to_vector(one.parameters()).detach()[None]
         rows.append(trainer.losses(one, genes, held))  # pyright: ignore[reportArgumentType]
-    return {name: torch.cat([row[name] for row in rows]).numpy() for name in ("loss", "mae", "correlation")}
+    return {
+        name: torch.cat([row[name] for row in rows]).numpy()
+        for name in ("loss", "mae", "correlation")
+    }

@@ -82,7 +82,9 @@ def _imitation(study: Study, shown: dict[str, tuple[Any, Any]]) -> None:
     pair[0].legend(frameon=False, fontsize=8, loc="lower right")
     pair[1].set_xlabel("s")
     plot.tight_layout()
-    study.picture("imitation", "Open loop on the first test flight of each role, seen by no search.", plot)
+    study.picture(
+        "imitation", "Open loop on the first test flight of each role, seen by no search.", plot
+    )
 
 
 def _responses(study: Study, records: dict[str, dict[str, np.ndarray]]) -> None:
@@ -91,28 +93,52 @@ def _responses(study: Study, records: dict[str, dict[str, np.ndarray]]) -> None:
     profile = np.array(PROFILE)
     level = profile[np.searchsorted(profile[:, 0], times, side="right") - 1, 1]
     axes.plot(times, level, color="grey", linestyle="--", linewidth=1, label="reference")
-    colors = {"PID": "black", "full SNN (LIF PD + IWTA I)": "#d1495b", "full SNN evolved in closed loop": "#1f6f8b"}
+    colors = {
+        "PID": "black",
+        "full SNN (LIF PD + IWTA I)": "#d1495b",
+        "full SNN evolved in closed loop": "#1f6f8b",
+    }
     for name, record in records.items():
         axes.plot(times, record["qpos"][:, 0], color=colors[name], linewidth=1.1, label=name)
     axes.legend(frameon=False, fontsize=8, loc="lower left")
-    study.picture("responses", "One flight each on the nominal plant, started at rest with nothing integrated.", plot)
+    study.picture(
+        "responses",
+        "One flight each on the nominal plant, started at rest with nothing integrated.",
+        plot,
+    )
 
 
 def _raster(study: Study, record: dict[str, np.ndarray]) -> None:
-    plot, axes = _axes("Spikes of the full network after a step of +0.5 m", "s after the step", "neuron", 4.6)
+    plot, axes = _axes(
+        "Spikes of the full network after a step of +0.5 m", "s after the step", "neuron", 4.6
+    )
     begin, shown, row = 690, 300, 0
     for term, role in (("1", "PD"), ("2", "I")):
         for layer in ("encoder", "hidden"):
             spikes = record[f"signal.{term}.{layer}"][begin : begin + shown]
             when, which = np.nonzero(spikes)
             axes.plot(
-                (when - 10) * PERIOD, which + row, "|", markersize=2.2, color="#1f6f8b" if role == "PD" else "#d1495b"
+                (when - 10) * PERIOD,
+                which + row,
+                "|",
+                markersize=2.2,
+                color="#1f6f8b" if role == "PD" else "#d1495b",
             )
-            axes.text((shown - 8) * PERIOD, row + spikes.shape[1] / 2, f"{role} {layer}", fontsize=8, va="center")
+            axes.text(
+                (shown - 8) * PERIOD,
+                row + spikes.shape[1] / 2,
+                f"{role} {layer}",
+                fontsize=8,
+                va="center",
+            )
             row += spikes.shape[1]
             axes.axhline(row - 0.5, color="lightgrey", linewidth=0.6)
     axes.set_xlim(-1, (shown + 30) * PERIOD)
-    study.picture("raster", "Every spike of 160 neurons at 10 Hz; neurons come in pairs, one for either sign.", plot)
+    study.picture(
+        "raster",
+        "Every spike of 160 neurons at 10 Hz; neurons come in pairs, one for either sign.",
+        plot,
+    )
 
 
 def _weights(study: Study, networks: dict[str, Any]) -> None:
@@ -126,7 +152,13 @@ def _weights(study: Study, networks: dict[str, Any]) -> None:
         row[0].set_yticks(range(4), ["own +", "cross +", "cross -", "own -"], fontsize=8)
         row[0].set_title(f"{name}: encoder to hidden, by pair", loc="left", fontsize=10)
         plot.colorbar(image, ax=row[0])
-        row[1].plot(values["decoder_weight"][0::2], "o", color="#1f6f8b", markersize=3, label="decoder weight")
+        row[1].plot(
+            values["decoder_weight"][0::2],
+            "o",
+            color="#1f6f8b",
+            markersize=3,
+            label="decoder weight",
+        )
         row[1].plot(values["membrane"], ".", color="#d1495b", markersize=4, label="membrane decay")
         row[1].axhline(0, color="lightgrey", linewidth=0.6)
         row[1].set_xlabel("pair, or neuron")

@@ -63,7 +63,9 @@ def features(bodies: Sequence[Blimp]) -> np.ndarray:
     pd, whole = pid(ki=0.0), pid()
     step = heights(bodies, pd, 700, reference=((0.0, 1.0), (PERIOD, 2.0)))[:, 1:]
     out = np.array([_step_response(row - 1.0) for row in step])
-    held = heights(bodies, whole, 1500, reference=((0.0, 1.0), (50.0, 1.5), (100.0, 1.0)), ballast=HEAVY)
+    held = heights(
+        bodies, whole, 1500, reference=((0.0, 1.0), (50.0, 1.5), (100.0, 1.0)), ballast=HEAVY
+    )
     up, down = (held[:, 500:800] - 1.5).max(1), (1.0 - held[:, 1000:1300]).max(1)
     ends = ((slice(400, 500), 1.0), (slice(900, 1000), 1.5), (slice(1400, 1500), 1.0))
     error = np.mean([np.abs(held[:, part] - level).mean(1) for part, level in ends], axis=0)
@@ -75,7 +77,9 @@ def _step_response(rise: np.ndarray) -> list[float]:
     """The first seven figures, from the height over the start after a step of 1 m."""
     times = np.arange(1, len(rise) + 1) * PERIOD
     first = [times[np.argmax(rise >= level)] for level in (0.02, 0.1, 0.9)]
-    climb = np.gradient(np.convolve(rise, np.ones(3) / 3, "valid"), PERIOD)[:60]  # the LiDAR has 1 cm steps
+    climb = np.gradient(np.convolve(rise, np.ones(3) / 3, "valid"), PERIOD)[
+        :60
+    ]  # the LiDAR has 1 cm steps
     tail = rise[250:] - 1.0
     low, high = np.percentile(tail, (0.5, 99.5))
     return [
@@ -119,7 +123,9 @@ def calibrate(study: Study, generations: int = 24) -> Blimp:
             rng=0, polish=False, init="sobol", callback=lambda intermediate_result: advance(),
         )  # fmt: skip
     body = blimp(found.x)
-    study.say(f"  calibrated: {', '.join(f'{name} {value:.4g}' for name, value in zip(FITTED, found.x, strict=True))}")
+    study.say(
+        f"  calibrated: {', '.join(f'{name} {value:.4g}' for name, value in zip(FITTED, found.x, strict=True))}"
+    )
     return body
 
 
@@ -132,17 +138,49 @@ def plant(study: Study) -> None:
     value = dict(zip(LOGGED, found[0], strict=True))
     note = "nominal plant of spec 2.5; one deterministic flight"
     study.within("G2 PD, +1 m: rise (s)", "gate", value["rise"], 2.5, 3.5, reference=3.0, note=note)
-    study.within("G2 PD: limit cycle (m)", "gate", value["amplitude"], 0.04, 0.08, reference="0.055 .. 0.07", note=note)
-    study.within("G2 PD: period (s)", "gate", value["period"], 6, 10, reference="7.3 .. 7.6", note=note)
+    study.within(
+        "G2 PD: limit cycle (m)",
+        "gate",
+        value["amplitude"],
+        0.04,
+        0.08,
+        reference="0.055 .. 0.07",
+        note=note,
+    )
+    study.within(
+        "G2 PD: period (s)", "gate", value["period"], 6, 10, reference="7.3 .. 7.6", note=note
+    )
     still = dict(zip(LOGGED, found[2], strict=True))["amplitude"]
-    study.add(at_most("G2 PD without dead zone, counts and centimetres: limit cycle (m)", "gate", still, 0.002))
+    study.add(
+        at_most(
+            "G2 PD without dead zone, counts and centimetres: limit cycle (m)", "gate", still, 0.002
+        )
+    )
     beyond = max(value["PID up"], value["PID down"])
     study.within("G2 PID with ballast: larger overshoot (m)", "gate", beyond, 0.10, 0.25,
                  reference="0.14 up, 0.20 down", note=note)  # fmt: skip
-    study.add(at_most("G2 PID with ballast: steady-state error (m)", "gate", value["PID error"], 0.01, note=note))
-    study.within("G2 PD with ballast: droop (m)", "gate", value["PD droop"], 0.30, 0.36, reference=0.33, note=note)
+    study.add(
+        at_most(
+            "G2 PID with ballast: steady-state error (m)",
+            "gate",
+            value["PID error"],
+            0.01,
+            note=note,
+        )
+    )
+    study.within(
+        "G2 PD with ballast: droop (m)",
+        "gate",
+        value["PD droop"],
+        0.30,
+        0.36,
+        reference=0.33,
+        note=note,
+    )
     for column, (name, (reference, _, meaning)) in enumerate(LOGGED.items()):
-        pair = ", ".join(f"{who} {found[i, column]:.3g}" for i, who in enumerate(("nominal", "calibrated")))
+        pair = ", ".join(
+            f"{who} {found[i, column]:.3g}" for i, who in enumerate(("nominal", "calibrated"))
+        )
         study.add(Row(f"plant against the logs: {name}", "info", float(found[1, column]), reference=reference,
                       note=f"{meaning}; {pair}"))  # fmt: skip
     fit = misfit(found)

@@ -67,13 +67,18 @@ SUPERSEDED = (
         "`lancelet reproduce blimp --only neutral` tells each training and structure",
     ),
 )
-SEEDS_OF = {"": "networks; of one, its flights are resampled", "R7 PID": "control laws; its flights are resampled"}
+SEEDS_OF = {
+    "": "networks; of one, its flights are resampled",
+    "R7 PID": "control laws; its flights are resampled",
+}
 
 
 def run(study: Study) -> None:
     """All rows; a quick study measures the committed networks again and trains two briefly."""
     if study.only is not None:
-        closed.neutral(study, {structure: kept_trainings("pd", structure) for structure in STRUCTURES})
+        closed.neutral(
+            study, {structure: kept_trainings("pd", structure) for structure in STRUCTURES}
+        )
         return
     quick = study.size == "quick"
     data: dict[str, Any] = {}
@@ -91,14 +96,20 @@ def run(study: Study) -> None:
         by_structure = {structure: [kept(f"i-{structure}-0")] for structure in STRUCTURES}
     else:
         pd, i = ([trained(job) for job in found[pair]] for pair in HEADLINE.items())
-        by_structure = {structure: [trained(job) for job in found["i", structure]] for structure in STRUCTURES}
-        pd_by_structure = {structure: [trained(job) for job in found["pd", structure]] for structure in STRUCTURES}
+        by_structure = {
+            structure: [trained(job) for job in found["i", structure]] for structure in STRUCTURES
+        }
+        pd_by_structure = {
+            structure: [trained(job) for job in found["pd", structure]] for structure in STRUCTURES
+        }
         for (role, structure), group in found.items():
             for job in group:
                 study.weights(f"{role}-{structure}-{job.seed}", trained(job))
                 study.weights(f"{role}-{structure}-{job.seed}-loss", trained(job, "best_loss"))
     if None in (*pd, *i):
-        study.add(Row("closed loop", "info", note="not run: the networks of results/blimp are not here"))
+        study.add(
+            Row("closed loop", "info", note="not run: the networks of results/blimp are not here")
+        )
         return
     closed.neutral(study, pd_by_structure)
     closed.integral(study, by_structure)
@@ -124,11 +135,14 @@ def choose(study: Study, found: dict[tuple[str, str], list[Job]]) -> Controller:
     The paper too flew one pair, of 30 runs each. Candidates: the best of every run in closed loop, and by loss.
     """
     candidates = [
-        [trained(job, name) for job in found[pair] for name in ("best", "best_loss")] for pair in HEADLINE.items()
+        [trained(job, name) for job in found[pair] for name in ("best", "best_loss")]
+        for pair in HEADLINE.items()
     ]
     pairs = [Sum.of(one, other) for one in candidates[0] for other in candidates[1]]
     cost = closed.validation(pairs)
-    study.say(f"  best of {len(pairs)} pairs: {cost.min():.4f} m on validation flights, median {np.median(cost):.4f} m")
+    study.say(
+        f"  best of {len(pairs)} pairs: {cost.min():.4f} m on validation flights, median {np.median(cost):.4f} m"
+    )
     return pairs[int(np.argmin(cost))]
 
 
@@ -148,7 +162,9 @@ def kept_trainings(role: str, structure: str) -> list[Controller]:
     while (one := kept(f"{role}-{structure}-{len(found)}")) is not None:
         found.append(one)
     if not found:
-        raise LanceletError(f"no results/blimp/{role}-{structure}-0.safetensors here: run the whole study first")
+        raise LanceletError(
+            f"no results/blimp/{role}-{structure}-0.safetensors here: run the whole study first"
+        )
     return found
 
 
@@ -170,7 +186,15 @@ def neurons(study: Study) -> None:
             worst = max(worst, float((torch.stack(action) - output[0]).abs().max()))
             wrong += int((count.long() != spikes[0]).any())
     note = f"4 structures, 2 forms, 1,000 random errors; spike counts differ in {wrong}"
-    study.add(at_most("G1 circuit against kernel: largest difference of output", "gate", worst, 1e-5, note=note))
+    study.add(
+        at_most(
+            "G1 circuit against kernel: largest difference of output",
+            "gate",
+            worst,
+            1e-5,
+            note=note,
+        )
+    )
 
 
 def imitation(study: Study, found: dict[tuple[str, str], list[Job]], data: dict[str, Any]) -> None:
@@ -197,7 +221,13 @@ def imitation(study: Study, found: dict[tuple[str, str], list[Job]], data: dict[
             note += f"median {np.median(loss):.3f}; correlation {rho.max():.3f}"
             name = "R1" if role == "pd" else "R3"
             study.add(
-                Row(f"{name} {role.upper()} test loss, {structure}", "info", float(loss.min()), note=note, **rest)
+                Row(
+                    f"{name} {role.upper()} test loss, {structure}",
+                    "info",
+                    float(loss.min()),
+                    note=note,
+                    **rest,
+                )
             )
             data.setdefault("curves", {})[role, structure] = [read_log(job.folder) for job in group]
         if role == "pd":
@@ -205,13 +235,29 @@ def imitation(study: Study, found: dict[tuple[str, str], list[Job]], data: dict[
             chosen = float(lif[_by_validation(found["pd", "lif"])])
             note = "best by validation; targets clipped to +-10, derivative 0 at reference steps"
             rest = {"seeds": len(lif)}
-            study.add(at_most("G3 LIF PD test loss", "gate", chosen, 0.75, reference=0.68, note=note, **rest))
+            study.add(
+                at_most(
+                    "G3 LIF PD test loss", "gate", chosen, 0.75, reference=0.68, note=note, **rest
+                )
+            )
             name = "G3 LIF PD test loss over the best static gain's"
             study.add(at_most(name, "gate", chosen / static, 1.0, note="goal: 0.75", **rest))
-    others = [values["loss"].min() for (role, structure), values in best.items() if role == "pd" and structure != "lif"]
+    others = [
+        values["loss"].min()
+        for (role, structure), values in best.items()
+        if role == "pd" and structure != "lif"
+    ]
     if others:
         ratio = float(best["pd", "lif"]["loss"].min() / min(others))
-        study.add(at_most("G3 PD loss, LIF over the best other structure", "claim", ratio, 1.0, reference=0.68 / 0.73))
+        study.add(
+            at_most(
+                "G3 PD loss, LIF over the best other structure",
+                "claim",
+                ratio,
+                1.0,
+                reference=0.68 / 0.73,
+            )
+        )
     tracking = {s: v for (role, s), v in best.items() if role == "i" and s != "lif"}
     for structure, values in tracking.items():
         rho = values["correlation"]
@@ -241,7 +287,9 @@ def _slow(circuit: Controller) -> float:
     return float(torch.maximum(values["membrane"], values["synapse"]).max())
 
 
-def beyond(study: Study, found: dict[tuple[str, str], list[Job]], full: Controller, data: dict[str, Any]) -> None:
+def beyond(
+    study: Study, found: dict[tuple[str, str], list[Job]], full: Controller, data: dict[str, Any]
+) -> None:
     """Beyond the paper: surrogate gradients at equal wall clock, and evolution in closed loop from the imitators."""
     if study.size == "quick":
         again = kept("full-closed-loop")

@@ -52,7 +52,9 @@ def run(study: Study) -> None:
     else:
         if not study.resume:
             shutil.rmtree(_folder(study, 0).parent, ignore_errors=True)
-        pairs = [_searched(study, seed, EVALUATIONS[size], STEPS[size]) for seed in range(SEEDS[size])]
+        pairs = [
+            _searched(study, seed, EVALUATIONS[size], STEPS[size]) for seed in range(SEEDS[size])
+        ]
         _keep(study, pairs)
     found = [_figures(body, fixed, STEPS[size]) for body, fixed in pairs]
     rows = {name: np.array([one[name] for one in found]) for name in found[0]}
@@ -62,12 +64,19 @@ def run(study: Study) -> None:
         """Mean of the searches, its interval, and the speed of the centre of mass of those it is of."""
         speeds = " and ".join(f"{rows[f'{key} com'].mean():.3f}" for key in com_keys)
         note = f"{about}; centre of mass {speeds} m/s"
-        return {"value": float(values.mean()), "interval": interval(values), "seeds": len(values), "note": note}
+        return {
+            "value": float(values.mean()),
+            "interval": interval(values),
+            "seeds": len(values),
+            "note": note,
+        }
 
     names = {"coevolved": "co-evolved body and NCAP", "fixed": "NCAP on the standard body"}
     for key, name in names.items():
         study.add(Row(f"{name}: return", "info", **told(rows[key], key)))
-        study.add(Row(f"{name}: speed of the head (m/s)", "info", **told(rows[f"{key} speed"], key)))
+        study.add(
+            Row(f"{name}: speed of the head (m/s)", "info", **told(rows[f"{key} speed"], key))
+        )
     for suffix, unit in (("", "return"), (" speed", "speed (m/s)")):
         gain = told(rows[f"coevolved{suffix}"] - rows[f"fixed{suffix}"], "coevolved", "fixed")
         name = f"co-evolved less standard body, paired by seed: {unit}"
@@ -77,8 +86,16 @@ def run(study: Study) -> None:
     name = "zero-shot: the standard body's NCAP in the co-evolved body: return"
     study.add(Row(name, "info", **told(rows["body moved"], "body moved")))
     if study.only is None:
-        study.picture("bodies", "Each seed's best body, and what it and its NCAP reach.", _picture(study, rows))
-        study.picture("lineage", "Family tree of seed 0 with its champions.", tree(read(_folder(study, 0)), "seed 0"))
+        study.picture(
+            "bodies",
+            "Each seed's best body, and what it and its NCAP reach.",
+            _picture(study, rows),
+        )
+        study.picture(
+            "lineage",
+            "Family tree of seed 0 with its champions.",
+            tree(read(_folder(study, 0)), "seed 0"),
+        )
 
 
 def _folder(study: Study, seed: int) -> Path:
@@ -143,7 +160,12 @@ def _moved(circuit: Controller, env: Any) -> Controller:
 
 def _coevolved(study: Study, seed: int, evaluations: int, steps: int) -> Genome:
     folder = _folder(study, seed)
-    settings: dict[str, Any] = {"evaluations": evaluations, "steps": steps, "episodes": EPISODES, "seed": seed}
+    settings: dict[str, Any] = {
+        "evaluations": evaluations,
+        "steps": steps,
+        "episodes": EPISODES,
+        "seed": seed,
+    }
     Coevolve(**settings, folder=str(folder), resume=True, deadline=300).run("swim")
     return grown(champions(read(folder))[-1])
 
@@ -159,7 +181,9 @@ def _fixed(study: Study, seed: int, evaluations: int, steps: int) -> Controller:
 def _picture(study: Study, rows: dict[str, np.ndarray]) -> Any:
     from matplotlib.figure import Figure
 
-    genomes = [grown(champions(read(_folder(study, seed)))[-1]) for seed in range(len(rows["fixed"]))]
+    genomes = [
+        grown(champions(read(_folder(study, seed)))[-1]) for seed in range(len(rows["fixed"]))
+    ]
     plot = Figure(figsize=(9, 0.5 + 0.75 * len(genomes)))
     boxes = np.atleast_1d(plot.subplots(len(genomes), 1))
     reach = max(silhouette(box, genome)[0] for box, genome in zip(boxes, genomes, strict=True))

@@ -31,7 +31,11 @@ def _symmetric2(one, two):
         low, high = max(0, k - m + 1), min(n - 1, k)
         now[low] = math.inf
         a, b = one[low : high + 1], back[m - 1 - k + low : m - k + high]
-        side, straight, cross = last[low : high + 1], last[low + 1 : high + 2], before[low : high + 1]
+        side, straight, cross = (
+            last[low : high + 1],
+            last[low + 1 : high + 2],
+            before[low : high + 1],
+        )
         to = now[low + 1 : high + 2]
         for i in range(len(to)):
             cost = abs(a[i] - b[i])
@@ -59,7 +63,9 @@ def dtw(one: Any, two: Any, threads: int = 0) -> np.ndarray:
     """
     one, two = np.asarray(one, float), np.asarray(two, float)
     if one.shape[:-1] != two.shape[:-1] or not one.size or not two.size:
-        raise LanceletError(f"series of shapes {one.shape} and {two.shape}: need equal numbers of series, none empty")
+        raise LanceletError(
+            f"series of shapes {one.shape} and {two.shape}: need equal numbers of series, none empty"
+        )
     if not (np.isfinite(one).all() and np.isfinite(two).all()):
         raise LanceletError("series: a number is not finite")
     out = np.empty(math.prod(one.shape[:-1]))
@@ -80,4 +86,6 @@ def homeostasis(series: Any, threads: int = 0) -> np.ndarray:
     """
     series = np.asarray(series, float)
     pairs = np.array(list(itertools.combinations(range(series.shape[-3]), 2)))
-    return dtw(series[..., pairs[:, 0], :, :], series[..., pairs[:, 1], :, :], threads).mean((-1, -2))
+    return dtw(series[..., pairs[:, 0], :, :], series[..., pairs[:, 1], :, :], threads).mean(
+        (-1, -2)
+    )

@@ -56,9 +56,16 @@ def landscape(study: Study, counts: Mapping[str, np.ndarray]) -> None:
     image: Any = None
     for axes, (name, count) in zip(row[0], counts.items(), strict=True):
         image = axes.imshow(
-            count.T, origin="lower", extent=(-1, 1, -1, 1), cmap=colors, norm=norm, interpolation="nearest"
+            count.T,
+            origin="lower",
+            extent=(-1, 1, -1, 1),
+            cmap=colors,
+            norm=norm,
+            interpolation="nearest",
         )
-        axes.set_title(f"{name}: {(count == 4).mean():.2%} of policies solve all four", loc="left", fontsize=9)
+        axes.set_title(
+            f"{name}: {(count == 4).mean():.2%} of policies solve all four", loc="left", fontsize=9
+        )
         axes.set_xlabel("$w_1$: sensor 2 to left wheel")
     row[0][0].set_ylabel("$w_2$: sensor 1 to right wheel")
     bar = plot.colorbar(image, ax=row[0].tolist(), ticks=range(5), fraction=0.05)
@@ -81,27 +88,36 @@ def _deck(axes: Any, x: float, y: float, angle: float, body: Any, size: float = 
 
 
 def _paths(study: Study, policies: Mapping[str, np.ndarray]) -> None:
-    plot, row = plt.subplots(1, len(policies), figsize=(6.2 * len(policies), 5.2), layout="constrained")
+    plot, row = plt.subplots(
+        1, len(policies), figsize=(6.2 * len(policies), 5.2), layout="constrained"
+    )
     for axes, (name, weights) in zip(row, policies.items(), strict=True):
         for k, states in enumerate(trace(NAMED[name], weights)):
             x, y = states[:, 0], states[:, 1]
             near = np.hypot(x, y) < NEAR
             end = int(near.argmax()) + 1 if near.any() else len(x)
-            axes.plot(x[:end], y[:end], linewidth=0.9, color=STARTS[k], label=f"start {k + 1}: {end * DT:.0f} s")
+            axes.plot(
+                x[:end],
+                y[:end],
+                linewidth=0.9,
+                color=STARTS[k],
+                label=f"start {k + 1}: {end * DT:.0f} s",
+            )
             _deck(axes, x[0], y[0], 0.0, NAMED[name])
         axes.plot(0, 0, "*", markersize=17, color=LIGHT, markeredgecolor="black", zorder=7)
         axes.set_aspect("equal")
         axes.set_xlim(-4.5, 8.5)
         axes.set_ylim(-5.2, 5.6)
-        tidy(axes, f"{name} body, $w_1$ = {weights[0]:.2f}, $w_2$ = {weights[1]:.2f}", "x (m)", "y (m)")
+        tidy(
+            axes,
+            f"{name} body, $w_1$ = {weights[0]:.2f}, $w_2$ = {weights[1]:.2f}",
+            "x (m)",
+            "y (m)",
+        )
         axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)
     caption = "One policy that solves all four environments in each body, until it comes within 0.075 m of the light "
-    caption += (
-        "(star). Red dot: sensor 1, blue: sensor 2; the black nose points forward. The canonical body steers; where it "
-    )
-    caption += (
-        "starts ahead of the light only a thin range of weights swings it round. The diagonal body spins and drifts."
-    )
+    caption += "(star). Red dot: sensor 1, blue: sensor 2; the black nose points forward. The canonical body steers; where it "
+    caption += "starts ahead of the light only a thin range of weights swings it round. The diagonal body spins and drifts."
     study.picture("paths", caption, plot)
 
 
@@ -111,11 +127,15 @@ def _map(study: Study, data: dict[str, Any]) -> None:
     edges = np.concatenate([[0], np.linspace(1e-9, max(r1.max(), 0.06), 25)])
     one.hist(r1[r1 > 0], bins=list(edges[1:]), color="#3d87a6")
     one.axvline(0.05, color="black", linewidth=0.8, linestyle="--")
-    text = f"{(r1 == 0).mean():.0%} of {len(r1)} bodies: no optimal\npolicy on the grid (not drawn)\n"
+    text = (
+        f"{(r1 == 0).mean():.0%} of {len(r1)} bodies: no optimal\npolicy on the grid (not drawn)\n"
+    )
     text += f"{(r1 > 0.05).mean():.1%} above 0.05"
     one.text(0.97, 0.95, text, transform=one.transAxes, ha="right", va="top", fontsize=9,
              bbox={"facecolor": "white", "edgecolor": "none"})  # fmt: skip
-    tidy(one, "Resistance of the other bodies", "r1: share of policies that solve all four", "bodies")
+    tidy(
+        one, "Resistance of the other bodies", "r1: share of policies that solve all four", "bodies"
+    )
     places = np.array([design(n) for n in numbers])
     total, count = np.zeros((CORNERS, CORNERS)), np.zeros((CORNERS, CORNERS))
     for bodies in (places, mirrored(places)):  # sensor 1 of a body is sensor 2 of its mirror image
@@ -124,23 +144,44 @@ def _map(study: Study, data: dict[str, Any]) -> None:
         np.add.at(count, tuple(cells.T), 1)
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     edge = HALF + 0.5 / (CORNERS - 1)
-    image = two.imshow(mean[:, ::-1], origin="lower", extent=(edge, -edge, -edge, edge), cmap="viridis")
+    image = two.imshow(
+        mean[:, ::-1], origin="lower", extent=(edge, -edge, -edge, edge), cmap="viridis"
+    )
     two.invert_xaxis()
     two.set_xlim(edge, -edge)
     plot.colorbar(image, ax=two, label="mean r1")
-    tidy(two, "Where sensor 1 sits (sensor 2: mirrored)", "left  <  m  >  right", "back  <  m  >  front")
+    tidy(
+        two,
+        "Where sensor 1 sits (sensor 2: mirrored)",
+        "left  <  m  >  right",
+        "back  <  m  >  front",
+    )
     order = np.argsort(-r1, kind="stable")[:12]
     for k in order[::-1]:
         a, b = np.reshape(places[k], (2, 2))[:, ::-1]
-        three.plot([a[0], b[0]], [a[1], b[1]], color="grey", linewidth=0.6 + 25 * r1[k], alpha=0.6, zorder=1)
+        three.plot(
+            [a[0], b[0]],
+            [a[1], b[1]],
+            color="grey",
+            linewidth=0.6 + 25 * r1[k],
+            alpha=0.6,
+            zorder=1,
+        )
         three.scatter(*a, color="#d1495b", s=26, zorder=2)
         three.scatter(*b, color="#1f6f8b", s=26, zorder=2)
-    three.fill([-HALF, HALF, HALF, -HALF], [-HALF, -HALF, HALF, HALF], facecolor="none", edgecolor="black")
+    three.fill(
+        [-HALF, HALF, HALF, -HALF], [-HALF, -HALF, HALF, HALF], facecolor="none", edgecolor="black"
+    )
     three.plot([0.07, 0, -0.07], [HALF, HALF + 0.09, HALF], color="black")
     three.set_xlim(0.65, -0.65)
     three.set_ylim(-0.6, 0.65)
     three.set_aspect("equal")
-    tidy(three, "The 12 best bodies (red: sensor 1, blue: sensor 2)", "left  <  m  >  right", "back  <  m  >  front")
+    tidy(
+        three,
+        "The 12 best bodies (red: sensor 1, blue: sensor 2)",
+        "left  <  m  >  right",
+        "back  <  m  >  front",
+    )
     caption = "The map of bodies. Right: lines join the two sensors of one body, thicker where r1 is larger."
     study.picture("map", caption, plot)
 
@@ -159,7 +200,13 @@ def _efficiency(study: Study, data: dict[str, Any]) -> None:
         axes.plot(x[never], up, "^", markersize=3.4, color="#d1495b", alpha=0.5)
         line = np.geomspace(1 / BUDGET, 0.12, 30)
         if method == "random":
-            axes.plot(line, np.log(2) / line, color="black", linewidth=0.9, label="median of the geometric law")
+            axes.plot(
+                line,
+                np.log(2) / line,
+                color="black",
+                linewidth=0.9,
+                label="median of the geometric law",
+            )
             axes.legend(frameon=False, fontsize=8, loc="lower left")
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -167,17 +214,19 @@ def _efficiency(study: Study, data: dict[str, Any]) -> None:
     row[0].set_ylabel("evaluations to 4/4, median")
     row[-1].plot([], [], "^", color="#d1495b", markersize=4, label=f"not within {BUDGET}")
     row[-1].legend(frameon=False, fontsize=8, loc="lower left")
-    caption = (
-        f"One point a body, the median of {data['first'].shape[2]} repeats. SNES stands for the paper's separable "
+    caption = f"One point a body, the median of {data['first'].shape[2]} repeats. SNES stands for the paper's separable "
+    caption += (
+        "NES, SciPy's DE for BlackBoxOptim's, a compass search for its generating set search."
     )
-    caption += "NES, SciPy's DE for BlackBoxOptim's, a compass search for its generating set search."
     study.picture("efficiency", caption, plot)
 
 
 def _together(study: Study, data: dict[str, Any]) -> None:
     found, steps = data["together"], np.arange(1, BUDGET + 1)
     plot, (one, two) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    for curves, solved, name, color in zip(found["curves"], found["solved"], data["arms"], ARMS, strict=True):
+    for curves, solved, name, color in zip(
+        found["curves"], found["solved"], data["arms"], ARMS, strict=True
+    ):
         low, middle, high = np.quantile(curves, [0.25, 0.5, 0.75], axis=0)
         one.plot(steps, middle, color=color, linewidth=1.4, label=name)
         one.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
@@ -185,9 +234,20 @@ def _together(study: Study, data: dict[str, Any]) -> None:
     one.axhline(NEAR, color="black", linewidth=0.7, linestyle="--")
     one.set_yscale("log")
     one.set_ylim(1e-5, 4)
-    tidy(one, "Best so far by total distance: median, quartiles", "evaluations", "mean distance from the light (m)")
+    tidy(
+        one,
+        "Best so far by total distance: median, quartiles",
+        "evaluations",
+        "mean distance from the light (m)",
+    )
     tidy(two, "Searches that have found a policy for all four", "evaluations", "share of searches")
-    plot.legend(*one.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside lower center", ncols=4)
+    plot.legend(
+        *one.get_legend_handles_labels(),
+        frameon=False,
+        fontsize=9,
+        loc="outside lower center",
+        ncols=4,
+    )
     caption = f"{found['curves'].shape[1]} searches each by EvoTorch's NSGA-II (for Borg); dashed: the threshold. "
     caption += "Best and median body are those of the map."
     study.picture("together", caption, plot)
@@ -200,21 +260,25 @@ def _traces(study: Study, data: dict[str, Any]) -> None:
         return
     run = solved[0]
     shown = {"first to solve all four": found["onset"][run], "best at the end": found["final"][run]}
-    plot, grid_ = plt.subplots(2, 2, figsize=(12, 5.4), sharex=True, sharey=True, layout="constrained")
+    plot, grid_ = plt.subplots(
+        2, 2, figsize=(12, 5.4), sharex=True, sharey=True, layout="constrained"
+    )
     for column, (name, genome) in zip(grid_.T, shown.items(), strict=True):
         states = trace(genome[:4], genome[4:])
         for sensor, axes in enumerate(column):
             for k, series in enumerate(states[:, ::5, 3 + sensor]):
                 axes.plot(
-                    np.arange(len(series)) * 5 * DT, series, linewidth=0.7, color=STARTS[k], label=f"start {k + 1}"
+                    np.arange(len(series)) * 5 * DT,
+                    series,
+                    linewidth=0.7,
+                    color=STARTS[k],
+                    label=f"start {k + 1}",
                 )
             axes.set_yscale("log")
             axes.set_ylim(1e-2, 1e4)
             tidy(axes, f"{name}: sensor {sensor + 1}", "s" if sensor else "", "1 / m$^2$")
     grid_[0, 0].legend(frameon=False, fontsize=8, ncols=4, loc="upper left")
-    caption = (
-        f"Search {run} of body and policy: what the sensors read from each of the four starts. The more the lines "
-    )
+    caption = f"Search {run} of body and policy: what the sensors read from each of the four starts. The more the lines "
     caption += "lie over each other, the lower H."
     study.picture("traces", caption, plot)
 

@@ -127,7 +127,9 @@ def search(
     if low_.shape != high_.shape or low_.ndim != 1 or not (low_ < high_).all():
         raise LanceletError(f"low = {low}, high = {high}: need as many numbers, low below high")
     if budget < 1 or population < 6:
-        raise LanceletError(f"budget = {budget}, population = {population}: must be 1 or more and 6 or more")
+        raise LanceletError(
+            f"budget = {budget}, population = {population}: must be 1 or more and 6 or more"
+        )
     ledger = _Ledger(evaluate, low_, high_, budget)
     rng = np.random.default_rng(np.random.SeedSequence([int(key) for key in seed]))
     with contextlib.suppress(_Spent):
@@ -142,7 +144,11 @@ def _random(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
 
 def _pattern(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
     """All 2 k neighbours are polled; the best becomes the centre if it is better, else the step is halved."""
-    directions = np.concatenate([np.eye(len(ledger.low)), -np.eye(len(ledger.low))]) * (ledger.high - ledger.low) / 2
+    directions = (
+        np.concatenate([np.eye(len(ledger.low)), -np.eye(len(ledger.low))])
+        * (ledger.high - ledger.low)
+        / 2
+    )
     while True:
         centre, step = ledger.uniform(rng, 1), 0.5
         value = ledger(centre).sum()
@@ -156,7 +162,9 @@ def _pattern(ledger: _Ledger, rng: np.random.Generator, population: int) -> None
 
 
 class _Problem(Problem):
-    def __init__(self, ledger: _Ledger, rng: np.random.Generator, objectives: int, **settings: Any) -> None:
+    def __init__(
+        self, ledger: _Ledger, rng: np.random.Generator, objectives: int, **settings: Any
+    ) -> None:
         super().__init__(
             ["min"] * objectives, solution_length=len(ledger.low), dtype=torch.float64,
             seed=int(rng.integers(2**31)), **settings,

@@ -16,7 +16,10 @@ from lancelet.scripts.study import Study
 from lancelet.training.rollout import make_env, rollout
 
 TASK = "lancelet/Phototaxis-v0"
-DIAGONAL = {"diagonal": (-0.5, 0.125, 0.5, -0.375), "diagonal, mirrored wiring": (-0.5, -0.125, 0.5, 0.375)}
+DIAGONAL = {
+    "diagonal": (-0.5, 0.125, 0.5, -0.375),
+    "diagonal, mirrored wiring": (-0.5, -0.125, 0.5, 0.375),
+}
 """the best of arXiv 1910.07487's code, which gives lateral places without saying which side is positive"""
 GAIN, STEPS = 3.0, 5000
 """weights of +-1 alone are too weak: in 2,500 steps no spinner arrives"""
@@ -41,7 +44,10 @@ def ordering(study: Study) -> None:
     """Share of policies that reach all four lights, body by body."""
     side = SIDE[study.size]
     bodies = {"canonical": CANONICAL, **DIAGONAL}
-    found = {name: study.stage(f"rigid-{k}", lambda b=b: solved(b, side)) for k, (name, b) in enumerate(bodies.items())}
+    found = {
+        name: study.stage(f"rigid-{k}", lambda b=b: solved(b, side))
+        for k, (name, b) in enumerate(bodies.items())
+    }
     every = {name: int((one["success"].sum(-1) == 4).sum()) for name, one in found.items()}
     some = {name: int(one["success"].any(-1).sum()) for name, one in found.items()}
     best = max(DIAGONAL, key=lambda name: every[name])

@@ -33,7 +33,11 @@ def stratified(r1: np.ndarray, count: int) -> np.ndarray:
     order = np.argsort(r1, kind="stable")
     zeros, some = order[r1[order] == 0], order[r1[order] > 0]
     wanted = min(len(some), max(count - len(zeros), round(0.7 * count)))
-    spread = some[np.unique(np.linspace(0, len(some) - 1, wanted).round().astype(int))] if wanted else some[:0]
+    spread = (
+        some[np.unique(np.linspace(0, len(some) - 1, wanted).round().astype(int))]
+        if wanted
+        else some[:0]
+    )
     return np.concatenate([spread, zeros[: count - len(spread)]])
 
 
@@ -43,17 +47,27 @@ def many(jobs: Iterable[Callable[[], Any]]) -> list[Any]:
         return list(pool.map(lambda job: job(), jobs))
 
 
-def policy(method: str, body: Any, *key: int, budget: int = BUDGET, population: int = POPULATION) -> Found:
+def policy(
+    method: str, body: Any, *key: int, budget: int = BUDGET, population: int = POPULATION
+) -> Found:
     """A search over the policy alone."""
     return search(
-        method, lambda points: distances(body, points, threads=1), WEIGHTS[0], WEIGHTS[1], key, budget, population
+        method,
+        lambda points: distances(body, points, threads=1),
+        WEIGHTS[0],
+        WEIGHTS[1],
+        key,
+        budget,
+        population,
     )
 
 
 def both(key: tuple[int, ...]) -> Found:
     """A search over body and policy together."""
     low, high = [-HALF] * 4 + [-1.0] * 2, [HALF] * 4 + [1.0] * 2
-    return search("nsga2", lambda x: distances(x[:, :4], x[:, 4:], threads=1), low, high, key, BUDGET, PARETO)
+    return search(
+        "nsga2", lambda x: distances(x[:, :4], x[:, 4:], threads=1), low, high, key, BUDGET, PARETO
+    )
 
 
 def efficiency(study: Study, data: dict[str, Any]) -> None:
@@ -72,7 +86,9 @@ def efficiency(study: Study, data: dict[str, Any]) -> None:
             return {"first": np.array(many(jobs)).reshape(len(numbers), repeats)}
 
         first[k] = study.stage(f"search-{method}", make)["first"]
-        study.say(f"  {LABELS[method]}: {first[k].size} searches, {(first[k] <= BUDGET).mean():.0%} found an optimum")
+        study.say(
+            f"  {LABELS[method]}: {first[k].size} searches, {(first[k] <= BUDGET).mean():.0%} found an optimum"
+        )
     data["chosen"], data["first"] = chosen, first
     _correlations(study, data["area"][chosen], first)
     _geometric(study, data["area"][chosen], first[0])
@@ -83,10 +99,10 @@ def _correlations(study: Study, r1: np.ndarray, first: np.ndarray) -> None:
     family = holm([one.pvalue for one in found])  # pyright: ignore[reportAttributeAccessIssue]
     for method, one, corrected, rows in zip(METHODS, found, family, first, strict=True):
         rho = float(one.statistic)  # pyright: ignore[reportAttributeAccessIssue]
-        note = f"{LABELS[method]}; {len(r1)} bodies, {rows.shape[1]} repeats, censored at {BUDGET}: "
-        note += (
-            f"{(rows <= BUDGET).mean():.0%} of searches found an optimum; Holm-corrected one-sided p = {corrected:.1g}"
+        note = (
+            f"{LABELS[method]}; {len(r1)} bodies, {rows.shape[1]} repeats, censored at {BUDGET}: "
         )
+        note += f"{(rows <= BUDGET).mean():.0%} of searches found an optimum; Holm-corrected one-sided p = {corrected:.1g}"
         study.add(Row(f"C1 {method}: rank correlation of r1 and evaluations", "claim", rho, "< 0, p < 0.01",
                       bool(rho < 0 and corrected < 0.01), seeds=rows.shape[1], note=note))  # fmt: skip
 
@@ -139,7 +155,8 @@ def together(study: Study, data: dict[str, Any]) -> None:
         jobs = []
         for k, body in enumerate(fixed.values(), 1):
             jobs += [
-                lambda s=s, k=k, body=body: policy("nsga2", body, 2, k, s, population=PARETO) for s in range(count)
+                lambda s=s, k=k, body=body: policy("nsga2", body, 2, k, s, population=PARETO)
+                for s in range(count)
             ]
         return _courses(many(jobs))
 
@@ -149,7 +166,10 @@ def together(study: Study, data: dict[str, Any]) -> None:
     for name in ("curves", "solved", "first"):
         arms = alone[name].reshape(len(fixed), count, *alone[name].shape[1:])
         found[name] = np.concatenate([evolved[name][None], arms])
-    data["together"], data["arms"] = found, ["body and policy", *(f"policy, {name} body" for name in fixed)]
+    data["together"], data["arms"] = (
+        found,
+        ["body and policy", *(f"policy, {name} body" for name in fixed)],
+    )
     final, success = found["curves"][:, :, -1], found["solved"][:, :, -1] == 4
     area = np.log10(found["curves"]).mean(2)
     test = wilcoxon(final[0], final[1])
@@ -167,9 +187,7 @@ def together(study: Study, data: dict[str, Any]) -> None:
         return {"r1": np.array([manifolds(point[:4]).r1 for point in found["final"]])}
 
     r1 = data["evolved r1"] = study.stage("evolved", grids)["r1"]
-    note = (
-        f"121 x 121; 10 x the canonical body's; {np.median(r1) / 0.001776:.0f} x; the map's best {data['r1'].max():.3f}"
-    )
+    note = f"121 x 121; 10 x the canonical body's; {np.median(r1) / 0.001776:.0f} x; the map's best {data['r1'].max():.3f}"
     study.add(at_least("D2 median r1 of the bodies that were evolved", "claim", float(np.median(r1)), 0.018,
                        seeds=count, interval=interval(r1, np.median), note=note))  # fmt: skip
     for k, (name, what) in enumerate({"best": best, "median": median}.items(), 2):
@@ -177,7 +195,9 @@ def together(study: Study, data: dict[str, Any]) -> None:
         value = data["r1"][list(data["numbers"]).index(what)]
         note = f"design {what}, r1 = {value:.4f}; solved all four: {success[k].mean():.0%}; first at a median of "
         note += f"{np.median(found['first'][k]):.0f} evaluations ({np.median(found['first'][0]):.0f} together, "
-        note += f"{np.median(found['first'][1]):.0f} canonical); against together p = {gap.pvalue:.2g}"  # pyright: ignore[reportAttributeAccessIssue]
+        note += (
+            f"{np.median(found['first'][1]):.0f} canonical); against together p = {gap.pvalue:.2g}"  # pyright: ignore[reportAttributeAccessIssue]
+        )
         study.add(Row(f"D3 policy alone, {name} body of the map: distance, m", "info", float(final[k].mean()),
                       seeds=count,
                       interval=interval(final[k]), note=note))  # fmt: skip

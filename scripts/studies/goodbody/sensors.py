@@ -26,7 +26,9 @@ COMPARED = {"quick": (16, 16), "shown": (200, 240), "full": (200, 2000)}
 def felt(body: Any, weights: Any) -> np.ndarray:
     """H of raw sensor values and of their decimal logarithms, (2,)."""
     series = np.moveaxis(trace(body, weights)[:, :, 3:], -1, -2)
-    series = np.clip(series, 1e-12, 1e12)  # a sensor on the light reads infinity, one far away nothing
+    series = np.clip(
+        series, 1e-12, 1e12
+    )  # a sensor on the light reads infinity, one far away nothing
     return np.array([homeostasis(series, threads=1), homeostasis(np.log10(series), threads=1)])
 
 
@@ -94,7 +96,9 @@ def resistance(study: Study, data: dict[str, np.ndarray]) -> None:
             numbers.append(number)
             counts.append(manifolds(design(number), size).count)
         kept = [k for k, count in enumerate(counts) if (count == 4).any()]
-        jobs = [lambda k=k: felt(design(numbers[k]), chosen(int(numbers[k]), counts[k])) for k in kept]
+        jobs = [
+            lambda k=k: felt(design(numbers[k]), chosen(int(numbers[k]), counts[k])) for k in kept
+        ]
         r1 = np.array([(counts[k] == 4).mean() for k in kept])
         return {"h": np.array(many(jobs)), "r1": r1}
 

@@ -32,7 +32,9 @@ def circuit(joints: int = 5, task: str = TASK, **options: Any) -> Controller:
     return controllers.make("ncap", gym.make(task, joints=joints), **options)
 
 
-def score(controller: Controller, seeds: int, joints: int = 5, task: str = TASK, **options: Any) -> Score:
+def score(
+    controller: Controller, seeds: int, joints: int = 5, task: str = TASK, **options: Any
+) -> Score:
     """Episodes from the legacy start states 0 .. seeds - 1."""
     starts = [start(joints, seed) for seed in range(seeds)]
     reset: dict[str, Any] = {"qpos": np.stack([qpos for qpos, _ in starts])}

@@ -27,9 +27,22 @@ def draw(study: Study, data: dict[str, Any]) -> None:
 
     _untrained(study, data["untrained"], ncap.UNTRAINED)
     _periods(study, data["periods"], ncap.PERIODS)
-    _curves(study, "learning", "A8: published evolution strategy, P = 8", data["es"], ncap.EPOCHS, ncap.ES_REFERENCE)
+    _curves(
+        study,
+        "learning",
+        "A8: published evolution strategy, P = 8",
+        data["es"],
+        ncap.EPOCHS,
+        ncap.ES_REFERENCE,
+    )
     if "signs" in data:
-        _curves(study, "signs", "A11: learning without the sign constraint, 16 patterns", data["signs"], ncap.EPOCHS)
+        _curves(
+            study,
+            "signs",
+            "A11: learning without the sign constraint, 16 patterns",
+            data["signs"],
+            ncap.EPOCHS,
+        )
         title = "A12: learning from uniform magnitudes, signs kept"
         _curves(study, "magnitudes", title, data["magnitudes"], ncap.EPOCHS)
     _transfer(study, data["transfer"])
@@ -47,7 +60,14 @@ def _untrained(study: Study, found: dict[int, np.ndarray], reference: dict[int, 
     for joints, returns in found.items():
         label = "measured" if joints == 3 else None
         axes.plot(np.full(len(returns), joints), returns, "o", color=OURS, alpha=0.35, label=label)
-    axes.plot(list(reference), list(reference.values()), "_", color=THEIRS, markersize=22, label="reference")
+    axes.plot(
+        list(reference),
+        list(reference.values()),
+        "_",
+        color=THEIRS,
+        markersize=22,
+        label="reference",
+    )
     axes.set_xticks(list(reference))
     axes.set_ylim(0, 1000)
     axes.legend(frameon=False)
@@ -65,13 +85,20 @@ def _periods(study: Study, scan: dict[int, list[float]], periods: tuple[int, ...
 
 
 def _curves(
-    study: Study, name: str, title: str, curve: np.ndarray, epochs: tuple[int, ...], reference: tuple[float, ...] = ()
+    study: Study,
+    name: str,
+    title: str,
+    curve: np.ndarray,
+    epochs: tuple[int, ...],
+    reference: tuple[float, ...] = (),
 ) -> None:
     plot, axes = _axes(title, "epoch (8 episodes of 1,000 steps)")
     at = (0, *epochs)
     for column in curve.T:
         axes.plot(at, column, color=OURS, alpha=0.25, linewidth=1)
-    axes.plot(at, curve.mean(1), color=OURS, linewidth=2, label=f"mean of {curve.shape[1]} searches")
+    axes.plot(
+        at, curve.mean(1), color=OURS, linewidth=2, label=f"mean of {curve.shape[1]} searches"
+    )
     if reference:
         axes.plot(epochs, reference, "x", color=THEIRS, label="reference (one run)")
     axes.legend(frameon=False)
@@ -81,15 +108,21 @@ def _curves(
 def _transfer(study: Study, found: dict[str, dict[int, np.ndarray]]) -> None:
     plot, axes = _axes("A13: weights trained at N = 5, other bodies, unchanged", "joints")
     for (name, returns), color in zip(found.items(), (OURS, "#e09f3e"), strict=False):
-        axes.plot(list(returns), [r.mean() for r in returns.values()], "o-", color=color, label=name)
+        axes.plot(
+            list(returns), [r.mean() for r in returns.values()], "o-", color=color, label=name
+        )
     axes.set_ylim(0, 1000)
     axes.legend(frameon=False)
     study.picture("transfer", "Five start states each.", plot)
 
 
 def _lesions(study: Study, found: dict[str, float]) -> None:
-    plot, axes = _axes("Trained circuit: return without one part", "", "share of the intact return", width=8)
+    plot, axes = _axes(
+        "Trained circuit: return without one part", "", "share of the intact return", width=8
+    )
     axes.bar(list(found), list(found.values()), color=OURS)
     axes.axhline(1, color="gray", linewidth=0.8)
     axes.tick_params(axis="x", rotation=60)
-    study.picture("lesions", "Synapse classes, joint sensors, B-neuron pairs; 5 start states.", plot)
+    study.picture(
+        "lesions", "Synapse classes, joint sensors, B-neuron pairs; 5 start states.", plot
+    )

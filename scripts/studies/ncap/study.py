@@ -55,7 +55,12 @@ PARTS = {
     "periods": ("A6 ",),
     "steering": ("A14 ", "Navigate"),
     "starts": ("A11 no sign constraint", "A12 uniform magnitudes, untrained mean"),
-    "kept": ("SNES, best by validation", "evolution strategy, mean of the searches", "A13 ", "Trained circuit"),
+    "kept": (
+        "SNES, best by validation",
+        "evolution strategy, mean of the searches",
+        "A13 ",
+        "Trained circuit",
+    ),
 }
 """what `--only` measures alone: all that needs no learning, with the networks of results/ncap"""
 WEIGHTS_OF = {"SNES beats the published code's plateau": "snes-0.safetensors"}
@@ -121,21 +126,51 @@ def body_and_circuit(study: Study) -> None:
             ("limit", joint.range[1], math.pi / 3),
             ("armature", model.dof_armature[3:], 1e-6),
             ("gear", model.actuator_gear[:, 0], 5e-4),
-            ("limit solref", joint.solref_limit if hasattr(joint, "solref_limit") else model.jnt_solref[3], [0.05, 1]),
+            (
+                "limit solref",
+                joint.solref_limit if hasattr(joint, "solref_limit") else model.jnt_solref[3],
+                [0.05, 1],
+            ),
             ("limit solimp", model.jnt_solimp[3][:3], [0, 0.8, 0.1]),
             ("sizes", [model.nq, model.nu, gym.make(TASK).observation_space.shape[0]], [8, 5, 23]),  # pyright: ignore[reportOptionalSubscript]
         )
         if not np.allclose(have, want, rtol=1e-5, atol=1e-12)
     ]
-    study.add(Row("A1 model audit, constants off", "gate", len(wrong), "0", not wrong, note=", ".join(wrong)))
-    angles = torch.as_tensor(np.random.default_rng(0).uniform(-2, 2, (120, 23)), dtype=torch.float32)
+    study.add(
+        Row(
+            "A1 model audit, constants off",
+            "gate",
+            len(wrong),
+            "0",
+            not wrong,
+            note=", ".join(wrong),
+        )
+    )
+    angles = torch.as_tensor(
+        np.random.default_rng(0).uniform(-2, 2, (120, 23)), dtype=torch.float32
+    )
     action = circuit()(angles, torch.arange(120))[0].detach()
     scaled = (angles[:, :5] / (math.pi / 3)).clamp(-1, 1)
     square = torch.where(torch.arange(120) % 60 < 30, 1.0, -1.0)
-    off = max((action[:, 0] - square).abs().max().item(), (action[:, 1:] - scaled[:, :4]).abs().max().item())
-    counts = [ncap.parameter_count for ncap in (circuit(), circuit(speed=True, turn=True), circuit(sharing=False))]
+    off = max(
+        (action[:, 0] - square).abs().max().item(),
+        (action[:, 1:] - scaled[:, :4]).abs().max().item(),
+    )
+    counts = [
+        ncap.parameter_count
+        for ncap in (circuit(), circuit(speed=True, turn=True), circuit(sharing=False))
+    ]
     right = off == 0 and counts == [4, 6, 30]
-    study.add(Row("A2 unit-weight identity, largest error", "gate", off, "0", right, note=f"parameters {counts}"))
+    study.add(
+        Row(
+            "A2 unit-weight identity, largest error",
+            "gate",
+            off,
+            "0",
+            right,
+            note=f"parameters {counts}",
+        )
+    )
     study.add(_oracle_row())
 
 
@@ -180,7 +215,9 @@ def untrained(study: Study, data: dict[str, Any]) -> None:
     rest: dict[str, Any] = {"interval": interval(five), "seeds": 10, "note": com_speed(scores[5])}
     study.within("A3 untrained, N = 5", "gate", five.mean(), 785, 812, reference=798.4, **rest)
     gap = float(np.abs(five - PER_SEED).max())
-    study.add(Row("A3 untrained, largest gap per seed", "gate", gap, "<= 0.5", gap <= 0.5, seeds=10))
+    study.add(
+        Row("A3 untrained, largest gap per seed", "gate", gap, "<= 0.5", gap <= 0.5, seeds=10)
+    )
     for joints in (3, 7, 9, 11, 13):
         reference, found = UNTRAINED[joints], data["untrained"][joints]
         study.within(
@@ -195,25 +232,40 @@ def untrained(study: Study, data: dict[str, Any]) -> None:
         ("no head oscillator", 0, 200, 49.7, circuit(oscillator=False)),
     ):
         found = score(controller, 10)
-        rest = {"reference": reference, "interval": interval(found.returns), "seeds": 10, "note": com_speed(found)}
+        rest = {
+            "reference": reference,
+            "interval": interval(found.returns),
+            "seeds": 10,
+            "note": com_speed(found),
+        }
         study.within(f"A5 floor: {name}", "gate", found.returns.mean(), low, high, **rest)
 
 
 def periods(study: Study, data: dict[str, Any]) -> None:
     """A6: return over the oscillator's period."""
-    scores = {n: {period: score(circuit(n, period=period), 2, n) for period in PERIODS} for n in (5, 11, 13)}
-    scan = {n: [found.returns.mean() for found in by_period.values()] for n, by_period in scores.items()}
+    scores = {
+        n: {period: score(circuit(n, period=period), 2, n) for period in PERIODS}
+        for n in (5, 11, 13)
+    }
+    scan = {
+        n: [found.returns.mean() for found in by_period.values()] for n, by_period in scores.items()
+    }
     data["periods"] = scan
     best = PERIODS[int(np.argmax(scan[5]))]
     note = f"return {max(scan[5]):.0f}, {com_speed(scores[5][best])}"
     study.within("A6 best period, N = 5", "gate", best, 60, 80, reference=70, seeds=2, note=note)
     for joints, (early, late) in ((11, (962, 959)), (13, (954, 960))):
-        for where, at, reference in (("near 40", (30, 40, 50), early), ("near 80-100", (70, 80, 100), late)):
+        for where, at, reference in (
+            ("near 40", (30, 40, 50), early),
+            ("near 80-100", (70, 80, 100), late),
+        ):
             near = [scores[joints][period] for period in at]
             top = max(near, key=lambda found: found.returns.mean())
             value = float(top.returns.mean())
             rest: dict[str, Any] = {"seeds": 2, "reference": reference, "note": com_speed(top)}
-            study.add(Row(f"A6 period {where}, N = {joints}", "gate", value, "> 950", value > 950, **rest))
+            study.add(
+                Row(f"A6 period {where}, N = {joints}", "gate", value, "> 950", value > 950, **rest)
+            )
 
 
 def steering(study: Study, navigate: bool) -> None:
@@ -255,10 +307,20 @@ def initial_signs(study: Study) -> dict[tuple[float, ...], float]:
     mean = float(np.mean(list(returns.values())))
     note = "all 16 sign patterns, start state 0"
     rest: dict[str, Any] = {"seeds": 16, "note": f"{note}; {com_speed(*scores.values())}"}
-    study.add(Row("A11 no sign constraint, untrained mean", "claim", mean, "< 200", mean < 200, **rest))
+    study.add(
+        Row("A11 no sign constraint, untrained mean", "claim", mean, "< 200", mean < 200, **rest)
+    )
     best = max(returns, key=lambda pattern: returns[pattern])
     rest = {"seeds": 16, "note": f"{note}; {com_speed(scores[best])}"}
-    study.within("A11 no sign constraint, best pattern", "claim", returns[best], 784, 804, reference=794.1, **rest)
+    study.within(
+        "A11 no sign constraint, best pattern",
+        "claim",
+        returns[best],
+        784,
+        804,
+        reference=794.1,
+        **rest,
+    )
     return returns
 
 
@@ -267,12 +329,21 @@ def magnitudes(study: Study, seeds: int) -> None:
     scores = [score(circuit(init="uniform", seed=seed), 1) for seed in range(seeds)]
     found = np.array([one.returns[0] for one in scores])
     note = com_speed(*scores)
-    rest: dict[str, Any] = {"reference": 226.0, "interval": interval(found), "seeds": seeds, "note": note}
+    rest: dict[str, Any] = {
+        "reference": 226.0,
+        "interval": interval(found),
+        "seeds": seeds,
+        "note": note,
+    }
     study.within("A12 uniform magnitudes, untrained mean", "claim", found.mean(), 100, 400, **rest)
 
 
 def strategies(
-    what: str, ncap: Controller, starts: list[Tensor], epochs: tuple[int, ...] = EPOCHS, size: int = 8
+    what: str,
+    ncap: Controller,
+    starts: list[Tensor],
+    epochs: tuple[int, ...] = EPOCHS,
+    size: int = 8,
 ) -> dict[str, Any]:
     """The published evolution strategy from many starts side by side, a fresh start state per candidate.
 
@@ -321,15 +392,27 @@ def evolution(study: Study, data: dict[str, Any], seeds: int) -> Controller:
     """A8: the published evolution strategy from the default weights."""
     ncap = circuit()
     unit = parameters_to_vector(ncap.parameters()).detach()
-    found = study.stage("A8", lambda: strategies("A8 evolution strategy", ncap, [unit.clone() for _ in range(seeds)]))
+    found = study.stage(
+        "A8",
+        lambda: strategies("A8 evolution strategy", ncap, [unit.clone() for _ in range(seeds)]),
+    )
     data["es"] = curve = found["curve"]
     vector_to_parameters(found["ends"].mean(0), ncap.parameters())
     for epoch, low, reference in ((60, 855, 865.0), (120, 862, 872.0)):
         at = 1 + EPOCHS.index(epoch)
         returns = curve[at]
         note = f"learning curve; centre of mass {found['com_speed'][at].mean():.3f} m/s"
-        rest: dict[str, Any] = {"reference": reference, "interval": interval(returns), "seeds": seeds, "note": note}
-        study.add(at_least(f"A8 evolution strategy, epoch {epoch}", "claim", float(returns.mean()), low, **rest))
+        rest: dict[str, Any] = {
+            "reference": reference,
+            "interval": interval(returns),
+            "seeds": seeds,
+            "note": note,
+        }
+        study.add(
+            at_least(
+                f"A8 evolution strategy, epoch {epoch}", "claim", float(returns.mean()), low, **rest
+            )
+        )
     study.weights("evolution-strategy", ncap, note="mean of the searches' centres at epoch 120")
     return ncap
 
@@ -349,18 +432,39 @@ def larger(study: Study, run: bool) -> None:
 def ablations(study: Study, data: dict[str, Any], signs: dict[tuple[float, ...], float]) -> None:
     """A11 and A12 with learning."""
     patterns = [torch.tensor(pattern) for pattern in signs]
-    curve = study.stage("A11", lambda: strategies("A11 learning", circuit(sign=False), patterns))["curve"]
+    curve = study.stage("A11", lambda: strategies("A11 learning", circuit(sign=False), patterns))[
+        "curve"
+    ]
     data["signs"] = curve
     above = curve.max(0) > 500
     note = f"never learned: {int((~above).sum())} of 16; best {curve.max():.0f}"
-    study.add(Row("A11 share of sign patterns that ever exceed 500", "claim", float(above.mean()), seeds=16, note=note))
-    starts = [parameters_to_vector(circuit(init="uniform", seed=seed).parameters()).detach() for seed in range(10)]
+    study.add(
+        Row(
+            "A11 share of sign patterns that ever exceed 500",
+            "claim",
+            float(above.mean()),
+            seeds=16,
+            note=note,
+        )
+    )
+    starts = [
+        parameters_to_vector(circuit(init="uniform", seed=seed).parameters()).detach()
+        for seed in range(10)
+    ]
     curve = study.stage("A12", lambda: strategies("A12 learning", circuit(), starts))["curve"]
     data["magnitudes"] = curve
     top = float(curve.max())
     note = f"120 epochs; mean at the end {curve[-1].mean():.0f}, {int((curve.max(0) >= 850).sum())} of 10 reach 850"
     study.add(
-        Row("A12 uniform magnitudes, best after learning", "claim", top, ">= 850", top >= 850, seeds=10, note=note)
+        Row(
+            "A12 uniform magnitudes, best after learning",
+            "claim",
+            top,
+            ">= 850",
+            top >= 850,
+            seeds=10,
+            note=note,
+        )
     )
 
 
@@ -382,13 +486,17 @@ def plateau(study: Study, seeds: int) -> Controller:
             best = (done["validation"], ncap)
     value = float(np.mean(found))
     rest: dict[str, Any] = {"interval": interval(found), "seeds": seeds, "reference": 865.0}
-    note = (
-        f"20 held-out start states; circuit's ceiling about 927, share reached {value / 927:.3f}; {com_speed(*scores)}"
+    note = f"20 held-out start states; circuit's ceiling about 927, share reached {value / 927:.3f}; {com_speed(*scores)}"
+    study.add(
+        at_least(
+            "SNES beats the published code's plateau", "claim", value, PLATEAU, note=note, **rest
+        )
     )
-    study.add(at_least("SNES beats the published code's plateau", "claim", value, PLATEAU, note=note, **rest))
     longest = max(seconds)
     note = "40 generations of 32 candidates, 16 validation start states; the longest of the seeds"
-    study.add(Row("SNES training, s", "speed", longest, "<= 120", longest <= 120, seeds=seeds, note=note))
+    study.add(
+        Row("SNES training, s", "speed", longest, "<= 120", longest <= 120, seeds=seeds, note=note)
+    )
     study.weights("best", best[1], seeds=seeds, chosen_by="16 validation start states")
     return best[1]
 
@@ -407,13 +515,22 @@ def _snes(seed: int) -> dict[str, Any]:
 
 def committed(study: Study, trained: dict[str, Controller]) -> None:
     """The networks that are kept, on whole episodes from held-out start states."""
-    names = {"evolution strategy": "evolution strategy, mean of the searches", "SNES": "SNES, best by validation"}
+    names = {
+        "evolution strategy": "evolution strategy, mean of the searches",
+        "SNES": "SNES, best by validation",
+    }
     for who, one in trained.items():
         found = training.evaluate(one, TASK, HELD_OUT, seed=0)
         value = float(found.returns.mean())
-        rest: dict[str, Any] = {"interval": interval(found.returns), "seeds": HELD_OUT, "note": com_speed(found)}
+        rest: dict[str, Any] = {
+            "interval": interval(found.returns),
+            "seeds": HELD_OUT,
+            "note": com_speed(found),
+        }
         if who == "SNES":
-            study.add(at_least(f"{names[who]}: return", "claim", value, PLATEAU, reference=865.0, **rest))
+            study.add(
+                at_least(f"{names[who]}: return", "claim", value, PLATEAU, reference=865.0, **rest)
+            )
         else:
             study.add(Row(f"{names[who]}: return", "info", value, reference=872.0, **rest))
 
@@ -428,12 +545,26 @@ def transfer(study: Study, data: dict[str, Any], trained: dict[str, Controller])
             ncap.load_state_dict(source.state_dict())
             found[joints] = score(ncap, 5, joints)
         data["transfer"][name] = {joints: one.returns for joints, one in found.items()}
-        for joints, low, reference in ((3, 500, 542), (7, 930, 946), (9, 930, 950), (11, 930, 954), (13, 930, 955)):
+        for joints, low, reference in (
+            (3, 500, 542),
+            (7, 930, 946),
+            (9, 930, 950),
+            (11, 930, 954),
+            (13, 930, 955),
+        ):
             returns = found[joints].returns
-            rest: dict[str, Any] = {"interval": interval(returns), "seeds": 5, "note": com_speed(found[joints])}
+            rest: dict[str, Any] = {
+                "interval": interval(returns),
+                "seeds": 5,
+                "note": com_speed(found[joints]),
+            }
             if name == "evolution strategy":
                 rest["reference"] = float(reference)
-            study.add(at_least(f"A13 {name}, N = 5 -> {joints}", "claim", float(returns.mean()), low, **rest))
+            study.add(
+                at_least(
+                    f"A13 {name}, N = 5 -> {joints}", "claim", float(returns.mean()), low, **rest
+                )
+            )
 
 
 def lesions(study: Study, data: dict[str, Any], best: Controller) -> None:
@@ -443,4 +574,12 @@ def lesions(study: Study, data: dict[str, Any], best: Controller) -> None:
     data["lesions"] = {part: found.returns.mean() / intact for part, found in scores.items()}
     worst = min(data["lesions"], key=lambda part: data["lesions"][part])
     note = f"share of the intact circuit's return; {com_speed(scores[worst])}; every part in the picture"
-    study.add(Row(f"Trained circuit without {worst}", "info", float(data["lesions"][worst]), seeds=5, note=note))
+    study.add(
+        Row(
+            f"Trained circuit without {worst}",
+            "info",
+            float(data["lesions"][worst]),
+            seeds=5,
+            note=note,
+        )
+    )

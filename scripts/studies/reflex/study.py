@@ -107,7 +107,13 @@ def run(study: Study) -> None:
     if not quick and study.wants("variants"):
         variants(study, data, seeds=3 if study.size == "full" else 1)
     if best is None:
-        study.add(Row("trained circuit", "info", note="not run: results/reflex/best.safetensors is not here"))
+        study.add(
+            Row(
+                "trained circuit",
+                "info",
+                note="not run: results/reflex/best.safetensors is not here",
+            )
+        )
         return
     starts = STARTS if not quick else 8
     if study.wants("against"):
@@ -142,7 +148,9 @@ def counts(study: Study) -> None:
 
 def cost(generations: int) -> int:
     """Environment steps of a search: every candidate's, and those of validation (first, and then two circuits each)."""
-    return (generations * POPULATION * EPISODES + (2 * (generations // EVERY) + 1) * VALIDATED) * STEPS
+    return (
+        generations * POPULATION * EPISODES + (2 * (generations // EVERY) + 1) * VALIDATED
+    ) * STEPS
 
 
 def affordable(budget: int) -> int:
@@ -179,7 +187,16 @@ def against(study: Study, best: Controller, starts: int) -> None:
     ours = whole(best, starts, 0)
     note = f"{com_speed(ours)}; results/reflex/best.safetensors, chosen by validation"
     value = float(ours.returns.mean())
-    study.add(Row("reflex, N = 5: return", "info", value, interval=interval(ours.returns), seeds=starts, note=note))
+    study.add(
+        Row(
+            "reflex, N = 5: return",
+            "info",
+            value,
+            interval=interval(ours.returns),
+            seeds=starts,
+            note=note,
+        )
+    )
     for name, path, reference in (
         ("NCAP", "ncap/best", NCAP_CEILING),
         ("the perceptron", "reinforcement/mlp-ppo", REFERENCE_PERCEPTRON),
@@ -196,7 +213,9 @@ def against(study: Study, best: Controller, starts: int) -> None:
             f"{com_speed(theirs)}; the reflex {value:.1f}, {com_speed(ours)}; "
             f"the spec's author's, on other start states: {reference:g}"
         )
-        study.add(at_least(label, "claim", difference, 0.0, interval=between, seeds=starts, note=note))
+        study.add(
+            at_least(label, "claim", difference, 0.0, interval=between, seeds=starts, note=note)
+        )
 
 
 def searches(study: Study, data: dict[str, Any], seeds: int) -> Controller:
@@ -211,20 +230,34 @@ def searches(study: Study, data: dict[str, Any], seeds: int) -> Controller:
         study.weights(f"search-{seed}", one, validation=done["validation"])
         score = whole(one, STARTS, 0)
         note = f"{com_speed(score)}; validation {done['validation']:.1f}; results/reflex/search-{seed}.safetensors"
-        study.add(Row(f"search {seed}: return", "info", float(score.returns.mean()), seeds=STARTS, note=note))
+        study.add(
+            Row(
+                f"search {seed}: return",
+                "info",
+                float(score.returns.mean()),
+                seeds=STARTS,
+                note=note,
+            )
+        )
         circuits.append(one)
         scores.append(score)
     means = np.array([score.returns.mean() for score in scores])
     note = f"{STARTS} held-out start states each; {com_speed(*scores)}"
     rest: dict[str, Any] = {"interval": interval(means), "seeds": seeds, "note": note}
     name = f"reflex chain, {seeds} searches: above the ceiling of NCAP with a fixed period"
-    study.add(at_least(name, "claim", float(means.mean()), NCAP_CEILING, reference=NCAP_CEILING, **rest))
+    study.add(
+        at_least(name, "claim", float(means.mean()), NCAP_CEILING, reference=NCAP_CEILING, **rest)
+    )
     steps = max(done["steps"] for done in found)
     note = "training and validation; the longest of the searches"
     study.add(at_most("environment steps of a search", "gate", steps, BUDGET, note=note))
-    study.add(Row("seconds of a search", "info", max(done["seconds"] for done in found), seeds=seeds))
+    study.add(
+        Row("seconds of a search", "info", max(done["seconds"] for done in found), seeds=seeds)
+    )
     chosen = max(range(seeds), key=lambda seed: found[seed]["validation"])
-    study.weights("best", circuits[chosen], seeds=seeds, chosen_by=f"{VALIDATED} validation start states")
+    study.weights(
+        "best", circuits[chosen], seeds=seeds, chosen_by=f"{VALIDATED} validation start states"
+    )
     return circuits[chosen]
 
 
@@ -232,7 +265,10 @@ def variants(study: Study, data: dict[str, Any], seeds: int) -> None:
     """Every mechanism left out, or put in, and searched anew with a third of the budget."""
     for number, (name, options) in enumerate(VARIANTS.items()):
         key = "variant-" + "-".join(f"{option}-{value}" for option, value in options.items())
-        done = [study.stage(f"{key}-{seed}", lambda s=seed, o=options: search(s, 30, **o)) for seed in range(seeds)]
+        done = [
+            study.stage(f"{key}-{seed}", lambda s=seed, o=options: search(s, 30, **o))
+            for seed in range(seeds)
+        ]
         scores = []
         for seed, one in enumerate(done):
             tried = circuit(**options)
@@ -241,8 +277,13 @@ def variants(study: Study, data: dict[str, Any], seeds: int) -> None:
             scores.append(whole(tried, STARTS, 0))
         returns = np.array([score.returns.mean() for score in scores])
         data.setdefault("variants", {})[name] = done[0]["curve"]
-        note = f"{com_speed(*scores)}; {done[0]['steps']:.2g} steps; {len(done[0]['weights'])} weights"
-        rest: dict[str, Any] = {"seeds": seeds, "interval": interval(returns) if seeds > 1 else None}
+        note = (
+            f"{com_speed(*scores)}; {done[0]['steps']:.2g} steps; {len(done[0]['weights'])} weights"
+        )
+        rest: dict[str, Any] = {
+            "seeds": seeds,
+            "interval": interval(returns) if seeds > 1 else None,
+        }
         study.add(Row(f"tried: {name}", "info", float(returns.mean()), note=note, **rest))
 
 
@@ -255,7 +296,9 @@ def glimpse(study: Study) -> None:
     study.add(Row("ten generations: gain in return", "gate", gain, "> 0", gain > 0, note=note))
 
 
-def transfer(study: Study, data: dict[str, Any], best: Controller, ncap: Controller | None, starts: int) -> None:
+def transfer(
+    study: Study, data: dict[str, Any], best: Controller, ncap: Controller | None, starts: int
+) -> None:
     """Weights trained at N = 5 in other bodies, unchanged; NCAP's beside them on the same start states."""
     ours = {joints: whole(moved(best, joints), starts, 0, joints) for joints in BODIES}
     data["transfer"] = {"reflex": {joints: score.returns for joints, score in ours.items()}}
@@ -264,7 +307,13 @@ def transfer(study: Study, data: dict[str, Any], best: Controller, ncap: Control
         rest: dict[str, Any] = {"seeds": starts, "interval": interval(score.returns)}
         study.add(Row(f"N = 5 -> {joints}: return", "info", value, note=com_speed(score), **rest))
     if ncap is None:
-        study.add(Row("N = 5 -> all: reflex less NCAP", "claim", note="results/ncap/best.safetensors is not here"))
+        study.add(
+            Row(
+                "N = 5 -> all: reflex less NCAP",
+                "claim",
+                note="results/ncap/best.safetensors is not here",
+            )
+        )
         return
     theirs = {joints: whole(moved(ncap, joints), starts, 0, joints) for joints in BODIES}
     data["transfer"]["ncap"] = {joints: score.returns for joints, score in theirs.items()}
@@ -272,7 +321,9 @@ def transfer(study: Study, data: dict[str, Any], best: Controller, ncap: Control
         difference, between = paired_difference(ours[joints].returns[None], score.returns[None])
         note = f"NCAP: return {score.returns.mean():.1f}, {com_speed(score)}; results/ncap/best.safetensors"
         name = f"N = 5 -> {joints}: reflex less NCAP, return, paired by start state"
-        study.add(at_least(name, "claim", difference, 0.0, interval=between, seeds=starts, note=note))
+        study.add(
+            at_least(name, "claim", difference, 0.0, interval=between, seeds=starts, note=note)
+        )
 
 
 def moved(source: Controller, joints: int) -> Controller:
@@ -291,5 +342,9 @@ def lesions(study: Study, data: dict[str, Any], best: Controller, starts: int) -
         score = whole(lesion(best, part), starts, 0)
         value = float(score.returns.mean())
         data["lesions"][part] = value
-        rest: dict[str, Any] = {"seeds": starts, "interval": interval(score.returns), "note": com_speed(score)}
+        rest: dict[str, Any] = {
+            "seeds": starts,
+            "interval": interval(score.returns),
+            "note": com_speed(score),
+        }
         study.add(Row(f"trained, then without {part}", "info", value, **rest))

@@ -31,7 +31,18 @@ TITLE = "NCAP and a perceptron under PPO and DDPG (arXiv 2201.05242, A7, A9, A10
 NAMES = {name: {who: f"swim-{who}-{name}" for who in ("ncap", "mlp")} for name in ("ppo", "ddpg")}
 REFERENCE = {
     "ncap": {20: 780, 40: 783, 60: 796, 80: 798, 100: 808},
-    "mlp": {20: 174, 40: 397, 60: 591, 80: 667, 100: 758, 140: 853, 200: 925, 300: 965, 400: 971, 500: 976},
+    "mlp": {
+        20: 174,
+        40: 397,
+        60: 591,
+        80: 667,
+        100: 758,
+        140: 853,
+        200: 925,
+        300: 965,
+        400: 971,
+        500: 976,
+    },
 }
 """spec 7.5: thousands of steps -> test mean of one PPO run, sampled actions"""
 
@@ -59,7 +70,9 @@ def run(study: Study) -> None:
     if study.only is not None:
         perceptron = kept("reinforcement/mlp-ppo")
         if perceptron is None:
-            raise LanceletError("reproduce reinforcement: --only needs results/reinforcement/mlp-ppo.safetensors")
+            raise LanceletError(
+                "reproduce reinforcement: --only needs results/reinforcement/mlp-ppo.safetensors"
+            )
         _best_perceptron(study, perceptron)
         return
     if study.size == "quick":
@@ -76,7 +89,10 @@ def run(study: Study) -> None:
     for name in names if not study.resume else ():
         shutil.rmtree(folder(name, 0).parent, ignore_errors=True)
     train_all(names)
-    data = {algorithm: {who: _curves(name) for who, name in pair.items()} for algorithm, pair in NAMES.items()}
+    data = {
+        algorithm: {who: _curves(name) for who, name in pair.items()}
+        for algorithm, pair in NAMES.items()
+    }
     _circuit(study, data["ppo"]["ncap"])
     _perceptron(study, data["ppo"]["mlp"])
     _efficiency(study, data["ppo"])
@@ -94,7 +110,10 @@ def _gather(config: Config, folders: list[Path]) -> dict[str, Any]:
     """Tests (trainings, tests) of the learning curves, and the best controller of each training, by validation."""
     logs = [[line for line in read_log(path) if "validation" in line] for path in folders]
     best = [controllers.load(path) for path in folders]
-    tests = {name: np.array([[line[name] for line in log] for log in logs]) for name in ("validation", "sampled")}
+    tests = {
+        name: np.array([[line[name] for line in log] for log in logs])
+        for name in ("validation", "sampled")
+    }
     steps = np.array([line["steps"] for line in logs[0]])
     return {**tests, "steps": steps, "best": best, "parameters": best[0].parameter_count}
 
@@ -106,8 +125,14 @@ def _held_out(study: Study, name: str, file: str, trained: list[Controller]) -> 
         study.weights(f"{file}-{seed}", one, chosen_by="validation start states")
         scores.append(training.evaluate(one, TASK, HELD_OUT))
     means = np.array([score.returns.mean() for score in scores])
-    note = f"deterministic, {HELD_OUT} start states; {com_speed(*scores)}; {file}-0.safetensors and on"
-    study.add(Row(name, "info", float(means.mean()), seeds=len(means), interval=interval(means), note=note))
+    note = (
+        f"deterministic, {HELD_OUT} start states; {com_speed(*scores)}; {file}-0.safetensors and on"
+    )
+    study.add(
+        Row(
+            name, "info", float(means.mean()), seeds=len(means), interval=interval(means), note=note
+        )
+    )
 
 
 def _best(found: dict[str, Any]) -> Controller:
@@ -150,7 +175,9 @@ def _circuit(study: Study, found: dict[str, Any]) -> None:
     last = sampled[:, -1]
     study.add(at_least("A7 PPO on NCAP, 1e5 steps, last test", "claim", float(last.mean()), 795, seeds=seeds,
                        reference=808.0, interval=interval(last), note=f"sampled actions; {_list(last)}"))  # fmt: skip
-    _held_out(study, "A7 PPO on NCAP, best by validation, held-out starts", "ncap-ppo", found["best"])
+    _held_out(
+        study, "A7 PPO on NCAP, best by validation, held-out starts", "ncap-ppo", found["best"]
+    )
 
 
 def _perceptron(study: Study, found: dict[str, Any]) -> None:
@@ -208,8 +235,12 @@ def _ddpg(study: Study, found: dict[str, Any]) -> None:
 def _picture(study: Study, data: dict[str, Any]) -> None:
     """Learning curves over the reference points."""
     plot, both = plt.subplots(1, 2, figsize=(11, 3.8), sharey=True)
-    for axes, algorithm, figure in zip(both, ("ppo", "ddpg"), ("sampled", "validation"), strict=True):
-        for (name, curve), color in zip(data[algorithm].items(), ("#1f6f8b", "#e09f3e"), strict=True):
+    for axes, algorithm, figure in zip(
+        both, ("ppo", "ddpg"), ("sampled", "validation"), strict=True
+    ):
+        for (name, curve), color in zip(
+            data[algorithm].items(), ("#1f6f8b", "#e09f3e"), strict=True
+        ):
             x, y = curve["steps"] / 1000, curve[figure]
             axes.fill_between(x, y.min(0), y.max(0), color=color, alpha=0.2, linewidth=0)
             label = f"{'NCAP' if name == 'ncap' else 'MLP (256, 256)'}, {curve['parameters']:,} parameters"
@@ -217,8 +248,15 @@ def _picture(study: Study, data: dict[str, Any]) -> None:
             if algorithm == "ppo":
                 points = REFERENCE[name]
                 axes.plot(list(points), list(points.values()), "x", color=color, markeredgewidth=2)
-        seeds, how = len(data[algorithm]["ncap"][figure]), "sampled" if figure == "sampled" else "deterministic"
-        axes.set_title(f"A7, A9, A10: {algorithm.upper()}, {how} actions, {seeds} seeds", loc="left", fontsize=10)
+        seeds, how = (
+            len(data[algorithm]["ncap"][figure]),
+            "sampled" if figure == "sampled" else "deterministic",
+        )
+        axes.set_title(
+            f"A7, A9, A10: {algorithm.upper()}, {how} actions, {seeds} seeds",
+            loc="left",
+            fontsize=10,
+        )
         axes.set_xlabel("thousand control steps")
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_ylim(0, 1000)
@@ -226,4 +264,6 @@ def _picture(study: Study, data: dict[str, Any]) -> None:
     both[0].set_ylabel("return")
     for axes in both:
         axes.legend(frameon=False, loc="lower right")
-    study.picture("trainers", "Mean and range over seeds of tests of 5 episodes; crosses: spec 7.5.", plot)
+    study.picture(
+        "trainers", "Mean and range over seeds of tests of 5 episodes; crosses: spec 7.5.", plot
+    )

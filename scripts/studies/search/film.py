@@ -40,7 +40,9 @@ class Told:
         return self.record["qpos"]
 
 
-def tell(who: Controller, world: World, trials: int = 1, state: Any = None, seed: int = 0) -> tuple[list[Told], Any]:
+def tell(
+    who: Controller, world: World, trials: int = 1, state: Any = None, seed: int = 0
+) -> tuple[list[Told], Any]:
     """The trials of one agent, step by step, and its state; its graph is copied whenever it has changed."""
     env = make_env(TASK, 1, 10_000, 1, maze_map=world.maps[0])
     agents = Population(who, 1)
@@ -50,7 +52,9 @@ def tell(who: Controller, world: World, trials: int = 1, state: Any = None, seed
         graphs: list[tuple[int, Graph, np.ndarray]] = []
         mind, last = state[1][0], [()]  # minds change in place
 
-        def look(step: int, mind: Any = mind, graphs: list[Any] = graphs, last: list[Any] = last) -> None:
+        def look(
+            step: int, mind: Any = mind, graphs: list[Any] = graphs, last: list[Any] = last
+        ) -> None:
             mark = (mind.stalls, mind.graph.count, mind.level, mind.edge, tuple(mind.path))
             if mark != last[0]:
                 last[0] = mark
@@ -70,7 +74,9 @@ def _plan(mind: Any) -> np.ndarray:
     for edge in mind.path:
         places.append(advance(places[-1], edge))
     points = [mind.graph.centre(place) for place in places[:-1]]
-    return np.array([*points, mind.goal if not mind.path else mind.graph.centre(places[-1]), mind.goal])
+    return np.array(
+        [*points, mind.goal if not mind.path else mind.graph.centre(places[-1]), mind.goal]
+    )
 
 
 def edges(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +108,9 @@ def _raised(points: np.ndarray, z: float) -> np.ndarray:
     return np.concatenate([points, np.full((len(points), 1), z)], 1)
 
 
-def film(told: Told, world: World, path: Path, every: int = 2, width: int = 640, height: int = 480) -> Path | None:
+def film(
+    told: Told, world: World, path: Path, every: int = 2, width: int = 640, height: int = 480
+) -> Path | None:
     """The trial as a film with the graph drawn in; None where there is no OpenGL."""
     if gl.probe() is None:
         return None

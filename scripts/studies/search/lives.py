@@ -41,7 +41,9 @@ class World:
 
     def changed(self, cells: dict[tuple[int, int], str]) -> World:
         """The same with walls (``#``) or free cells (``.``) put in."""
-        return World([mazes.with_cells(layout, cells) for layout in self.maps], self.starts, self.goals)
+        return World(
+            [mazes.with_cells(layout, cells) for layout in self.maps], self.starts, self.goals
+        )
 
     def to(self, goal: tuple[int, int]) -> World:
         """The same with another goal."""
@@ -110,7 +112,8 @@ class Lives:
     def then(self, later: Lives) -> Lives:
         """These trials and later ones of the same agents."""
         steps, solved, path = (
-            np.concatenate([getattr(self, name), getattr(later, name)], 1) for name in ("steps", "solved", "path")
+            np.concatenate([getattr(self, name), getattr(later, name)], 1)
+            for name in ("steps", "solved", "path")
         )
         return Lives(steps, solved, path, self.budget, later.state)
 
@@ -153,16 +156,22 @@ def live(
         env.reset(seed=seed, options=options | maps)
         before(env)
         maps = {}
-    look: Any = None if on_step is None else lambda _: on_step(env, state)  # agents' states change in place
+    look: Any = (
+        None if on_step is None else lambda _: on_step(env, state)
+    )  # agents' states change in place
     scores = []
     for trial in range(trials):
-        score, state = rollout(env, agents, seed + 1000 * trial, options | maps, state, on_step=look)
+        score, state = rollout(
+            env, agents, seed + 1000 * trial, options | maps, state, on_step=look
+        )
         scores.append(score)
         maps = {}  # walls outlive a reset
     env.close()
     solved = np.stack([score.metrics["success"] > 0 for score in scores], 1)
     steps = np.where(solved, np.stack([score.lengths for score in scores], 1), budget)
-    return Lives(steps, solved, np.stack([score.metrics["path"] for score in scores], 1), budget, state)
+    return Lives(
+        steps, solved, np.stack([score.metrics["path"] for score in scores], 1), budget, state
+    )
 
 
 def oracle(world: World, trials: int = 1, **options: Any) -> Lives:

@@ -8,7 +8,16 @@ import numpy as np
 
 from lancelet.envs import mazes
 from lancelet.scripts.rows import Row, at_least, at_most
-from lancelet.scripts.studies.search.lives import Lives, World, agent, fixed, live, oracle, random_pairs, ratio
+from lancelet.scripts.studies.search.lives import (
+    Lives,
+    World,
+    agent,
+    fixed,
+    live,
+    oracle,
+    random_pairs,
+    ratio,
+)
 from lancelet.scripts.study import Study
 from lancelet.training.statistics import interval
 
@@ -28,7 +37,11 @@ STARTS_OF_A_DRAW = 100_000
 """seeds of start states between two draws, so that none is used twice"""
 LRTA_TARGET = 0.85
 """the search's median over LRTA*'s (spec 10: at least 15 % below)"""
-FIXED = {"umaze": (800, 280, 550, 210), "medium": (1100, 430, 717, 331), "large": (1100, 700, 673, 549)}
+FIXED = {
+    "umaze": (800, 280, 550, 210),
+    "medium": (1100, 430, 717, 331),
+    "large": (1100, 700, 673, 549),
+}
 """first and third trial at most (spec 10); the prototype's"""
 PAIRS = {
     "umaze": (400, 900, "269 / 621"), "medium": (450, 900, "306 / 646"), "large": (900, 3000, "598 / 1,891"),
@@ -49,7 +62,9 @@ OTHER_LATTICES: dict[str, dict[str, Any]] = {
 """options of the search that are compared with its defaults on Large's fixed pair"""
 
 
-def first(study: Study, name: str, kind: Any, lives: Lives, most: float, trial: int = 0, **rest: Any) -> None:
+def first(
+    study: Study, name: str, kind: Any, lives: Lives, most: float, trial: int = 0, **rest: Any
+) -> None:
     """The row of a trial's median."""
     shown: dict[str, Any] = {"interval": lives.interval(trial), "note": lives.told(trial), **rest}
     study.add(at_most(name, kind, lives.median(trial), most, seeds=len(lives.steps), **shown))
@@ -59,7 +74,11 @@ def all_solved(study: Study, name: str, lives: Lives, kind: Any = "gate") -> Non
     """The row of the share of trials, later ones too, that reached their goals."""
     note = f"{lives.solved.size} trials, at most {lives.budget:,} steps each"
     value = float(lives.solved.mean())
-    study.add(at_least(f"{name}, solved", kind, value, 1.0, seeds=len(lives.steps), note=note, reference=1.0))
+    study.add(
+        at_least(
+            f"{name}, solved", kind, value, 1.0, seeds=len(lives.steps), note=note, reference=1.0
+        )
+    )
 
 
 def fixed_pairs(study: Study, data: dict[str, Any]) -> None:
@@ -69,12 +88,20 @@ def fixed_pairs(study: Study, data: dict[str, Any]) -> None:
         world = fixed(maze, count)
         lives = data[f"{maze} search"] = live(agent(), world, 5)
         all_solved(study, f"{maze} fixed pair", lives)
-        first(study, f"{maze} fixed pair, first trial, steps", "gate", lives, most, reference=measured)
-        first(study, f"{maze} fixed pair, third trial, steps", "gate", lives, third, 2, reference=later)
-        late = lives.steps[:, 3:]
-        note = (
-            f"worst {late.max():,}; {(~lives.solved[:, 3:]).sum()} of {late.size} trials censored at {lives.budget:,}"
+        first(
+            study, f"{maze} fixed pair, first trial, steps", "gate", lives, most, reference=measured
         )
+        first(
+            study,
+            f"{maze} fixed pair, third trial, steps",
+            "gate",
+            lives,
+            third,
+            2,
+            reference=later,
+        )
+        late = lives.steps[:, 3:]
+        note = f"worst {late.max():,}; {(~lives.solved[:, 3:]).sum()} of {late.size} trials censored at {lives.budget:,}"
         name = f"{maze} fixed pair, fourth and fifth trial, p99 of steps"
         study.add(Row(name, "info", float(np.percentile(late, 99)), seeds=count, note=note))
         known = data[f"{maze} oracle"] = oracle(world, 5)
@@ -86,19 +113,44 @@ def fixed_pairs(study: Study, data: dict[str, Any]) -> None:
         chance = fixed(maze, HELD_AGENTS[study.size])
         held = data[f"{maze} held"] = live(agent("random-held"), chance, budget=most_held)
         value, between = ratio(held.steps[:, 0], lives.steps[:, 0])
-        reference, note = f"{HELD[maze] / measured:.2g}", f"random action held 10 steps: {held.told()}"
+        reference, note = (
+            f"{HELD[maze] / measured:.2g}",
+            f"random action held 10 steps: {held.told()}",
+        )
         name = f"{maze} fixed pair, held random actions over search"
-        rest: dict[str, Any] = {"interval": between, "seeds": len(held.steps), "note": note, "reference": reference}
+        rest: dict[str, Any] = {
+            "interval": between,
+            "seeds": len(held.steps),
+            "note": note,
+            "reference": reference,
+        }
         if maze == "umaze":
-            study.add(Row(name, "info", value, **{**rest, "note": f"no claim here: chance does it too. {note}"}))
+            study.add(
+                Row(
+                    name,
+                    "info",
+                    value,
+                    **{**rest, "note": f"no claim here: chance does it too. {note}"},
+                )
+            )
         else:
             study.add(at_least(name, "gate", value, 7 if maze == "medium" else 12, **rest))
     each = [np.mean([memory(mind) for mind in data[f"{maze} search"].minds]) for maze in FIXED]
-    places = [np.mean([mind.graph.count for mind in data[f"{maze} search"].minds]) for maze in FIXED]
+    places = [
+        np.mean([mind.graph.count for mind in data[f"{maze} search"].minds]) for maze in FIXED
+    ]
     note = "nine weights and counts a place; " + ", ".join(
         f"{maze} {count:.0f} places" for maze, count in zip(FIXED, places, strict=True)
     )
-    study.add(Row("graph memory per visited place, bytes", "info", float(np.max(each)), seeds=count, note=note))
+    study.add(
+        Row(
+            "graph memory per visited place, bytes",
+            "info",
+            float(np.max(each)),
+            seeds=count,
+            note=note,
+        )
+    )
 
 
 def memory(mind: Any) -> float:
@@ -114,7 +166,14 @@ def pairs(study: Study) -> None:
         lives = live(agent(), world, 3)
         rest: dict[str, Any] = {"seeds": world.n}
         all_solved(study, f"{maze} random pairs", lives)
-        first(study, f"{maze} random pairs, first trial, steps", "gate", lives, most, reference=measured)
+        first(
+            study,
+            f"{maze} random pairs, first trial, steps",
+            "gate",
+            lives,
+            most,
+            reference=measured,
+        )
         study.add(
             at_most(
                 f"{maze} random pairs, first trial, p90",
@@ -156,7 +215,16 @@ def pairs(study: Study) -> None:
             count = len(other.steps)
             value, between = ratio(lives.steps[:count, 0], other.steps[:, 0])
             label = f"{maze} random pairs, search over {name}"
-            study.add(Row(label, "info", value, interval=between, note=f"{name}: {other.told()}", seeds=count))
+            study.add(
+                Row(
+                    label,
+                    "info",
+                    value,
+                    interval=between,
+                    note=f"{name}: {other.told()}",
+                    seeds=count,
+                )
+            )
 
 
 def _ninetieth(values: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -170,7 +238,9 @@ def against_lrta(study: Study) -> None:
     ours = []
     theirs = []
     for draw in range(draws):
-        found = study.stage(f"lrta-{draw}", lambda draw=draw: _one_draw(draw, RANDOM_PAIRS[study.size]))
+        found = study.stage(
+            f"lrta-{draw}", lambda draw=draw: _one_draw(draw, RANDOM_PAIRS[study.size])
+        )
         ours.append(np.asarray(found["search"]))
         theirs.append(np.asarray(found["lrta"]))
         value, between = ratio(ours[-1], theirs[-1])
@@ -228,7 +298,11 @@ def unseen(study: Study) -> None:
         note = f"shortest {np.median(world.shortest):.0f} cells; {lives.told()}; oracle {known.median():,.0f}"
         label = f"{name}, first trial, steps"
         if (kind, n) == ("perfect", 5):
-            shown: dict[str, Any] = {"interval": lives.interval(), "note": note, "reference": PERFECT[5]}
+            shown: dict[str, Any] = {
+                "interval": lives.interval(),
+                "note": note,
+                "reference": PERFECT[5],
+            }
             study.add(at_most(label, "gate", lives.median(), 4000, **shown, **rest))
         else:
             reference = 1338 if kind == "loops" else None
@@ -236,7 +310,16 @@ def unseen(study: Study) -> None:
                           **rest))  # fmt: skip
         value, between = ratio(lives.steps[:, 1], known.steps[:, 0])
         later = f"second trial {lives.told(1)}; third {lives.median(2):,.0f}"
-        study.add(Row(f"{name}, second trial over the oracle's", "info", value, interval=between, note=later, **rest))
+        study.add(
+            Row(
+                f"{name}, second trial over the oracle's",
+                "info",
+                value,
+                interval=between,
+                note=later,
+                **rest,
+            )
+        )
         if n == 5:
             korf = live(agent("lrta"), world, budget=40_000)
             value, between = ratio(lives.steps[:, 0], korf.steps[:, 0])
@@ -256,11 +339,17 @@ def lattices(study: Study, data: dict[str, Any]) -> None:
     all_solved(study, "medium, lattice of 4 m", lives)
     note = f"{(refined > 0).sum()} of {count} agents refined theirs; {lives.told()}"
     name = "medium, lattice of 4 m, agents that refined it"
-    study.add(at_least(name, "gate", float((refined > 0).sum()), 1, seeds=count, note=note, reference="1 of 6"))
+    study.add(
+        at_least(
+            name, "gate", float((refined > 0).sum()), 1, seeds=count, note=note, reference="1 of 6"
+        )
+    )
     fails = live(agent(lesions=("depression",)), fixed("umaze", 20), budget=8000)
     note = "eta_m = 0: without anti-Hebb it tries the same for ever, so the change of the graph does the work"
     name = "ablation: no depression, umaze, agents that reach the goal in 8,000 steps"
-    study.add(at_most(name, "gate", float(fails.solved.sum()), 0, seeds=20, note=note, reference="0 of 4"))
+    study.add(
+        at_most(name, "gate", float(fails.solved.sum()), 0, seeds=20, note=note, reference="0 of 4")
+    )
     if study.size == "quick":
         return
     whole = data["large search"]
@@ -268,6 +357,8 @@ def lattices(study: Study, data: dict[str, Any]) -> None:
         world = fixed("large", SEEDS[study.size])
         other = live(agent(**options), world, 3)
         value, between = ratio(other.steps[:, 0], whole.steps[:, 0])
-        note = f"first {other.told()}; third {other.median(2):,.0f}, {whole.median(2):,.0f} by default"
+        note = (
+            f"first {other.told()}; third {other.median(2):,.0f}, {whole.median(2):,.0f} by default"
+        )
         name = f"large fixed pair, {label}, over the default"
         study.add(Row(name, "info", value, interval=between, note=note, seeds=world.n))

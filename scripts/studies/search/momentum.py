@@ -24,7 +24,9 @@ LIMIT = {CAR: 5_000, SWING: 200}
 """steps of an episode"""
 
 
-def lives(id: str, name: str, n: int, episodes: int, **options: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def lives(
+    id: str, name: str, n: int, episodes: int, **options: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Steps until the goal is first touched (n, episodes), the limit where never; share of steps there; solved.
 
     Agents live side by side, each from episode to episode at its own pace, until the last has had `episodes`.
@@ -33,7 +35,10 @@ def lives(id: str, name: str, n: int, episodes: int, **options: Any) -> tuple[np
     env = make(id, num_envs=n, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
                max_episode_steps=LIMIT[id])  # fmt: skip
     one = gym.make(id)
-    who, judge = controllers.make(name, one, **options), controllers.make("search-momentum", one, **_goal(id))
+    who, judge = (
+        controllers.make(name, one, **options),
+        controllers.make("search-momentum", one, **_goal(id)),
+    )
     state, seen = who.initial_state(n), env.reset(seed=0)[0]
     first, inside = np.full((n, episodes), LIMIT[id]), np.zeros((n, episodes))
     solved, episode, step = np.zeros((n, episodes), bool), np.zeros(n, int), np.zeros(n, int)
@@ -45,7 +50,9 @@ def lives(id: str, name: str, n: int, episodes: int, **options: Any) -> tuple[np
         last = seen.copy()
         for i in np.flatnonzero(ended):
             last[i] = info["final_obs"][i]
-        state = who.learn(None, action, torch.zeros(n), torch.as_tensor(ended), torch.as_tensor(last), state)
+        state = who.learn(
+            None, action, torch.zeros(n), torch.as_tensor(ended), torch.as_tensor(last), state
+        )
         step += 1
         for i, at in enumerate(judge._seen(torch.as_tensor(last))):  # pyright: ignore[reportCallIssue]
             if episode[i] < episodes and mind.there(at):
@@ -71,7 +78,16 @@ def car(study: Study, data: dict[str, Any]) -> None:
     data["car"] = first
     rest: dict[str, Any] = {"seeds": count}
     solved_share = float(solved.mean())
-    study.add(at_least("mountain car, solved", "gate", solved_share, 1.0, note="5 episodes, 5,000 steps each", **rest))
+    study.add(
+        at_least(
+            "mountain car, solved",
+            "gate",
+            solved_share,
+            1.0,
+            note="5 episodes, 5,000 steps each",
+            **rest,
+        )
+    )
     medians = ", ".join(f"{value:,.0f}" for value in np.median(first, axis=0))
     study.add(
         Row(
@@ -86,13 +102,30 @@ def car(study: Study, data: dict[str, Any]) -> None:
     later = first[:, 2:].mean(axis=1)
     value, between = ratio(later, first[:, 0])
     study.add(
-        at_most("mountain car, third to fifth climb over the first", "claim", value, 1.0, interval=between, **rest)
+        at_most(
+            "mountain car, third to fifth climb over the first",
+            "claim",
+            value,
+            1.0,
+            interval=between,
+            **rest,
+        )
     )
     chance, _, _ = lives(CAR, "random-held", count, 1, hold=HELD_STEPS)
     note = f"actions held {HELD_STEPS} steps: median {np.median(chance):,.0f}"
     value, between = ratio(first[:, 0], chance[:, 0])
     name = "mountain car, first climb over held random actions"
-    study.add(at_most(name, "claim", value, 1.0, interval=between, note=f"{note}; above 1 chance is faster", **rest))
+    study.add(
+        at_most(
+            name,
+            "claim",
+            value,
+            1.0,
+            interval=between,
+            note=f"{note}; above 1 chance is faster",
+            **rest,
+        )
+    )
     value, between = ratio(later, chance[:, 0])
     name = "mountain car, third to fifth climb over held random actions"
     study.add(at_most(name, "claim", value, 1.0, interval=between, note=note, **rest))
@@ -108,7 +141,11 @@ def pendulum(study: Study, data: dict[str, Any]) -> None:
     value = float(solved[:, -6:].mean())
     note = f"last 6 of {episodes} episodes of 200 steps; median {np.median(first[:, -6:]):.0f} steps to upright; "
     note += f"time upright {inside[:, :6].mean():.2f} in the first six, {inside[:, -6:].mean():.2f} in the last"
-    study.add(at_least("pendulum, swung up within a life of 22 episodes", "gate", value, 1.0, note=note, **rest))
+    study.add(
+        at_least(
+            "pendulum, swung up within a life of 22 episodes", "gate", value, 1.0, note=note, **rest
+        )
+    )
     value = float(inside[:, -6:].mean() / max(inside[:, :6].mean(), 1e-9))
     name = "pendulum, time upright, last six episodes over the first six"
     study.add(at_least(name, "claim", value, 1.0, **rest))

@@ -46,14 +46,23 @@ def blocked_and_reopened(study: Study, data: dict[str, Any]) -> None:
     before = live(who, world, 3)
     after = live(who, shut, 4, state=before.state, seed=5000)
     fresh, known = live(who, shut, 4, seed=5000), oracle(shut)
-    data["blocked"] = {"before": before.steps, "after": after.steps, "fresh": fresh.steps, "oracle": known.median()}
+    data["blocked"] = {
+        "before": before.steps,
+        "after": after.steps,
+        "fresh": fresh.steps,
+        "oracle": known.median(),
+    }
     all_solved(study, "N1 blocked route", after)
     value, interval = ratio(after.steps[:, 0], fresh.steps[:, 0])
-    moves = f"the shortest way goes from {world.shortest[0]} to {np.median(shut.shortest):.0f} cells"
+    moves = (
+        f"the shortest way goes from {world.shortest[0]} to {np.median(shut.shortest):.0f} cells"
+    )
     note = f"{moves}; {after.told()}; a fresh agent: {fresh.told()}; third trial before: {before.median(2):,.0f}"
     rest: dict[str, Any] = {"seeds": count}
     name = "N1 blocked route, first trial after over a fresh agent's"
-    study.add(at_most(name, "gate", value, 1.1, interval=interval, note=note, reference=0.8, **rest))
+    study.add(
+        at_most(name, "gate", value, 1.1, interval=interval, note=note, reference=0.8, **rest)
+    )
     value, interval = ratio(after.steps[:, 3], known.steps[:, 0])
     note = f"{after.told(3)}; oracle {known.told()}; a fresh agent's fourth {fresh.median(3):,.0f}"
     name = "N1 blocked route, fourth trial after over the oracle's"
@@ -61,7 +70,11 @@ def blocked_and_reopened(study: Study, data: dict[str, Any]) -> None:
     value, interval = ratio(after.steps[:, 1], after.steps[:, 0])
     note = f"{after.told(1)}; medians of trials 1 to 4: {after.medians()}"
     name = "N1 blocked route, second trial after over the first"
-    study.add(at_most(name, "claim", value, 1.0, interval=interval, note=note, reference="1.2 (means)", **rest))
+    study.add(
+        at_most(
+            name, "claim", value, 1.0, interval=interval, note=note, reference="1.2 (means)", **rest
+        )
+    )
 
     passed = np.zeros((count, 4), bool)
     taken, reopened = np.array(cells), None
@@ -82,10 +95,16 @@ def blocked_and_reopened(study: Study, data: dict[str, Any]) -> None:
     note = f"medians of trials 1 to 4: {reopened.medians()}; behind the wall it was {after.median(3):,.0f}"
     study.add(Row(name, "info", value, interval=interval, note=note, **rest))
     by = np.maximum.accumulate(passed, 1).mean(0)
-    note = (
-        f"by trial 1 to 4: {', '.join(f'{share:.2f}' for share in by)}; a way that works is kept: w0 = 0.3 satisfices"
+    note = f"by trial 1 to 4: {', '.join(f'{share:.2f}' for share in by)}; a way that works is kept: w0 = 0.3 satisfices"
+    study.add(
+        Row(
+            "N2 share that took the shortcut by the second trial",
+            "info",
+            float(by[1]),
+            note=note,
+            **rest,
+        )
     )
-    study.add(Row("N2 share that took the shortcut by the second trial", "info", float(by[1]), note=note, **rest))
 
 
 def goal_moved(study: Study) -> None:
@@ -97,7 +116,11 @@ def goal_moved(study: Study) -> None:
     cells = np.argwhere((away >= 6) & (old >= 4))
     moved = World(world.maps, world.starts, cells[rng.integers(0, len(cells), count)])
     lived = live(who, world, 3)
-    after, fresh, known = live(who, moved, 2, state=lived.state, seed=5000), live(who, moved, seed=5000), oracle(moved)
+    after, fresh, known = (
+        live(who, moved, 2, state=lived.state, seed=5000),
+        live(who, moved, seed=5000),
+        oracle(moved),
+    )
     all_solved(study, "N3 goal moved", after)
     value, interval = ratio(after.steps[:, 0], fresh.steps[:, 0])
     note = f"{after.told()}; fresh {fresh.told()}; oracle {known.median():,.0f}; second trial {after.median(1):,.0f}"
@@ -114,14 +137,18 @@ def other_actuators(study: Study) -> None:
     known = oracle(world, gain=gains)
     all_solved(study, "N4 other actuators at birth", born)
     value, interval = ratio(born.steps[:, 0], plain.steps[:, 0])
-    each = [f"{name} {np.median(born.steps[i :: len(GAINS), 0]):,.0f}" for i, name in enumerate(GAINS)]
+    each = [
+        f"{name} {np.median(born.steps[i :: len(GAINS), 0]):,.0f}" for i, name in enumerate(GAINS)
+    ]
     note = f"medians: {', '.join(each)}; with plain ones {plain.median():,.0f}; oracle {known.median():,.0f}"
     name = "N4 other actuators at birth, first trial over plain ones"
     study.add(Row(name, "info", value, seeds=count, interval=interval, note=note))
     after = live(who, world, 3, state=plain.state, seed=5000, gain=gains)
     all_solved(study, "N4 other actuators in mid-life", after)
     name, value = "N4 other actuators in mid-life, first trial after, steps", after.median()
-    each = [f"{name} {np.median(after.steps[i :: len(GAINS), 0]):,.0f}" for i, name in enumerate(GAINS)]
+    each = [
+        f"{name} {np.median(after.steps[i :: len(GAINS), 0]):,.0f}" for i, name in enumerate(GAINS)
+    ]
     note = f"{after.told()}; {', '.join(each)}; before {plain.median(2):,.0f}, second after {after.median(1):,.0f}"
     study.add(Row(name, "info", value, seeds=count, interval=after.interval(), note=note))
 
@@ -136,7 +163,9 @@ def moving_wall(study: Study) -> None:
     for rho in (1e-4, 0.0) if study.size == "full" else (1e-4,):
         turns, is_shut = np.zeros(count, int), np.zeros(count, bool)
 
-        def toggle(env: Any, state: Any, turns: np.ndarray = turns, is_shut: np.ndarray = is_shut) -> None:
+        def toggle(
+            env: Any, state: Any, turns: np.ndarray = turns, is_shut: np.ndarray = is_shut
+        ) -> None:
             wanted = (state[0].life.numpy() // PERIOD) % 2 == 1
             free = np.abs(np.asarray(env.sim.qpos) - centre).max(1) > 0.7
             change = np.flatnonzero((wanted != is_shut) & (free | ~wanted))
@@ -149,7 +178,15 @@ def moving_wall(study: Study) -> None:
         name = f"N5 a gate opens and closes every {PERIOD:,} steps, rho = {rho:g}"
         all_solved(study, name, lives, "gate" if rho else "info")
         note = f"medians of {TRIALS} trials: {lives.medians()}; {turns.mean():.1f} turns a life; {ways}"
-        study.add(Row(f"{name}, all trials, steps", "info", float(np.median(lives.steps)), seeds=count, note=note))
+        study.add(
+            Row(
+                f"{name}, all trials, steps",
+                "info",
+                float(np.median(lives.steps)),
+                seeds=count,
+                note=note,
+            )
+        )
 
 
 def narrow_gap(study: Study, data: dict[str, Any]) -> None:
@@ -179,7 +216,11 @@ def narrow_gap(study: Study, data: dict[str, Any]) -> None:
             study.add(Row(f"{name}, first trial, steps", "info", lives.median(), **shown))
             continue
         note = f"re-armed {sum(mind.rearmed for mind in lives.minds)} times; {lives.told()}"
-        study.add(at_least(f"{name}, agents that refined it", "gate", refined, 1, note=note, **rest))
+        study.add(
+            at_least(f"{name}, agents that refined it", "gate", refined, 1, note=note, **rest)
+        )
         korf = live(agent("lrta", spacing=spacing), world, budget=20_000, before=narrow)
         note = f"LRTA*, which cannot refine: {korf.told()}"
-        study.add(Row(f"{name}, LRTA* solved", "info", float(korf.solved.mean()), note=note, **rest))
+        study.add(
+            Row(f"{name}, LRTA* solved", "info", float(korf.solved.mean()), note=note, **rest)
+        )

@@ -46,10 +46,16 @@ def draw(study: Study, data: dict[str, Any]) -> None:
         made = film(told[0], world, study.folder / "first.mp4")
         note = "first.mp4, half speed: edges green as they hold, red as they fail, the plan blue"
         note = note if made else "not drawn: no OpenGL here"
-        study.add(Row("film of a first trial, its steps", "info", float(len(told[0].track) - 1), note=note))
+        study.add(
+            Row(
+                "film of a first trial, its steps", "info", float(len(told[0].track) - 1), note=note
+            )
+        )
 
 
-def maze(axes: Any, layout: mazes.Map, world: World | None = None, new: tuple[int, int] | None = None) -> None:
+def maze(
+    axes: Any, layout: mazes.Map, world: World | None = None, new: tuple[int, int] | None = None
+) -> None:
     """Walls, start and goal; a wall that is new stands out."""
     height, width = len(layout), len(layout[0])
     extent = (-width / 2, width / 2, -height / 2, height / 2)
@@ -62,8 +68,21 @@ def maze(axes: Any, layout: mazes.Map, world: World | None = None, new: tuple[in
     if world is not None:
         for cell, mark in ((world.starts[0], "start"), (world.goals[0], "goal")):
             x, y = mazes.cell_to_xy(layout, cell)
-            axes.text(x, y + 0.62, mark, fontsize=8, ha="center", va="bottom", color="black", fontweight="bold")
-        axes.add_patch(plt.Circle(tuple(mazes.cell_to_xy(layout, world.goals[0])), RADIUS, color=COLORS[1], alpha=0.35))
+            axes.text(
+                x,
+                y + 0.62,
+                mark,
+                fontsize=8,
+                ha="center",
+                va="bottom",
+                color="black",
+                fontweight="bold",
+            )
+        axes.add_patch(
+            plt.Circle(
+                tuple(mazes.cell_to_xy(layout, world.goals[0])), RADIUS, color=COLORS[1], alpha=0.35
+            )
+        )
     axes.set_xlim(extent[:2])
     axes.set_ylim(extent[2:])
     axes.set_xticks([])
@@ -86,7 +105,9 @@ def growth(study: Study, told: list[Told], world: World) -> None:
     """The graph over the maze at moments of the first trial, and after the third."""
     plot, grid = plt.subplots(2, 2, figsize=(10.5, 8.2), layout="constrained")
     first, steps = told[0], len(told[0].track) - 1
-    moments = [(first, round(share * steps)) for share in (0.15, 0.5, 1.0)] + [(told[2], len(told[2].track) - 1)]
+    moments = [(first, round(share * steps)) for share in (0.15, 0.5, 1.0)] + [
+        (told[2], len(told[2].track) - 1)
+    ]
     drawn: Any = None
     for axes, (trial, until) in zip(grid.flat, moments, strict=True):
         maze(axes, world.maps[0], world)
@@ -98,7 +119,9 @@ def growth(study: Study, told: list[Told], world: World) -> None:
         which = "First trial" if trial is first else "Third trial, at its end"
         when = f", step {until:,}" if trial is first else f" (step {until:,})"
         axes.set_title(f"{which}{when}: {graph.count} places", loc="left", fontsize=10)
-    plot.colorbar(drawn, ax=grid, label="weight of an edge (0.3: never tried)", shrink=0.6, aspect=30)
+    plot.colorbar(
+        drawn, ax=grid, label="weight of an edge (0.3: never tried)", shrink=0.6, aspect=30
+    )
     caption = (
         "What one agent knows, over walls that it never sees. It proposes the cheapest path; edges that it ran turn "
         "green, edges on which it stalled (and those alike beside them) turn red. Each half line is the edge that "
@@ -114,7 +137,9 @@ def wavefront(study: Study, told: Told, world: World) -> None:
     goal, start = told.record["mocap_pos"][0, 0, :2].astype(float), told.track[0].astype(float)
     born = Graph(last.spacing, last.offset, last.w0)
     image: Any = None
-    for axes, graph, title in zip(pair, (born, last), ("At birth", "After the first trial"), strict=True):
+    for axes, graph, title in zip(
+        pair, (born, last), ("At birth", "After the first trial"), strict=True
+    ):
         size = np.array([len(layout[0]), len(layout)]) / 2
         low, high = graph.cell(-size), graph.cell(size)
         wave = activation(graph, graph.cell(goal), low, high) / np.log(10)
@@ -122,17 +147,36 @@ def wavefront(study: Study, told: Told, world: World) -> None:
         maze(axes, layout, world)
         extent = (begin[0], end[0], begin[1], end[1])
         image = axes.imshow(
-            wave.T, origin="lower", extent=extent, cmap="viridis", alpha=0.8, zorder=2, vmin=-20, vmax=0
+            wave.T,
+            origin="lower",
+            extent=extent,
+            cmap="viridis",
+            alpha=0.8,
+            zorder=2,
+            vmin=-20,
+            vmax=0,
         )
         path = wavefront_path(graph, graph.cell(start), graph.cell(goal))
         places = [path.start]
         for edge in path.edges:
             places.append(advance(places[-1], edge))
         points = np.array([graph.centre(place) for place in places])
-        axes.plot(*points.T, "o-", color="#e63946", markersize=3, linewidth=1.6, zorder=4, label="proposed behaviour")
+        axes.plot(
+            *points.T,
+            "o-",
+            color="#e63946",
+            markersize=3,
+            linewidth=1.6,
+            zorder=4,
+            label="proposed behaviour",
+        )
         for x in np.argwhere(mazes.walls(layout)):
             corner = tuple(mazes.cell_to_xy(layout, x) - 0.5)
-            axes.add_patch(plt.Rectangle(corner, 1, 1, facecolor="black", alpha=0.25, edgecolor="none", zorder=3))
+            axes.add_patch(
+                plt.Rectangle(
+                    corner, 1, 1, facecolor="black", alpha=0.25, edgecolor="none", zorder=3
+                )
+            )
         axes.set_title(title, loc="left", fontsize=10)
     pair[0].legend(fontsize=8, loc="lower left")
     plot.colorbar(image, ax=pair, label="log10 of activity (tau = 1 m)", shrink=0.8)
@@ -167,7 +211,9 @@ def paths(study: Study, before: list[Told], after: list[Told], world: World, shu
 
 def trials(study: Study, data: dict[str, Any]) -> None:
     """Steps by trial: on the fixed pairs; and through a blocked and reopened route."""
-    plot, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.2), layout="constrained", width_ratios=(1, 1.4))
+    plot, (left, right) = plt.subplots(
+        1, 2, figsize=(11.5, 4.2), layout="constrained", width_ratios=(1, 1.4)
+    )
     for color, name in zip(COLORS, ("umaze", "medium", "large"), strict=False):
         steps = data[f"{name} search"].steps
         _band(left, np.arange(1, steps.shape[1] + 1), steps, color, name)
@@ -180,10 +226,20 @@ def trials(study: Study, data: dict[str, Any]) -> None:
     _band(right, np.arange(1, whole.shape[1] + 1), whole, COLORS[2], "one life")
     begin = blocked["before"].shape[1]
     fresh = blocked["fresh"]
-    _band(right, np.arange(begin + 1, begin + fresh.shape[1] + 1), fresh, COLORS[0], "agents born behind the wall")
+    _band(
+        right,
+        np.arange(begin + 1, begin + fresh.shape[1] + 1),
+        fresh,
+        COLORS[0],
+        "agents born behind the wall",
+    )
     right.axvspan(begin + 0.5, begin + blocked["after"].shape[1] + 0.5, color="grey", alpha=0.15)
-    right.text(begin + 0.6, 0.02, "shortest way blocked", transform=right.get_xaxis_transform(), fontsize=8)
-    right.set_title("Large: a wall falls onto the shortest way, and goes again", loc="left", fontsize=10)
+    right.text(
+        begin + 0.6, 0.02, "shortest way blocked", transform=right.get_xaxis_transform(), fontsize=8
+    )
+    right.set_title(
+        "Large: a wall falls onto the shortest way, and goes again", loc="left", fontsize=10
+    )
     for axes in (left, right):
         axes.set_xlabel("trial")
         axes.set_ylabel("environment steps to the goal")
@@ -191,7 +247,11 @@ def trials(study: Study, data: dict[str, Any]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
-    study.picture("trials", "Median over agents; the band holds the middle half of them. Babble included.", plot)
+    study.picture(
+        "trials",
+        "Median over agents; the band holds the middle half of them. Babble included.",
+        plot,
+    )
 
 
 def _band(axes: Any, x: np.ndarray, steps: np.ndarray, color: str, label: str) -> None:
@@ -210,7 +270,16 @@ def sac(study: Study, data: dict[str, Any]) -> None:
         for k, run in enumerate(one for one in data["sac"] if one["repeat"] == repeat):
             steps, success = zip(*run["curve"], strict=True)
             label = f"SAC+HER, action repeat {repeat}: evaluation without noise" if k == 0 else None
-            axes.plot(steps, success, "o-", color=color, markersize=2.5, linewidth=1, alpha=0.8, label=label)
+            axes.plot(
+                steps,
+                success,
+                "o-",
+                color=color,
+                markersize=2.5,
+                linewidth=1,
+                alpha=0.8,
+                label=label,
+            )
             if run["first"]:
                 axes.plot(run["first"], -0.05, "|", color=color, markersize=9)
     axes.axhline(0.9, color="grey", linestyle=":", linewidth=1)
@@ -221,4 +290,8 @@ def sac(study: Study, data: dict[str, Any]) -> None:
     axes.set_title("UMaze, far pair", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.5))
-    study.picture("sac", "A run ends at its second evaluation in a row at 0.9 or above, or at its budget.", plot)
+    study.picture(
+        "sac",
+        "A run ends at its second evaluation in a row at 0.9 or above, or at its budget.",
+        plot,
+    )

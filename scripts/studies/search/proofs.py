@@ -72,7 +72,10 @@ class HiddenGraph:
 
 
 def search(
-    world: HiddenGraph, most: int, lesions: tuple[str, ...] = ("spread", "refinement"), **options: float
+    world: HiddenGraph,
+    most: int,
+    lesions: tuple[str, ...] = ("spread", "refinement"),
+    **options: float,
 ) -> tuple[Counter[tuple[Cell, int]], bool]:
     """Stalls of each edge, and whether the goal was reached, in at most `most` proposals of the real mind."""
     mind = SearchMind(SearchOptions(lesions=lesions, **options), 0, CODE, frozenset(lesions))  # pyright: ignore[reportArgumentType]
@@ -107,9 +110,20 @@ def completeness(study: Study, count: int) -> None:
         reached.append(found)
         worst.append(sum(stalls.values()) / bound)
     name = "theorem: random graphs with hidden dead edges"
-    study.add(at_least(f"{name}, goal reached", "gate", float(np.mean(reached)), 1.0, seeds=count, reference="always"))
+    study.add(
+        at_least(
+            f"{name}, goal reached",
+            "gate",
+            float(np.mean(reached)),
+            1.0,
+            seeds=count,
+            reference="always",
+        )
+    )
     note = "the real mind, spread and refinement off; F counts the cap's grace"
-    study.add(at_most(f"{name}, most stalls over |E| F", "gate", max(worst), 1.0, seeds=count, note=note))
+    study.add(
+        at_most(f"{name}, most stalls over |E| F", "gate", max(worst), 1.0, seeds=count, note=note)
+    )
 
 
 def code(study: Study) -> None:
@@ -118,16 +132,26 @@ def code(study: Study) -> None:
     for seed in range(3):
         made, rng = HarmonicCode(seed=seed), np.random.default_rng(seed)
         x, shift = rng.uniform(-500, 500, (500, 2)), rng.uniform(-11, 11, (500, 2))
-        apart.append(np.abs(made.decode(made.encode(x + shift) * np.conj(made.encode(x))) - shift).max())
+        apart.append(
+            np.abs(made.decode(made.encode(x + shift) * np.conj(made.encode(x))) - shift).max()
+        )
         away, angle = rng.uniform(0, 3, 1000), rng.uniform(0, 2 * np.pi, 1000)
         shift = away[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         error = made.similarity(shift, np.zeros(2), 0.35) - np.exp(-(away**2) / (2 * 0.35**2))
         errors.append(np.sqrt((error**2).mean()))
         far.append(np.abs(error[away > 1.5]).max())
     note = "displacements up to 11 m between places up to 500 m from the origin"
-    study.add(at_most("code: noiseless decoding error, mm", "gate", 1e3 * max(apart), 1.0, seeds=3, note=note))
+    study.add(
+        at_most(
+            "code: noiseless decoding error, mm", "gate", 1e3 * max(apart), 1.0, seeds=3, note=note
+        )
+    )
     note = f"sigma 0.35 m, D = 768; worst far value {max(far):.2f}, below the read threshold 0.3"
-    study.add(at_most("code: kernel RMS error", "gate", max(errors), 0.05, seeds=3, reference=0.044, note=note))
+    study.add(
+        at_most(
+            "code: kernel RMS error", "gate", max(errors), 0.05, seeds=3, reference=0.044, note=note
+        )
+    )
     made, rng = HarmonicCode(), np.random.default_rng(0)
     line = np.arange(-5, 6)
     places = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -167,7 +191,11 @@ def planners(study: Study, count: int = 500) -> None:
         costs = [wave.cost, walked(graph, star), walked(graph, wave)]
         same.append(bool(np.allclose(costs, star.cost, rtol=1e-12)))
     name = f"A* and the neural wavefront agree, {count} random graphs"
-    study.add(at_least(name, "gate", float(np.mean(same)), 1.0, note="cost told and cost walked, both paths"))
+    study.add(
+        at_least(
+            name, "gate", float(np.mean(same)), 1.0, note="cost told and cost walked, both paths"
+        )
+    )
 
 
 def determinism(study: Study) -> None:
@@ -180,4 +208,14 @@ def determinism(study: Study) -> None:
     equal = all(np.array_equal(a[k], b[k], equal_nan=True) for a, b in pairs for k in a)
     equal &= bool((one.steps == other.steps).all() and one.steps[0, 0] == alone.steps[0, 0])
     name = "determinism: same seed, same steps and same graph to the bit"
-    study.add(Row(name, "gate", "equal" if equal else "not equal", "equal", equal, 6, note="run twice, and one alone"))
+    study.add(
+        Row(
+            name,
+            "gate",
+            "equal" if equal else "not equal",
+            "equal",
+            equal,
+            6,
+            note="run twice, and one alone",
+        )
+    )

@@ -44,14 +44,23 @@ COMMAND = "python -m lancelet.scripts.studies.search.sac"
 def arena(repeat: int, n: int) -> SB3VecEnv:
     """The far pair of the UMaze, 300 simulator steps an episode."""
     start, goal = FAR["umaze"]
-    task: dict[str, Any] = {"maze": "umaze", "reset_cell": start, "goal_cell": goal, "frame_skip": repeat}
+    task: dict[str, Any] = {
+        "maze": "umaze",
+        "reset_cell": start,
+        "goal_cell": goal,
+        "frame_skip": repeat,
+    }
     return make_sb3_env(TASK, n, 300 // repeat, nthread=1, reward_type="cost", **task)
 
 
 def evaluate(model: Any, env: SB3VecEnv) -> float:
     """Share of one episode each, acted on without noise, that reached the goal."""
     env.seed(2**31)
-    observation, ended, solved = env.reset(), np.zeros(env.num_envs, bool), np.zeros(env.num_envs, bool)
+    observation, ended, solved = (
+        env.reset(),
+        np.zeros(env.num_envs, bool),
+        np.zeros(env.num_envs, bool),
+    )
     while not ended.all():
         observation, _, done, infos = env.step(model.predict(observation, deterministic=True)[0])
         for i in np.flatnonzero(done & ~ended):
@@ -79,7 +88,10 @@ def train(repeat: int, seed: int, budget: int, every: int = EVERY) -> dict[str, 
             if steps % every:
                 return True
             curve.append((steps, evaluate(self.model, judge)))
-            print(f"repeat {repeat}, seed {seed}: {curve[-1][1]:.2f} at {steps:,} of {budget:,} steps", flush=True)
+            print(
+                f"repeat {repeat}, seed {seed}: {curve[-1][1]:.2f} at {steps:,} of {budget:,} steps",
+                flush=True,
+            )
             return not _reliable(curve)
 
     env, begun = arena(repeat, 1), time.monotonic()
@@ -90,7 +102,13 @@ def train(repeat: int, seed: int, budget: int, every: int = EVERY) -> dict[str, 
         policy_kwargs={"net_arch": [128, 128]}, seed=seed, device="cpu", **SETTINGS[repeat],
     )  # fmt: skip
     model.learn(budget // repeat, Look())
-    run = {"repeat": repeat, "seed": seed, "budget": budget, "first": found.get("first"), "curve": curve}
+    run = {
+        "repeat": repeat,
+        "seed": seed,
+        "budget": budget,
+        "first": found.get("first"),
+        "curve": curve,
+    }
     run["reliable"] = curve[-1][0] if _reliable(curve) else None
     return run | {"seconds": round(time.monotonic() - begun, 1)}
 
@@ -109,7 +127,11 @@ def train_all(path: Path = FILE) -> None:
             run = train(repeat, seed, BUDGET[repeat])
             told = _read(path)  # as it is by now
             told["runs"].append(run)
-            told |= {"command": COMMAND, "versions": versions(), "evaluation": f"{EPISODES} episodes without noise"}
+            told |= {
+                "command": COMMAND,
+                "versions": versions(),
+                "evaluation": f"{EPISODES} episodes without noise",
+            }
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, to_json(told, indent=1) + "\n")
             print({name: run[name] for name in ("repeat", "seed", "first", "reliable", "seconds")})
@@ -126,7 +148,10 @@ def rows(study: Study, ours: Lives, data: dict[str, Any]) -> None:
     for repeat in SETTINGS:
         mine = [run for run in runs if run["repeat"] == repeat]
         how = f"action repeat {repeat}"
-        for what, target, reference in (("reliable", 30, "about 90"), ("first", 4, 8 if repeat == 5 else None)):
+        for what, target, reference in (
+            ("reliable", 30, "about 90"),
+            ("first", 4, 8 if repeat == 5 else None),
+        ):
             until = "a reliable solution" if what == "reliable" else "first success"
             name = f"SAC+HER over search, umaze, steps to {until}, {how}"
             if not mine:
@@ -136,11 +161,22 @@ def rows(study: Study, ours: Lives, data: dict[str, Any]) -> None:
             steps = np.array([run[what] or run["budget"] for run in mine], float)
             censored = sum(run[what] is None for run in mine)
             values = steps / ours.median()
-            listed = ", ".join(f"{'>= ' if run[what] is None else ''}{run[what] or run['budget']:,}" for run in mine)
+            listed = ", ".join(
+                f"{'>= ' if run[what] is None else ''}{run[what] or run['budget']:,}"
+                for run in mine
+            )
             note = f"SAC {listed} environment steps; search {ours.median():,.0f}, which is solved from then on"
             note += f"; {censored} censored: the ratio is a lower bound" if censored else ""
-            shown: dict[str, Any] = {"seeds": len(mine), "interval": interval(values, np.median), "note": note}
-            study.add(at_least(name, "claim", float(np.median(values)), target, reference=reference, **shown))
+            shown: dict[str, Any] = {
+                "seeds": len(mine),
+                "interval": interval(values, np.median),
+                "note": note,
+            }
+            study.add(
+                at_least(
+                    name, "claim", float(np.median(values)), target, reference=reference, **shown
+                )
+            )
 
 
 if __name__ == "__main__":

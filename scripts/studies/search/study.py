@@ -12,7 +12,14 @@ from __future__ import annotations
 from typing import Any
 
 from lancelet.scripts.studies.search import sac as _search_sac
-from lancelet.scripts.studies.search.mazes import OTHER_LATTICES, against_lrta, fixed_pairs, lattices, pairs, unseen
+from lancelet.scripts.studies.search.mazes import (
+    OTHER_LATTICES,
+    against_lrta,
+    fixed_pairs,
+    lattices,
+    pairs,
+    unseen,
+)
 from lancelet.scripts.studies.search.momentum import car, pendulum
 from lancelet.scripts.studies.search.novel import novel
 from lancelet.scripts.studies.search.pictures import draw
@@ -24,7 +31,11 @@ TITLE = "Navigation by systematic neural search (a reconstruction after arXiv 24
 
 PARTS = {
     "fixed": ("umaze fixed pair", "medium fixed pair", "large fixed pair", "graph memory"),
-    "lattices": ("medium, lattice", "ablation", *(f"large fixed pair, {label}" for label in OTHER_LATTICES)),
+    "lattices": (
+        "medium, lattice",
+        "ablation",
+        *(f"large fixed pair, {label}" for label in OTHER_LATTICES),
+    ),
     "pairs": ("umaze random pairs", "medium random pairs", "large random pairs"),
     "lrta": ("LRTA* on large",),
     "novel": ("N1", "N2", "N3", "N4", "N5", "N7"),

@@ -21,7 +21,11 @@ def make(name="search", **options):
 
 def lives(controller, n, trials, maze, options, state=None, before=None, **task):
     """Steps (n, trials) of agents that live through several trials, and their last state."""
-    env, agents, lengths = make_env(MAZE, n, nthread=1, maze=maze, **task), Population(controller, n), []
+    env, agents, lengths = (
+        make_env(MAZE, n, nthread=1, maze=maze, **task),
+        Population(controller, n),
+        [],
+    )
     for trial in range(trials):
         if before:
             before(env, trial)
@@ -35,7 +39,10 @@ def hand(controller, walk, state=None, goal=(5.0, 0.0)):
     state = controller.initial_state(1) if state is None else state
     actions = []
     for seen in np.asarray(walk, float):
-        observation = {"observation": torch.tensor(seen[None]), "desired_goal": torch.tensor([goal]).double()}
+        observation = {
+            "observation": torch.tensor(seen[None]),
+            "desired_goal": torch.tensor([goal]).double(),
+        }
         action, state = controller(observation, state)
         actions.append(action.numpy().copy())
     return np.concatenate(actions), state
@@ -73,7 +80,9 @@ def test_a_noisy_reading_of_the_code_costs_little():
 
 
 def test_a_coarse_lattice_is_refined_until_the_way_is_found():
-    steps, state = lives(make(spacing=4.0), 8, 1, "medium", {"reset_cell": (1, 1), "goal_cell": (6, 6)})
+    steps, state = lives(
+        make(spacing=4.0), 8, 1, "medium", {"reset_cell": (1, 1), "goal_cell": (6, 6)}
+    )
     assert (steps < 10_000).all()
     assert max(mind.level for mind in state[1]) >= 1
 
@@ -83,7 +92,9 @@ def test_a_coarse_lattice_is_refined_until_the_way_is_found():
 
 @pytest.mark.parametrize("gain", [[[0, 1], [1, 0]], [[-1, 0], [0, 1]], [[0.5, 0], [0, 0.5]]])
 def test_other_actuators_at_birth_need_no_other_code(gain):
-    steps, _ = lives(make(), 4, 1, UMAZE["maze"], {**UMAZE["options"], "gain": np.array(gain, float)})
+    steps, _ = lives(
+        make(), 4, 1, UMAZE["maze"], {**UMAZE["options"], "gain": np.array(gain, float)}
+    )
     assert (steps < 2_000).all()
 
 
@@ -118,7 +129,9 @@ def test_a_goal_that_cannot_be_reached_is_given_up_with_what_was_refuted():
     controller = make(budget=3000)
     walls = [-1.9, 1.9, -0.4, 0.4]
     x, v, state = np.zeros(2), np.zeros(2), controller.initial_state(1)
-    with pytest.warns(RuntimeWarning, match=r"no way to \(3.00, 0.00\) in 3000 steps; \d+ edges refuted"):
+    with pytest.warns(
+        RuntimeWarning, match=r"no way to \(3.00, 0.00\) in 3000 steps; \d+ edges refuted"
+    ):
         for _ in range(4000):  # a ball in a closed box
             action, state = hand(controller, [[*x, *v]], state, goal=(3.0, 0.0))
             v = v + 0.238 * action[0]
@@ -147,7 +160,10 @@ def test_an_agent_sleeps_when_its_episode_is_over_and_wakes_where_it_is_put():
     _, state = lives(controller, 6, 1, **UMAZE)
     assert (state[0].mode.numpy() == 3).all() and (state[0].action == 0).all()
     life = state[0].life.clone()
-    observation = {"observation": torch.cat([state[0].x, state[0].v], 1), "desired_goal": state[0].goal}
+    observation = {
+        "observation": torch.cat([state[0].x, state[0].v], 1),
+        "desired_goal": state[0].goal,
+    }
     action, state = controller(observation, state)
     assert (action == 0).all() and (state[0].life == life).all()
     observation["observation"] = observation["observation"] + 1.0
@@ -172,7 +188,10 @@ def test_an_agent_lives_the_same_life_whoever_stands_beside_it(name):
     def run(n):
         options = {**LARGE["options"], "goal_cell": (1, 4)}
         score, state = rollout(
-            make_env(MAZE, n, nthread=1, maze="large", max_episode_steps=600), Population(make(name), n), 3, options
+            make_env(MAZE, n, nthread=1, maze="large", max_episode_steps=600),
+            Population(make(name), n),
+            3,
+            options,
         )
         return score.lengths[0], make(name).to_arrays(state)[0]
 
@@ -206,7 +225,12 @@ def test_reset_makes_newborns_of_the_masked_alone():
     _, state = lives(controller, 3, 1, **UMAZE)
     old = state[1][0]
     body, minds = controller.reset(state, torch.tensor([False, True, False]))
-    assert minds[0] is old and minds[1].graph.count == 0 and body.life.tolist()[1] == 0 and body.life[0] > 0
+    assert (
+        minds[0] is old
+        and minds[1].graph.count == 0
+        and body.life.tolist()[1] == 0
+        and body.life[0] > 0
+    )
 
 
 def test_signals_tell_the_size_of_the_graph():
@@ -271,11 +295,15 @@ def test_it_finds_the_way_with_rarer_decisions(frame_skip, most_seconds):
 def test_the_interval_is_the_environments_unless_it_is_given(tmp_path):
     slow = gym.make(MAZE, frame_skip=20)
     assert make().options.interval == 0.01
-    assert controllers.make("search", gym.make_vec(MAZE, frame_skip=20)).options.interval == pytest.approx(0.2)
+    assert controllers.make(
+        "search", gym.make_vec(MAZE, frame_skip=20)
+    ).options.interval == pytest.approx(0.2)
     assert controllers.make("search", slow, interval=0.1).options.interval == 0.1
     controllers.save(make(), tmp_path / "fast.safetensors")
     assert controllers.load(tmp_path / "fast.safetensors").options.interval == 0.01
-    assert controllers.load(tmp_path / "fast.safetensors", env=slow).options.interval == pytest.approx(0.2)
+    assert controllers.load(
+        tmp_path / "fast.safetensors", env=slow
+    ).options.interval == pytest.approx(0.2)
 
 
 def test_a_controller_of_another_interval_is_refused_in_one_line():

@@ -18,7 +18,9 @@ def test_phase_noise_costs_millimetres_because_the_coarse_band_is_read_first():
     code, rng = HarmonicCode(), np.random.default_rng(0)
     x, shift = rng.uniform(-8, 8, (300, 2)), rng.uniform(-8, 8, (300, 2))
     noise = np.exp(1j * rng.normal(0, 0.3, (300, len(code.wave))))
-    far = np.linalg.norm(code.decode(code.encode(x + shift) * np.conj(code.encode(x)) * noise) - shift, axis=1)
+    far = np.linalg.norm(
+        code.decode(code.encode(x + shift) * np.conj(code.encode(x)) * noise) - shift, axis=1
+    )
     assert np.median(far) < 0.04 and far.max() < 0.2
 
 
@@ -34,7 +36,9 @@ def test_one_code_gives_kernels_of_every_width(sigma):
 
 def test_the_winning_place_is_the_rounded_cell_away_from_borders():
     code, rng = HarmonicCode(), np.random.default_rng(0)
-    places = np.stack(np.meshgrid(np.arange(-5, 6), np.arange(-5, 6), indexing="ij"), axis=-1).reshape(-1, 2)
+    places = np.stack(
+        np.meshgrid(np.arange(-5, 6), np.arange(-5, 6), indexing="ij"), axis=-1
+    ).reshape(-1, 2)
     x = rng.uniform(-4.5, 4.5, (400, 2))
     x = x[(np.abs(x - np.round(x)) < 0.4).all(1)]
     winner = places[[code.similarity(one, places, 0.35).argmax() for one in x]]

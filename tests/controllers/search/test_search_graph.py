@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from lancelet.controllers.search.graph import FLOOR, GRACE, HEADINGS, STEPS, WITHIN, Graph, advance, edge_between
+from lancelet.controllers.search.graph import (
+    FLOOR,
+    GRACE,
+    HEADINGS,
+    STEPS,
+    WITHIN,
+    Graph,
+    advance,
+    edge_between,
+)
 
 
 def graph(spacing=1.0):

@@ -26,7 +26,9 @@ def life(id, episodes, limit, seed=0, state=None, **options):
             ended = terminated or truncated
             now = torch.as_tensor(seen)[None]
             there.append(state[0].there(controller._seen(now)[0]))
-            state = controller.learn(None, action, torch.zeros(1), torch.tensor([ended]), now, state)
+            state = controller.learn(
+                None, action, torch.zeros(1), torch.tensor([ended]), now, state
+            )
         first.append(there.index(True) + 1 if any(there) else limit)
         share.append(np.mean(there))
     return np.array(first), np.array(share), state
@@ -44,7 +46,9 @@ def test_what_was_learned_beats_held_random_actions_though_the_first_climb_does_
     chance = []
     for seed in range(6):
         env = gym.make(CAR, max_episode_steps=5_000)
-        controller = controllers.make("random-held", env, hold=16, seed=seed)  # 16: the best of 1, 5 and 16
+        controller = controllers.make(
+            "random-held", env, hold=16, seed=seed
+        )  # 16: the best of 1, 5 and 16
         state, (seen, _), ended, steps = controller.initial_state(1), env.reset(seed=seed), False, 0
         while not ended:
             action, state = controller(torch.as_tensor(seen)[None], state)

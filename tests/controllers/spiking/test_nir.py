@@ -26,7 +26,9 @@ def euler(graph, seen, dt):
     def layer(name, drive):
         neurons, (current, potential, spikes) = node[name], state[name]
         current = current + dt / neurons.tau_syn * (-current + neurons.w_in * drive)
-        potential = potential + dt / neurons.tau_mem * (neurons.v_leak - potential + neurons.r * current)
+        potential = potential + dt / neurons.tau_mem * (
+            neurons.v_leak - potential + neurons.r * current
+        )
         potential = potential - spikes * neurons.v_threshold
         state[name] = [current, potential, (potential > neurons.v_threshold).astype(float)]
         return state[name][2]
@@ -38,7 +40,9 @@ def euler(graph, seen, dt):
             drive = drive + node["recurrent"].weight @ state["hidden"][2]
         spikes = layer("hidden", drive)
         decoder = node["decoder"]
-        y = y + dt / decoder.tau * (decoder.v_leak - y + decoder.r * (node["decoder_input"].weight @ spikes))
+        y = y + dt / decoder.tau * (
+            decoder.v_leak - y + decoder.r * (node["decoder_input"].weight @ spikes)
+        )
         out.append(y[0])
     return np.array(out)
 
@@ -59,7 +63,9 @@ def test_a_file_comes_back_as_the_same_circuit(tmp_path, hidden, form):
         warnings.simplefilter("error")
         again = nir.read(tmp_path / "c.nir")
     assert again.options == replace(circuit.options)
-    torch.testing.assert_close(ran(again, errors(200))[0], ran(circuit, errors(200))[0], rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        ran(again, errors(200))[0], ran(circuit, errors(200))[0], rtol=0, atol=1e-4
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["c.nir"]
 
 
@@ -68,7 +74,9 @@ def test_a_file_comes_back_as_the_same_circuit(tmp_path, hidden, form):
 def test_the_graph_itself_says_our_dynamics(hidden, dt):
     circuit, seen = lively(hidden=hidden, neurons=8).double(), errors(500).double()
     want = ran(circuit, seen)[0][:, 0].numpy()
-    np.testing.assert_allclose(euler(nir.export(circuit, dt), seen[:, 0, 0].tolist(), dt), want, atol=1e-6)
+    np.testing.assert_allclose(
+        euler(nir.export(circuit, dt), seen[:, 0, 0].tolist(), dt), want, atol=1e-6
+    )
     assert np.ptp(want) > 0.1
 
 
@@ -105,14 +113,23 @@ def foreign(**changes):
 
 def test_a_foreign_graph_is_read_with_its_gains_and_a_warning_about_the_reset():
     neurons = foreign().nodes["c"]
-    other = replace(neurons, r=neurons.r * 2, w_in=neurons.w_in * 0.25, tau_mem=neurons.tau_mem.astype(np.float32))
+    other = replace(
+        neurons,
+        r=neurons.r * 2,
+        w_in=neurons.w_in * 0.25,
+        tau_mem=neurons.tau_mem.astype(np.float32),
+    )
     with pytest.warns(UserWarning, match="resets potentials to a value"):
         circuit, plain = nir.read(foreign(c=other)), nir.read(foreign())
     assert circuit.options.form == "literal"
-    torch.testing.assert_close(circuit.values()["encoder_weight"], plain.values()["encoder_weight"] / 2)
+    torch.testing.assert_close(
+        circuit.values()["encoder_weight"], plain.values()["encoder_weight"] / 2
+    )
     torch.testing.assert_close(circuit.values()["encoder_bias"], plain.values()["encoder_bias"] / 2)
     torch.testing.assert_close(circuit.values()["hidden_weight"], plain.values()["hidden_weight"])
-    torch.testing.assert_close(circuit.values()["encoder_membrane"], plain.values()["encoder_membrane"])
+    torch.testing.assert_close(
+        circuit.values()["encoder_membrane"], plain.values()["encoder_membrane"]
+    )
 
 
 def bad_graphs():
@@ -129,7 +146,9 @@ def bad_graphs():
         "node 'g' of type CubaLIF does not map as number 7": foreign(g=nodes["c"]),
         "node 'z' of type Threshold does not map": foreign(z=library.Threshold(ones)),
         "lie off the path": foreign(z=library.Linear(np.ones((4, 4)))),
-        r"node 'e': tau_mem\[2\] = 0.05 s is a decay of -1 at dt = 0.1 s": foreign(e=replace(nodes["e"], tau_mem=late)),
+        r"node 'e': tau_mem\[2\] = 0.05 s is a decay of -1 at dt = 0.1 s": foreign(
+            e=replace(nodes["e"], tau_mem=late)
+        ),
         r"node 'g': tau\[0\]": foreign(g=replace(nodes["g"], tau=np.array([-1.0]))),
         "node 'c': v_reset must be 0": foreign(c=replace(nodes["c"], v_reset=ones)),
         "node 'e': v_leak must be 0": foreign(e=replace(nodes["e"], v_leak=ones)),
@@ -163,7 +182,12 @@ def test_broken_edges_and_metadata_are_refused():
     graph.edges = graph.edges[:-1]
     with pytest.raises(LanceletError, match="node 'g' of type LI feeds None"):
         nir.read(graph)
-    for about in ({"dt": "soon"}, {"dt": -1.0}, {"form": "free"}, {"decoder_decay": np.array([3.0, 4.0])}):
+    for about in (
+        {"dt": "soon"},
+        {"dt": -1.0},
+        {"form": "free"},
+        {"decoder_decay": np.array([3.0, 4.0])},
+    ):
         graph = foreign()
         graph.metadata = about
         with pytest.raises(LanceletError, match=r"dt|form|decoder_decay"):
@@ -184,7 +208,9 @@ def test_files_that_are_no_graphs_are_refused_in_one_line(tmp_path, content):
         path.write_bytes(path.read_bytes()[:3000])
     elif content is not None:
         path.write_bytes(content)
-    with pytest.raises(LanceletError, match=r"c\.nir (is not a NIR graph|does not exist)") as caught:
+    with pytest.raises(
+        LanceletError, match=r"c\.nir (is not a NIR graph|does not exist)"
+    ) as caught:
         nir.read(path)
     assert "\n" not in str(caught.value)
 

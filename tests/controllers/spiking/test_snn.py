@@ -50,15 +50,21 @@ def spoken(values, seen, trace):
     y, out, potentials, spikes = 0.0, [], [], []
     for e in seen:
         for j in range(n):
-            i1[j] = w["encoder_synapse"][j] * i1[j] + w["encoder_weight"][j] * e + w["encoder_bias"][j]
+            i1[j] = (
+                w["encoder_synapse"][j] * i1[j] + w["encoder_weight"][j] * e + w["encoder_bias"][j]
+            )
             v1[j] = w["encoder_membrane"][j] * v1[j] + i1[j] - s1[j] * w["encoder_threshold"][j]
         s1 = [1.0 if v1[j] > w["encoder_threshold"][j] else 0.0 for j in range(n)]
         theta_before, before = [w["threshold"][j] + d[j] for j in range(n)], s2
         if "threshold_jump" in w:
             for j in range(n):
                 if trace == "code":
-                    d[j] = w["threshold_decay"][j] * d[j] + sum(w["threshold_jump"][j][k] * before[k] for k in range(n))
-                d[j] = w["threshold_decay"][j] * d[j] + sum(w["threshold_jump"][j][k] * s1[k] for k in range(n))
+                    d[j] = w["threshold_decay"][j] * d[j] + sum(
+                        w["threshold_jump"][j][k] * before[k] for k in range(n)
+                    )
+                d[j] = w["threshold_decay"][j] * d[j] + sum(
+                    w["threshold_jump"][j][k] * s1[k] for k in range(n)
+                )
         s2 = [0.0] * n
         for j in range(n):
             block = w["hidden_weight"][j // 2][j % 2]
@@ -68,7 +74,9 @@ def spoken(values, seen, trace):
             i2[j] = w["synapse"][j] * i2[j] + drive
             v2[j] = w["membrane"][j] * v2[j] + i2[j] - before[j] * theta_before[j]
             s2[j] = 1.0 if v2[j] > w["threshold"][j] + d[j] else 0.0
-        y = w["decoder_decay"] * y + (1 - w["decoder_decay"]) * sum(w["decoder_weight"][j] * s2[j] for j in range(n))
+        y = w["decoder_decay"] * y + (1 - w["decoder_decay"]) * sum(
+            w["decoder_weight"][j] * s2[j] for j in range(n)
+        )
         out.append(y)
         potentials.append(v1 + v2)
         spikes.append(s1 + s2)
@@ -96,13 +104,18 @@ def test_parameter_counts_of_the_paper(hidden, form):
                          ("iwta-lif", "shared", "code"), ("r-iwta-lif", "literal", "code")])  # fmt: skip
 def test_a_thousand_random_steps_follow_the_equations(hidden, form, trace):
     # double precision on both sides, so that no spike hangs on a rounding
-    circuit, seen = lively(hidden=hidden, form=form, trace=trace, neurons=8, seed=3).double(), errors(1000).double()
+    circuit, seen = (
+        lively(hidden=hidden, form=form, trace=trace, neurons=8, seed=3).double(),
+        errors(1000).double(),
+    )
     out, potentials, spikes = (found[:, 0].numpy() for found in ran(circuit, seen))
     want, want_potentials, want_spikes = spoken(circuit.values(), seen[:, 0, 0].tolist(), trace)
     np.testing.assert_array_equal(spikes, want_spikes)
     np.testing.assert_allclose(potentials, want_potentials, atol=1e-6)
     np.testing.assert_allclose(out, want, atol=1e-6)
-    assert 0.05 < spikes[:, :8].mean() < 0.95 and spikes[:, 8:].mean() > 0.01  # it lives, else nothing was compared
+    assert (
+        0.05 < spikes[:, :8].mean() < 0.95 and spikes[:, 8:].mean() > 0.01
+    )  # it lives, else nothing was compared
 
 
 @pytest.mark.parametrize("decays", ["drawn", "none"])
@@ -114,14 +127,18 @@ def test_both_layers_spike_as_those_of_snntorch(decays):
             for gene in (circuit.encoder_synapse, circuit.synapse):
                 gene.zero_()
     w = {name: value.detach() for name, value in circuit.values().items()}
-    first = snn.Synaptic(w["encoder_synapse"], w["encoder_membrane"], w["encoder_threshold"], reset_delay=True)
+    first = snn.Synaptic(
+        w["encoder_synapse"], w["encoder_membrane"], w["encoder_threshold"], reset_delay=True
+    )
     second = snn.Synaptic(w["synapse"], w["membrane"], w["threshold"], reset_delay=True)
     (i1, v1), (i2, v2) = first.reset_mem(), second.reset_mem()
     spikes = []
     with torch.no_grad():
         for now in seen:
             s1, i1, v1 = first(w["encoder_weight"] * now + w["encoder_bias"], i1, v1)
-            drive = torch.einsum("kij,bkj->bki", w["hidden_weight"], s1.unflatten(-1, (-1, 2))).flatten(1)
+            drive = torch.einsum(
+                "kij,bkj->bki", w["hidden_weight"], s1.unflatten(-1, (-1, 2))
+            ).flatten(1)
             s2, i2, v2 = second(drive, i2, v2)
             spikes.append(torch.cat([s1, s2], -1))
     ours = ran(circuit, seen)[2]
@@ -146,7 +163,9 @@ def test_shared_pairs_mirror_each_other():
 def test_genes_of_0_and_1_are_the_bounds_and_decays_stay_within(hidden, form):
     circuit = make(hidden=hidden, form=form, decoder_decay=(0.1, 0.3))
     for gene, end in ((0.0, 0), (1.0, 1), (-1.0, 0), (2.0, 1)):
-        values = circuit.values({name: torch.full_like(p, gene) for name, p in circuit.named_parameters()})
+        values = circuit.values(
+            {name: torch.full_like(p, gene) for name, p in circuit.named_parameters()}
+        )
         for name, value in values.items():
             low, high = BOUNDS[name] if name != "decoder_decay" else (0.1, 0.3)
             if name == "encoder_synapse" and form == "literal":
@@ -185,11 +204,17 @@ def test_assign_refuses_what_does_not_fit_and_changes_nothing():
     broken = good["encoder_bias"].clone()
     broken[2:4] = float("nan")
     for values, match in (
-        ({name: value.detach() for name, value in literal.values().items()}, "form='shared' cannot hold"),
+        (
+            {name: value.detach() for name, value in literal.values().items()},
+            "form='shared' cannot hold",
+        ),
         (good | {"synapse": steep}, r"synapse = 1\.2: must be within \[0, 1\]"),
         (good | {"synapse": good["synapse"][:4]}, r"synapse is \(4,\)"),
         (good | {"recurrent": torch.zeros(40, 40)}, "recurrent"),
-        ({name: value for name, value in good.items() if name != "membrane"}, "membrane is missing"),
+        (
+            {name: value for name, value in good.items() if name != "membrane"},
+            "membrane is missing",
+        ),
         (good | {"encoder_bias": broken}, "encoder_bias"),
     ):
         with pytest.raises(LanceletError, match=match) as caught:
@@ -229,7 +254,11 @@ def test_signals_count_spikes_and_operations():
         assert found["encoder"].shape == found["hidden"].shape == (2, 8)
         want = 2 * found["encoder"].sum(-1) + found["hidden"].sum(-1) + 8 * before
         assert torch.equal(found["operations"], want.detach())
-    assert not any(value.requires_grad for value in circuit.signals(state).values() if value is found["operations"])
+    assert not any(
+        value.requires_grad
+        for value in circuit.signals(state).values()
+        if value is found["operations"]
+    )
 
 
 def test_a_reset_puts_back_only_the_masked():

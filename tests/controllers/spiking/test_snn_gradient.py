@@ -20,7 +20,8 @@ def network(**options):
 
 
 @pytest.mark.parametrize(
-    ("hidden", "form", "trace"), itertools.product(STRUCTURES, ("shared", "literal"), ("paper", "code"))
+    ("hidden", "form", "trace"),
+    itertools.product(STRUCTURES, ("shared", "literal"), ("paper", "code")),
 )
 def test_gradients_are_those_of_torch(hidden, form, trace):
     random = torch.Generator().manual_seed(1)
@@ -32,7 +33,9 @@ def test_gradients_are_those_of_torch(hidden, form, trace):
         theirs = torch.cat([gene.grad.flatten() for gene in circuit.parameters()])
         genes = parameters_to_vector(circuit.parameters()).detach()[None].requires_grad_()
         (differentiable(circuit, genes, errors)[0] * wanted).sum().backward()
-        assert torch.allclose(genes.grad[0], theirs, rtol=1e-3, atol=1e-5 * float(theirs.abs().max()))
+        assert torch.allclose(
+            genes.grad[0], theirs, rtol=1e-3, atol=1e-5 * float(theirs.abs().max())
+        )
         assert float(theirs.abs().max()) > 0.1
 
 

@@ -18,7 +18,9 @@ CASES = [(hidden, form, trace) for (hidden, form), trace in itertools.product(AL
 def genomes(circuit, count, seed=0):
     """Genes around those of `circuit`, some beyond their range."""
     center = torch.nn.utils.parameters_to_vector(circuit.parameters()).detach()
-    rows = center + 0.2 * torch.randn(count, len(center), generator=torch.Generator().manual_seed(seed))
+    rows = center + 0.2 * torch.randn(
+        count, len(center), generator=torch.Generator().manual_seed(seed)
+    )
     rows[:, -1] = rows[:, -1].clamp(0.1, 0.6)  # a decoder that decays by 1 would show nothing
     return rows
 
@@ -44,7 +46,9 @@ def test_a_thousand_steps_spike_for_spike(hidden, form, trace):
     running = spikes.cumsum(1).long()
     assert torch.equal(counts, running[:, -1])
     for steps in range(1, 1000, 37):
-        assert torch.equal(run(circuit, rows, seen[:steps], threads=1)[1], running[:, steps - 1]), steps
+        assert torch.equal(run(circuit, rows, seen[:steps], threads=1)[1], running[:, steps - 1]), (
+            steps
+        )
     # the output weighs every hidden neuron's spikes by a weight of its own
     np.testing.assert_allclose(out.numpy(), want, rtol=0, atol=1e-5)
     assert counts[:, 1].min() > 50 and np.ptp(want, axis=1).min() > 0.01
@@ -52,7 +56,10 @@ def test_a_thousand_steps_spike_for_spike(hidden, form, trace):
 
 @pytest.mark.parametrize(("hidden", "form"), ALL)
 def test_it_follows_the_equations_of_the_specification(hidden, form):
-    circuit, seen = lively(hidden=hidden, form=form, neurons=8, seed=2), errors(1000, seed=1)[:, 0, 0]
+    circuit, seen = (
+        lively(hidden=hidden, form=form, neurons=8, seed=2),
+        errors(1000, seed=1)[:, 0, 0],
+    )
     row = torch.nn.utils.parameters_to_vector(circuit.parameters()).detach()[None]
     out, counts = run(circuit, row, seen)
     want, _, spikes = spoken(circuit.values(), seen.tolist(), "paper")
@@ -86,7 +93,10 @@ def test_lesions_hold_in_the_kernel_too(parts):
 
 def test_costs_are_mae_and_pearson():
     random = np.random.default_rng(0)
-    outputs, targets = random.normal(size=(4, 2, 50)).astype(np.float32), random.normal(size=(2, 50))
+    outputs, targets = (
+        random.normal(size=(4, 2, 50)).astype(np.float32),
+        random.normal(size=(2, 50)),
+    )
     found = costs(outputs, targets)
     for p, s in itertools.product(range(4), range(2)):
         mae = np.abs(outputs[p, s] - targets[s]).mean()

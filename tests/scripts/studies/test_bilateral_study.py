@@ -24,14 +24,18 @@ def test_a_cell_holds_every_model_once_a_seed_with_the_first_weights_of_its_seed
     names = [name for name, _ in models.pupils(Cell("reach", "intended", "quick"))]
     assert names.count("CC-S") == names.count("left half") == 2 and len(names) == 2 * (7 + 3)
     assert "U-ND" not in [name for name, _ in models.pupils(Cell("hold", "as_released", "quick"))]
-    first = {name: pupil for name, pupil in reversed(models.pupils(Cell("reach", "intended", "quick")))}
+    first = {
+        name: pupil for name, pupil in reversed(models.pupils(Cell("reach", "intended", "quick")))
+    }
     weights = {name: first[name].controller.state_dict() for name in ("B-N", "B-S", "CC-N", "CC-S")}
     for name in ("B-S", "CC-N", "CC-S"):
         assert all(torch.equal(weights[name][key], value) for key, value in weights["B-N"].items())
     assert first["B-S"].losses == ("loss1", "loss2") and first["CC-N"].losses == ("mixed", "mixed")
 
 
-def test_a_cell_is_trained_once_goes_on_where_it_was_and_comes_back_from_its_file(cells, monkeypatch, tmp_path):
+def test_a_cell_is_trained_once_goes_on_where_it_was_and_comes_back_from_its_file(
+    cells, monkeypatch, tmp_path
+):
     cell = cells[1]
     models.train(cell)
     group = models.cohort(cell)
@@ -45,7 +49,9 @@ def test_a_cell_is_trained_once_goes_on_where_it_was_and_comes_back_from_its_fil
             k = [each for each, _ in models.pupils(cell)].index(name)
             want = torch.nn.utils.parameters_to_vector(group.controller(k).parameters())
             torch.testing.assert_close(weights[0], want, rtol=1e-5, atol=1e-6)
-    assert {name: len(rows) for name, (_, rows) in found.items()} == dict.fromkeys((*models.MODELS, "U8-N", "E-N"), 2)
+    assert {name: len(rows) for name, (_, rows) in found.items()} == dict.fromkeys(
+        (*models.MODELS, "U8-N", "E-N"), 2
+    )
     written = cell.path.stat().st_mtime_ns
     models.train(cell)
     assert cell.path.stat().st_mtime_ns == written
@@ -87,14 +93,22 @@ def lesioned(**balance):
     found = {}
     for name, middle in balance.items():
         right = np.full(10, 0.2)
-        found[name] = {"none": right / 4, "left silent": right * np.exp(middle + noise), "right silent": right}
+        found[name] = {
+            "none": right / 4,
+            "left silent": right * np.exp(middle + noise),
+            "right silent": right,
+        }
     return found
 
 
 @pytest.mark.parametrize(
     ("special", "control", "holds"),
     [(0.5, 0.0, True), (0.5, 0.5, False), (0.0, 0.5, True)],
-    ids=["specialised alone is unequal", "the control is as unequal", "the control alone is unequal"],
+    ids=[
+        "specialised alone is unequal",
+        "the control is as unequal",
+        "the control alone is unequal",
+    ],
 )
 def test_a7_asks_whether_specialisation_does_it(tmp_path, monkeypatch, special, control, holds):
     found = lesioned(**{"B-S": special, "CC-S": special, "B-N": control, "CC-N": control})
@@ -102,9 +116,13 @@ def test_a7_asks_whether_specialisation_does_it(tmp_path, monkeypatch, special, 
     found["B-N"]["left silent"] *= np.exp(np.random.default_rng(1).normal(0, 0.05, 10))
     monkeypatch.setattr(measures, "lesioned", lambda *_: found)
     monkeypatch.setattr(measures, "likeness", lambda *_: (np.zeros(10), np.full(10, 0.5)))
-    study = Study("bilateral", "t", "shown", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF)
+    study = Study(
+        "bilateral", "t", "shown", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF
+    )
     nothing = dict.fromkeys(found)
-    bilateral.lesions(study, {"brains": {"intended": {"reach": nothing}}, "lesions": {}}, "intended", 50)
+    bilateral.lesions(
+        study, {"brains": {"intended": {"reach": nothing}}, "lesions": {}}, "intended", 50
+    )
     claims = {row.name: row for row in study.rows if row.kind == "claim"}
     row = claims["A7 (intended), reach, B-S against B-N: left over right column silent"]
     assert row.holds is holds and "Holm" in row.note and row.seeds_of == "trainings"
@@ -132,8 +150,12 @@ def test_a_crossover_is_told_from_one_hand_that_is_always_better(tmp_path):
             figures[task]["U-D"] = rows(x=noise * ratio * noise[::-1])["x"]
             for name in figures[task]:
                 figures[task][name] |= {"jerk": noise, "log_jerk": noise}
-        study = Study("bilateral", "t", "shown", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF)
-        bilateral.comparisons(study, {"figures": {"intended": figures}, "contrasts": {}}, "intended")
+        study = Study(
+            "bilateral", "t", "shown", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF
+        )
+        bilateral.comparisons(
+            study, {"figures": {"intended": figures}, "contrasts": {}}, "intended"
+        )
         judged = {row.name: row.holds for row in study.rows}
         assert judged["A5 (intended): error, dominant (loss 1) over non-dominant hand"] is holds
         assert judged["A5 (intended): error, dominant (loss 2) over non-dominant hand"] is False
@@ -144,17 +166,29 @@ def test_a_crossover_is_told_from_one_hand_that_is_always_better(tmp_path):
 def test_measures_pair_models_on_the_same_trials_and_the_twin_agrees(cells, tmp_path):
     cell = cells[1]
     models.train(cell)
-    brains = {name: brain for name, brain in models.trained(cell).items() if name in ("U-N", "CC-S")}
-    found = {name: measures.play("hold", brain, 6, max_episode_steps=10) for name, brain in brains.items()}
+    brains = {
+        name: brain for name, brain in models.trained(cell).items() if name in ("U-N", "CC-S")
+    }
+    found = {
+        name: measures.play("hold", brain, 6, max_episode_steps=10)
+        for name, brain in brains.items()
+    }
     for name in ("force_x", "near_limit"):
         assert np.array_equal(found["U-N"][name], found["CC-S"][name])
         assert np.array_equal(found["U-N"][name][0], found["U-N"][name][1])
     beside = measures.beside_the_twin(cell, models.controller(brains, "CC-S"), tmp_path, 20)
     assert max(abs(ours / theirs - 1) for ours, theirs in beside.values()) < 0.01
     cosine, share = measures.likeness(cell, brains, "CC-S", 4)
-    assert cosine.shape == share.shape == (2,) and (abs(cosine) <= 1).all() and share == pytest.approx(0.5, abs=0.05)
+    assert (
+        cosine.shape == share.shape == (2,)
+        and (abs(cosine) <= 1).all()
+        and share == pytest.approx(0.5, abs=0.05)
+    )
     lesions = measures.lesioned("hold", {"CC-S": brains["CC-S"]}, 4)["CC-S"]
-    assert set(lesions) == {"none", *measures.LESIONS} and len({rows[0] for rows in lesions.values()}) > 5
+    assert (
+        set(lesions) == {"none", *measures.LESIONS}
+        and len({rows[0] for rows in lesions.values()}) > 5
+    )
 
 
 def test_a_spring_of_known_stiffness_would_be_found():
@@ -177,9 +211,13 @@ def test_standard_reaches_begin_in_one_place_and_can_be_made():
 def test_a_probe_tells_how_much_more_it_costs_one_hand_than_the_other(tmp_path):
     one, rng = models.structure("U-D"), torch.Generator().manual_seed(0)
     hands = {name: (one, 0.2 * torch.randn(2, 346, generator=rng)) for name in ("U-D", "U-ND")}
-    study = Study("bilateral", "t", "quick", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF)
+    study = Study(
+        "bilateral", "t", "quick", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF
+    )
     table = probes.run(study, hands, 3, "intended")
-    assert [row.holds for row in study.rows] == [None] * len(probes.PROBES), "two seeds are not judged"
+    assert [row.holds for row in study.rows] == [None] * len(probes.PROBES), (
+        "two seeds are not judged"
+    )
     hands["U-ND"] = hands["U-D"]
     for found in probes.run(study, hands, 3, "intended").values():
         assert {each.ratio for each in found.values()} == {1.0}
@@ -187,18 +225,24 @@ def test_a_probe_tells_how_much_more_it_costs_one_hand_than_the_other(tmp_path):
 
 
 def test_gates_of_losses_and_network_hold(tmp_path):
-    study = Study("bilateral", "t", "quick", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF)
+    study = Study(
+        "bilateral", "t", "quick", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF
+    )
     bilateral._losses(study)
     assert study.rows[0].holds and 100 < float(study.rows[0].note.split()[0]) < 2000
     moved = bilateral._moved(models.structure("CC-S"))
-    assert moved["right"] == 0 and moved["left"] > 0 and moved["combiner"] > 0 and moved["output"] > 0
+    assert (
+        moved["right"] == 0 and moved["left"] > 0 and moved["combiner"] > 0 and moved["output"] > 0
+    )
 
 
 def test_a_figure_without_a_meaning_in_a_trial_is_left_out_of_its_mean():
     brain = models.structure("U-N"), torch.zeros(2, 346)
     angles = np.tile(measures.CENTRE, (3, 1))
     hand = measures.Arm().hand(angles)
-    found = measures.play("reach", brain, 3, {"angles": angles, "target": hand + np.eye(3, 2, -1) / 10})
+    found = measures.play(
+        "reach", brain, 3, {"angles": angles, "target": hand + np.eye(3, 2, -1) / 10}
+    )
     assert (np.isnan(found["direction_error"]) == [[True, False, False]] * 2).all()
     told = found["direction_error"][:, 1:].mean(1)
     assert measures.averaged(found)["direction_error"] == pytest.approx(told)

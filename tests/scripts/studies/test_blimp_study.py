@@ -29,7 +29,10 @@ def test_pilots_side_by_side_fly_as_each_alone():
 
 
 def test_a_flight_holds_then_steps_and_a_step_of_nothing_is_none():
-    assert flights.step(1.0, 1.5, 70.0) == {"reference": ((0.0, 1.0), (70.0, 1.5)), "max_episode_steps": 1400}
+    assert flights.step(1.0, 1.5, 70.0) == {
+        "reference": ((0.0, 1.0), (70.0, 1.5)),
+        "max_episode_steps": 1400,
+    }
     assert flights.step(1.0, 1.0, 70.0)["reference"] == ((0.0, 1.0),)
 
 
@@ -40,7 +43,10 @@ def test_the_headline_pair_gets_most_seeds():
         count[job.role, job.structure] = count.get((job.role, job.structure), 0) + 1
     assert count["pd", "lif"] == count["i", "iwta-lif"] == 5 and len(count) == 8
     assert len({job.folder for job in todo}) == len(todo)
-    assert {(job.role, job.structure) for job in networks.jobs("quick")} == {("pd", "lif"), ("i", "iwta-lif")}
+    assert {(job.role, job.structure) for job in networks.jobs("quick")} == {
+        ("pd", "lif"),
+        ("i", "iwta-lif"),
+    }
 
 
 def test_a_network_is_trained_once_and_told_apart_by_loss(tmp_path, monkeypatch):
@@ -89,7 +95,9 @@ def test_g5_is_told_by_training_and_structure_beside_the_pooled_gate(study, monk
     flights.neutral(study, {"lif": [0.05, 0.06, 0.09], "r-lif": [0.2]})
     told = {row.name: row for row in study.rows}
     pooled = told["G5 neutral: oscillation of spiking PD over PD's"]
-    assert pooled.value == pytest.approx(4 / 3) and pooled.holds is False, "the interval reaches over 1.5"
+    assert pooled.value == pytest.approx(4 / 3) and pooled.holds is False, (
+        "the interval reaches over 1.5"
+    )
     assert "2 of 3 are within the target" in pooled.note and pooled.seeds == 3
     single = {name.partition("PD's, ")[2]: row for name, row in told.items() if "training" in name}
     assert {name: row.holds for name, row in single.items()} == {
@@ -102,4 +110,7 @@ def test_g5_is_told_by_training_and_structure_beside_the_pooled_gate(study, monk
 
 
 def test_every_training_that_is_committed_is_found():
-    assert len(blimp.kept_trainings("pd", "lif")) == 5 and len(blimp.kept_trainings("pd", "r-lif")) == 1
+    assert (
+        len(blimp.kept_trainings("pd", "lif")) == 5
+        and len(blimp.kept_trainings("pd", "r-lif")) == 1
+    )

@@ -19,7 +19,9 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(coevolve, "TESTS", 3)
     monkeypatch.setattr(coevolve, "POPULATION", 8)
     out = tmp_path / "out"
-    return Study("coevolve", "t", "quick", out, resume=True, say=lambda _: None, seeds_of=coevolve.SEEDS_OF)
+    return Study(
+        "coevolve", "t", "quick", out, resume=True, say=lambda _: None, seeds_of=coevolve.SEEDS_OF
+    )
 
 
 def test_both_searches_get_equal_evaluations_and_rows_are_of_held_out_starts(study):
@@ -28,13 +30,25 @@ def test_both_searches_get_equal_evaluations_and_rows_are_of_held_out_starts(stu
     individuals = coevolve.read(folder)
     assert sum(one.state in ("evaluated", "invalid") for one in individuals) == 16
     options = read_config(folder.with_name("fixed-1"))["algorithm_options"]
-    assert options["generations"] * options["population"] == 16 and options["episodes"] == coevolve.EPISODES
+    assert (
+        options["generations"] * options["population"] == 16
+        and options["episodes"] == coevolve.EPISODES
+    )
     rows = {row.name: row for row in study.rows}
-    fixed = [controllers.load(coevolve._folder(study, seed).with_name(f"fixed-{seed}")) for seed in (0, 1)]
-    again = [training.evaluate(one, coevolve.TASK, 3, seed=0, max_episode_steps=40).returns.mean() for one in fixed]
+    fixed = [
+        controllers.load(coevolve._folder(study, seed).with_name(f"fixed-{seed}"))
+        for seed in (0, 1)
+    ]
+    again = [
+        training.evaluate(one, coevolve.TASK, 3, seed=0, max_episode_steps=40).returns.mean()
+        for one in fixed
+    ]
     assert rows["NCAP on the standard body: return"].value == pytest.approx(np.mean(again))
     gain = rows["co-evolved less standard body, paired by seed: return"]
-    ours, theirs = (rows[f"{name}: return"].value for name in ("co-evolved body and NCAP", "NCAP on the standard body"))
+    ours, theirs = (
+        rows[f"{name}: return"].value
+        for name in ("co-evolved body and NCAP", "NCAP on the standard body")
+    )
     assert gain.value == pytest.approx(ours - theirs) and gain.holds == (gain.interval[0] >= 0)
     assert all(np.isfinite(row.value) for row in study.rows)
     kept = {"champions.json", "standard-body-0.safetensors", "standard-body-1.safetensors"}

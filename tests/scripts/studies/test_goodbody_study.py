@@ -20,7 +20,9 @@ from lancelet.scripts.study import Study
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return Study("goodbody", "t", "quick", tmp_path / "out", say=lambda _: None, seeds_of=goodbody.SEEDS_OF)
+    return Study(
+        "goodbody", "t", "quick", tmp_path / "out", say=lambda _: None, seeds_of=goodbody.SEEDS_OF
+    )
 
 
 def test_the_sample_is_fixed_and_the_quick_one_is_part_of_it():
@@ -59,7 +61,9 @@ def test_random_search_agrees_with_the_geometric_law_and_a_wrong_r1_does_not(stu
 def test_a_rank_correlation_that_is_not_there_does_not_hold(study):
     rng = np.random.default_rng(0)
     r1 = rng.uniform(0, 0.1, 60)
-    first = np.stack([np.tile(1 / r1[:, None], 3), np.tile(r1[:, None], 3), *rng.uniform(1, 500, (2, 60, 3))])
+    first = np.stack(
+        [np.tile(1 / r1[:, None], 3), np.tile(r1[:, None], 3), *rng.uniform(1, 500, (2, 60, 3))]
+    )
     searches._correlations(study, r1, first)
     assert [row.holds for row in study.rows] == [True, False, False, False]
 
@@ -67,13 +71,21 @@ def test_a_rank_correlation_that_is_not_there_does_not_hold(study):
 def test_one_body_has_rows_of_its_own_and_leaves_the_results_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     place = list(map(str, CANONICAL))
-    assert reproduce.main(["goodbody", "--body", *place, "--grid", "21", "--json", "body.json"]) == 0
+    assert (
+        reproduce.main(["goodbody", "--body", *place, "--grid", "21", "--json", "body.json"]) == 0
+    )
     rows = {row.name: row for row in from_json(tmp_path / "body.json")}
     found = manifolds(CANONICAL, 21)
     assert rows["r1"].value == found.r1 and rows["r2"].value == found.r2
     assert rows["A_any, at least one"].value == found.some
-    assert not (tmp_path / "results").exists() and (tmp_path / "runs/reproduce-goodbody/landscapes.png").exists()
-    assert "--body 0.5 0.5 0.5 -0.5 --grid 21" in (tmp_path / "runs/reproduce-goodbody/table.md").read_text()
+    assert (
+        not (tmp_path / "results").exists()
+        and (tmp_path / "runs/reproduce-goodbody/landscapes.png").exists()
+    )
+    assert (
+        "--body 0.5 0.5 0.5 -0.5 --grid 21"
+        in (tmp_path / "runs/reproduce-goodbody/table.md").read_text()
+    )
     json.loads((tmp_path / "body.json").read_text())
 
 
@@ -125,7 +137,10 @@ def test_e1_compares_bodies_whatever_policy_the_search_ended_with(study, monkeyp
     bodies_of_runs = {"onset": np.tile(CANONICAL, (3, 1)), "final": np.tile(design(80), (3, 1))}
 
     def points(policy):
-        return {name: np.concatenate([rows, np.full((3, 2), policy)], 1) for name, rows in bodies_of_runs.items()}
+        return {
+            name: np.concatenate([rows, np.full((3, 2), policy)], 1)
+            for name, rows in bodies_of_runs.items()
+        }
 
     felt = []
 
@@ -136,7 +151,9 @@ def test_e1_compares_bodies_whatever_policy_the_search_ended_with(study, monkeyp
     monkeypatch.setattr(sensors, "felt", feel)
     verdicts = []
     for policy in (0.0, 1.0):
-        monkeypatch.setattr(sensors, "evolved_runs", lambda _, p=policy: {"solved": solved, **points(p)})
+        monkeypatch.setattr(
+            sensors, "evolved_runs", lambda _, p=policy: {"solved": solved, **points(p)}
+        )
         felt.clear()
         sensors.settling(study)
         verdicts.append((study.rows[-1].value, study.rows[-1].holds, sorted(felt)))

@@ -13,7 +13,9 @@ def whole_matrix(one, two):
     for i in range(1, len(one) + 1):
         for j in range(1, len(two) + 1):
             c = cost[i - 1, j - 1]
-            total[i, j] = min(total[i, j], total[i - 1, j] + c, total[i, j - 1] + c, total[i - 1, j - 1] + 2 * c)
+            total[i, j] = min(
+                total[i, j], total[i - 1, j] + c, total[i, j - 1] + c, total[i - 1, j - 1] + 2 * c
+            )
     return total[-1, -1] / (len(one) + len(two))
 
 
@@ -28,7 +30,10 @@ def test_the_distance_is_that_of_dtw_python():
     other = pytest.importorskip("dtw")
     rng = np.random.default_rng(0)
     one, two = rng.normal(size=(3, 400)).cumsum(1), rng.normal(size=(3, 300)).cumsum(1)
-    wanted = [other.dtw(a, b, distance_only=True).normalizedDistance for a, b in zip(one, two, strict=True)]
+    wanted = [
+        other.dtw(a, b, distance_only=True).normalizedDistance
+        for a, b in zip(one, two, strict=True)
+    ]
     np.testing.assert_allclose(dtw(one, two), wanted, rtol=1e-12)
 
 
@@ -45,13 +50,17 @@ def test_series_that_differ_in_time_alone_are_near_and_others_are_not():
 
 def test_h_is_the_mean_over_six_pairs_and_two_sensors_for_any_threads():
     series = np.random.default_rng(1).normal(size=(2, 4, 2, 60))
-    one = [dtw(series[0, a, s], series[0, b, s]) for a in range(4) for b in range(a) for s in range(2)]
+    one = [
+        dtw(series[0, a, s], series[0, b, s]) for a in range(4) for b in range(a) for s in range(2)
+    ]
     found = homeostasis(series)
     assert found.shape == (2,) and found[0] == pytest.approx(np.mean(one)) and len(one) == 12
     np.testing.assert_array_equal(found, homeostasis(series, threads=1))
 
 
-@pytest.mark.parametrize("bad", [(np.zeros((2, 3)), np.zeros((3, 3))), ([], [1.0]), ([np.nan], [1.0])])
+@pytest.mark.parametrize(
+    "bad", [(np.zeros((2, 3)), np.zeros((3, 3))), ([], [1.0]), ([np.nan], [1.0])]
+)
 def test_bad_series_are_one_line(bad):
     with pytest.raises(LanceletError, match="series"):
         dtw(*bad)

@@ -25,7 +25,9 @@ def test_a_search_spends_its_budget_in_the_box_and_finds_the_bowl(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_key_decides_everything_and_another_key_another_search(method):
-    one, same, other = (search(method, bowl, LOW, HIGH, key, budget=60) for key in ((1, 2), (1, 2), (1, 3)))
+    one, same, other = (
+        search(method, bowl, LOW, HIGH, key, budget=60) for key in ((1, 2), (1, 2), (1, 3))
+    )
     np.testing.assert_array_equal(one.points, same.points)
     assert (one.points != other.points).all(1).mean() > 0.9
 
@@ -36,19 +38,37 @@ def test_every_method_names_what_it_stands_for():
 
 
 def test_the_first_success_the_best_by_sum_and_by_count_are_told_apart():
-    rows = np.array([[1, 1, 1, 1], [0.01, 0.01, 1, 0.01], [0.1, 0.1, 0.1, 0.1], [0.01, 0.02, 0.03, 0.04]])
+    rows = np.array(
+        [[1, 1, 1, 1], [0.01, 0.01, 1, 0.01], [0.1, 0.1, 0.1, 0.1], [0.01, 0.02, 0.03, 0.04]]
+    )
     found = search("random", lambda points: rows[: len(points)], LOW, HIGH, (0,), budget=4)
     assert found.first == 4 and found.solved.tolist() == [0, 3, 3, 4]
     assert found.best.tolist() == [0, 1, 2, 3]
     assert found.curve[2] == pytest.approx(0.1) and (found.distances[2] > NEAR).all()
-    assert search("random", lambda points: rows[: len(points)], LOW, HIGH, (0,), budget=3).first == 4
+    assert (
+        search("random", lambda points: rows[: len(points)], LOW, HIGH, (0,), budget=3).first == 4
+    )
 
 
 @pytest.mark.parametrize(
-    "bad", [{"method": "sness"}, {"budget": 0}, {"population": 2}, {"low": [1, 1]}, {"low": [-1], "high": [1, 1]}]
+    "bad",
+    [
+        {"method": "sness"},
+        {"budget": 0},
+        {"population": 2},
+        {"low": [1, 1]},
+        {"low": [-1], "high": [1, 1]},
+    ],
 )
 def test_bad_searches_are_one_line(bad):
-    settings = {"method": "random", "low": LOW, "high": HIGH, "seed": (0,), "budget": 10, "population": 10} | bad
+    settings = {
+        "method": "random",
+        "low": LOW,
+        "high": HIGH,
+        "seed": (0,),
+        "budget": 10,
+        "population": 10,
+    } | bad
     with pytest.raises(LanceletError) as error:
         search(evaluate=bowl, **settings)
     assert "\n" not in str(error.value)

@@ -52,7 +52,9 @@ def test_a_search_counts_all_its_steps_and_stays_within_the_budget(monkeypatch):
     monkeypatch.setattr(reflex, "whole", lambda *_: Score(nothing, nothing, {}, nothing < 0))
     done = reflex.search(0, 4)
     assert done["steps"] == reflex.cost(4) == (4 * 4 * 3 + 5 * 2) * 10
-    assert done["curve"].shape == (2, 2) and len(done["weights"]) == reflex.circuit().parameter_count
+    assert (
+        done["curve"].shape == (2, 2) and len(done["weights"]) == reflex.circuit().parameter_count
+    )
 
 
 def test_the_generations_of_the_budget_fit_it():
@@ -67,4 +69,6 @@ def test_every_variant_is_another_circuit_of_at_most_forty_weights(options):
 def test_weights_move_to_another_body_as_they_are():
     five = reflex.circuit()
     nine = reflex.moved(five, 9)
-    assert nine.joints == 9 and all((a == b).all() for a, b in zip(five.parameters(), nine.parameters(), strict=True))
+    assert nine.joints == 9 and all(
+        (a == b).all() for a, b in zip(five.parameters(), nine.parameters(), strict=True)
+    )

@@ -64,7 +64,9 @@ def test_a_gate_closes_on_nobody_and_agents_still_arrive(study, few):
     assert float(study.rows[1].note.split(";")[1].split()[0]) > 0, "the gate has moved"
 
 
-def test_lrta_is_compared_on_the_interval_over_all_draws_and_a_broken_off_run_goes_on(study, monkeypatch):
+def test_lrta_is_compared_on_the_interval_over_all_draws_and_a_broken_off_run_goes_on(
+    study, monkeypatch
+):
     monkeypatch.chdir(study.folder)
     monkeypatch.setattr(rows, "RANDOM_PAIRS", {"quick": 3})
     monkeypatch.setattr(rows, "LRTA_DRAWS", {"quick": 2})
@@ -73,7 +75,9 @@ def test_lrta_is_compared_on_the_interval_over_all_draws_and_a_broken_off_run_go
     assert first.value != second.value, "other pairs, other agents"
     assert (gate.seeds, gate.seeds_of, gate.kind) == (6, "agents", "gate")
     assert gate.interval[0] <= gate.value <= gate.interval[1]
-    assert gate.holds == (gate.interval[1] <= rows.LRTA_TARGET) and claim.holds == (claim.interval[1] <= 1)
+    assert gate.holds == (gate.interval[1] <= rows.LRTA_TARGET) and claim.holds == (
+        claim.interval[1] <= 1
+    )
     before = list(study.rows)
     study.rows.clear()
     study.resume = True
@@ -102,11 +106,15 @@ def test_steps_of_a_swing_are_counted_from_each_episodes_start():
     assert (inside > 0).all() and (inside < 0.1).all()
 
 
-def test_sac_is_read_from_its_file_and_said_to_be_missing_where_it_is_not(study, tmp_path, monkeypatch):
+def test_sac_is_read_from_its_file_and_said_to_be_missing_where_it_is_not(
+    study, tmp_path, monkeypatch
+):
     ours = lives.Lives(np.full((3, 1), 500), np.ones((3, 1), bool), np.ones((3, 1)), 10_000, None)
     monkeypatch.setattr(sac, "FILE", tmp_path / "sac.json")
     sac.rows(study, ours, {})
-    assert len(study.rows) == 4 and all(row.value is None and "not run" in row.note for row in study.rows)
+    assert len(study.rows) == 4 and all(
+        row.value is None and "not run" in row.note for row in study.rows
+    )
     study.rows.clear()
     common = {"repeat": 5, "budget": 40_000, "first": 4000}
     runs = [{**common, "seed": 0, "reliable": 25_000}, {**common, "seed": 1, "reliable": None}]

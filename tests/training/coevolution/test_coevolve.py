@@ -22,7 +22,14 @@ from lancelet.training.coevolution.individuals import read
 from lancelet.training.coevolution.lifetimes import Group, Lifetime, classes_of, life_of, live
 from lancelet.training.distributed.pools import Outcome, Pool
 
-QUICK: dict[str, Any] = {"steps": 4, "episodes": 1, "population": 6, "quiet": True, "workers": "2", "deadline": 300.0}
+QUICK: dict[str, Any] = {
+    "steps": 4,
+    "episodes": 1,
+    "population": 6,
+    "quiet": True,
+    "workers": "2",
+    "deadline": 300.0,
+}
 
 
 def evolve(folder, evaluations, task="swim", **options):
@@ -36,12 +43,17 @@ def test_a_run_ends_with_exact_counts_and_the_family_is_whole(tmp_path):
     assert all(one.operator == "random" and not one.parents for one in people[:6])
     assert any(one.parents for one in people[6:])
     for one in people:
-        assert all(people[parent].done <= one.born for parent in one.parents)  # bred from results only
+        assert all(
+            people[parent].done <= one.born for parent in one.parents
+        )  # bred from results only
         assert Genome.from_json(one.genome).to_json() == one.genome
     line = ancestors(people, champions(people)[-1])
     assert line[-1].id == run.best.id and line[0].parents == []
     kept = json.loads((tmp_path / "run" / "champions" / f"{run.best.id}.json").read_text())
-    assert kept["kind"] == "swimmer" and (tmp_path / "run" / "champions" / f"{run.best.id}.xml").exists()
+    assert (
+        kept["kind"] == "swimmer"
+        and (tmp_path / "run" / "champions" / f"{run.best.id}.xml").exists()
+    )
     assert (tmp_path / "run" / "best" / "episode.npz").exists()
 
 
@@ -52,8 +64,12 @@ def test_an_evaluation_depends_on_its_genome_alone(tmp_path):
 
     classes = classes_of(life, Genome.from_json(people[0].genome))
     order = random.Random(0).sample(people, len(people))
-    again = live(Group(life, [(one.id, one.genome) for one in order], classes, kinds.known("swimmer")))
-    assert {one.id: one.fitness for one in people} == {k: lived.fitness for k, lived in again.items()}
+    again = live(
+        Group(life, [(one.id, one.genome) for one in order], classes, kinds.known("swimmer"))
+    )
+    assert {one.id: one.fitness for one in people} == {
+        k: lived.fitness for k, lived in again.items()
+    }
 
 
 def test_resuming_goes_on_and_a_spent_budget_ends_at_once(tmp_path):
@@ -84,7 +100,9 @@ def test_a_best_that_a_kill_left_out_is_made_when_the_run_is_resumed(tmp_path):
     evolve(folder, 10)
     made = (folder / "best" / "episode.npz").stat().st_mtime_ns
     evolve(folder, 10, resume=True)
-    assert (folder / "best" / "episode.npz").stat().st_mtime_ns == made  # the same one is not made twice
+    assert (
+        folder / "best" / "episode.npz"
+    ).stat().st_mtime_ns == made  # the same one is not made twice
     shutil.rmtree(folder / "best")
     (folder / ".best.new").mkdir()  # half made
     evolve(folder, 10, resume=True)
@@ -237,7 +255,9 @@ def test_poison_is_quarantined_after_three_tries_and_the_innocent_of_its_group_g
 
 def driver_of(folder, evaluations=1000):
     folder.mkdir(exist_ok=True)
-    return coevolve.Driver(Coevolve(evaluations=evaluations, quiet=True, folder=str(folder)), "swimmer", folder)
+    return coevolve.Driver(
+        Coevolve(evaluations=evaluations, quiet=True, folder=str(folder)), "swimmer", folder
+    )
 
 
 class Instant(Pool):
@@ -259,12 +279,16 @@ class Instant(Pool):
         pass
 
 
-def test_a_node_without_memory_is_said_and_bounded_and_only_who_fills_it_is_quarantined(tmp_path, capsys):
+def test_a_node_without_memory_is_said_and_bounded_and_only_who_fills_it_is_quarantined(
+    tmp_path, capsys
+):
     def lost(key, members):
         return Outcome(key, died="out of memory", blamed=False, out_of_memory=True)
 
     everyone = driver_of(tmp_path / "everyone")
-    with pytest.raises(LanceletError, match="individual 0 was lost 10 times, no fault of its own: out of memory"):
+    with pytest.raises(
+        LanceletError, match="individual 0 was lost 10 times, no fault of its own: out of memory"
+    ):
         everyone.loop(Instant(lost), lambda *_, **__: None)
     everyone.store.close()
     assert capsys.readouterr().err.count("warning: out of memory") == 1
@@ -280,7 +304,10 @@ def test_a_node_without_memory_is_said_and_bounded_and_only_who_fills_it_is_quar
     one_of_many.store.close()
     people = read(tmp_path / "one")
     assert [one.id for one in people if one.state == "quarantined"] == [3]
-    assert people[3].reason == "out of memory 10 times, while others were evaluated" and people[3].tries == 0
+    assert (
+        people[3].reason == "out of memory 10 times, while others were evaluated"
+        and people[3].tries == 0
+    )
 
 
 def test_every_champion_of_a_call_is_kept_and_a_run_that_poison_ends_has_recorded_it(tmp_path):
@@ -292,11 +319,17 @@ def test_every_champion_of_a_call_is_kept_and_a_run_that_poison_ends_has_recorde
         return Outcome(key, {k: Lifetime(float(k), {}, seconds=5.0) for k in members})
 
     rising.loop(Instant(better), lambda *_, **__: None, asked)
-    assert {path.stem for path in (tmp_path / "rising/champions").glob("*.json")} == {str(k) for k in range(8)}
+    assert {path.stem for path in (tmp_path / "rising/champions").glob("*.json")} == {
+        str(k) for k in range(8)
+    }
 
     poisoned = driver_of(tmp_path / "poisoned")
-    with pytest.raises(LanceletError, match="100 individuals killed whoever evaluated them; the last: bang"):
-        poisoned.loop(Instant(lambda key, members: Outcome(key, died="bang")), lambda *_, **__: None)
+    with pytest.raises(
+        LanceletError, match="100 individuals killed whoever evaluated them; the last: bang"
+    ):
+        poisoned.loop(
+            Instant(lambda key, members: Outcome(key, died="bang")), lambda *_, **__: None
+        )
     poisoned.store.close()
     assert sum(one.state == "quarantined" for one in read(tmp_path / "poisoned")) == 100
     with pytest.raises(LanceletError, match="100 individuals killed"):

@@ -14,7 +14,9 @@ from lancelet.training.video import opengl as gl
 @pytest.mark.parametrize("link", [".champions.tmp.mp4", "champions.mp4"])
 def test_a_strangers_link_is_replaced_and_what_it_leads_to_stays(tmp_path, link):
     genome = kinds.known("swimmer").random(np.random.default_rng(0)).to_json()
-    best = Individual(id=0, parents=[], operator="random", genome=genome, state="evaluated", fitness=1.0)
+    best = Individual(
+        id=0, parents=[], operator="random", genome=genome, state="evaluated", fitness=1.0
+    )
     life = Life(
         kind="swimmer",
         task="lancelet/Swim-v0",

@@ -14,11 +14,18 @@ SETTINGS = {"seed": 0, "task": "lancelet/Swim-v0"}
 
 
 def born(number, **rest):
-    return Individual(number, [number - 1] if number else [], "random", json.dumps({"n": number}), **rest)
+    return Individual(
+        number, [number - 1] if number else [], "random", json.dumps({"n": number}), **rest
+    )
 
 
 def done(one, fitness):
-    one.state, one.fitness, one.figures, one.done = "evaluated", fitness, {"speed": fitness / 2}, 1.0
+    one.state, one.fitness, one.figures, one.done = (
+        "evaluated",
+        fitness,
+        {"speed": fitness / 2},
+        1.0,
+    )
     return one
 
 
@@ -29,7 +36,9 @@ def test_what_is_recorded_is_read_back(tmp_path):
     assert [(one.state, one.fitness) for one in read(tmp_path)] == [("born", None)] * 2
     store.record([done(people[0], 3.5)], [born(2)], seconds=7.5)
     found = read(tmp_path)
-    assert [one.id for one in found] == [0, 1, 2] and found[1].parents == [0] and found[1].layer == 1
+    assert (
+        [one.id for one in found] == [0, 1, 2] and found[1].parents == [0] and found[1].layer == 1
+    )
     assert found[0].fitness == 3.5 and found[0].figures == {"speed": 1.75} and found[0].born > 0
     assert settings(tmp_path) == SETTINGS
     store.close()
@@ -81,8 +90,12 @@ def test_a_full_disk_loses_nothing_and_the_run_goes_on_when_there_is_room(tmp_pa
     store = Individuals(tmp_path, SETTINGS)
     store.record(births=[born(0)])
     (pages,) = store._db.execute("pragma page_count").fetchone()
-    store._db.execute(f"pragma max_page_count={pages + 3}")  # what SQLite meets when the file cannot grow
-    with pytest.raises(LanceletError, match="the disk is full; every result so far is safe: make room and --resume"):
+    store._db.execute(
+        f"pragma max_page_count={pages + 3}"
+    )  # what SQLite meets when the file cannot grow
+    with pytest.raises(
+        LanceletError, match="the disk is full; every result so far is safe: make room and --resume"
+    ):
         for number in range(1, 1000):
             store.record(births=[born(number)])
     kept = len(read(tmp_path))
@@ -124,7 +137,9 @@ def test_other_settings_and_files_that_are_no_database_are_refused(tmp_path):
     other.mkdir()
     with pytest.raises(LanceletError, match="holds no co-evolution"):
         read(other)
-    (other / NAME).write_text("not a database at all, but text that is long enough to have a header" * 20)
+    (other / NAME).write_text(
+        "not a database at all, but text that is long enough to have a header" * 20
+    )
     with pytest.raises(LanceletError, match="damaged or no database"):
         Individuals(other, SETTINGS)
 
@@ -163,7 +178,11 @@ def test_a_strangers_schema_is_refused_by_reader_and_driver(tmp_path, statements
         db.execute(statement)
     db.commit()
     db.close()
-    for opens in (lambda: Individuals(tmp_path, SETTINGS), lambda: read(tmp_path), lambda: settings(tmp_path)):
+    for opens in (
+        lambda: Individuals(tmp_path, SETTINGS),
+        lambda: read(tmp_path),
+        lambda: settings(tmp_path),
+    ):
         with pytest.raises(LanceletError, match=says) as error:
             opens()
         assert "\n" not in str(error.value)

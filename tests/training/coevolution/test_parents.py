@@ -53,7 +53,10 @@ def test_the_undominated_win():
 
 
 def test_draws_depend_on_what_was_added_and_on_the_generator_alone():
-    many = [candidate(k, float(k % 7), features=(k / 50, k / 10), objectives=(k % 7.0, k % 5.0)) for k in range(50)]
+    many = [
+        candidate(k, float(k % 7), features=(k / 50, k / 10), objectives=(k % 7.0, k % 5.0))
+        for k in range(50)
+    ]
     for selection in ("tournament", "map-elites", "nsga2"):
         assert (drawn(selection, many) == drawn(selection, many)).all()
 

@@ -93,13 +93,16 @@ def test_everything_listens_on_this_machine_only(ray):
     for process in session_processes():
         for connection in process.net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
-                found[process.name(), connection.laddr.port] = connection.laddr.ip.removeprefix("::ffff:")
+                found[process.name(), connection.laddr.port] = connection.laddr.ip.removeprefix(
+                    "::ffff:"
+                )
     assert len(found) >= 4, "the head, the node and workers listen"
     assert set(found.values()) == {"127.0.0.1"}, found
 
 
 @pytest.mark.parametrize(
-    "variables", [{"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "wrong"}]
+    "variables",
+    [{"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "wrong"}],
 )
 def test_a_process_without_the_token_does_not_get_in(address, variables):
     done = subprocess.run(
@@ -122,13 +125,18 @@ def test_the_token_stands_in_no_file_no_command_line_and_not_in_our_environment(
     assert "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_MODE" not in os.environ
     for process in session_processes():
         assert not any(TOKEN.secret in word for word in process.cmdline())
-    assert {path.name for path in home.iterdir()} <= {".cache", ".config"}, "matplotlib's, in workers"
+    assert {path.name for path in home.iterdir()} <= {".cache", ".config"}, (
+        "matplotlib's, in workers"
+    )
 
 
 @pytest.mark.parametrize(
     ("token", "message"),
     [
-        (None, "wants a token, and there is none (variable RAY_AUTH_TOKEN, or file ~/.ray/auth_token"),
+        (
+            None,
+            "wants a token, and there is none (variable RAY_AUTH_TOKEN, or file ~/.ray/auth_token",
+        ),
         ("wrong", "wants another token than that of variable RAY_AUTH_TOKEN"),
     ],
 )
@@ -193,12 +201,16 @@ def test_a_pool_that_ends_takes_folder_processes_and_token_with_it(no_pool, fold
     children = {child.pid for child in psutil.Process().children(recursive=True)}
     with connected(1) as ray:
         assert len(list(folders.glob("lancelet-ray-*/r/session_latest/logs"))) == 1
-        assert [path.stat().st_mode & 0o077 for path in folders.iterdir()] == [0], "nobody else enters it"
+        assert [path.stat().st_mode & 0o077 for path in folders.iterdir()] == [0], (
+            "nobody else enters it"
+        )
         assert get_authentication_mode() == AuthenticationMode.TOKEN
         assert os.environ["RAY_AUTH_MODE"] == "disabled", "the environment is as it was"
     assert not ray.is_initialized() and not list(folders.iterdir())
     assert get_authentication_mode() == AuthenticationMode.DISABLED
-    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in children]
+    left = [
+        child for child in psutil.Process().children(recursive=True) if child.pid not in children
+    ]
     assert not psutil.wait_procs(left, timeout=8)[1]
 
 
@@ -210,12 +222,17 @@ with open("/proc/self/cmdline") as file:
 """
 
 
-def test_a_pool_whose_workers_do_not_come_up_gives_up_and_says_why(no_pool, folders, monkeypatch, tmp_path):
+def test_a_pool_whose_workers_do_not_come_up_gives_up_and_says_why(
+    no_pool, folders, monkeypatch, tmp_path
+):
     (tmp_path / "sitecustomize.py").write_text(DIES_IN_WORKERS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(cluster, "WORKER_SECONDS", 6)
     with (
-        pytest.raises(LanceletError, match=r"workers \(this machine\) did not come up within 6 s: .*no worker starts"),
+        pytest.raises(
+            LanceletError,
+            match=r"workers \(this machine\) did not come up within 6 s: .*no worker starts",
+        ),
         connected(1),
     ):
         pass
@@ -245,7 +262,9 @@ def test_a_closed_port_fails_at_once_in_one_line(no_pool):
         address = f"127.0.0.1:{server.getsockname()[1]}"
     begun = time.monotonic()
     with (
-        pytest.raises(LanceletError, match=rf"address = '{address}' does not answer: .*ray start --head") as caught,
+        pytest.raises(
+            LanceletError, match=rf"address = '{address}' does not answer: .*ray start --head"
+        ) as caught,
         connected(1, address),
     ):
         pass
@@ -257,7 +276,9 @@ def test_a_port_that_listens_and_says_nothing_fails_within_30_seconds(no_pool):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address, begun = f"127.0.0.1:{server.getsockname()[1]}", time.monotonic()
         with (
-            pytest.raises(LanceletError, match=f"{address}.*no Ray cluster answered within 22 s") as caught,
+            pytest.raises(
+                LanceletError, match=f"{address}.*no Ray cluster answered within 22 s"
+            ) as caught,
             connected(1, address),
         ):
             pass
@@ -273,7 +294,10 @@ def test_what_ray_says_of_a_bad_start_becomes_one_line(no_pool, monkeypatch, fol
 
     monkeypatch.setattr(ray, "init", refuse)
     with (
-        pytest.raises(LanceletError, match=r"^Ray does not start \(this machine\): Version mismatch: 3.11 here$"),
+        pytest.raises(
+            LanceletError,
+            match=r"^Ray does not start \(this machine\): Version mismatch: 3.11 here$",
+        ),
         connected(1),
     ):
         pass

@@ -43,7 +43,11 @@ def trap(tmp_path):
 def test_processes_of_this_machine_start_in_a_folder_of_traps(trap, tmp_path):
     (tmp_path / "driver.py").write_text(USERS)
     done = subprocess.run(
-        [sys.executable, str(tmp_path / "driver.py")], cwd=trap, capture_output=True, text=True, timeout=120
+        [sys.executable, str(tmp_path / "driver.py")],
+        cwd=trap,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.stdout.strip() == "6 None None", done.stderr
 

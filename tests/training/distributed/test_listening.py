@@ -22,7 +22,10 @@ def serve():
 
     def start(host, name):
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVER, host, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", SERVER, host, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         started.append(process)
         return process.pid, int(process.stdout.readline())
@@ -33,11 +36,15 @@ def serve():
         process.wait()
 
 
-@pytest.mark.parametrize(("host", "loopback"), [("127.0.0.1", True), ("0.0.0.0", False), ("::1", True), ("::", False)])
+@pytest.mark.parametrize(
+    ("host", "loopback"), [("127.0.0.1", True), ("0.0.0.0", False), ("::1", True), ("::", False)]
+)
 def test_a_listener_of_ours_is_found_with_its_address(serve, host, loopback):
     pid, port = serve(host, "lancelet")
     found = [one for one in listening.listeners() if one.pid == pid]
-    assert [(one.host, one.port, one.on_loopback, one.token) for one in found] == [(host, port, loopback, False)]
+    assert [(one.host, one.port, one.on_loopback, one.token) for one in found] == [
+        (host, port, loopback, False)
+    ]
 
 
 def test_processes_of_other_programs_are_none_of_ours(serve):

@@ -79,17 +79,26 @@ def local():
 def test_values_come_back(local):
     for key in range(5):
         local.submit(key, call(triple, key))
-    assert {key: one.value for key, one in gather(local, 5).items()} == {key: 3 * key for key in range(5)}
+    assert {key: one.value for key, one in gather(local, 5).items()} == {
+        key: 3 * key for key in range(5)
+    }
 
 
 def test_every_way_to_fall_is_told_and_the_pool_goes_on(local):
     for key, how in enumerate(("segfault", "raise", "hang", "memory", "unsendable", "kill")):
-        local.submit(key, call(fall, how, 1.0 if how == "hang" else 30.0, 2**30 if how == "memory" else None))
+        local.submit(
+            key, call(fall, how, 1.0 if how == "hang" else 30.0, 2**30 if how == "memory" else None)
+        )
     local.submit(6, call(triple, 2))
     found = gather(local, 7)
-    assert found[0].died == "its process ended by SIGSEGV" and found[5].died == "its process ended by SIGKILL"
+    assert (
+        found[0].died == "its process ended by SIGSEGV"
+        and found[5].died == "its process ended by SIGKILL"
+    )
     assert found[2].died == "took too long"
-    assert repr(found[1].error) == "ValueError('no good')" and isinstance(found[3].error, MemoryError)
+    assert repr(found[1].error) == "ValueError('no good')" and isinstance(
+        found[3].error, MemoryError
+    )
     assert "pickle" in str(found[4].error) and found[6].value == 6
     assert all(one.blamed for one in found.values())
 
@@ -136,7 +145,10 @@ def test_a_call_that_workers_cannot_import_is_an_error_of_the_run(local, monkeyp
     local.submit(0, call(ghost.__dict__["haunt"], 1))
     error = gather(local, 1)[0].error
     assert isinstance(error, LanceletError)
-    assert str(error) == "a worker cannot load what it is to do: ModuleNotFoundError: No module named 'ghost'"
+    assert (
+        str(error)
+        == "a worker cannot load what it is to do: ModuleNotFoundError: No module named 'ghost'"
+    )
 
 
 SCRIPT = """
@@ -189,7 +201,9 @@ def test_workers_that_never_come_up_are_given_up(monkeypatch, tmp_path):
     crew = Local(1)
     try:
         os.kill(crew._starting[0].process.pid, signal.SIGSTOP)
-        with pytest.raises(LanceletError, match="no worker has come up in 2 s: they are still starting"):
+        with pytest.raises(
+            LanceletError, match="no worker has come up in 2 s: they are still starting"
+        ):
             gather(crew, 1, 30.0)
     finally:
         crew.close()
@@ -232,7 +246,10 @@ def test_workers_die_with_their_driver_even_in_an_endless_loop(tmp_path):
 
 @pytest.mark.parametrize("workers", ["many", "0", "-1", ""])
 def test_workers_that_make_no_sense_are_refused(workers):
-    with pytest.raises(LanceletError, match="must be local, ray, or a number of processes"), pool(workers):
+    with (
+        pytest.raises(LanceletError, match="must be local, ray, or a number of processes"),
+        pool(workers),
+    ):
         pass
 
 
@@ -240,7 +257,10 @@ def test_ray_tasks_behave_alike():
     with pool("ray") as crew:
         assert isinstance(crew, Cluster) and crew.slots == os.cpu_count()
         for key, how in enumerate(("segfault", "raise", "hang", "memory", "kill")):
-            crew.submit(key, call(fall, how, 1.0 if how == "hang" else 30.0, 2**30 if how == "memory" else None))
+            crew.submit(
+                key,
+                call(fall, how, 1.0 if how == "hang" else 30.0, 2**30 if how == "memory" else None),
+            )
         crew.submit(5, call(triple, 2))
         found = gather(crew, 6)
         assert found[5].value == 6
@@ -261,7 +281,11 @@ def test_ray_ends_a_stopped_worker_at_the_deadline_and_says_when_it_is_gone(monk
         crew.submit(slots, call(triple, 2))
         assert gather(crew, 1)[slots].value == 6  # the slot is free again
         children = psutil.Process().children()
-        (raylet,) = [one for one in children if one.name() == "raylet" and one.status() != psutil.STATUS_ZOMBIE]
+        (raylet,) = [
+            one
+            for one in children
+            if one.name() == "raylet" and one.status() != psutil.STATUS_ZOMBIE
+        ]
         crew.submit(slots + 1, call(nap, 100.0, 200.0))
         raylet.kill()
         with pytest.raises(LanceletError, match="Ray on this machine is gone") as caught:

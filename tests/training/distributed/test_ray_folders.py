@@ -34,7 +34,10 @@ def root(monkeypatch):
 def owner(root):
     """A process that owns a folder, and the folder."""
     process = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OWNER, str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     folder = Path(process.stdout.readline().strip())
@@ -47,7 +50,9 @@ def test_a_folder_is_ours_alone_and_goes_with_the_context(root):
     with ray_folders.session_folder() as folder:
         (folder / "session").mkdir()
         assert folder.parent == root and folder.stat().st_mode & 0o077 == 0
-        assert len(f"{folder}/r/session_2026-11-27_07-29-38_664937_4194304/sockets/plasma_store") < 107
+        assert (
+            len(f"{folder}/r/session_2026-11-27_07-29-38_664937_4194304/sockets/plasma_store") < 107
+        )
     assert not list(root.iterdir())
 
 

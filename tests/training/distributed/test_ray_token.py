@@ -43,12 +43,16 @@ def test_a_file_that_others_may_read_is_said(home, monkeypatch):
     file.chmod(0o644)
     monkeypatch.setenv(ray_token.TOKEN_PATH, str(file))
     found = ray_token.users_token()
-    assert found is not None and found.source.endswith(f"(other users may read it: chmod 600 {file})")
+    assert found is not None and found.source.endswith(
+        f"(other users may read it: chmod 600 {file})"
+    )
 
 
 def test_a_file_that_is_missing_or_empty_is_one_line(home, monkeypatch):
     monkeypatch.setenv(ray_token.TOKEN_PATH, str(home / "none"))
-    with pytest.raises(LanceletError, match=re.escape(f"token file {home / 'none'} cannot be read")):
+    with pytest.raises(
+        LanceletError, match=re.escape(f"token file {home / 'none'} cannot be read")
+    ):
         ray_token.users_token()
     (home / "none").touch()
     with pytest.raises(LanceletError, match="is empty"):

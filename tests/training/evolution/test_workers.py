@@ -48,7 +48,13 @@ def crew_processes():
 def test_the_number_of_workers_changes_no_bit(tmp_path, ray):
     for number in range(4):
         training.evolve(
-            SWIM, "ncap", generations=2, folder=tmp_path / str(number), workers=number, task_options=SHORT, **SMALL
+            SWIM,
+            "ncap",
+            generations=2,
+            folder=tmp_path / str(number),
+            workers=number,
+            task_options=SHORT,
+            **SMALL,
         )
     assert all(same_run(tmp_path / "0", tmp_path / str(number)) for number in (1, 2, 3))
 
@@ -60,7 +66,13 @@ def test_every_strategy_and_a_resume_with_another_number(tmp_path, ray, algorith
     for generations, crew, chunk in ((2, 2, 4), (4, 3, 8)):
         options["chunk"] = chunk
         training.evolve(
-            SWIM, "ncap", generations=generations, folder=tmp_path / "parts", resume=True, workers=crew, **options
+            SWIM,
+            "ncap",
+            generations=generations,
+            folder=tmp_path / "parts",
+            resume=True,
+            workers=crew,
+            **options,
         )
     assert same_run(tmp_path / "whole", tmp_path / "parts")
 
@@ -68,7 +80,9 @@ def test_every_strategy_and_a_resume_with_another_number(tmp_path, ray, algorith
 @pytest.mark.parametrize("episodes", [1, 2, 3])
 def test_classes_of_a_file_outside_two_bodies_and_random_buffers_reach_the_workers(ray, episodes):
     options = {"max_episode_steps": 20}
-    arena = Arena(controllers.make("lever", make_env("doubles/Gale-v0", 1)), "doubles/Gale-v0", options)
+    arena = Arena(
+        controllers.make("lever", make_env("doubles/Gale-v0", 1)), "doubles/Gale-v0", options
+    )
     genomes, seeds = torch.randn(9, 2), list(range(episodes))
     whole, steps = arena.score(genomes, seeds)
     for chunk in (1, 4, 6):
@@ -86,9 +100,13 @@ def test_a_population_larger_than_what_is_handed_out_streams_in_order(ray, monke
     genomes, out, most = torch.rand(50, 4), [0], [0]
     with scorer(arena, 1, workers=2) as crew:
         submit, outcome = crew._pool.submit, crew._pool._outcome
-        monkeypatch.setattr(crew._pool, "submit", lambda *a: (out.append(out[-1] + 1), submit(*a))[1])
         monkeypatch.setattr(
-            crew._pool, "_outcome", lambda *a: (most.append(out[-1]), out.append(out[-1] - 1), outcome(*a))[2]
+            crew._pool, "submit", lambda *a: (out.append(out[-1] + 1), submit(*a))[1]
+        )
+        monkeypatch.setattr(
+            crew._pool,
+            "_outcome",
+            lambda *a: (most.append(out[-1]), out.append(out[-1] - 1), outcome(*a))[2],
         )
         fitness, steps = crew.score(genomes, [5])
     assert torch.equal(fitness, arena.score(genomes, [5])[0]) and steps == 150
@@ -117,7 +135,9 @@ def test_a_worker_that_is_killed_loses_nothing(tmp_path, ray):
     assert same_run(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_a_worker_that_is_stopped_is_killed_and_its_candidates_computed_again(tmp_path, ray, monkeypatch):
+def test_a_worker_that_is_stopped_is_killed_and_its_candidates_computed_again(
+    tmp_path, ray, monkeypatch
+):
     options = {"generations": 3, "task_options": {"joints": 3, "max_episode_steps": 200}, **SMALL}
     training.evolve(SWIM, "ncap", folder=tmp_path / "whole", **options)
     monkeypatch.setattr(stopped, "PATIENCE", 1.0)
@@ -159,15 +179,21 @@ class Dying(Pool):
 
 def test_what_no_machine_has_the_memory_for_ends_and_says_so():
     with pytest.raises(
-        LanceletError, match="4 workers died over the same item; the last: memory was full; fewer workers"
+        LanceletError,
+        match="4 workers died over the same item; the last: memory was full; fewer workers",
     ):
         list(computed(Dying(), [Call(print, "x")], "the same item"))
 
 
 def test_candidates_that_kill_every_worker_and_errors_are_one_line(ray, monkeypatch):
     monkeypatch.setattr(workers, "TRIES", 2)
-    for name, message in (("doomed", "2 workers died over the same candidates"), ("broken", "upside down")):
-        arena = Arena(controllers.make(name, make_env("doubles/Reach-v0", 1)), "doubles/Reach-v0", {})
+    for name, message in (
+        ("doomed", "2 workers died over the same candidates"),
+        ("broken", "upside down"),
+    ):
+        arena = Arena(
+            controllers.make(name, make_env("doubles/Reach-v0", 1)), "doubles/Reach-v0", {}
+        )
         with pytest.raises(LanceletError, match=message), scorer(arena, 4, workers=1) as crew:
             crew.score(torch.zeros(2, 2), [0])
 
@@ -206,8 +232,12 @@ for number in (0, 2):
 """
 
 
-@pytest.mark.parametrize("start", [["script.py"], ["-"]], ids=["script", "no file, as in a notebook"])
-def test_classes_of_a_script_without_main_guard_reach_the_workers_and_nothing_stays_behind(tmp_path, start):
+@pytest.mark.parametrize(
+    "start", [["script.py"], ["-"]], ids=["script", "no file, as in a notebook"]
+)
+def test_classes_of_a_script_without_main_guard_reach_the_workers_and_nothing_stays_behind(
+    tmp_path, start
+):
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "home").mkdir()
     here = os.path.dirname(__file__)
@@ -225,12 +255,24 @@ def test_classes_of_a_script_without_main_guard_reach_the_workers_and_nothing_st
 
 def session_folders(pids):
     """Folders of the Ray sessions that these processes have started."""
-    return [folder for pid in pids for folder in ray_folders.root().glob(f"{ray_folders.PREFIX}*/r/session_*_{pid}")]
+    return [
+        folder
+        for pid in pids
+        for folder in ray_folders.root().glob(f"{ray_folders.PREFIX}*/r/session_*_{pid}")
+    ]
 
 
 def test_a_killed_an_interrupted_and_a_terminated_driver_leave_a_run_that_goes_on(tmp_path):
     """kill -9 first, then Ctrl-C as a terminal sends it, to the whole process group; then SIGTERM to the process."""
-    command = [*COMMAND[:-1], "400", "--max-episode-steps", "20", "--folder", str(tmp_path / "run"), "--resume"]
+    command = [
+        *COMMAND[:-1],
+        "400",
+        "--max-episode-steps",
+        "20",
+        "--folder",
+        str(tmp_path / "run"),
+        "--resume",
+    ]
     pids = []
     for number, sent in ((1, signal.SIGKILL), (3, signal.SIGINT), (5, signal.SIGTERM)):
         process = subprocess.Popen(
@@ -247,9 +289,15 @@ def test_a_killed_an_interrupted_and_a_terminated_driver_leave_a_run_that_goes_o
         error = process.communicate(timeout=60)[1]
         if sent != signal.SIGKILL:
             assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[sent]
-            assert "--resume" in error and "Traceback" not in error and "SIGTERM received" not in error
-    assert not session_folders(pids), "each takes its own along, and the next that of one that was killed"
-    reached = training.runs.checkpoint.load(tmp_path / "run/checkpoint/state.safetensors")["generation"]
+            assert (
+                "--resume" in error and "Traceback" not in error and "SIGTERM received" not in error
+            )
+    assert not session_folders(pids), (
+        "each takes its own along, and the next that of one that was killed"
+    )
+    reached = training.runs.checkpoint.load(tmp_path / "run/checkpoint/state.safetensors")[
+        "generation"
+    ]
     assert reached >= 3
     options = {
         "generations": reached + 1, "population": 6, "validation": 2, "validate_every": 2, "test": 0,

@@ -21,7 +21,10 @@ def test_targets_are_the_pd_law_but_for_the_jumps_of_the_reference(recorded):
     assert 4 <= jumps.sum() <= 12
     law[jumps] = 9 * recorded.errors[:, 1:][jumps]
     np.testing.assert_allclose(recorded.targets[:, 1:], np.clip(law, -10, 10), atol=1e-4)
-    free, kept = (flights.proportional_derivative(TASK, range(6), 40.0, 0.0, clip, 400) for clip in (False, True))
+    free, kept = (
+        flights.proportional_derivative(TASK, range(6), 40.0, 0.0, clip, 400)
+        for clip in (False, True)
+    )
     np.testing.assert_array_equal(free.errors, recorded.errors)
     assert np.abs(free.targets).max() > 10
     np.testing.assert_array_equal(np.clip(free.targets, -10, 10), kept.targets)
@@ -39,7 +42,10 @@ def test_every_flight_has_gains_of_its_own_and_they_are_independent(monkeypatch)
     flights.proportional_derivative(TASK, range(40), 9.0, 14.0, length=2)
     gains = seen[0].numpy()
     for column, (low, high) in zip(gains.T, flights.GAINS, strict=True):
-        assert low <= column.min() < low + 0.2 * (high - low) and high - 0.2 * (high - low) < column.max() <= high
+        assert (
+            low <= column.min() < low + 0.2 * (high - low)
+            and high - 0.2 * (high - low) < column.max() <= high
+        )
     assert np.abs(np.corrcoef(gains.T) - np.eye(3)).max() < 0.5
     env = make_env(TASK, 40, max_episode_steps=2, reference="recording")
     env.reset(seed=list(range(40)))

@@ -27,21 +27,34 @@ COMMON = {"sets": 3, "validation": 2, "shortlist": 3, "test": 0, "quiet": True, 
 
 
 def evolve(folder, generations=8, options=None, controller="snn", **rest):
-    trainer = Imitate(generations=generations, population=8, validate_every=2, folder=str(folder), **{**COMMON, **rest})
+    trainer = Imitate(
+        generations=generations,
+        population=8,
+        validate_every=2,
+        folder=str(folder),
+        **{**COMMON, **rest},
+    )
     return trainer.train(TASK, controller, controller_options=SMALL if options is None else options)
 
 
 def descend(folder, updates=50, **rest):
-    trainer = Surrogate(updates=updates, batch=2, validate_every=10, folder=str(folder), **{**COMMON, **rest})
+    trainer = Surrogate(
+        updates=updates, batch=2, validate_every=10, folder=str(folder), **{**COMMON, **rest}
+    )
     return trainer.train(TASK, "snn", controller_options=SMALL)
 
 
 def bits(folder):
-    return {name: value.numpy().tobytes() for name, value in controllers.load(folder).state_dict().items()}
+    return {
+        name: value.numpy().tobytes()
+        for name, value in controllers.load(folder).state_dict().items()
+    }
 
 
 def figures(folder):
-    return [{k: v for k, v in line.items() if k not in ("seconds", "rate")} for line in read_log(folder)]
+    return [
+        {k: v for k, v in line.items() if k not in ("seconds", "rate")} for line in read_log(folder)
+    ]
 
 
 def test_evolution_brings_the_loss_down_and_says_how_bounds_are_handled(tmp_path):
@@ -51,7 +64,9 @@ def test_evolution_brings_the_loss_down_and_says_how_bounds_are_handled(tmp_path
     assert log[-1]["best"] < log[0]["best"] - 0.02
     notes = describe(run.folder)["notes"]
     assert notes["bounds"] == "reflected, per coordinate" and notes["covariance"] == "full"
-    assert describe(tmp_path / "run" / "best_loss.safetensors")["notes"]["validation"] == pytest.approx(log[-1]["best"])
+    assert describe(tmp_path / "run" / "best_loss.safetensors")["notes"][
+        "validation"
+    ] == pytest.approx(log[-1]["best"])
     assert notes["closed_loop"] > 0
 
 
@@ -77,9 +92,9 @@ def test_stopping_half_way_changes_no_bit(tmp_path, train, half, whole):
 
 def test_a_killed_run_goes_on_and_ends_alike(tmp_path):
     evolve(tmp_path / "whole", 24)
-    code = ("import sys; sys.path.insert(0, {here!r}); import test_imitation as t; t.evolve({folder!r}, 24)").format(
-        here=os.path.dirname(__file__), folder=str(tmp_path / "killed")
-    )
+    code = (
+        "import sys; sys.path.insert(0, {here!r}); import test_imitation as t; t.evolve({folder!r}, 24)"
+    ).format(here=os.path.dirname(__file__), folder=str(tmp_path / "killed"))
     child = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 60
     while len(read_log(tmp_path / "killed")) < 3 and time.monotonic() < deadline:
@@ -97,7 +112,9 @@ def test_the_matrix_form_of_the_update_is_evotorchs():
     from lancelet.training.evolution.strategies import Evaluation
 
     def search(kind):
-        problem = Evaluation(12, 3, lambda genomes: -(genomes * torch.arange(1.0, 13.0)).square().sum(1))
+        problem = Evaluation(
+            12, 3, lambda genomes: -(genomes * torch.arange(1.0, 13.0)).square().sum(1)
+        )
         searcher = kind(problem, stdev_init=0.5, center_init=torch.ones(12), popsize=14)
         for _ in range(40):
             searcher.step()
@@ -108,14 +125,23 @@ def test_the_matrix_form_of_the_update_is_evotorchs():
 
 def test_genes_are_reflected_into_their_range():
     genes = torch.tensor([-0.25, 0.0, 0.4, 1.0, 1.25, 2.0, 2.5, -1.5])
-    torch.testing.assert_close(reflect(genes), torch.tensor([0.25, 0.0, 0.4, 1.0, 0.75, 0.0, 0.5, 0.5]))
+    torch.testing.assert_close(
+        reflect(genes), torch.tensor([0.25, 0.0, 0.4, 1.0, 0.75, 0.0, 0.5, 0.5])
+    )
 
 
 def test_the_shortlist_keeps_the_best_in_order():
     best = Shortlist(2)
-    taken = [best.offer(torch.tensor([float(loss)]), loss, when) for when, loss in enumerate((3.0, 1.0, 2.0, 0.5))]
+    taken = [
+        best.offer(torch.tensor([float(loss)]), loss, when)
+        for when, loss in enumerate((3.0, 1.0, 2.0, 0.5))
+    ]
     assert taken == [True, True, False, True]
-    assert best.losses == [0.5, 1.0] and best.found == [3, 1] and [g.item() for g in best.genes] == [0.5, 1.0]
+    assert (
+        best.losses == [0.5, 1.0]
+        and best.found == [3, 1]
+        and [g.item() for g in best.genes] == [0.5, 1.0]
+    )
 
 
 def test_a_wall_clock_budget_ends_the_descent(tmp_path):
@@ -159,14 +185,25 @@ def test_tasks_without_flights_are_refused(tmp_path):
 @pytest.mark.parametrize("change", [{"rate": -1.0}, {"seconds": 0.0}, {"batch": 0}])
 def test_the_descents_options_are_checked(tmp_path, change):
     with pytest.raises(LanceletError, match=next(iter(change))):
-        Surrogate(folder=str(tmp_path / "run"), **COMMON, **change).train(TASK, "snn", controller_options=SMALL)
+        Surrogate(folder=str(tmp_path / "run"), **COMMON, **change).train(
+            TASK, "snn", controller_options=SMALL
+        )
 
 
 def test_any_trainer_begins_with_given_weights_of_the_same_structure(tmp_path):
     first = evolve(tmp_path / "first", 4)
-    other = {"population": 2, "episodes": 1, "validation": 1, "generations": 0, "test": 0, "quiet": True}
+    other = {
+        "population": 2,
+        "episodes": 1,
+        "validation": 1,
+        "generations": 0,
+        "test": 0,
+        "quiet": True,
+    }
     settings = {"max_episode_steps": 5}
-    run = SNES(start=str(first.folder), folder=str(tmp_path / "snes"), **other).train(TASK, "snn", settings, SMALL)
+    run = SNES(start=str(first.folder), folder=str(tmp_path / "snes"), **other).train(
+        TASK, "snn", settings, SMALL
+    )
     assert bits(run.folder) == bits(first.folder)
     assert f"start: {first.folder}" in (run.folder / "config.yaml").read_text()
     for options, controller, says in (

@@ -34,7 +34,9 @@ class Spring(controllers.Controller):
 
     def forward(self, observation, state):
         away = observation["desired_goal"] - observation["achieved_goal"]
-        return self.gains[0] * away + self.gains[1] * observation["observation"][:, 1:] + self.gains[2], state
+        return self.gains[0] * away + self.gains[1] * observation["observation"][
+            :, 1:
+        ] + self.gains[2], state
 
 
 class Wide(doubles.Reach):
@@ -63,7 +65,9 @@ lancelet.register("doubles/Boundless-v0", Boundless, max_episode_steps=20)
 
 
 def train(algorithm, folder, controller="mlp", task=TASK, id=SWIM, **options):
-    return algorithm(folder=str(folder), quiet=True, **{**SMALL, **options}).train(id, controller, task)
+    return algorithm(folder=str(folder), quiet=True, **{**SMALL, **options}).train(
+        id, controller, task
+    )
 
 
 def learner_of(algorithm, controller="mlp", id=SWIM, fields=None, **options):
@@ -71,7 +75,9 @@ def learner_of(algorithm, controller="mlp", id=SWIM, fields=None, **options):
     fields = {"max_episode_steps": 24} if fields is None else fields
     torch.manual_seed(0)
     np.random.seed(0)
-    circuit = controllers.make(controller, gym.make(id, **{k: v for k, v in fields.items() if k[:4] != "max_"}))
+    circuit = controllers.make(
+        controller, gym.make(id, **{k: v for k, v in fields.items() if k[:4] != "max_"})
+    )
     return circuit, algorithm(**{**SMALL, **options}).learner(circuit, id, fields)
 
 
@@ -84,7 +90,10 @@ def bits(tree):
 
 
 def log(folder):
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in read_log(folder)]
+    return [
+        {name: value for name, value in line.items() if name != "seconds"}
+        for line in read_log(folder)
+    ]
 
 
 def kill_at(monkeypatch, *numbers):
@@ -111,7 +120,9 @@ def test_it_learns_to_bring_the_bead_to_its_goal(tmp_path, algorithm):
         "validation": 8, "validate_every": 640, "test": 16,
         "actor_rate": 3e-2, "critic_rate": 5e-3, "gamma": 0.9, "tau": 0.05,
     }  # fmt: skip
-    run = train(algorithm, tmp_path / "run", "spring", {}, "doubles/Reach-v0", steps=1280, **options)
+    run = train(
+        algorithm, tmp_path / "run", "spring", {}, "doubles/Reach-v0", steps=1280, **options
+    )
     before, after = (np.mean(run.summary[which]["return"]) for which in ("untrained", "trained"))
     assert before < -28 and after > before + 10
     assert np.mean(run.summary["untrained"]["success"]) == 0
@@ -119,7 +130,9 @@ def test_it_learns_to_bring_the_bead_to_its_goal(tmp_path, algorithm):
 
 
 @ALL
-def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(tmp_path, monkeypatch, algorithm):
+def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(
+    tmp_path, monkeypatch, algorithm
+):
     whole = train(algorithm, tmp_path / "whole", steps=192)
     first = controllers.load(whole.folder / "initial.safetensors")
     saves = kill_at(monkeypatch, 3, 4)
@@ -132,7 +145,9 @@ def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(tmp_path, mo
     assert one.pop("seconds") > 0 and two.pop("seconds") > 0
     assert bits(one) == bits(two)
     assert log(tmp_path / "whole") == log(tmp_path / "parts")
-    assert (tmp_path / "whole/best.safetensors").read_bytes() == (tmp_path / "parts/best.safetensors").read_bytes()
+    assert (tmp_path / "whole/best.safetensors").read_bytes() == (
+        tmp_path / "parts/best.safetensors"
+    ).read_bytes()
     trained = one["learner"]["policy"]["actor.controller.layers.0.weight"]
     assert not torch.equal(trained, first.layers[0].weight) and trained.isfinite().all()
     assert len(one["learner"]["buffer"]["rewards"]) == 192 / 4, "the filled part, no more"
@@ -149,12 +164,26 @@ def test_n_and_resume_n_has_the_weights_of_2n(tmp_path, algorithm, buffer):
     assert bits(whole) == bits(state(tmp_path / "parts")["learner"])
     assert whole["position"] == ([16, True] if buffer == 80 else [56, False])
     train(algorithm, tmp_path / "parts", steps=64, resume=True, **options)
-    assert state(tmp_path / "parts")["learner"]["steps"] == 224, "fewer steps than are done: nothing happens"
+    assert state(tmp_path / "parts")["learner"]["steps"] == 224, (
+        "fewer steps than are done: nothing happens"
+    )
 
 
 def test_ncap_gets_its_clock_and_does_not_fall_apart(tmp_path):
-    options = {"envs": 8, "critic": (32, 32), "random_steps": 0, "learning_starts": 400, "log_every": 400}
-    options |= {"batch_size": 32, "updates": 0.2, "train_every": 40, "save_every": 2000, "validate_every": 2000}
+    options = {
+        "envs": 8,
+        "critic": (32, 32),
+        "random_steps": 0,
+        "learning_starts": 400,
+        "log_every": 400,
+    }
+    options |= {
+        "batch_size": 32,
+        "updates": 0.2,
+        "train_every": 40,
+        "save_every": 2000,
+        "validate_every": 2000,
+    }
     run = train(TD3, tmp_path / "run", "ncap", {"max_episode_steps": 300}, steps=2000, **options)
     assert read_config(run.folder)["task_options"]["clock"] is True
     last = controllers.load(run.folder / "initial.safetensors")
@@ -162,8 +191,14 @@ def test_ncap_gets_its_clock_and_does_not_fall_apart(tmp_path):
     last.load_state_dict({name: weights[f"actor.controller.{name}"] for name in last.state_dict()})
     assert not torch.equal(last.proprioception, torch.tensor(1.0))
     task = {"clock": True, "max_episode_steps": 300}
-    untrained = training.evaluate(controllers.load(run.folder / "initial.safetensors"), SWIM, episodes=8, **task)
-    assert training.evaluate(last, SWIM, episodes=8, **task).returns.mean() > 0.9 * untrained.returns.mean() > 100
+    untrained = training.evaluate(
+        controllers.load(run.folder / "initial.safetensors"), SWIM, episodes=8, **task
+    )
+    assert (
+        training.evaluate(last, SWIM, episodes=8, **task).returns.mean()
+        > 0.9 * untrained.returns.mean()
+        > 100
+    )
 
 
 @ALL
@@ -172,7 +207,10 @@ def test_the_log_tells_what_happened(tmp_path, algorithm):
     lines = log(run.folder)
     assert [line["steps"] for line in lines] == [0, 32, 64, 96, 128]
     assert all(np.isfinite(list(line.values())).all() for line in lines)
-    assert "critic_loss" not in lines[1] and {"critic_loss", "actor_loss", "reward", "std"} <= lines[2].keys()
+    assert (
+        "critic_loss" not in lines[1]
+        and {"critic_loss", "actor_loss", "reward", "std"} <= lines[2].keys()
+    )
     assert ("ent_coef" in lines[2]) == (algorithm is SAC)
     assert lines[3]["length"] == 24 and "mean" in lines[3] and "validation" in lines[3]
     assert all(0 <= line["reward"] <= 1 for line in lines[1:])
@@ -183,7 +221,9 @@ def test_the_log_tells_what_happened(tmp_path, algorithm):
 
 @ALL
 def test_the_actor_is_the_callers_controller_on_raw_observations(algorithm):
-    circuit, learner = learner_of(algorithm, "ncap", fields={"clock": True, "max_episode_steps": 24})
+    circuit, learner = learner_of(
+        algorithm, "ncap", fields={"clock": True, "max_episode_steps": 24}
+    )
     seen = np.random.default_rng(0).normal(0, 2, (50, 24)).astype(np.float32)
     seen[:, -1] = np.linspace(-1, 1, 50)
     for _ in range(2):  # before and after the statistics and the weights have moved
@@ -209,13 +249,21 @@ def test_statistics_are_those_of_the_steps_and_reach_actor_target_and_critics(al
         assert torch.equal(critic.features_extractor.std, circuit.std)
     if algorithm is not SAC:
         target = model.actor_target.controller
-        assert target is not circuit and torch.equal(target.mean, circuit.mean) and torch.equal(target.std, circuit.std)
+        assert (
+            target is not circuit
+            and torch.equal(target.mean, circuit.mean)
+            and torch.equal(target.std, circuit.std)
+        )
         assert not torch.equal(target.layers[0].weight, circuit.layers[0].weight)
 
 
 @ALL
-@pytest.mark.parametrize("id, limit, tolerance", [("doubles/Reach-v0", 3, 0.05), ("doubles/Reach-v0", 3, 10.0)])
-def test_the_buffer_holds_the_true_last_observation_and_ends_only_at_terminations(algorithm, id, limit, tolerance):
+@pytest.mark.parametrize(
+    "id, limit, tolerance", [("doubles/Reach-v0", 3, 0.05), ("doubles/Reach-v0", 3, 10.0)]
+)
+def test_the_buffer_holds_the_true_last_observation_and_ends_only_at_terminations(
+    algorithm, id, limit, tolerance
+):
     fields = {"max_episode_steps": limit, "tolerance": tolerance}
     _, learner = learner_of(algorithm, "spring", id, fields)
     lasts, step = [], learner.env.step
@@ -231,11 +279,16 @@ def test_the_buffer_holds_the_true_last_observation_and_ends_only_at_termination
     for t, row in enumerate(lasts[:-1]):
         for i, last in enumerate(row):
             for name in buffer.observations:
-                kept, following = buffer.next_observations[name][t, i], buffer.observations[name][t + 1, i]
+                kept, following = (
+                    buffer.next_observations[name][t, i],
+                    buffer.observations[name][t + 1, i],
+                )
                 np.testing.assert_array_equal(kept, following if last is None else last[name])
             if last is not None:
                 ends += 1
-                assert last["desired_goal"] != buffer.observations["desired_goal"][t + 1, i], "the next goal is another"
+                assert last["desired_goal"] != buffer.observations["desired_goal"][t + 1, i], (
+                    "the next goal is another"
+                )
     assert ends == (28 if tolerance == 10 else 8)
     assert buffer.sample(200).dones.unique().tolist() == ([1.0] if tolerance == 10 else [0.0])
 
@@ -245,7 +298,14 @@ def test_the_buffer_holds_the_true_last_observation_and_ends_only_at_termination
 def test_time_outs_are_bootstrapped_and_terminations_are_not(algorithm, tolerance):
     # every episode is one step long and earns about -0.75; after a time-out that goes on for ever: -0.75 / (1 - 0.8)
     fields = {"max_episode_steps": 1, "tolerance": tolerance}
-    options = {"gamma": 0.8, "tau": 0.3, "critic_rate": 1e-2, "actor_rate": 1e-6, "updates": 2.0, "log_every": 128}
+    options = {
+        "gamma": 0.8,
+        "tau": 0.3,
+        "critic_rate": 1e-2,
+        "actor_rate": 1e-6,
+        "updates": 2.0,
+        "log_every": 128,
+    }
     options |= {"ent_coef": 0.0} if algorithm is SAC else {}
     _, learner = learner_of(algorithm, "spring", "doubles/Reach-v0", fields, **options)
     learner.iterate()
@@ -273,11 +333,17 @@ def test_actions_of_another_range_are_scaled(algorithm):
     with torch.no_grad():
         circuit.gains.copy_(torch.tensor([0.0, 0.0, 2.5]))
         seen = {name: rows[:3, 0] for name, rows in buffer.observations.items()}
-        np.testing.assert_allclose(learner.model.predict(seen, deterministic=True)[0], 2.5, atol=1e-6)
+        np.testing.assert_allclose(
+            learner.model.predict(seen, deterministic=True)[0], 2.5, atol=1e-6
+        )
         circuit.gains[2] = 4.0
-        np.testing.assert_allclose(learner.model.predict(seen, deterministic=True)[0], 3.0, atol=1e-6)
+        np.testing.assert_allclose(
+            learner.model.predict(seen, deterministic=True)[0], 3.0, atol=1e-6
+        )
     if algorithm is SAC:
-        np.testing.assert_allclose(learner.std(), 2 * learner.model.actor.log_std.exp().detach(), rtol=1e-6)
+        np.testing.assert_allclose(
+            learner.std(), 2 * learner.model.actor.log_std.exp().detach(), rtol=1e-6
+        )
     else:
         np.testing.assert_allclose(learner.std(), [0.2])
 
@@ -286,7 +352,12 @@ def test_the_clips_gradient_leads_back_but_never_further_out():
     x = torch.tensor([-2.0, -0.5, 0.5, 2.0], requires_grad=True)
     y = within(x)
     assert y.tolist() == [-1, -0.5, 0.5, 1]
-    assert torch.autograd.grad(y.sum(), x, retain_graph=True)[0].tolist() == [0, 1, 1, 1]  # descent lowers x
+    assert torch.autograd.grad(y.sum(), x, retain_graph=True)[0].tolist() == [
+        0,
+        1,
+        1,
+        1,
+    ]  # descent lowers x
     assert torch.autograd.grad(-y.sum(), x)[0].tolist() == [-1, -1, -1, 0]
 
 
@@ -308,7 +379,9 @@ def test_sacs_noise_is_the_controllers_own_bounded_and_of_the_entropy_it_says():
             actor.log_std.fill_(value)
             np.testing.assert_allclose(learner.std(), bound, rtol=1e-5)
     space = spaces.Box(-3.0, 5.0, (2,))
-    actor = GaussianActor(learner.model.observation_space, space, learner.model.actor.controller, std=0.4)
+    actor = GaussianActor(
+        learner.model.observation_space, space, learner.model.actor.controller, std=0.4
+    )
     np.testing.assert_allclose(actor.log_std.exp().detach(), 0.1, rtol=1e-5)
 
 
@@ -317,14 +390,24 @@ def test_sacs_entropy_coefficient_is_learned_towards_the_target_or_stays():
     for target in (-20.0, 20.0):
         _, learner = learner_of(SAC, target_entropy=target, actor_rate=1e-2)
         figures[target] = [learner.iterate() for _ in range(2)][-1]["ent_coef"]
-    assert figures[-20.0] < 0.09 < 0.11 < figures[20.0], "more weight where the entropy is below its target"
+    assert figures[-20.0] < 0.09 < 0.11 < figures[20.0], (
+        "more weight where the entropy is below its target"
+    )
     _, learner = learner_of(SAC, ent_coef=0.3)
     assert [learner.iterate() for _ in range(2)][-1]["ent_coef"] == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("updates, train_every, envs", [(1.0, 8, 4), (0.3, 4, 4), (1.25, 20, 8), (1.0, 10, 3)])
+@pytest.mark.parametrize(
+    "updates, train_every, envs", [(1.0, 8, 4), (0.3, 4, 4), (1.25, 20, 8), (1.0, 10, 3)]
+)
 def test_updates_keep_their_ratio_for_any_number_of_environments(updates, train_every, envs):
-    options = {"envs": envs, "updates": updates, "train_every": train_every, "learning_starts": 0, "log_every": 16}
+    options = {
+        "envs": envs,
+        "updates": updates,
+        "train_every": train_every,
+        "learning_starts": 0,
+        "log_every": 16,
+    }
     _, learner = learner_of(DDPG, **options)
     for _ in range(3):
         learner.iterate()
@@ -336,7 +419,12 @@ def test_random_actions_come_first_whenever_learning_starts():
     fields = {"clock": True, "max_episode_steps": 24}
     for random_steps in (0, 16):
         circuit, learner = learner_of(
-            DDPG, "ncap", fields=fields, random_steps=random_steps, noise=0.0, learning_starts=10_000
+            DDPG,
+            "ncap",
+            fields=fields,
+            random_steps=random_steps,
+            noise=0.0,
+            learning_starts=10_000,
         )
         learner.iterate()
         buffer = learner.model.replay_buffer
@@ -360,7 +448,11 @@ def test_ctrl_c_is_heard_between_control_steps(monkeypatch):
 def test_controllers_that_they_cannot_train_are_refused_before_anything_is_written(tmp_path):
     cases = (
         ("plastic", "doubles/Cue-v0", "ddpg cannot train Plastic, which has no weights to train"),
-        ("mlp", "doubles/Boundless-v0", r"ddpg cannot train MLP, which acts in Box.*needs? bounds; .*ppo.* can"),
+        (
+            "mlp",
+            "doubles/Boundless-v0",
+            r"ddpg cannot train MLP, which acts in Box.*needs? bounds; .*ppo.* can",
+        ),
     )
     for name, id, message in cases:
         with pytest.raises(LanceletError, match=message):
@@ -393,6 +485,8 @@ def test_weights_that_are_not_finite_stop_the_run_and_keep_the_checkpoint(tmp_pa
     saved = state(tmp_path / "run")
     saved["learner"]["policy"]["critic.qf0.0.weight"][:] = torch.nan
     checkpoint.save(tmp_path / "run" / "checkpoint" / "state.safetensors", saved)
-    with pytest.raises(LanceletError, match="td3: weights not finite after 72 steps: lower --actor-rate"):
+    with pytest.raises(
+        LanceletError, match="td3: weights not finite after 72 steps: lower --actor-rate"
+    ):
         train(TD3, tmp_path / "run", steps=128, resume=True)
     assert state(tmp_path / "run")["learner"]["steps"] == 64

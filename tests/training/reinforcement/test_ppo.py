@@ -13,7 +13,15 @@ from lancelet.training.runs import checkpoint
 from lancelet.training.runs.folder import RunFolder, read_config, read_log
 
 doubles.register_all()
-SMALL = {"envs": 8, "rollout": 16, "batch_size": 64, "epochs": 3, "validation": 2, "validate_every": 256, "test": 0}
+SMALL = {
+    "envs": 8,
+    "rollout": 16,
+    "batch_size": 64,
+    "epochs": 3,
+    "validation": 2,
+    "validate_every": 256,
+    "test": 0,
+}
 TASK = {"joints": 3, "max_episode_steps": 24}
 
 
@@ -30,7 +38,10 @@ def bits(tree):
 
 
 def log(folder):
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in read_log(folder)]
+    return [
+        {name: value for name, value in line.items() if name != "seconds"}
+        for line in read_log(folder)
+    ]
 
 
 def test_an_mlp_learns_and_its_normaliser_with_it(tmp_path):
@@ -43,10 +54,19 @@ def test_an_mlp_learns_and_its_normaliser_with_it(tmp_path):
     assert [line["steps"] for line in lines] == [128, 256, 384, 512]
     assert all(np.isfinite(list(line.values())).all() for line in lines)
     assert [("validation" in line) for line in lines] == [False, True, False, True]
-    assert all(0 <= line["reward"] <= 1 for line in lines), "the mean reward a step, without the time-outs' values"
-    assert lines[1]["length"] == 24 and "mean" in lines[1] and {"kl", "value_loss", "reward"} <= lines[0].keys()
+    assert all(0 <= line["reward"] <= 1 for line in lines), (
+        "the mean reward a step, without the time-outs' values"
+    )
+    assert (
+        lines[1]["length"] == 24
+        and "mean" in lines[1]
+        and {"kl", "value_loss", "reward"} <= lines[0].keys()
+    )
     assert torch.equal(seen["mlp_extractor.controller.mean"], seen["mlp_extractor.critic.mean"])
-    assert seen["mlp_extractor.critic.std"].min() >= 0.01 and seen["mlp_extractor.controller.mean"].abs().max() > 0
+    assert (
+        seen["mlp_extractor.critic.std"].min() >= 0.01
+        and seen["mlp_extractor.controller.mean"].abs().max() > 0
+    )
     assert isinstance(best, controllers.Controller) and run.summary["trained"]["return"]
     assert (run.folder / "report.html").exists()
 
@@ -58,11 +78,15 @@ def test_ncap_gets_its_clock_and_does_not_fall_apart(tmp_path):
     lines = log(run.folder)[1:]
     assert all(line["std"] == pytest.approx(0.1) for line in lines)
     task = {"clock": True, "max_episode_steps": 300}
-    untrained = training.evaluate(controllers.load(run.folder / "initial.safetensors"), SWIM, episodes=8, **task)
+    untrained = training.evaluate(
+        controllers.load(run.folder / "initial.safetensors"), SWIM, episodes=8, **task
+    )
     last = controllers.load(run.folder / "initial.safetensors")
     prefix = "mlp_extractor.controller."
     weights = {
-        k.removeprefix(prefix): v for k, v in state(run.folder)["learner"]["policy"].items() if k.startswith(prefix)
+        k.removeprefix(prefix): v
+        for k, v in state(run.folder)["learner"]["policy"].items()
+        if k.startswith(prefix)
     }
     last.load_state_dict({name: weights[name] for name in last.state_dict()})
     assert not torch.equal(last.proprioception, torch.tensor(1.0))
@@ -71,7 +95,9 @@ def test_ncap_gets_its_clock_and_does_not_fall_apart(tmp_path):
 
 
 @pytest.mark.parametrize("controller", ["mlp", "ncap"])
-def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(tmp_path, monkeypatch, controller):
+def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(
+    tmp_path, monkeypatch, controller
+):
     train(tmp_path / "whole", controller, steps=768)
     save, saves = RunFolder.save, []
 
@@ -93,7 +119,9 @@ def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(tmp_path, mo
     assert one.pop("seconds") > 0 and two.pop("seconds") > 0
     assert bits(one) == bits(two)
     assert log(tmp_path / "whole") == log(tmp_path / "parts")
-    assert (tmp_path / "whole/best.safetensors").read_bytes() == (tmp_path / "parts/best.safetensors").read_bytes()
+    assert (tmp_path / "whole/best.safetensors").read_bytes() == (
+        tmp_path / "parts/best.safetensors"
+    ).read_bytes()
 
 
 def test_n_and_resume_n_has_the_weights_of_2n(tmp_path):
@@ -109,7 +137,9 @@ def test_equal_seeds_give_equal_runs_and_the_callers_generators_stay(tmp_path):
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(tmp_path / name, steps=128, seed=seed)
-    assert torch.equal(torch.get_rng_state(), before[0]) and np.array_equal(np.random.get_state()[1], before[1])
+    assert torch.equal(torch.get_rng_state(), before[0]) and np.array_equal(
+        np.random.get_state()[1], before[1]
+    )
     a, b, c = (bits(state(tmp_path / name)["learner"]["policy"]) for name in "abc")
     assert a == b != c
 
@@ -138,9 +168,17 @@ class Counter(controllers.Controller):
 def test_controllers_that_it_cannot_train_are_refused_before_anything_is_written(tmp_path):
     controllers.register("counter", Counter)
     cases = (
-        ("counter", SWIM, r"ppo cannot train Counter, which keeps a state from step to step.*; .*snes.* can"),
+        (
+            "counter",
+            SWIM,
+            r"ppo cannot train Counter, which keeps a state from step to step.*; .*snes.* can",
+        ),
         ("counter", "doubles/Cue-v0", "keeps a state"),
-        ("plastic", "doubles/Cue-v0", "Plastic, which has no weights to train; choose another controller"),
+        (
+            "plastic",
+            "doubles/Cue-v0",
+            "Plastic, which has no weights to train; choose another controller",
+        ),
     )
     for name, task, message in cases:
         with pytest.raises(LanceletError, match=message):

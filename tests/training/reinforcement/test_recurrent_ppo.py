@@ -40,14 +40,20 @@ def bits(tree):
 
 def log(folder):
     """One line an iteration."""
-    lines = [{name: value for name, value in line.items() if name != "seconds"} for line in read_log(folder)]
+    lines = [
+        {name: value for name, value in line.items() if name != "seconds"}
+        for line in read_log(folder)
+    ]
     return [line for line in lines if line["steps"]]
 
 
 def last(folder):
     """The controller as the last iteration left it, not the best one."""
     controller = controllers.load(folder / "initial.safetensors")
-    weights = {name.removeprefix("controller."): rows for name, rows in state(folder)["learner"]["agent"].items()}
+    weights = {
+        name.removeprefix("controller."): rows
+        for name, rows in state(folder)["learner"]["agent"].items()
+    }
     controller.load_state_dict({name: weights[name] for name in controller.state_dict()})
     return controller
 
@@ -56,10 +62,15 @@ def last(folder):
 def test_a_network_with_memory_solves_the_cue(tmp_path, name):
     trainer = RecurrentPPO(folder=str(tmp_path / "run"), quiet=True, steps=9984, **CUE)
     run = trainer.train("doubles/Cue-v0", name, None, {"hidden": 16})
-    success = training.evaluate(run.controller, "doubles/Cue-v0", episodes=300, seed=1_000).returns.mean()
+    success = training.evaluate(
+        run.controller, "doubles/Cue-v0", episodes=300, seed=1_000
+    ).returns.mean()
     assert success > 0.95
     untrained = controllers.load(run.folder / "initial.safetensors")
-    assert training.evaluate(untrained, "doubles/Cue-v0", episodes=300, seed=1_000).returns.mean() < 0.8
+    assert (
+        training.evaluate(untrained, "doubles/Cue-v0", episodes=300, seed=1_000).returns.mean()
+        < 0.8
+    )
 
 
 def test_one_without_stays_at_chance(tmp_path):
@@ -71,7 +82,10 @@ def test_one_without_stays_at_chance(tmp_path):
 
 def test_a_gru_trains_on_the_swimmer_and_its_normaliser_with_it(tmp_path):
     run = train(tmp_path / "run", steps=512, test=2)
-    first, seen = controllers.load(run.folder / "initial.safetensors"), state(run.folder)["learner"]["agent"]
+    first, seen = (
+        controllers.load(run.folder / "initial.safetensors"),
+        state(run.folder)["learner"]["agent"],
+    )
     assert not torch.equal(first.recurrent.weight, seen["controller.recurrent.weight"])
     lines = log(run.folder)
     assert [line["steps"] for line in lines] == [128, 256, 384, 512]
@@ -79,23 +93,38 @@ def test_a_gru_trains_on_the_swimmer_and_its_normaliser_with_it(tmp_path):
     assert [("validation" in line) for line in lines] == [False, True, False, True]
     assert {"reward", "kl", "value_loss", "explained", "std", "clipped"} <= lines[0].keys()
     assert lines[1]["length"] == 24 and "mean" in lines[1] and "mean" not in lines[0]
-    assert torch.equal(seen["controller.mean"], seen["critic.mean"][:15]) and seen["critic.mean"].shape == (15 + 8,)
-    assert torch.equal(seen["controller.std"], seen["critic.std"][:15]) and seen["controller.mean"].abs().max() > 0
+    assert torch.equal(seen["controller.mean"], seen["critic.mean"][:15]) and seen[
+        "critic.mean"
+    ].shape == (15 + 8,)
+    assert (
+        torch.equal(seen["controller.std"], seen["critic.std"][:15])
+        and seen["controller.mean"].abs().max() > 0
+    )
     assert run.summary["trained"]["return"] and (run.folder / "report.html").exists()
 
 
 def test_ncap_trains_without_a_clock_and_does_not_fall_apart(tmp_path):
-    options = {"envs": 16, "rollout": 32, "sequence": 32, "batch_size": 256, "validate_every": 100_000, "epochs": 5}
+    options = {
+        "envs": 16,
+        "rollout": 32,
+        "sequence": 32,
+        "batch_size": 256,
+        "validate_every": 100_000,
+        "epochs": 5,
+    }
     task = {"max_episode_steps": 200}
     run = train(tmp_path / "run", "ncap", task, steps=4096, **options)
     assert read_config(run.folder)["task_options"]["clock"] is False
     assert all(line["std"] == pytest.approx(0.1) for line in log(run.folder))
     trained, untrained = last(run.folder), controllers.load(run.folder / "initial.safetensors")
     assert (
-        trained.initial_state(2).dtype == torch.int64 and state(run.folder)["learner"]["collector"]["agents"][""].max()
+        trained.initial_state(2).dtype == torch.int64
+        and state(run.folder)["learner"]["collector"]["agents"][""].max()
     )
     assert not torch.equal(trained.proprioception, untrained.proprioception)
-    before, after = (training.evaluate(c, SWIM, episodes=4, **task).returns.mean() for c in (untrained, trained))
+    before, after = (
+        training.evaluate(c, SWIM, episodes=4, **task).returns.mean() for c in (untrained, trained)
+    )
     assert after > 0.97 * before > 60
 
 
@@ -135,7 +164,9 @@ controllers.register("sketch", Sketch)
         ("follower", "doubles/Reach-v0", {"tolerance": 0.3}),
     ],
 )
-def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(tmp_path, monkeypatch, controller, id, task):
+def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(
+    tmp_path, monkeypatch, controller, id, task
+):
     train(tmp_path / "whole", controller, task, id, steps=768)
     save, saves = RunFolder.save, []
 
@@ -157,7 +188,9 @@ def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(tmp_path, mo
     assert one.pop("seconds") > 0 and two.pop("seconds") > 0
     assert bits(one) == bits(two)
     assert log(tmp_path / "whole") == log(tmp_path / "parts")
-    assert (tmp_path / "whole/best.safetensors").read_bytes() == (tmp_path / "parts/best.safetensors").read_bytes()
+    assert (tmp_path / "whole/best.safetensors").read_bytes() == (
+        tmp_path / "parts/best.safetensors"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("controller", ["gru", "lstm"])
@@ -177,7 +210,9 @@ def test_equal_seeds_give_equal_runs_and_the_callers_generators_stay(tmp_path):
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(tmp_path / name, steps=128, seed=seed)
-    assert torch.equal(torch.get_rng_state(), before[0]) and np.array_equal(np.random.get_state()[1], before[1])
+    assert torch.equal(torch.get_rng_state(), before[0]) and np.array_equal(
+        np.random.get_state()[1], before[1]
+    )
     a, b, c = (bits(state(tmp_path / name)["learner"]["agent"]) for name in "abc")
     assert a == b != c
 
@@ -210,7 +245,10 @@ def test_a_large_divergence_ends_the_update_early(tmp_path, monkeypatch):
 
 def test_plastic_controllers_are_refused_before_anything_is_written(tmp_path):
     reason = "recurrent-ppo cannot train Sketch, which is plastic: its state changes in place, .*choose another"
-    for name, message in (("sketch", reason), ("zero", "Zero, which has no weights to train; choose another")):
+    for name, message in (
+        ("sketch", reason),
+        ("zero", "Zero, which has no weights to train; choose another"),
+    ):
         with pytest.raises(LanceletError, match=message):
             train(tmp_path / "run", name, None, "doubles/Cue-v0")
         assert not (tmp_path / "run").exists()
@@ -236,7 +274,9 @@ def test_weights_that_are_not_finite_stop_the_run_and_keep_the_checkpoint(tmp_pa
     train(tmp_path / "run", steps=128)
     forward = Critic.forward
     monkeypatch.setattr(Critic, "forward", lambda self, seen: forward(self, seen) * torch.nan)
-    with pytest.raises(LanceletError, match="recurrent-ppo: weights not finite after 256 steps: lower --actor-rate"):
+    with pytest.raises(
+        LanceletError, match="recurrent-ppo: weights not finite after 256 steps: lower --actor-rate"
+    ):
         train(tmp_path / "run", steps=256, resume=True)
     assert state(tmp_path / "run")["learner"]["steps"] == 128
 
@@ -257,7 +297,11 @@ def test_a_diverged_episode_is_a_termination(tmp_path, monkeypatch):
     monkeypatch.setattr(collector.env.sim, "diverged", blows_up)
     rollout = collector.collect(16, 8, torch.ones(3))
     assert rollout.ended[:, 0].nonzero().tolist() == [[4]] and not rollout.ended[:, 1].any()
-    assert rollout.timeouts == [] and rollout.episodes[0][1] == 5 and torch.isfinite(rollout.seen).all()
+    assert (
+        rollout.timeouts == []
+        and rollout.episodes[0][1] == 5
+        and torch.isfinite(rollout.seen).all()
+    )
 
 
 def _swim():

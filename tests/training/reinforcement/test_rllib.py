@@ -20,7 +20,15 @@ from lancelet.training.runs import checkpoint
 from lancelet.training.runs.folder import read_config, read_log
 
 doubles.register_all()
-SMALL = {"envs": 8, "rollout": 16, "batch_size": 64, "epochs": 2, "validation": 2, "validate_every": 256, "test": 0}
+SMALL = {
+    "envs": 8,
+    "rollout": 16,
+    "batch_size": 64,
+    "epochs": 2,
+    "validation": 2,
+    "validate_every": 256,
+    "test": 0,
+}
 TASK = {"joints": 3, "max_episode_steps": 24}
 ELSEWHERE = """
 from lancelet import register
@@ -42,7 +50,10 @@ def train(folder, controller="mlp", task=SWIM, task_options=TASK, **changed):
 
 
 def log(folder):
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in read_log(folder)]
+    return [
+        {name: value for name, value in line.items() if name != "seconds"}
+        for line in read_log(folder)
+    ]
 
 
 def bits(tree):
@@ -60,7 +71,10 @@ def cluster(tmp_path_factory):
     sys.path.append(str(folder))
     os.makedirs("/tmp/ray", exist_ok=True)
     head = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 100 * 2**20}
-    whole = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": str(tmp_path_factory.mktemp("ray"))})
+    whole = Cluster(
+        initialize_head=True,
+        head_node_args={**head, "temp_dir": str(tmp_path_factory.mktemp("ray"))},
+    )
     yield whole.address
     whole.shutdown()
     sys.path.remove(str(folder))
@@ -80,29 +94,47 @@ def learner(controller, task=SWIM, task_options=TASK, **changed):
 
 
 @pytest.mark.slow
-def test_it_trains_on_a_running_cluster_and_a_killed_env_runner_is_replaced(cluster, tmp_path, monkeypatch):
+def test_it_trains_on_a_running_cluster_and_a_killed_env_runner_is_replaced(
+    cluster, tmp_path, monkeypatch
+):
     iterate, pids, weights = rllib._Learning.iterate, [], []
 
     def pid(learning):
-        return learning.algo.env_runner_group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)
+        return learning.algo.env_runner_group.foreach_env_runner(
+            lambda runner: os.getpid(), local_env_runner=False
+        )
 
     def killing(learning):
         figures = iterate(learning)
         pids.append(pid(learning))
         if len(pids) == 1:
             os.kill(pids[0][0], signal.SIGKILL)
-        acting = learning.algo.env_runner_group.foreach_env_runner(lambda runner: runner.module.get_state())[-1]
+        acting = learning.algo.env_runner_group.foreach_env_runner(
+            lambda runner: runner.module.get_state()
+        )[-1]
         weights.append(
-            all(np.array_equal(acting[k], v) for k, v in learning.module.get_state(inference_only=True).items())
+            all(
+                np.array_equal(acting[k], v)
+                for k, v in learning.module.get_state(inference_only=True).items()
+            )
         )
         return figures
 
     monkeypatch.setattr(rllib._Learning, "iterate", killing)
     run = train(
-        tmp_path / "run", "ncap", "elsewhere:pond", {"joints": 3}, steps=400, workers=1, address=cluster, epochs=1
+        tmp_path / "run",
+        "ncap",
+        "elsewhere:pond",
+        {"joints": 3},
+        steps=400,
+        workers=1,
+        address=cluster,
+        epochs=1,
     )
     lines = log(run.folder)
-    assert [line["steps"] for line in lines if "reward" in line] == [128, 256, 384, 512], "no iteration without steps"
+    assert [line["steps"] for line in lines if "reward" in line] == [128, 256, 384, 512], (
+        "no iteration without steps"
+    )
     assert all(np.isfinite(list(line.values())).all() for line in lines)
     assert os.getpid() not in pids[0] and pids[0] != pids[1] == pids[2] == pids[3]
     assert weights[1:] == [True] * 3, "the new runner acts with the weights of the learner"
@@ -121,8 +153,14 @@ def test_controllers_with_and_without_a_state_train(pool, tmp_path, name):
     assert all(np.isfinite(list(line.values())).all() for line in lines)
     _, first, second = lines
     assert second["length"] == 24 and "mean" in second and "mean" not in first
-    assert first["std"] == second["std"] == pytest.approx(0.1) if name == "ncap" else second["std"] != first["std"]
-    assert read_config(run.folder)["task_options"]["clock"] is False, "the state is RLlib's to keep, not the task's"
+    assert (
+        first["std"] == second["std"] == pytest.approx(0.1)
+        if name == "ncap"
+        else second["std"] != first["std"]
+    )
+    assert read_config(run.folder)["task_options"]["clock"] is False, (
+        "the state is RLlib's to keep, not the task's"
+    )
     initial = controllers.load(run.folder / "initial.safetensors").state_dict()
     last = checkpoint.load(run.folder / "checkpoint" / "state.safetensors")["learner"]["module"]
     for weight, value in initial.items():
@@ -131,7 +169,9 @@ def test_controllers_with_and_without_a_state_train(pool, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["ncap", "gru"])
-def test_what_is_sampled_is_what_happened_and_is_learned_from_with_the_states_of_then(pool, monkeypatch, name):
+def test_what_is_sampled_is_what_happened_and_is_learned_from_with_the_states_of_then(
+    pool, monkeypatch, name
+):
     from ray.rllib.core.columns import Columns
 
     circuit, learning = learner(name, std=0.1)
@@ -148,7 +188,9 @@ def test_what_is_sampled_is_what_happened_and_is_learned_from_with_the_states_of
             env.reset(seed=seed)
             seen, rewards, ended = [episode.get_observations(0)], [], False
             for action, inputs in zip(
-                episode.get_actions(), episode.get_extra_model_outputs(Columns.ACTION_DIST_INPUTS), strict=True
+                episode.get_actions(),
+                episode.get_extra_model_outputs(Columns.ACTION_DIST_INPUTS),
+                strict=True,
             ):
                 mean, state = circuit(torch.as_tensor(seen[-1][None]), state)
                 np.testing.assert_allclose(inputs[:3], mean[0].detach(), atol=1e-6)
@@ -163,8 +205,12 @@ def test_what_is_sampled_is_what_happened_and_is_learned_from_with_the_states_of
         learning.iterate()  # begins in the middle of an episode
         learning.module.load_state_dict(before)
         batch = learning.learning.seen.batch
-        again = learning.module.forward_train(batch)[Columns.ACTION_DIST_INPUTS][batch[Columns.LOSS_MASK]]
-        torch.testing.assert_close(again, learning.learning.seen.taken(Columns.ACTION_DIST_INPUTS), atol=1e-5, rtol=0)
+        again = learning.module.forward_train(batch)[Columns.ACTION_DIST_INPUTS][
+            batch[Columns.LOSS_MASK]
+        ]
+        torch.testing.assert_close(
+            again, learning.learning.seen.taken(Columns.ACTION_DIST_INPUTS), atol=1e-5, rtol=0
+        )
         assert len(again) >= 128
     finally:
         learning.close()
@@ -203,7 +249,10 @@ def test_weights_optimisers_statistics_and_steps_survive_to_the_bit(pool, tmp_pa
 def test_equal_seeds_give_equal_runs_in_one_process(pool, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(tmp_path / name, "gru", steps=256, seed=seed)
-    a, b, c = (bits(checkpoint.load(tmp_path / name / "checkpoint" / "state.safetensors")["learner"]) for name in "abc")
+    a, b, c = (
+        bits(checkpoint.load(tmp_path / name / "checkpoint" / "state.safetensors")["learner"])
+        for name in "abc"
+    )
     assert a == b != c
 
 
@@ -228,18 +277,21 @@ def test_env_runners_that_do_not_start_or_never_answer_end_the_run_in_one_line(p
     try:
         monkeypatch.setattr(rllib, "PATIENCE", 0.0)
         monkeypatch.setattr(learning.algo, "train", dict)
-        with pytest.raises(LanceletError, match=r"no step from its env runners in 0.0 s, at 0 steps; with workers = 0"):
+        with pytest.raises(
+            LanceletError,
+            match=r"no step from its env runners in 0.0 s, at 0 steps; with workers = 0",
+        ):
             learning.iterate()
     finally:
         learning.close()
 
     def fail(config):
-        raise IndexError("list index out of range")  # what RLlib says where a module is missing over there
+        raise IndexError(
+            "list index out of range"
+        )  # what RLlib says where a module is missing over there
 
     monkeypatch.setattr(PPOConfig, "build_algo", fail)
-    message = (
-        r"do not start \(IndexError: .*\); they must be able to import lancelet and lancelet.controllers.ncap; with"
-    )
+    message = r"do not start \(IndexError: .*\); they must be able to import lancelet and lancelet.controllers.ncap; with"
     with pytest.raises(LanceletError, match=message):
         learner("ncap", workers=1)
 
@@ -264,7 +316,9 @@ def test_dict_observations_and_weights_without_a_gradient_train(pool):
         assert np.isfinite(list(figures.values())).all()
         assert circuit.used != 0.1 and circuit.unused == 0.1
         np.testing.assert_allclose(
-            learning.module.critic.mean[1], learning.learning.seen.taken("obs")["desired_goal"].mean(), atol=1e-5
+            learning.module.critic.mean[1],
+            learning.learning.seen.taken("obs")["desired_goal"].mean(),
+            atol=1e-5,
         )
     finally:
         learning.close()
@@ -272,10 +326,14 @@ def test_dict_observations_and_weights_without_a_gradient_train(pool):
 
 def test_only_environments_that_are_reset_at_the_next_step_are_taken():
     circuit = controllers.make("mlp", gym.make(SWIM))
-    with pytest.raises(LanceletError, match="autoreset_mode = 'SameStep': RLlib reads NextStep only") as caught:
+    with pytest.raises(
+        LanceletError, match="autoreset_mode = 'SameStep': RLlib reads NextStep only"
+    ) as caught:
         options().config(circuit, SWIM, {"autoreset_mode": "SameStep"})
     assert "\n" not in str(caught.value)
-    lancelet.register("doubles/SameStep-v0", "doubles:Cue", max_episode_steps=20, autoreset_mode="SameStep")
+    lancelet.register(
+        "doubles/SameStep-v0", "doubles:Cue", max_episode_steps=20, autoreset_mode="SameStep"
+    )
     with pytest.raises(LanceletError, match="RLlib reads NextStep only"):
         options().config(circuit, "doubles/SameStep-v0")
 
@@ -284,7 +342,10 @@ def test_ids_carry_the_module_that_registers_them():
     circuit = controllers.make("mlp", gym.make(SWIM, joints=3))
     config = options(workers=2, envs=8).config(circuit, "swim", TASK)
     assert config.env == "lancelet:lancelet/Swim-v0" and config.env_config == {"nthread": 1, **TASK}
-    assert config.gym_env_vectorize_mode == "vector_entry_point" and config.num_envs_per_env_runner == 4
+    assert (
+        config.gym_env_vectorize_mode == "vector_entry_point"
+        and config.num_envs_per_env_runner == 4
+    )
     assert options().config(circuit, "doubles/Cue-v0").env == "doubles:doubles/Cue-v0"
 
 
@@ -298,7 +359,9 @@ def test_ids_carry_the_module_that_registers_them():
         ({"address": "127.0.0.1:1"}, "address = '127.0.0.1:1' does not answer"),
     ],
 )
-def test_options_that_make_no_sense_are_refused_before_anything_is_written(tmp_path, changed, message):
+def test_options_that_make_no_sense_are_refused_before_anything_is_written(
+    tmp_path, changed, message
+):
     with pytest.raises(LanceletError, match=message) as caught:
         train(tmp_path / "run", **changed)
     assert not (tmp_path / "run").exists() and "\n" not in str(caught.value)
@@ -312,9 +375,14 @@ def test_a_plastic_controller_and_one_that_nobody_else_can_import_are_refused(tm
     class Inside(Split):
         pass
 
-    circuit = Inside(gym.make("doubles/Reach-v0").observation_space, gym.make(SWIM).action_space, Inside.Options())
+    circuit = Inside(
+        gym.make("doubles/Reach-v0").observation_space,
+        gym.make(SWIM).action_space,
+        Inside.Options(),
+    )
     with pytest.raises(
-        LanceletError, match=r"rllib cannot find controller test_rllib:.*Inside.* put the class in a module"
+        LanceletError,
+        match=r"rllib cannot find controller test_rllib:.*Inside.* put the class in a module",
     ):
         options().config(circuit, "doubles/Reach-v0")
 

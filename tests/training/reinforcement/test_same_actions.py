@@ -43,13 +43,19 @@ def in_rllib(ncap, seen, cut):
     config = {"controller": "lancelet.controllers.ncap:NCAP", "options": asdict(ncap.options)}
     config |= {"std": 0.1, "learn_std": False, "critic": (8,), "max_seq_len": cut}
     module = ControllerModule(
-        observation_space=ncap.observation_space, action_space=ncap.action_space, model_config=config
+        observation_space=ncap.observation_space,
+        action_space=ncap.action_space,
+        model_config=config,
     )
     module.controller.load_state_dict(ncap.state_dict())
     rows = torch.as_tensor(seen)
     if not module.is_stateful():
-        return module.forward_inference({Columns.OBS: rows})[Columns.ACTION_DIST_INPUTS][:, :5].numpy()
-    state = {name: torch.as_tensor(value)[None] for name, value in module.get_initial_state().items()}
+        return module.forward_inference({Columns.OBS: rows})[Columns.ACTION_DIST_INPUTS][
+            :, :5
+        ].numpy()
+    state = {
+        name: torch.as_tensor(value)[None] for name, value in module.get_initial_state().items()
+    }
     actions = []
     for piece in rows.split(cut):
         out = module.forward_exploration({Columns.OBS: piece[None], Columns.STATE_IN: state})
@@ -61,7 +67,9 @@ def in_rllib(ncap, seen, cut):
 def in_sb3(ncap, seen):
     env = make_sb3_env(SWIM, 1, clock=True, joints=5)
     kwargs = {"controller": ncap, "std": 0.1, "learn_std": False}
-    model = Model(ControllerPolicy, env, n_steps=8, batch_size=8, device="cpu", policy_kwargs=kwargs)
+    model = Model(
+        ControllerPolicy, env, n_steps=8, batch_size=8, device="cpu", policy_kwargs=kwargs
+    )
     return model.predict(seen, deterministic=True)[0]
 
 

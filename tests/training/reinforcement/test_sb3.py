@@ -25,7 +25,10 @@ def leaves(observation):
 )
 def test_the_adapter_is_bit_equal_to_dummy_vec_env_over_our_single_env(id, options):
     options = {"max_episode_steps": LIMIT, **options}
-    ours, theirs = make_sb3_env(id, N, **options), DummyVecEnv([lambda: Monitor(gym.make(id, **options))] * N)
+    ours, theirs = (
+        make_sb3_env(id, N, **options),
+        DummyVecEnv([lambda: Monitor(gym.make(id, **options))] * N),
+    )
     for env in (ours, theirs):
         env.seed(7)
     start = [leaves(env.reset()) for env in (ours, theirs)]
@@ -34,7 +37,10 @@ def test_the_adapter_is_bit_equal_to_dummy_vec_env_over_our_single_env(id, optio
         np.testing.assert_array_equal(start[0][name], start[1][name])
     for _ in range(STEPS):
         action = rng.uniform(0, 1, (N, *ours.action_space.shape)).astype(np.float32)
-        (seen, reward, done, infos), (seen_, reward_, done_, infos_) = ours.step(action), theirs.step(action)
+        (seen, reward, done, infos), (seen_, reward_, done_, infos_) = (
+            ours.step(action),
+            theirs.step(action),
+        )
         for name, rows in leaves(seen).items():
             np.testing.assert_array_equal(rows, leaves(seen_)[name])
             assert rows.dtype == leaves(seen_)[name].dtype
@@ -56,7 +62,12 @@ def test_infos_are_empty_but_at_an_episodes_end():
     env.reset()
     all_infos = [env.step(np.zeros((2, 3), np.float32))[3] for _ in range(3)]
     assert all_infos[0] == all_infos[1] == [{}, {}]
-    assert all_infos[2][0].keys() == {"terminal_observation", "TimeLimit.truncated", "episode", "metrics"}
+    assert all_infos[2][0].keys() == {
+        "terminal_observation",
+        "TimeLimit.truncated",
+        "episode",
+        "metrics",
+    }
     assert all_infos[2][1]["metrics"].keys() == {"speed", "com_speed"}
 
 
@@ -87,7 +98,14 @@ def policy_of(name, id=SWIM, std=0.1, learn_std=False, rates=(3e-4, 1e-3), **tas
     env = make_sb3_env(id, N, max_episode_steps=LIMIT, **task)
     controller = controllers.make(name, env.env)
     kwargs = {"controller": controller, "std": std, "learn_std": learn_std, "learning_rates": rates}
-    model = Model(ControllerPolicy, env, n_steps=LIMIT, batch_size=N * LIMIT, device="cpu", policy_kwargs=kwargs)
+    model = Model(
+        ControllerPolicy,
+        env,
+        n_steps=LIMIT,
+        batch_size=N * LIMIT,
+        device="cpu",
+        policy_kwargs=kwargs,
+    )
     return controller, model
 
 
@@ -102,7 +120,9 @@ def test_the_policy_acts_as_the_controller_on_raw_observations(name, clock):
         expected = controller(torch.as_tensor(seen), ())[0].detach()
         action, _ = model.predict(seen, deterministic=True)
         np.testing.assert_allclose(action, expected.clamp(-1, 1), atol=1e-6)
-        tried = expected + 0.1 * torch.randn(expected.shape, generator=torch.Generator().manual_seed(0))
+        tried = expected + 0.1 * torch.randn(
+            expected.shape, generator=torch.Generator().manual_seed(0)
+        )
         _, log_prob, _ = model.policy.evaluate_actions(torch.as_tensor(seen), tried)
         by_hand = torch.distributions.Normal(expected, 0.1).log_prob(tried).sum(1)
         torch.testing.assert_close(log_prob, by_hand)
@@ -117,7 +137,10 @@ def test_noise_is_fixed_or_learned_and_rates_are_apart():
     for learn_std in (False, True):
         controller, model = policy_of("mlp", learn_std=learn_std, rates=(1e-2, 1e-5))
         critic = [p.detach().clone() for p in model.policy.critic.parameters()]
-        before = [p.detach().clone() for p in controller.parameters()], model.policy.log_std.detach().clone()
+        before = (
+            [p.detach().clone() for p in controller.parameters()],
+            model.policy.log_std.detach().clone(),
+        )
         model.learn(N * LIMIT)
         assert torch.equal(model.policy.log_std, before[1]) == (not learn_std)
         moved = (controller.layers[0].weight - before[0][0]).abs().max()
@@ -145,7 +168,9 @@ def test_dict_observations_train():
     assert controller.gain != 0.1 and torch.isfinite(controller.gain)
     buffer = model.rollout_buffer
     model.policy.update_statistics(buffer.observations, buffer.returns)
-    goals = buffer.observations["desired_goal"].reshape(-1)  # entries stand in the order of their names
+    goals = buffer.observations["desired_goal"].reshape(
+        -1
+    )  # entries stand in the order of their names
     assert model.policy.critic.mean[1] == pytest.approx(goals.mean(), abs=1e-5)
 
 
@@ -173,12 +198,16 @@ def test_a_termination_is_not_bootstrapped():
     _, model = policy_of("towards", "doubles/Reach-v0", rates=(0.0, 0.0), tolerance=10.0)
     model.policy.update_statistics(model.env.reset(), np.array([50.0, 100.0]))
     model.learn(N * LIMIT)
-    assert np.all(model.rollout_buffer.rewards < 0.01), "every step ends an episode, none is worth the value after it"
+    assert np.all(model.rollout_buffer.rewards < 0.01), (
+        "every step ends an episode, none is worth the value after it"
+    )
 
 
 def test_controllers_with_a_state_are_refused_in_one_line():
     for name, id in (("ncap", SWIM), ("plastic", "doubles/Cue-v0")):
-        with pytest.raises(LanceletError, match=r"keeps a state from step to step.*clock=True") as caught:
+        with pytest.raises(
+            LanceletError, match=r"keeps a state from step to step.*clock=True"
+        ) as caught:
             policy_of(name, id)
         assert "\n" not in str(caught.value)
 
@@ -205,8 +234,16 @@ def test_the_critics_values_stay_when_the_scale_of_the_returns_moves():
 
 
 def test_goals_are_judged_for_some_simulations_too_and_success_is_told_as_hindsight_replay_wants_it():
-    near = {"reset_cell": (1, 1), "goal_cell": (1, 2), "noise": 0.0, "reward_type": "cost", "frame_skip": 5}
-    env = make_sb3_env("lancelet/PointMaze-v0", 2, max_episode_steps=60, nthread=1, maze="umaze", **near)
+    near = {
+        "reset_cell": (1, 1),
+        "goal_cell": (1, 2),
+        "noise": 0.0,
+        "reward_type": "cost",
+        "frame_skip": 5,
+    }
+    env = make_sb3_env(
+        "lancelet/PointMaze-v0", 2, max_episode_steps=60, nthread=1, maze="umaze", **near
+    )
     goals = np.array([[0.0, 0.0], [0.0, 0.4], [0.0, 0.5]])
     (reward,) = env.env_method("compute_reward", goals, np.zeros((3, 2)), [{}] * 3, indices=[0])
     np.testing.assert_array_equal(reward, [0.0, 0.0, -1.0])

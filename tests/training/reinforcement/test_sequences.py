@@ -12,7 +12,15 @@ from torch.utils._pytree import tree_map
 from lancelet import controllers
 from lancelet.training.reinforcement.critic import Critic
 from lancelet.training.reinforcement.recurrent_ppo import Agent
-from lancelet.training.reinforcement.sequences import Collector, Steps, cut, flat_state, judge, named, unroll
+from lancelet.training.reinforcement.sequences import (
+    Collector,
+    Steps,
+    cut,
+    flat_state,
+    judge,
+    named,
+    unroll,
+)
 from lancelet.training.rollout import make_env
 from lancelet.training.runs import checkpoint
 
@@ -32,16 +40,25 @@ class Trace(controllers.Controller):
         return {"trace": torch.zeros(batch, 1), "count": (torch.zeros(batch, dtype=torch.int64),)}
 
     def forward(self, observation, state):
-        trace = self.decay * state["trace"] + observation["desired_goal"] - observation["achieved_goal"]
+        trace = (
+            self.decay * state["trace"] + observation["desired_goal"] - observation["achieved_goal"]
+        )
         (count,) = state["count"]
-        return self.gain * trace * torch.cos(count[:, None]), {"count": (count + 1,), "trace": trace}
+        return self.gain * trace * torch.cos(count[:, None]), {
+            "count": (count + 1,),
+            "trace": trace,
+        }
 
 
 class Pupil(Trace):
     """Remembers what it was paid, where it came to, and which of its actions it was paid for."""
 
     def learn(self, observation, action, reward, ended, next_observation, state):
-        lesson = self.decay * reward[:, None] + next_observation["achieved_goal"] + action * ~ended[:, None]
+        lesson = (
+            self.decay * reward[:, None]
+            + next_observation["achieved_goal"]
+            + action * ~ended[:, None]
+        )
         return {**state, "trace": state["trace"] + lesson + observation["observation"][:, :1]}
 
 
@@ -52,12 +69,16 @@ for name, kind in (("trace", Trace), ("pupil", Pupil)):
 def collector(name="gru", task="doubles/Cue-v0", n=N, seeds=None, **options):
     env = make_env(task, n, autoreset=AutoresetMode.SAME_STEP, nthread=1, **options)
     kind = {"hidden": 5} if name in ("gru", "lstm") else {"hidden": (5,)} if name == "mlp" else {}
-    return Collector(env, controllers.make(name, env, **kind), list(range(n)) if seeds is None else seeds)
+    return Collector(
+        env, controllers.make(name, env, **kind), list(range(n)) if seeds is None else seeds
+    )
 
 
 def reach(name="trace", n=N, **options):
     """Episodes that end early (the bead comes near enough) and by their time limit."""
-    return collector(name, "doubles/Reach-v0", n, **{"max_episode_steps": 7, "tolerance": 0.6, **options})
+    return collector(
+        name, "doubles/Reach-v0", n, **{"max_episode_steps": 7, "tolerance": 0.6, **options}
+    )
 
 
 def episodes(mask):
@@ -76,7 +97,9 @@ def test_what_is_collected_is_what_happened():
     agents = reach()
     rollout = agents.collect(T, L, STD)
     steps, ended = rollout.steps, rollout.ended
-    env = make_env("doubles/Reach-v0", N, autoreset=AutoresetMode.SAME_STEP, max_episode_steps=7, tolerance=0.6)
+    env = make_env(
+        "doubles/Reach-v0", N, autoreset=AutoresetMode.SAME_STEP, max_episode_steps=7, tolerance=0.6
+    )
     seen, _ = env.reset(seed=list(range(N)))
     late, lasts = [], {}
     for t in range(T):
@@ -91,13 +114,17 @@ def test_what_is_collected_is_what_happened():
     assert torch.equal(steps.begins[1:], ended[:-1]) and steps.begins[0].all()
     terminations = int(ended.sum()) - len(late)
     assert terminations >= 3 and len(late) >= 3 and len(rollout.episodes) == ended.sum()
-    assert {length for _, length in rollout.episodes} >= {7} and len({length for _, length in rollout.episodes}) > 1
+    assert {length for _, length in rollout.episodes} >= {7} and len(
+        {length for _, length in rollout.episodes}
+    ) > 1
     when, who, read = (torch.cat(parts) for parts in zip(*rollout.timeouts, strict=True))
     assert list(zip(when.tolist(), who.tolist(), strict=True)) == late
     for row, place in zip(read, late, strict=True):
         flat = np.concatenate([lasts[place][name] for name in sorted(lasts[place])])
         np.testing.assert_array_equal(row[: len(flat)], flat)
-        assert row[len(flat)] == 7, "the agent has counted the seven steps of the episode, and then comes the trace"
+        assert row[len(flat)] == 7, (
+            "the agent has counted the seven steps of the episode, and then comes the trace"
+        )
     noise = rollout.steps.action - rollout.mean
     assert 0.2 < noise.std() < 0.4
 
@@ -113,7 +140,9 @@ def test_the_critic_sees_the_state_before_the_action_reset_where_an_episode_begi
             one = slice(agent, agent + 1)
             now = at(steps.observation, t, one)
             observed = torch.cat([now[name][0] for name in sorted(now)])
-            torch.testing.assert_close(rollout.seen[t, agent], torch.cat([observed, flat_state(state, 1)[0]]))
+            torch.testing.assert_close(
+                rollout.seen[t, agent], torch.cat([observed, flat_state(state, 1)[0]])
+            )
             mean, state = controller(now, state)
             torch.testing.assert_close(rollout.mean[t, agent], mean[0])
             if name == "pupil":
@@ -123,7 +152,9 @@ def test_the_critic_sees_the_state_before_the_action_reset_where_an_episode_begi
                     assert all(torch.equal(now[k], following[k]) for k in now)
 
 
-@pytest.mark.parametrize("name, world", [("trace", reach), ("pupil", reach), ("gru", collector), ("lstm", collector)])
+@pytest.mark.parametrize(
+    "name, world", [("trace", reach), ("pupil", reach), ("gru", collector), ("lstm", collector)]
+)
 def test_unrolling_from_the_stored_states_gives_the_actions_that_were_taken(name, world):
     agents = world(name)
     for _ in range(2):  # the second begins in the middle of episodes
@@ -152,7 +183,9 @@ def reference_advantages(rollout, critic):
     for agent, a, b in episodes(rollout.steps.begins):
         deltas = []
         for t in range(a, b):
-            following = after.get((t, agent), 0.0) if rollout.ended[t, agent] else value[t + 1][agent]
+            following = (
+                after.get((t, agent), 0.0) if rollout.ended[t, agent] else value[t + 1][agent]
+            )
             deltas.append(rollout.reward[t, agent].item() + GAMMA * following - value[t][agent])
         for t in range(a, b):
             rest = deltas[t - a :]
@@ -165,15 +198,21 @@ def test_advantages_are_those_of_each_episode_by_itself():
     agents = reach()
     rollout = agents.collect(T, L, STD)
     critic = Critic(rollout.seen.shape[2], (8,))
-    critic.update(rollout.seen.flatten(0, 1), 5 + 3 * torch.randn((T + 1) * N))  # values around 5, far from 0
+    critic.update(
+        rollout.seen.flatten(0, 1), 5 + 3 * torch.randn((T + 1) * N)
+    )  # values around 5, far from 0
     ended, late = int(rollout.ended.sum()), sum(len(who) for _, who, _ in rollout.timeouts)
     assert late >= 3 and ended - late >= 3 and not rollout.ended[-1].all()
-    for ours, by_hand in zip(judge(rollout, critic, GAMMA, DECAY), reference_advantages(rollout, critic), strict=True):
+    for ours, by_hand in zip(
+        judge(rollout, critic, GAMMA, DECAY), reference_advantages(rollout, critic), strict=True
+    ):
         np.testing.assert_allclose(ours, by_hand, rtol=1e-4, atol=1e-4)
 
 
 def double(tree):
-    return tree_map(lambda x: x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x, tree)
+    return tree_map(
+        lambda x: x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x, tree
+    )
 
 
 def reference_loss(agent, steps, before, advantage, clip):
@@ -194,12 +233,21 @@ def reference_loss(agent, steps, before, advantage, clip):
             gain = advantage[t, who]
             total = total - min(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain)
             if steps.lessons:
-                state = agent.controller.learn(now, *at((steps.action, *steps.lessons), t, one), state)
+                state = agent.controller.learn(
+                    now, *at((steps.action, *steps.lessons), t, one), state
+                )
     return total / (length * n)
 
 
 @pytest.mark.parametrize(
-    "name, world", [("gru", collector), ("lstm", collector), ("mlp", collector), ("trace", reach), ("pupil", reach)]
+    "name, world",
+    [
+        ("gru", collector),
+        ("lstm", collector),
+        ("mlp", collector),
+        ("trace", reach),
+        ("pupil", reach),
+    ],
 )
 def test_the_gradient_is_that_of_each_episode_unrolled_by_itself(name, world):
     torch.manual_seed(1)

@@ -45,9 +45,14 @@ def test_what_tune_draws_stays_inside_and_integers_stay_integers():
     drawn = [one("epochs=1..3").domain().sample() for _ in range(60)]
     assert set(drawn) == {1, 2, 3} and all(int(value) == value for value in drawn)
     wide = [one("epochs=1..100").domain().sample() for _ in range(200)]
-    assert all(float(value).is_integer() and 1 <= value <= 100 for value in wide) and sum(v <= 10 for v in wide) > 60
+    assert (
+        all(float(value).is_integer() and 1 <= value <= 100 for value in wide)
+        and sum(v <= 10 for v in wide) > 60
+    )
     rates = [one("actor_rate=1e-4..1e-2").domain().sample() for _ in range(200)]
-    assert min(rates) >= 1e-4 and max(rates) <= 1e-2 and 60 < sum(rate < 1e-3 for rate in rates) < 140
+    assert (
+        min(rates) >= 1e-4 and max(rates) <= 1e-2 and 60 < sum(rate < 1e-3 for rate in rates) < 140
+    )
     assert set(one("gamma=0.9,0.99").domain().sample() for _ in range(40)) == {0.9, 0.99}
 
 
@@ -59,7 +64,10 @@ def test_what_tune_draws_stays_inside_and_integers_stay_integers():
         (["controller.hiden=8"], "did you mean controller.hidden"),
         (["gamma"], "must be name=low..high or name=a,b,c"),
         (["gamma="], "must be name=low..high"),
-        (["gamma=0.99..0.9"], "gamma=0.99..0.9: the range is empty; its end must be above its beginning"),
+        (
+            ["gamma=0.99..0.9"],
+            "gamma=0.99..0.9: the range is empty; its end must be above its beginning",
+        ),
         (["gamma=0.9..0.9"], "the range is empty"),
         (["gamma=0.9.."], "--over gamma: '' is no value of it; needs float"),
         (["gamma=low..high"], "'low' is no value of it; needs float"),

@@ -30,7 +30,10 @@ def muscles(q, v, a):
     arms = A1 + 2 * A2 * d
     length = (A0 + ((A1 + A2 * d) * d).sum(-2) - TENDON).clamp(min=0) / BEST
     speed = (v[..., None] * arms).sum(-2) / (10 * BEST)
-    passive, factor = ((length - 1).clamp(min=0) / 0.66) ** 2, (1 - (length - 1) ** 2 / 0.66**2).clamp(min=0.01)
+    passive, factor = (
+        ((length - 1).clamp(min=0) / 0.66) ** 2,
+        (1 - (length - 1) ** 2 / 0.66**2).clamp(min=0.01),
+    )
     A = torch.where(length > 1, 0.41 * factor, 0.41)
     B = torch.where(a >= 0.3, 5.2, 5.2 * (1 - 0.9 * (a - 0.3) / (0.005 - 0.3)) ** 2)
     S = a * (factor + A) / B
@@ -56,8 +59,12 @@ def literal(q, v, a, force, u, push, dt):
     h11 = 1.82 * 0.135**2 + 0.051 + 1.43 * (0.165**2 + 0.309**2) + 0.057 + 2 * h * q[..., 1].cos()
     inertia = torch.stack([torch.stack([h11, h12], -1), torch.stack([h12, h22], -1)], -2)
     sine = h * q[..., 1].sin()
-    coriolis = torch.stack([-sine * (2 * v[..., 0] + v[..., 1]) * v[..., 1], sine * v[..., 0] ** 2], -1)
-    torque = -(force[..., None, :] * arms).sum(-1) + (jacobian.mT @ push[..., None])[..., 0] - coriolis
+    coriolis = torch.stack(
+        [-sine * (2 * v[..., 0] + v[..., 1]) * v[..., 1], sine * v[..., 0] ** 2], -1
+    )
+    torque = (
+        -(force[..., None, :] * arms).sum(-1) + (jacobian.mT @ push[..., None])[..., 0] - coriolis
+    )
     faster, further = v + dt * torch.linalg.solve(inertia, torque), q + dt * v
     outwards = ((further <= 0) & (faster < 0)) | ((further >= LIMIT) & (faster > 0))
     u = u.clamp(0.001, 1)
@@ -76,7 +83,10 @@ def arms(n, seed=0):
     activation[: n // 2] *= 0.3
     activation[: n // 4] = 0.001
     force = 800 * torch.rand(n, 6, generator=random, dtype=D)
-    return [x.clamp(min=0.001) if x is activation else x for x in (q, v, activation, force, excitation, push)]
+    return [
+        x.clamp(min=0.001) if x is activation else x
+        for x in (q, v, activation, force, excitation, push)
+    ]
 
 
 def test_a_step_and_its_gradient_are_section_2_to_the_letter():
@@ -90,13 +100,19 @@ def test_a_step_and_its_gradient_are_section_2_to_the_letter():
             if run == "twin":
                 state = twin.step(state, u, push)
             else:
-                state = literal(*(state[name] for name in ("q", "v", "activation", "force")), u, push, 0.01)
+                state = literal(
+                    *(state[name] for name in ("q", "v", "activation", "force")), u, push, 0.01
+                )
             states.append(state)
-        weights = weights or {k: torch.randn(x.shape, generator=weigh, dtype=D) for k, x in state.items()}
+        weights = weights or {
+            k: torch.randn(x.shape, generator=weigh, dtype=D) for k, x in state.items()
+        }
         for one in states:
             total = total + sum((one[name] * weights[name]).sum() for name in one)
         total.backward()
-        gradients.append(([{k: x.detach() for k, x in one.items()} for one in states], [x.grad for x in leaves]))
+        gradients.append(
+            ([{k: x.detach() for k, x in one.items()} for one in states], [x.grad for x in leaves])
+        )
     (ours, slopes), (theirs, wanted) = gradients
     for one, other in zip(ours, theirs, strict=True):
         assert one.keys() == other.keys()
@@ -111,22 +127,34 @@ def test_the_gradient_agrees_with_finite_differences():
     given = [x.clone().requires_grad_() for x in arms(8)]
     given[2].data.clamp_(0.01, 0.9), given[4].data.clamp_(0.05, 0.95)  # off the corners
     row = ArmTwin()._row
-    assert torch.autograd.gradcheck(lambda *x: _Step.apply(row, 0.01, *x), given, eps=1e-7, atol=1e-3, rtol=1e-4)
+    assert torch.autograd.gradcheck(
+        lambda *x: _Step.apply(row, 0.01, *x), given, eps=1e-7, atol=1e-3, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-3, None, 1.0])
 def test_gradients_are_never_nan(level):
     generator = torch.Generator().manual_seed(0)
     drawn, twin = trials("hold", 256, generator), ArmTwin()
-    drive = torch.rand(50, 256, 6, generator=generator) if level is None else torch.full((50, 256, 6), level)
+    drive = (
+        torch.rand(50, 256, 6, generator=generator)
+        if level is None
+        else torch.full((50, 256, 6), level)
+    )
     drive.requires_grad_()
     state, total = twin.start(drawn["angles"]), torch.zeros(())
     for u in drive.unbind(0):
         state = twin.step(state, u, drawn["force"])
-        total = total + (state["hand"] - drawn["target"]).abs().mean() + sum(state[k].square().mean() for k in state)
+        total = (
+            total
+            + (state["hand"] - drawn["target"]).abs().mean()
+            + sum(state[k].square().mean() for k in state)
+        )
     total.backward()
     assert torch.isfinite(total) and torch.isfinite(drive.grad).all()
-    assert bool(drive.grad.any()) == (level != 0.0), "excitations below the least are clipped, and teach nothing"
+    assert bool(drive.grad.any()) == (level != 0.0), (
+        "excitations below the least are clipped, and teach nothing"
+    )
 
 
 @pytest.mark.parametrize("excitation", plant.ANCHORS)
@@ -161,7 +189,9 @@ def test_it_observes_lengths_speeds_hand_and_target_in_this_order():
 def test_it_starts_at_rest_with_consistent_muscles():
     q = torch.tensor([[0.3, 1.2], [2.0, 0.1]], dtype=D)
     state = ArmTwin(dtype=D).start(q)
-    assert not state["v"].any() and (state["activation"] == 0.001).all() and torch.equal(state["q"], q)
+    assert (
+        not state["v"].any() and (state["activation"] == 0.001).all() and torch.equal(state["q"], q)
+    )
     for name, wanted in muscles(q, torch.zeros_like(q), state["activation"])[1].items():
         torch.testing.assert_close(state[name], wanted, msg=name)
 
@@ -170,7 +200,10 @@ def test_substeps_are_shorter_steps():
     drawn = trials("hold", 5, torch.Generator().manual_seed(0))
     fine, short = ArmTwin(substeps=5, dtype=D), ArmTwin(dt=0.002, dtype=D)
     u = torch.full((5, 6), 0.3)
-    one, other = fine.step(fine.start(drawn["angles"]), u, drawn["force"]), short.start(drawn["angles"])
+    one, other = (
+        fine.step(fine.start(drawn["angles"]), u, drawn["force"]),
+        short.start(drawn["angles"]),
+    )
     for _ in range(5):
         other = short.step(other, u, drawn["force"])
     assert torch.equal(one["q"], other["q"]) and torch.equal(one["force"], other["force"])
@@ -179,23 +212,37 @@ def test_substeps_are_shorter_steps():
 def test_another_body_is_another_twin():
     u = torch.full((6,), 0.5)
     ways = []
-    for body in (None, morphology.make("arm").loaded(2.0), morphology.make("arm", max_force=(500.0,) * 6)):
+    for body in (
+        None,
+        morphology.make("arm").loaded(2.0),
+        morphology.make("arm", max_force=(500.0,) * 6),
+    ):
         twin = ArmTwin(body, dtype=D)
         state = twin.start(torch.tensor([1.0, 1.0]))
         for _ in range(10):
             state = twin.step(state, u)
         ways.append(state["hand"])
-    assert not torch.allclose(ways[0], ways[1], atol=1e-3) and not torch.allclose(ways[0], ways[2], atol=1e-3)
+    assert not torch.allclose(ways[0], ways[1], atol=1e-3) and not torch.allclose(
+        ways[0], ways[2], atol=1e-3
+    )
 
 
 def test_trials_are_those_of_the_spec():
     reach = trials("reach", 20_000, torch.Generator().manual_seed(0))
     distance = (reach["target"] - hand(reach["angles"].double())).norm(dim=-1)
-    assert distance.mean() == pytest.approx(0.438, rel=0.02) and distance.median() == pytest.approx(0.409, rel=0.02)
-    assert not reach["force"].any() and (reach["angles"].double() <= LIMIT + 1e-6).all() and reach["angles"].min() >= 0
+    assert distance.mean() == pytest.approx(0.438, rel=0.02) and distance.median() == pytest.approx(
+        0.409, rel=0.02
+    )
+    assert (
+        not reach["force"].any()
+        and (reach["angles"].double() <= LIMIT + 1e-6).all()
+        and reach["angles"].min() >= 0
+    )
     hold = trials("hold", 20_000, torch.Generator().manual_seed(0))
     np.testing.assert_allclose(hold["target"], hand(hold["angles"].double()), atol=1e-6)
-    assert hold["force"].abs().max() <= 10 and hold["force"].std() == pytest.approx(20 / math.sqrt(12), rel=0.02)
+    assert hold["force"].abs().max() <= 10 and hold["force"].std() == pytest.approx(
+        20 / math.sqrt(12), rel=0.02
+    )
     assert torch.equal(trials("hold", 9, torch.Generator().manual_seed(3))["angles"],
                        trials("hold", 9, torch.Generator().manual_seed(3))["angles"])  # fmt: skip
     with pytest.raises(LanceletError, match="unknown task 'wave'"):

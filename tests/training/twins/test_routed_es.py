@@ -15,7 +15,14 @@ from lancelet.training.twins import losses
 from lancelet.training.twins.routed_es import LossArena, RoutedES, RoutedSearcher, Watched
 
 HOLD = "lancelet/ArmHold-v0"
-SMALL = {"algorithm": "routed-es", "population": 8, "episodes": 2, "validation": 4, "validate_every": 2, "test": 0}
+SMALL = {
+    "algorithm": "routed-es",
+    "population": 8,
+    "episodes": 2,
+    "validation": 4,
+    "validate_every": 2,
+    "test": 0,
+}
 
 
 def evolve(folder, generations=4, **rest):
@@ -26,7 +33,9 @@ def test_each_weight_climbs_by_the_loss_of_its_column():
     noise, evals = torch.randn(10, 4, generator=torch.Generator().manual_seed(0)), torch.rand(10, 3)
     shares = torch.tensor([[1.0, 0.0, 0.5, 0.5], [0.0, 1.0, 0.5, 0.5]])
     problem = Evaluation(4, 0, lambda genomes: torch.zeros(len(genomes), 3), 2)
-    searcher = RoutedSearcher(problem, torch.ones(4), shares, torch.full((4,), -torch.inf), 10, 0.1, 0.01, 0.0)
+    searcher = RoutedSearcher(
+        problem, torch.ones(4), shares, torch.full((4,), -torch.inf), 10, 0.1, 0.01, 0.0
+    )
     one, two = (searcher.ascent(evals[:, k], noise) for k in (1, 2))
     want = [one[0], two[1], (one[2] + two[2]) / 2, (one[3] + two[3]) / 2]
     torch.testing.assert_close(searcher.gradient(evals, noise), torch.stack(want))
@@ -35,7 +44,9 @@ def test_each_weight_climbs_by_the_loss_of_its_column():
 def test_the_centre_keeps_to_its_floors():
     problem = Evaluation(2, 0, lambda genomes: -genomes.sum(1, keepdim=True).expand(-1, 3), 2)
     half = torch.full((2, 2), 0.5)
-    searcher = RoutedSearcher(problem, torch.ones(2), half, torch.tensor([0.9, -torch.inf]), 10, 0.1, 0.2, 0.0)
+    searcher = RoutedSearcher(
+        problem, torch.ones(2), half, torch.tensor([0.9, -torch.inf]), 10, 0.1, 0.2, 0.0
+    )
     for _ in range(5):
         searcher.step()
     assert searcher.center[0].item() == pytest.approx(0.9) and searcher.center[1] < 0.6
@@ -55,7 +66,9 @@ def test_the_losses_of_an_episode_are_those_that_back_propagation_descends():
 
     agents = Spy(one, 3, genome)
     score, _ = rollout(env, agents, 5)
-    layers = [torch.stack([s[side][:, k] for s in seen]) for side in ("left", "right") for k in range(2)]
+    layers = [
+        torch.stack([s[side][:, k] for s in seen]) for side in ("left", "right") for k in range(2)
+    ]
     by_hand = sum(losses.penalty(layer[:, :, None], 0.01) for layer in layers)
     np.testing.assert_allclose(agents.penalty(), by_hand.numpy(), rtol=1e-5)
     worth = LossArena(one, HOLD, {}).worth(score, agents)
@@ -64,7 +77,9 @@ def test_the_losses_of_an_episode_are_those_that_back_propagation_descends():
 
 
 def test_specialised_columns_evolve_and_hold_better(tmp_path):
-    run = evolve(tmp_path / "run", 30, population=24, episodes=4, validation=8, validate_every=5, test=16)
+    run = evolve(
+        tmp_path / "run", 30, population=24, episodes=4, validation=8, validate_every=5, test=16
+    )
     error = {which: np.mean(run.summary[which]["P1"]) for which in ("untrained", "trained")}
     assert error["trained"] < 0.97 * error["untrained"]
     log = read_log(run.folder)
@@ -75,9 +90,15 @@ def test_n_and_resume_n_equals_2n_to_the_bit(tmp_path):
     whole = evolve(tmp_path / "whole", 4)
     evolve(tmp_path / "parts", 2)
     parts = evolve(tmp_path / "parts", 4, resume=True)
-    states = [checkpoint.load(run.folder / "checkpoint" / "state.safetensors")["searcher"] for run in (whole, parts)]
+    states = [
+        checkpoint.load(run.folder / "checkpoint" / "state.safetensors")["searcher"]
+        for run in (whole, parts)
+    ]
     assert torch.equal(states[0]["own"]["center"], states[1]["own"]["center"])
-    assert torch.equal(states[0]["evals"], states[1]["evals"]) and states[0]["evals"].shape == (8, 3)
+    assert torch.equal(states[0]["evals"], states[1]["evals"]) and states[0]["evals"].shape == (
+        8,
+        3,
+    )
 
 
 def test_what_cannot_be_specialised_is_refused(tmp_path):

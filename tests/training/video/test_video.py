@@ -24,7 +24,12 @@ def run(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (model,) = SwimNavigate(joints=3).models()
-    config = {"format": FORMAT, "task": ID, "task_options": OPTIONS, "model_hash": model_hash(model)}
+    config = {
+        "format": FORMAT,
+        "task": ID,
+        "task_options": OPTIONS,
+        "model_hash": model_hash(model),
+    }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     controllers.save(controllers.make("ncap", make_env(ID, 1, **OPTIONS)), folder)
     return folder
@@ -74,7 +79,12 @@ def test_the_body_is_in_the_picture_and_the_camera_follows(tmp_path):
         record = {"qpos": np.zeros((1, 8), np.float32)}
         record["qpos"][:, 0] = x
         path = video.draw(model, record, tmp_path / "one.mp4", 30, 160, 120)
-        frame = np.frombuffer(list(imageio_ffmpeg.read_frames(str(path)))[1], np.uint8).reshape(120, 160, 3) / 255.0
+        frame = (
+            np.frombuffer(list(imageio_ffmpeg.read_frames(str(path)))[1], np.uint8).reshape(
+                120, 160, 3
+            )
+            / 255.0
+        )
         orange = (frame[..., 0] - frame[..., 2]) > 0.35
         rows, columns = np.nonzero(orange)
         assert 150 < len(rows) < 2000
@@ -86,13 +96,18 @@ def test_the_body_is_in_the_picture_and_the_camera_follows(tmp_path):
 
 def _frames(path, width, height):
     pictures = list(imageio_ffmpeg.read_frames(str(path)))[1:]
-    return np.stack([np.frombuffer(one, np.uint8).reshape(height, width, 3) for one in pictures]) / 255.0
+    return (
+        np.stack([np.frombuffer(one, np.uint8).reshape(height, width, 3) for one in pictures])
+        / 255.0
+    )
 
 
 def test_walls_that_move_within_an_episode_are_recorded_where_they_were():
     maze = ("#####", "#...#", "#...#", "#...#", "#####")
     shut = ("#####", "#...#", "#.#.#", "#...#", "#####")
-    env = make_env("lancelet/PointMaze-v0", 1, 6, 1, maze_map=maze, reset_cell=(1, 1), goal_cell=(3, 3))
+    env = make_env(
+        "lancelet/PointMaze-v0", 1, 6, 1, maze_map=maze, reset_cell=(1, 1), goal_cell=(3, 3)
+    )
     agents = controllers.Population(controllers.make("random-held", env), 1)
 
     def close(step):
@@ -102,7 +117,9 @@ def test_walls_that_move_within_an_episode_are_recorded_where_they_were():
     score, _ = rollout(env, agents, 0, record=True, on_step=close)
     block = env.sim.model.geom("block_2_2").id
     assert score.record["geom_pos"].shape == (7, env.sim.model.ngeom, 3)
-    np.testing.assert_allclose(score.record["geom_pos"][:, block, 2], [-5.0] * 4 + [0.2] * 3, atol=1e-6)
+    np.testing.assert_allclose(
+        score.record["geom_pos"][:, block, 2], [-5.0] * 4 + [0.2] * 3, atol=1e-6
+    )
 
 
 @needs_gl
@@ -117,7 +134,9 @@ def test_a_film_shows_walls_where_they_were_and_lines_drawn_in(tmp_path):
         "mocap_quat": np.tile([1.0, 0, 0, 0], (3, 1, 1)), "geom_pos": geoms, "lines": np.array(line),
         "lines_of": np.array([[0, 0], [0, 0], [0, 1]]),
     }  # fmt: skip
-    free, walled, lined = _frames(video.draw(model, record, tmp_path / "a.mp4", 10, 320, 240), 320, 240)
+    free, walled, lined = _frames(
+        video.draw(model, record, tmp_path / "a.mp4", 10, 320, 240), 320, 240
+    )
     middle = (slice(112, 124), slice(152, 168))
     assert free[middle].mean() > 0.7 > 0.6 > walled[middle].mean()
     red = [int(((one[..., 0] - one[..., 2]) > 0.4).sum()) for one in (walled, lined)]
@@ -164,7 +183,9 @@ def test_a_strangers_link_is_replaced_and_what_it_leads_to_stays(run, tmp_path, 
 
 @needs_gl
 def test_a_full_disk_is_told_as_such(run, monkeypatch):
-    monkeypatch.setattr(gl, "probe", lambda: "foo")  # the drawing fails, as it does when ffmpeg cannot write
+    monkeypatch.setattr(
+        gl, "probe", lambda: "foo"
+    )  # the drawing fails, as it does when ffmpeg cannot write
     monkeypatch.setattr(video.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(LanceletError, match="the disk is full"):
         video.render_run(run, run / "deep" / "film.mp4")
@@ -232,7 +253,11 @@ def test_broken_run_folders_are_one_line(run, spoil, says):
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"width": 7}, "width = 7"), ({"height": 5000}, "height = 5000"), ({"out": "film.avi"}, "must end in")],
+    [
+        ({"width": 7}, "width = 7"),
+        ({"height": 5000}, "height = 5000"),
+        ({"out": "film.avi"}, "must end in"),
+    ],
 )
 def test_sizes_and_names_that_cannot_be(run, options, says):
     with pytest.raises(LanceletError, match=says):
