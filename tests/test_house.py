@@ -16,10 +16,7 @@ MAY_IMPORT = {
     "training": {"lancelet", "morphology", "controllers", "envs", "training"},
     "scripts": set(FOLDERS),
 }
-LONGER_THAN_450_LINES: dict[str, str] = {
-    "controllers/search/navigator.py": "one concept, told in lines of one statement each",
-    "envs/core.py": "the vector environment and the single one are one thing, and so are its copies",
-    "training/coevolution/driver.py": "one session of a run, told in lines of one statement each",
+LONGER_THAN_700_LINES: dict[str, str] = {
     "training/distributed/pools.py": "two kinds of pool behind one face",
 }
 """file -> the reason why it may be"""
@@ -107,7 +104,7 @@ def test_nothing_can_run_a_strangers_code(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_stay_readable(path):
     lines = len(path.read_text().splitlines())
-    assert lines <= 450 or str(path.relative_to(ROOT)) in LONGER_THAN_450_LINES, f"{lines} lines"
+    assert lines <= 700 or str(path.relative_to(ROOT)) in LONGER_THAN_700_LINES, f"{lines} lines"
 
 
 def test_training_never_chooses_a_gl_backend():

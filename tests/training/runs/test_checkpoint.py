@@ -68,7 +68,7 @@ def test_another_format_is_named(tmp_path, monkeypatch):
 
 def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path):
     code = (
-        "import sys, torch; from lancelet.training import checkpoint; from lancelet import LanceletError\n"
+        "import sys, torch; from lancelet.training.runs import checkpoint; from lancelet import LanceletError\n"
         "try: checkpoint.save(sys.argv[1], {'big': torch.zeros(100_000)})\n"
         "except LanceletError as error: print(error)"
     )
