@@ -1,9 +1,10 @@
 # Two commands: `make demo`, `make test`. Both build .venv first where it is missing or out of date.
+# `make test` leaves out what is marked slow; `make test-all` runs everything.
 PYTHON ?= python3
 BIN := .venv/bin
 FOLDERS := morphology controllers envs training scripts
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test test-all check bench clean
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -17,6 +18,9 @@ demo: setup
 	$(BIN)/lancelet train swim ncap --video
 
 test: setup
+	$(BIN)/python -m pytest -n logical --dist loadfile -m 'not slow'
+
+test-all: setup
 	$(BIN)/python -m pytest -n logical --dist loadfile
 
 check: setup

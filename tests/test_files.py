@@ -40,6 +40,7 @@ def test_a_full_disk_is_one_line_and_the_previous_file_stays(python, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
+@pytest.mark.slow
 def test_saving_a_controller_to_a_full_disk_keeps_the_old_one(python, tmp_path):
     code = FULL.replace(
         'files.write_atomic("kept", b"new" * 1000)',

@@ -28,6 +28,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.S)
 
 
+@pytest.mark.slow
 def test_the_example_is_short_and_trains(tmp_path):
     code = blocks("python")[1]
     assert len([line for line in code.splitlines() if line.strip()]) <= 40

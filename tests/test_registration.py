@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 OUTSIDE = '''
 from dataclasses import dataclass
 
@@ -109,6 +111,7 @@ print(type(controllers.make("pull", env)).__name__, morphology.make("cart", mass
 """
 
 
+@pytest.mark.slow
 def test_one_file_outside_the_repository_is_enough(python, tmp_path, request):
     (tmp_path / "outside.py").write_text(OUTSIDE)
     out = json.loads(
@@ -122,11 +125,13 @@ def test_one_file_outside_the_repository_is_enough(python, tmp_path, request):
     assert out["generations"] == 2
 
 
+@pytest.mark.slow
 def test_the_module_form_imports_the_file(python, tmp_path):
     (tmp_path / "outside.py").write_text(OUTSIDE)
     assert python(BY_NAME, PYTHONPATH=str(tmp_path)).stdout.strip() == "Pull Cart(mass=2.0)"
 
 
+@pytest.mark.slow
 def test_a_short_name_with_its_module_leads_to_body_and_controller(python, tmp_path):
     (tmp_path / "outside.py").write_text(OUTSIDE)
     code = """

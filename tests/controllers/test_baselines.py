@@ -23,6 +23,7 @@ def forward(controller, seen, state=None):
         return controller(seen, controller.initial_state(len(seen)) if state is None else state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(controllers.controllers))
 @pytest.mark.parametrize("vector", [False, True])
 def test_every_controller_is_made_for_either_kind_of_environment(name, vector):

@@ -142,6 +142,7 @@ def test_a_perceptrons_silent_unit_sends_nothing():
     assert make("mlp", hidden=(8, 6)).parts()[-1] == "layer2:6"
 
 
+@pytest.mark.slow
 def test_silencing_changes_how_it_swims():
     def score(*parts):
         ncap = controllers.lesion(make("ncap"), *parts) if parts else make("ncap")

@@ -187,6 +187,7 @@ def test_spaces_of_another_kind_are_refused():
             controllers.ncap.NCAP(*spaces, options)
 
 
+@pytest.mark.slow
 def test_untrained_it_swims():
     score = training.evaluate(make(), SWIM, episodes=3)
     np.testing.assert_allclose(score.returns, 798, atol=25)

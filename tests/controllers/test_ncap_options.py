@@ -110,6 +110,7 @@ def test_a_turn_command_reaches_the_first_pairs_only(joints):
     torch.testing.assert_close(act(own, seen)[0], want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "sign"),
     [((1.0, 1.0, 0.0), -1), ((1.0, 0.0, 1.0), 1)],

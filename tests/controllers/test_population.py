@@ -53,6 +53,7 @@ def test_an_episode_is_the_same_among_any_number_and_threads(name, episodes):
     assert digest(name, 1, 1) == digest(name, episodes, 1) == digest(name, episodes, 2)
 
 
+@pytest.mark.slow
 def test_an_episode_is_the_same_in_another_process(python):
     assert python(CODE).stdout.split() == [digest(name, 1) for name in ("ncap", "mlp", "random")]
 

@@ -84,6 +84,7 @@ def mismatches(controller):
     return count
 
 
+@pytest.mark.slow
 def test_every_registered_controller_is_named_here(python):
     # In a process of its own: other tests of this one have registered controllers of theirs.
     code = "from lancelet import controllers; print(*controllers.controllers)"

@@ -138,6 +138,7 @@ def test_a_reset_puts_back_only_the_masked_agents_of_every_term():
     assert torch.equal(after[1]["potential"][1], state[1]["potential"][1])
 
 
+@pytest.mark.slow
 def test_on_the_blimp_it_flies_as_the_pid_that_it_splits():
     env = gym.make(BLIMP)
     options = {"terms": ("pid ki=0", "pid kp=0 kd=0")}

@@ -139,6 +139,7 @@ def test_radio_gaps_hold_the_command():
     np.testing.assert_allclose(heard, want, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_do_not_depend_on_their_number_or_threads():
     actions = np.random.default_rng(0).uniform(-10, 10, 60).astype(np.float32)
 

@@ -32,6 +32,7 @@ def plain(body, w1, w2, x, y, dt, steps):
     return least
 
 
+@pytest.mark.slow
 def test_a_rollout_is_the_plain_loop_where_nothing_is_chaotic():
     weights, body = k.grid(7), np.array(EVOLVED)
     for steps in (1, 40, 400):
@@ -80,6 +81,7 @@ def test_without_sensors_at_the_sides_equal_weights_go_straight_and_miss():
     assert (k.distances((0, 0, 0, 0), [[0.7, 0.7], [-0.7, -0.7]]) > 2.5).all()
 
 
+@pytest.mark.slow
 def test_a_trace_nears_the_light_as_the_rollout_says_and_feels_it():
     weights = (0.3, -0.35)
     states = k.trace(design(80), weights)

@@ -251,6 +251,7 @@ env = make("Swim")
     assert "Python is ending" in line
 
 
+@pytest.mark.slow
 def test_memory_stays_level_over_environments_made_drawn_and_closed(draws):
     code = """
 def resident():

@@ -12,6 +12,7 @@ from lancelet.optional import NO_DM_CONTROL
 SEEDS = (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joints", [3, 5, 9])
 def test_ncap_earns_the_same_return_in_the_suites_swimmer(joints):
     swimmer = pytest.importorskip("dm_control.suite.swimmer", reason=NO_DM_CONTROL)

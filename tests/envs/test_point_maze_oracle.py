@@ -23,6 +23,7 @@ def held(seed, step):
     return np.random.default_rng([seed, step // 25]).uniform(-1, 1, 2).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["UMaze", "Open", "Medium", "Large"])
 def test_trajectories_agree_to_1e_9_with_wall_contact(name):
     left, right = theirs(name), ours(name, continuing_task=True)

@@ -28,6 +28,7 @@ one.close()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(gl.probe() is None, reason="no OpenGL here")
 def test_every_simulation_has_its_own_picture_and_body(python):
     numbers, moved = python(PICTURES, MUJOCO_GL=gl.probe()).stdout.splitlines()

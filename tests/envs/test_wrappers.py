@@ -37,6 +37,7 @@ def test_gymnasiums_vector_of_our_single_environment_is_our_vector(id, mode):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 def test_the_same_in_processes_of_their_own():
     # spawn: a forked child of a process that holds a batch of two threads cannot end
     processes = AsyncVectorEnv([single] * N, context="spawn")

@@ -2,6 +2,7 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
 from lancelet.scripts import bench, cli
@@ -31,12 +32,14 @@ def test_the_command_prints_and_writes_rows(monkeypatch, tmp_path, capsys):
     assert json.loads((tmp_path / "b.json").read_text())[0]["holds"] is True
 
 
+@pytest.mark.slow
 def test_single_and_vector_rows():
     rows = envs._single(1) + envs._bare(1)
     assert [row.kind for row in rows] == ["speed", "info", "info", "speed", "info", "info", "info"]
     assert all(row.value > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_pools(python):
     shown = python(
         "from lancelet.scripts.benches import envs\nfor row in envs._pools(1): print(row.value > 0)"
@@ -44,6 +47,7 @@ def test_pools(python):
     assert shown.split() == ["True", "True"]
 
 
+@pytest.mark.slow
 def test_import_is_light_and_memory_small():
     seconds, heavy = envs._import_time(1)
     assert seconds.value < 5 and heavy.holds, heavy
@@ -63,6 +67,7 @@ def test_both_sides_of_evolve_run_the_same_circuit(monkeypatch):
     assert circuit.initial_state(1) == ()
 
 
+@pytest.mark.slow
 def test_training_rows_of_sb3(monkeypatch):
     for name, size in (("ENVS", 4), ("ROLLOUT", 8), ("BATCH", 32), ("STEPS", 32)):
         monkeypatch.setattr(train, name, size)
@@ -72,6 +77,7 @@ def test_training_rows_of_sb3(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_training_rows_of_a_recurrent_network(monkeypatch):
     for name, size in (("ENVS", 4), ("ROLLOUT", 8), ("BATCH", 32), ("EPOCHS", 1)):
         monkeypatch.setattr(_recurrent, name, size)
@@ -79,6 +85,7 @@ def test_training_rows_of_a_recurrent_network(monkeypatch):
     assert rows[0].target == ">= 0.8" and all(row.value > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_training_rows_of_rllib(monkeypatch):
     for name, size in (("ENVS", 2), ("ROLLOUT", 40), ("BATCH", 80)):
         monkeypatch.setattr(_rllib, name, size)

@@ -126,6 +126,7 @@ def test_guard_turns_errors_into_a_line_and_a_status(error, status, capsys):
     assert cli.guard(lambda argv: None, []) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "found"),
     [

@@ -34,6 +34,7 @@ def command(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_list_has_a_line_for_everything(command):
     lines = command("list", script=True).stdout.splitlines()
     for word, about in (
@@ -46,6 +47,7 @@ def test_list_has_a_line_for_everything(command):
     assert not any("does not load" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_doctor_says_what_is_here(command, tmp_path):
     done = command("doctor", "--json", "d.json")
     assert done.returncode == 0, done.stderr
@@ -67,6 +69,7 @@ def test_doctor_says_what_is_here(command, tmp_path):
             assert "apt-get install" in row["note"]
 
 
+@pytest.mark.slow
 def test_doctor_tells_what_listens_and_how_ray_would_be_started(command, tmp_path):
     serve = "import socket, sys; server = socket.create_server(('', 0)); print(server.getsockname()[1], flush=True)"
     child = subprocess.Popen(
@@ -91,11 +94,13 @@ def test_doctor_tells_what_listens_and_how_ray_would_be_started(command, tmp_pat
     assert "every machine" in open_to_all[0]["note"] and "no Ray token" in open_to_all[0]["note"]
 
 
+@pytest.mark.slow
 def test_doctor_survives_a_gl_library_that_is_not_there(command):
     done = command("doctor", MUJOCO_GL="osmesa")
     assert done.returncode == 0 and "swimmer compiles" in done.stdout
 
 
+@pytest.mark.slow
 def test_play_prints_every_episode(command):
     done = command(
         "play",
@@ -118,6 +123,7 @@ def test_play_prints_every_episode(command):
     assert seeds == ["4", "5", "6"] and "speed" in done.stdout and "mean" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -138,6 +144,7 @@ def test_bad_input_is_one_line_and_status_2(command, words, says):
     assert done.stderr.count("\n") == 1 and says in done.stderr
 
 
+@pytest.mark.slow
 def test_a_video_or_one_line_that_says_what_to_install(command, tmp_path):
     import imageio_ffmpeg
 
@@ -163,6 +170,7 @@ def test_a_video_or_one_line_that_says_what_to_install(command, tmp_path):
 TRAIN = "train swim ncap --generations 1 --population 4 --validation 2 --test 0 --max-episode-steps 5 --quiet"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -210,6 +218,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(command, tmp_path, words, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_folder_in_the_home_folder_is_made_there(command, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
@@ -219,6 +228,7 @@ def test_a_folder_in_the_home_folder_is_made_there(command, tmp_path):
     assert not (tmp_path / "~").exists()
 
 
+@pytest.mark.slow
 def test_a_run_in_which_all_candidates_fail_ends_with_status_1(command, tmp_path):
     # A swimmer of almost no mass under water as thick as tar: the physics diverges at once.
     done = command(*TRAIN.split(), "--validate-every", "1", "--viscosity", "1e30")

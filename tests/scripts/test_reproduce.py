@@ -26,6 +26,7 @@ def study(tmp_path, monkeypatch):
     return Study("ncap", "A title", "quick", tmp_path / "out", say=lambda line: None)
 
 
+@pytest.mark.slow
 def test_the_gates_of_body_and_circuit_hold(study):
     ncap.body_and_circuit(study)
     assert [row.holds for row in study.rows] == [True, True, True]
@@ -41,6 +42,7 @@ def test_a_wrong_circuit_fails_the_reference():
     assert np.abs(found - ncap.PER_SEED[:3]).max() > 50
 
 
+@pytest.mark.slow
 def test_searches_side_by_side_improve_and_do_not_depend_on_their_number(monkeypatch):
     start = torch.tensor([1.0, 1.0, 1.0, -1.0])
     options = {"epochs": (1, 3), "size": 4}

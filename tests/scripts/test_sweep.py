@@ -50,6 +50,7 @@ def place(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_reports_its_best(place):
     home, stamp, _, (out, error, status) = place
     folder = home / "swept"

@@ -46,6 +46,7 @@ def only(tmp_path, monkeypatch):
     return choose
 
 
+@pytest.mark.slow
 def test_rows_are_what_the_runs_return(only):
     here = only("snes", "ppo")
     rows = {row.name: row for row in table.run(quick=False)}
@@ -80,6 +81,7 @@ def test_rows_are_what_the_runs_return(only):
     assert "not run | not run" in (here / "BENCHMARKS.md").read_text()
 
 
+@pytest.mark.slow
 def test_figures_are_of_kept_weights_and_of_a_large_controller_only_the_best_training_is_kept(
     only, monkeypatch
 ):
@@ -132,6 +134,7 @@ def test_bad_configurations_are_named(tmp_path, text, message):
         read(tmp_path / "bad.yaml")
 
 
+@pytest.mark.slow
 def test_the_interquartile_mean_is_that_of_the_middle_half():
     values = np.array([[0.0, 10, 20, 1000], [10, 20, 30, 40]])
     assert interquartile(values)[0] == np.mean([10, 20, 20, 30])

@@ -33,6 +33,7 @@ CASES = [
 HIDDEN = {"mlp": (8,), "gru": 8, "lstm": 8}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("algorithm", "name", "options"), CASES)
 def test_point_maze_trains(algorithm, name, options, tmp_path):
     trainer = training.algorithms.get(algorithm)(

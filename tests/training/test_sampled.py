@@ -25,6 +25,7 @@ def test_an_episode_has_its_noise_whatever_stands_beside_it():
     assert len(set(many - returns(4, seed=10))) == 4
 
 
+@pytest.mark.slow
 def test_the_noise_has_the_spread_that_was_asked_for():
     noise_of_steps = []
 

@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 MEMORY = 3 * 2**30
 """bytes that all cases together may take"""
 
 
+@pytest.mark.slow
 def test_nothing_of_a_strangers_folder_is_run_followed_or_trusted_to_be_small(tmp_path):
     program = Path(__file__).with_name("strangers.py")
     done = subprocess.run(

@@ -51,6 +51,7 @@ def hand(controller, walk, state=None, goal=(5.0, 0.0)):
 # -- navigation -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "first", "third"), [(UMAZE, 800, 280), (LARGE, 1100, 700)])
 def test_it_finds_the_way_with_no_map_and_is_faster_the_third_time(task, first, third):
     steps, state = lives(make(), 20, 3, **task)
@@ -65,6 +66,7 @@ def test_it_finds_the_way_without_a_part_that_only_helps(part):
     assert (lives(make(lesions=(part,)), 4, 1, **UMAZE)[0] < 5_000).all()
 
 
+@pytest.mark.slow
 def test_without_depression_it_tries_the_same_for_ever():
     steps, state = lives(make(lesions=("depression",)), 4, 1, **UMAZE, max_episode_steps=4000)
     assert (steps == 10_000).all()
@@ -79,6 +81,7 @@ def test_a_noisy_reading_of_the_code_costs_little():
     assert np.median(lives(make(phase_noise=0.3), 4, 1, **LARGE)[0]) < 1_600
 
 
+@pytest.mark.slow
 def test_a_coarse_lattice_is_refined_until_the_way_is_found():
     steps, state = lives(
         make(spacing=4.0), 8, 1, "medium", {"reset_cell": (1, 1), "goal_cell": (6, 6)}
@@ -109,6 +112,7 @@ def test_actuators_that_change_in_mid_life_are_learned_again(gain):
     np.testing.assert_allclose(turned, np.broadcast_to(np.array(gain, float), (4, 2, 2)), atol=0.1)
 
 
+@pytest.mark.slow
 def test_a_blocked_route_is_solved_again():
     wall = {"maze_map": _with_wall((4, 6))}
     controller = make()

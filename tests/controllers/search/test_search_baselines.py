@@ -31,6 +31,7 @@ def test_a_held_action_is_held():
     assert len(np.unique(actions[:, 0].ravel())) == 18
 
 
+@pytest.mark.slow
 def test_the_order_is_oracle_then_search_then_chance():
     oracle = steps("oracle", maze_map=mazes.named("large"))
     search, lrta, edge = steps("search"), steps("lrta"), steps("random-edge")

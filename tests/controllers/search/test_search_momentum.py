@@ -42,6 +42,7 @@ def test_the_mountain_is_climbed_from_birth_and_faster_later(seed):
     assert state[0].successes == 5
 
 
+@pytest.mark.slow
 def test_what_was_learned_beats_held_random_actions_though_the_first_climb_does_not():
     chance = []
     for seed in range(6):
@@ -59,6 +60,7 @@ def test_what_was_learned_beats_held_random_actions_though_the_first_climb_does_
     assert np.median(later) < np.median(chance) and later.max() < max(chance)
 
 
+@pytest.mark.slow
 def test_the_pendulum_swings_up_within_a_life_of_20_episodes():
     for seed in range(2):
         steps, share, _ = life(SWING, 22, 200, seed, **PENDULUM)
@@ -66,6 +68,7 @@ def test_the_pendulum_swings_up_within_a_life_of_20_episodes():
         assert share[-6:].mean() > 0.1 > share[:6].mean()
 
 
+@pytest.mark.slow
 def test_a_life_written_down_as_arrays_goes_on_to_the_bit():
     _, _, state = life(CAR, 2, 300)
     controller = controllers.make("search-momentum", gym.make(CAR))

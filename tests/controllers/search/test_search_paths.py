@@ -43,6 +43,7 @@ def cheapest(graph, start, goal):
                 heapq.heappush(heap, (cost + step, next(tie), "goal" if end == goal else end))
 
 
+@pytest.mark.slow
 def test_a_star_and_the_wavefront_agree_on_500_random_graphs():
     rng = np.random.default_rng(0)
     for _ in range(500):

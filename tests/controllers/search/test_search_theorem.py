@@ -1,5 +1,6 @@
 """Completeness: on random graphs with hidden dead edges the goal is always reached, with bounded stalls."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +9,7 @@ from lancelet.scripts.studies.search.proofs import HiddenGraph, search
 MAZES = st.builds(HiddenGraph, st.integers(5, 24), st.integers(0, 2**32 - 1), st.floats(0.0, 1.0))
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None, derandomize=True, database=None)
 @given(MAZES)
 def test_the_goal_is_always_reached_and_stalls_are_bounded(maze):
@@ -19,6 +21,7 @@ def test_the_goal_is_always_reached_and_stalls_are_bounded(maze):
     assert max(stalls.values(), default=0) <= each
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(MAZES)
 def test_the_goal_is_reached_with_spread_and_for_the_curious_too(maze):

@@ -21,7 +21,7 @@ def network(**options):
 
 @pytest.mark.parametrize(
     ("hidden", "form", "trace"),
-    itertools.product(STRUCTURES, ("shared", "literal"), ("paper", "code")),
+    list(itertools.product(STRUCTURES, ("shared", "literal"), ("paper", "code"))),
 )
 def test_gradients_are_those_of_torch(hidden, form, trace):
     random = torch.Generator().manual_seed(1)

@@ -36,6 +36,7 @@ def by_torch(circuit, rows, seen):
     return np.stack(out, 1), torch.stack(spikes, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hidden", "form", "trace"), CASES)
 def test_a_thousand_steps_spike_for_spike(hidden, form, trace):
     circuit, seen = lively(hidden=hidden, form=form, trace=trace, neurons=40), errors(1000)[:, 0, 0]

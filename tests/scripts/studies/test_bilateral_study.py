@@ -163,6 +163,7 @@ def test_a_crossover_is_told_from_one_hand_that_is_always_better(tmp_path):
         assert len(better) == 2 and not any(row.holds for row in better)
 
 
+@pytest.mark.slow
 def test_measures_pair_models_on_the_same_trials_and_the_twin_agrees(cells, tmp_path):
     cell = cells[1]
     models.train(cell)

@@ -49,6 +49,7 @@ def test_the_headline_pair_gets_most_seeds():
     }
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_once_and_told_apart_by_loss(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(networks.GENERATIONS, "quick", {"pd": 2, "i": 2})
@@ -64,6 +65,7 @@ def test_a_network_is_trained_once_and_told_apart_by_loss(tmp_path, monkeypatch)
     assert found["loss"].shape == (2,) and np.isfinite(found["loss"]).all()
 
 
+@pytest.mark.slow
 def test_the_logged_flight_is_told_from_a_blimp_that_is_too_weak():
     good, weak = plant.Blimp(), plant.Blimp(thrust=0.006)
     found = plant.features([good, weak])
@@ -71,6 +73,7 @@ def test_the_logged_flight_is_told_from_a_blimp_that_is_too_weak():
     assert plant.misfit(found)[0] < 5 < plant.misfit(found)[1]
 
 
+@pytest.mark.slow
 def test_circuit_and_kernel_agree_in_the_study(study):
     blimp.neurons(study)
     assert study.rows[0].holds and study.rows[0].kind == "gate"

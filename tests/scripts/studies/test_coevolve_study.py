@@ -24,6 +24,7 @@ def study(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_both_searches_get_equal_evaluations_and_rows_are_of_held_out_starts(study):
     coevolve.run(study)
     folder = coevolve._folder(study, 1)
@@ -59,6 +60,7 @@ def test_both_searches_get_equal_evaluations_and_rows_are_of_held_out_starts(stu
     assert all("centre of mass 0.0" in row.note for row in part.rows)
 
 
+@pytest.mark.slow
 def test_a_resumed_study_evaluates_nothing_again(study):
     coevolve._coevolved(study, 0, 8, 20)
     before = {one.id: one.done for one in coevolve.read(coevolve._folder(study, 0))}

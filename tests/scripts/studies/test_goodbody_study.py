@@ -68,6 +68,7 @@ def test_a_rank_correlation_that_is_not_there_does_not_hold(study):
     assert [row.holds for row in study.rows] == [True, False, False, False]
 
 
+@pytest.mark.slow
 def test_one_body_has_rows_of_its_own_and_leaves_the_results_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     place = list(map(str, CANONICAL))

@@ -19,6 +19,7 @@ def whole_matrix(one, two):
     return total[-1, -1] / (len(one) + len(two))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 6), (6, 1), (5, 5), (40, 23), (23, 40)])
 def test_the_distance_is_that_of_the_whole_matrix(n, m):
     rng = np.random.default_rng(n * m)

@@ -23,6 +23,7 @@ def test_the_circuit_is_as_small_as_claimed_in_every_body(study):
     assert [(row.kind, row.holds) for row in study.rows] == [("gate", True)]
 
 
+@pytest.mark.slow
 def test_the_best_circuit_is_compared_with_our_own_best_networks_on_the_same_starts(study):
     best = kept("reflex/best")
     assert best is not None

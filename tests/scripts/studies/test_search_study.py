@@ -27,6 +27,7 @@ def few(monkeypatch):
     monkeypatch.setattr(novel, "TRIALS", 2)
 
 
+@pytest.mark.slow
 def test_agents_side_by_side_live_in_worlds_of_their_own():
     maps = [mazes.named("umaze"), mazes.with_cells(mazes.named("umaze"), {(2, 1): "."})]
     world = lives.World(maps, np.tile((1, 1), (2, 1)), np.tile((3, 1), (2, 1)))
@@ -58,12 +59,14 @@ def test_a_ratio_of_medians_has_an_interval_around_it():
     assert low < value < high
 
 
+@pytest.mark.slow
 def test_a_gate_closes_on_nobody_and_agents_still_arrive(study, few):
     novel.moving_wall(study)
     assert study.rows[0].kind == "gate" and study.rows[0].holds
     assert float(study.rows[1].note.split(";")[1].split()[0]) > 0, "the gate has moved"
 
 
+@pytest.mark.slow
 def test_lrta_is_compared_on_the_interval_over_all_draws_and_a_broken_off_run_goes_on(
     study, monkeypatch
 ):
@@ -100,6 +103,7 @@ def test_the_mountain_car_says_how_its_first_climb_compares_with_chance(study, m
     assert told["mountain car, third to fifth climb over held random actions"].value == 0.5
 
 
+@pytest.mark.slow
 def test_steps_of_a_swing_are_counted_from_each_episodes_start():
     first, inside, solved = swing.lives(swing.CAR, "search-momentum", 2, 2)
     assert solved.all() and (first > 10).all() and (first < swing.LIMIT[swing.CAR]).all()
@@ -126,12 +130,14 @@ def test_sac_is_read_from_its_file_and_said_to_be_missing_where_it_is_not(
     assert first.value == 8 and first.holds and study.rows[2].value is None
 
 
+@pytest.mark.slow
 def test_a_sac_run_counts_simulator_steps_and_ends_at_its_budget():
     run = sac.train(5, 0, budget=800, every=400)
     assert [steps for steps, _ in run["curve"]] == [400, 800] and run["reliable"] is None
     assert all(0 <= share <= 1 for _, share in run["curve"]) and json.dumps(run)
 
 
+@pytest.mark.slow
 def test_a_life_is_told_with_the_graph_of_every_moment():
     world = lives.fixed("umaze", 1)
     (one,), _ = films.tell(lives.agent(), world)
@@ -145,6 +151,7 @@ def test_a_life_is_told_with_the_graph_of_every_moment():
     assert np.abs(drawn[:, :2]).max() < 4
 
 
+@pytest.mark.slow
 def test_memory_is_the_same_for_every_place(monkeypatch):
     monkeypatch.setattr(bench, "TRIALS", 1)
     rates, cpu, minds = bench._rates(3, 1, 1)

@@ -27,6 +27,7 @@ def on(address):
     return ("--evaluations", "60", "--resume", "--workers", "ray", "--address", address)
 
 
+@pytest.mark.slow
 def test_a_lost_node_and_a_lost_head_cost_nothing_that_was_evaluated(tmp_path, cluster):
     folder = tmp_path / "run"
     first, nodes = cluster(2)

@@ -10,6 +10,7 @@ from lancelet.training.coevolution.lifetimes import Life
 from lancelet.training.video import opengl as gl
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(gl.probe() is None, reason="no OpenGL here")
 @pytest.mark.parametrize("link", [".champions.tmp.mp4", "champions.mp4"])
 def test_a_strangers_link_is_replaced_and_what_it_leads_to_stays(tmp_path, link):

@@ -37,6 +37,7 @@ def test_layers_of_age_keep_young_lineages_from_old_ones():
     assert (drawn("tournament", [*old, *young], layers=3) >= 20).sum() > 100
 
 
+@pytest.mark.slow
 def test_every_niche_has_its_elite():
     many = [candidate(k, float(k), features=(k / 10 + 0.05, 1.0)) for k in range(10)]
     weaker = [candidate(10 + k, k - 1.0, features=(k / 10 + 0.05, 1.0)) for k in range(10)]

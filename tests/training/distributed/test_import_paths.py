@@ -40,6 +40,7 @@ def trap(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_processes_of_this_machine_start_in_a_folder_of_traps(trap, tmp_path):
     (tmp_path / "driver.py").write_text(USERS)
     done = subprocess.run(
@@ -52,6 +53,7 @@ def test_processes_of_this_machine_start_in_a_folder_of_traps(trap, tmp_path):
     assert done.stdout.strip() == "6 None None", done.stderr
 
 
+@pytest.mark.slow
 def test_ray_workers_start_there_too_and_find_a_users_module(trap):
     (trap / "pole.py").write_text(blocks("python")[1])
     command = [os.path.join(os.path.dirname(sys.executable), "lancelet"), *TRAIN, "--workers", "1"]

@@ -84,6 +84,7 @@ def test_values_come_back(local):
     }
 
 
+@pytest.mark.slow
 def test_every_way_to_fall_is_told_and_the_pool_goes_on(local):
     for key, how in enumerate(("segfault", "raise", "hang", "memory", "unsendable", "kill")):
         local.submit(
@@ -103,6 +104,7 @@ def test_every_way_to_fall_is_told_and_the_pool_goes_on(local):
     assert all(one.blamed for one in found.values())
 
 
+@pytest.mark.slow
 def test_an_idle_worker_that_was_killed_is_replaced(local):
     for worker in local._idle:
         os.kill(worker.process.pid, signal.SIGKILL)
@@ -112,6 +114,7 @@ def test_an_idle_worker_that_was_killed_is_replaced(local):
     assert sum(one.value is not None for one in gather(local, 4).values()) >= 2
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_is_killed_at_the_deadline_and_replaced(local, monkeypatch, tmp_path):
     monkeypatch.setattr(pools, "GRACE", 0.2)
     local.submit(0, call(stop_at, str(tmp_path / "pid"), 0.5))
@@ -186,6 +189,7 @@ def said_by(tmp_path, in_workers, code=SCRIPT):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_file_of_the_present_folder_does_not_shadow_a_module_of_the_workers(tmp_path):
     assert said_by(tmp_path, "pass") == "3\n"
 
@@ -209,6 +213,7 @@ def test_workers_that_never_come_up_are_given_up(monkeypatch, tmp_path):
         crew.close()
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_is_told_so_once(tmp_path):
     code = (
         "from lancelet.training.coevolve import Coevolve\n"
@@ -221,6 +226,7 @@ def test_a_script_without_a_main_guard_is_told_so_once(tmp_path):
     assert said_by(tmp_path, "", code) == f"{pools.NO_GUARD}\n"
 
 
+@pytest.mark.slow
 def test_workers_die_with_their_driver_even_in_an_endless_loop(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
@@ -253,6 +259,7 @@ def test_workers_that_make_no_sense_are_refused(workers):
         pass
 
 
+@pytest.mark.slow
 def test_ray_tasks_behave_alike():
     with pool("ray") as crew:
         assert isinstance(crew, Cluster) and crew.slots == os.cpu_count()
@@ -269,6 +276,7 @@ def test_ray_tasks_behave_alike():
         crew.submit(6, call(nap, 100.0, 200.0))
 
 
+@pytest.mark.slow
 def test_ray_ends_a_stopped_worker_at_the_deadline_and_says_when_it_is_gone(monkeypatch, tmp_path):
     monkeypatch.setattr(pools, "GRACE", 0.2)
     monkeypatch.setattr(pools, "LOOK_INTERVAL", 0.5)

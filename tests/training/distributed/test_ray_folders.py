@@ -56,6 +56,7 @@ def test_a_folder_is_ours_alone_and_goes_with_the_context(root):
     assert not list(root.iterdir())
 
 
+@pytest.mark.slow
 def test_a_live_owners_folder_stays_and_that_of_a_killed_one_goes(root, owner):
     process, folder = owner
     (folder / "session").mkdir()

@@ -45,6 +45,7 @@ def same_run(one, other):
     return flat[0] == flat[1] and logs[0] == logs[1] and weights[0] == weights[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["snes", "pgpe", "cma-es", "openai-es"])
 def test_n_and_resume_n_equals_2n_to_the_bit(tmp_path, algorithm):
     run = {**SMALL, "algorithm": algorithm, "seed": 3}
@@ -57,6 +58,7 @@ def test_n_and_resume_n_equals_2n_to_the_bit(tmp_path, algorithm):
     assert parts.summary == whole.summary
 
 
+@pytest.mark.slow
 def test_a_run_improves_and_its_folder_rebuilds_the_controller(tmp_path):
     options = {
         "task_options": {"max_episode_steps": 200, "joints": 3},
@@ -159,6 +161,7 @@ def wait_for_generation(folder, number, process):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_kill_9_anywhere_and_resume_gives_the_undisturbed_result(tmp_path):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([*COMMAND, "--folder", str(tmp_path / "whole")], check=True, **quiet)
@@ -180,6 +183,7 @@ def test_kill_9_anywhere_and_resume_gives_the_undisturbed_result(tmp_path):
     assert same_run(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_valid_checkpoint_and_status_130(tmp_path):
     command = [*COMMAND[:-1], "1000", "--folder", str(tmp_path / "run")]
     process = subprocess.Popen(

@@ -45,6 +45,7 @@ def crew_processes():
     return found
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_no_bit(tmp_path, ray):
     for number in range(4):
         training.evolve(
@@ -113,6 +114,7 @@ def test_a_population_larger_than_what_is_handed_out_streams_in_order(ray, monke
     assert max(most) == 4 and len(most) == 51
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_loses_nothing(tmp_path, ray):
     options = {"generations": 3, "task_options": {"joints": 3, "max_episode_steps": 200}, **SMALL}
     training.evolve(SWIM, "ncap", folder=tmp_path / "whole", **options)
@@ -135,6 +137,7 @@ def test_a_worker_that_is_killed_loses_nothing(tmp_path, ray):
     assert same_run(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped_is_killed_and_its_candidates_computed_again(
     tmp_path, ray, monkeypatch
 ):
@@ -232,6 +235,7 @@ for number in (0, 2):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "start", [["script.py"], ["-"]], ids=["script", "no file, as in a notebook"]
 )
@@ -262,6 +266,7 @@ def session_folders(pids):
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_an_interrupted_and_a_terminated_driver_leave_a_run_that_goes_on(tmp_path):
     """kill -9 first, then Ctrl-C as a terminal sends it, to the whole process group; then SIGTERM to the process."""
     command = [

@@ -14,6 +14,7 @@ def recorded():
     return flights.proportional_derivative(TASK, range(6), 9.0, 14.0, length=400)
 
 
+@pytest.mark.slow
 def test_targets_are_the_pd_law_but_for_the_jumps_of_the_reference(recorded):
     change = np.diff(recorded.errors, axis=1)
     law = 9 * recorded.errors[:, 1:] + 140 * change
@@ -52,6 +53,7 @@ def test_every_flight_has_gains_of_its_own_and_they_are_independent(monkeypatch)
     assert np.abs(np.corrcoef(gains[:, 0], env.memory["times"][:, 1])[0, 1]) < 0.5
 
 
+@pytest.mark.slow
 def test_flights_are_the_same_for_the_same_seed_whatever_stands_beside(recorded):
     alone = flights.proportional_derivative(TASK, [3], 9.0, 14.0, length=400)
     np.testing.assert_array_equal(alone.errors[0], recorded.errors[3])

@@ -57,6 +57,7 @@ def figures(folder):
     ]
 
 
+@pytest.mark.slow
 def test_evolution_brings_the_loss_down_and_says_how_bounds_are_handled(tmp_path):
     run = evolve(tmp_path / "run", 60, test=2)
     assert (run.folder / "report.html").exists() and len(run.summary["trained"]["return"]) == 2
@@ -70,6 +71,7 @@ def test_evolution_brings_the_loss_down_and_says_how_bounds_are_handled(tmp_path
     assert notes["closed_loop"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [evolve, descend])
 def test_what_is_kept_has_the_loss_that_is_told(tmp_path, train):
     train(tmp_path / "run")
@@ -81,6 +83,7 @@ def test_what_is_kept_has_the_loss_that_is_told(tmp_path, train):
     assert trainer.losses(best, genes, held)["loss"].item() == pytest.approx(told, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("train", "half", "whole"), [(evolve, 4, 8), (descend, 20, 40)])
 def test_stopping_half_way_changes_no_bit(tmp_path, train, half, whole):
     train(tmp_path / "whole", whole)
@@ -90,6 +93,7 @@ def test_stopping_half_way_changes_no_bit(tmp_path, train, half, whole):
     assert figures(tmp_path / "parts") == figures(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_alike(tmp_path):
     evolve(tmp_path / "whole", 24)
     code = (
@@ -144,11 +148,13 @@ def test_the_shortlist_keeps_the_best_in_order():
     )
 
 
+@pytest.mark.slow
 def test_a_wall_clock_budget_ends_the_descent(tmp_path):
     run = descend(tmp_path / "run", 10**9, seconds=1.0)
     assert 0 < read_log(run.folder)[-1]["step"] < 10**6
 
 
+@pytest.mark.slow
 def test_closed_loop_flights_tell_a_good_pilot_from_a_silent_one():
     circuit = controllers.make("snn", gym.make(TASK), **SMALL)
     silent = torch.zeros(1, circuit.parameter_count)
@@ -190,6 +196,7 @@ def test_the_descents_options_are_checked(tmp_path, change):
         )
 
 
+@pytest.mark.slow
 def test_any_trainer_begins_with_given_weights_of_the_same_structure(tmp_path):
     first = evolve(tmp_path / "first", 4)
     other = {

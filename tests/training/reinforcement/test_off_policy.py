@@ -112,6 +112,7 @@ def kill_at(monkeypatch, *numbers):
     return saves
 
 
+@pytest.mark.slow
 @ALL
 def test_it_learns_to_bring_the_bead_to_its_goal(tmp_path, algorithm):
     options = {
@@ -153,6 +154,7 @@ def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(
     assert len(one["learner"]["buffer"]["rewards"]) == 192 / 4, "the filled part, no more"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("buffer", [1_000_000, 80], ids=["never full", "full"])
 @ALL
 def test_n_and_resume_n_has_the_weights_of_2n(tmp_path, algorithm, buffer):
@@ -169,6 +171,7 @@ def test_n_and_resume_n_has_the_weights_of_2n(tmp_path, algorithm, buffer):
     )
 
 
+@pytest.mark.slow
 def test_ncap_gets_its_clock_and_does_not_fall_apart(tmp_path):
     options = {
         "envs": 8,

@@ -71,6 +71,7 @@ def test_an_mlp_learns_and_its_normaliser_with_it(tmp_path):
     assert (run.folder / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_ncap_gets_its_clock_and_does_not_fall_apart(tmp_path):
     options = {"envs": 32, "rollout": 32, "batch_size": 512, "validation": 4}
     run = train(tmp_path / "run", "ncap", {"max_episode_steps": 300}, steps=6144, **options)
@@ -94,6 +95,7 @@ def test_ncap_gets_its_clock_and_does_not_fall_apart(tmp_path):
     assert trained.returns.mean() > 0.97 * untrained.returns.mean() > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("controller", ["mlp", "ncap"])
 def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(
     tmp_path, monkeypatch, controller
@@ -124,6 +126,7 @@ def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_n_and_resume_n_has_the_weights_of_2n(tmp_path):
     train(tmp_path / "whole", steps=640)
     train(tmp_path / "parts", steps=384)
@@ -131,6 +134,7 @@ def test_n_and_resume_n_has_the_weights_of_2n(tmp_path):
     assert bits(state(tmp_path / "whole")["learner"]) == bits(state(tmp_path / "parts")["learner"])
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_runs_and_the_callers_generators_stay(tmp_path):
     torch.manual_seed(5)
     np.random.seed(5)

@@ -145,6 +145,7 @@ def test_it_trains_on_a_running_cluster_and_a_killed_env_runner_is_replaced(
             learner("mlp", workers=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ncap", "mlp", "gru"])
 def test_controllers_with_and_without_a_state_train(pool, tmp_path, name):
     run = train(tmp_path / "run", name, steps=256)
@@ -246,6 +247,7 @@ def test_weights_optimisers_statistics_and_steps_survive_to_the_bit(pool, tmp_pa
         again.close()
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_runs_in_one_process(pool, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(tmp_path / name, "gru", steps=256, seed=seed)
@@ -387,6 +389,7 @@ def test_a_plastic_controller_and_one_that_nobody_else_can_import_are_refused(tm
         options().config(circuit, "doubles/Reach-v0")
 
 
+@pytest.mark.slow
 def test_listing_the_algorithms_loads_no_ray(python):
     code = "import sys; from lancelet import training; print(training.algorithms.get('rllib')(), 'ray' in sys.modules)"
     said = python(code).stdout

@@ -66,6 +66,7 @@ def test_another_format_is_named(tmp_path, monkeypatch):
         checkpoint.load(tmp_path / "state")
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path):
     code = (
         "import sys, torch; from lancelet.training.runs import checkpoint; from lancelet import LanceletError\n"

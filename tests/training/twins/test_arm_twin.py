@@ -89,6 +89,7 @@ def arms(n, seed=0):
     ]
 
 
+@pytest.mark.slow
 def test_a_step_and_its_gradient_are_section_2_to_the_letter():
     given, weigh = arms(200), torch.Generator().manual_seed(1)
     twin, weights, gradients = ArmTwin(dtype=D), None, []
@@ -249,6 +250,7 @@ def test_trials_are_those_of_the_spec():
         trials("wave", 1, torch.Generator())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("substeps", "low", "high"), [(1, 8e-3, 18e-3), (5, 2e-3, 4e-3)])
 def test_the_mujoco_arm_takes_the_twins_path_and_mujocos_own_euler_does_not(substeps, low, high):
     """Gate A1: 100 paths off the limits within 1 mm (they agree to rounding); the other gap is the spec's."""

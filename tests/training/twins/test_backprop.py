@@ -88,6 +88,7 @@ def test_the_misrouted_total_is_the_base_and_four_weighted_terms():
     )
 
 
+@pytest.mark.slow
 def test_as_released_puts_the_regulariser_on_plant_outputs_in_alphabetical_order():
     task, pupils = arm(steps=20), [Pupil(make(callosum=True), MIXED), Pupil(make(columns=1), MIXED)]
     one = Cohort(task, pupils, "as_released", batch=4, validation=16)
@@ -120,6 +121,7 @@ def test_under_the_intended_loss_the_regulariser_acts_on_hidden_layers():
     assert one.validate()["R"][0] == pytest.approx(by_hand, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_without_a_second_loss_the_right_column_stays_as_it_was(monkeypatch):
     monkeypatch.setitem(losses.LOSSES, "loss2", losses.Loss(0, 0, 0, 0))
     for callosum in (False, True):

@@ -76,6 +76,7 @@ def test_the_losses_of_an_episode_are_those_that_back_propagation_descends():
     np.testing.assert_allclose(worth[:, 0], worth[:, 1:].mean(1))
 
 
+@pytest.mark.slow
 def test_specialised_columns_evolve_and_hold_better(tmp_path):
     run = evolve(
         tmp_path / "run", 30, population=24, episodes=4, validation=8, validate_every=5, test=16
@@ -86,6 +87,7 @@ def test_specialised_columns_evolve_and_hold_better(tmp_path):
     assert log[-1]["mean"] > log[0]["mean"]
 
 
+@pytest.mark.slow
 def test_n_and_resume_n_equals_2n_to_the_bit(tmp_path):
     whole = evolve(tmp_path / "whole", 4)
     evolve(tmp_path / "parts", 2)

@@ -70,6 +70,7 @@ def test_other_forms(run, name):
     assert size_of(path) == {"a.gif": (320, 240), "a.png": (1200, 400)}[name]
 
 
+@pytest.mark.slow
 @needs_gl
 def test_the_body_is_in_the_picture_and_the_camera_follows(tmp_path):
     from matplotlib.image import imread
