@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
+from .compat import quiet
+
 UNSET = -1
 """value of `MjSpec.memory` where the body leaves the size of the arena open"""
 MARGIN = 1.1
@@ -45,37 +47,40 @@ def compiled(specs: Sequence[mujoco.MjSpec]) -> list[mujoco.MjModel]:
     Raises:
         ValueError: MuJoCo's reason why a spec does not compile.
     """
-    need = 0
-    for spec in specs:
-        if spec.memory == UNSET:
-            need = max(need, _need(_compile(spec)))
-    return [_compile(spec, need) for spec in specs]
+    largest_need = 0
+    with quiet:
+        for spec in specs:
+            if spec.memory == UNSET:
+                largest_need = max(largest_need, _need(_compile(spec)))
+        return [_compile(spec, largest_need) for spec in specs]
 
 
 def _compile(spec: mujoco.MjSpec, memory: int = 0) -> mujoco.MjModel:
     """The model of `spec`, with an arena of `memory` bytes where the spec leaves that open; 0: MuJoCo's default."""
-    given = spec.memory
-    if given == UNSET and memory:
+    own_size = spec.memory
+    if own_size == UNSET and memory:
         spec.memory = memory
     try:
         return spec.compile()
     finally:
-        spec.memory = given
+        # The spec is the caller's: it is left as it was.
+        spec.memory = own_size
 
 
 def _need(model: mujoco.MjModel) -> int:
-    """Bytes of the arena that `model` needs; its margins and solver options are changed on the way."""
+    """Bytes of the arena that `model` needs, at most MuJoCo's default.
+
+    The model's margins and solver options are changed in place: it is not to be simulated afterwards.
+    """
     default = int(model.narena)
     if _pairs(model) > MOST_PAIRS:
         return default
-    for margins in (
-        model.geom_margin,
-        model.pair_margin,
-        model.jnt_margin,
-        model.tendon_margin,
-        model.flex_margin,
-    ):
-        margins[:] = FAR
+    # The worst case: everything is near enough to touch, and every limit is reached.
+    model.geom_margin[:] = FAR
+    model.pair_margin[:] = FAR
+    model.jnt_margin[:] = FAR
+    model.tendon_margin[:] = FAR
+    model.flex_margin[:] = FAR
     # The bounding volumes were computed without the margins: no pair may be left out because of them.
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
     # One iteration takes as much memory as many.
@@ -85,6 +90,7 @@ def _need(model: mujoco.MjModel) -> int:
     data = mujoco.MjData(model)
     try:
         mujoco.mj_step(model, data)
+        # Derived constants of a changed parameter (`Field`) take memory from the arena as well.
         mujoco.mj_setConst(model, data)
     except mujoco.FatalError:
         return default
@@ -96,7 +102,8 @@ def _need(model: mujoco.MjModel) -> int:
     cornered = collides & np.isin(model.geom_type, CORNERED)
     margin = MARGIN_OF_CORNERS if cornered.any() else MARGIN
     need = max(margin * data.maxuse_arena, LEAST)
-    return min(GRAIN * int(np.ceil(need / GRAIN)), default)
+    whole_grains = GRAIN * int(np.ceil(need / GRAIN))
+    return min(whole_grains, default)
 
 
 def _pairs(model: mujoco.MjModel) -> int:

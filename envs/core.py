@@ -1,13 +1,16 @@
-"""A task as Gymnasium environments: `VectorEnv` for a batch, and `SingleEnv`, the same thing with one simulation."""
+"""A task as Gymnasium environments: `VectorEnv` for a batch, and `SingleEnv`, the same thing with one simulation.
+
+How a step goes: `VectorEnv.transition` runs physics and task and says what happened; `VectorEnv.step` keeps count of
+episodes around it, and ends or restarts them; `SingleEnv.step` unwraps the one row.
+"""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -19,25 +22,54 @@ from gymnasium.vector.utils import batch_space
 from ..checks import plain, whole_number
 from ..errors import LanceletError, check_names
 from ..registry import load_object
+from .batches import Observation, copy_rows, masked, row_of
+from .compat import RecordedInfo, statistics_are_recorded
 from .simulation import Field, Simulation
-from .task import Observation, Task
+from .task import StatefulSimulator, Task
 
-count_nonzero = np.count_nonzero  # a tenth of the time of .any() on small arrays
+if TYPE_CHECKING:
+    from .rendering import Painter
+
+# Not `.any()`: on small arrays counting takes a tenth of its time.
+count_nonzero = np.count_nonzero
 
 
 def make_task(task: str | type[Task] | Task, options: Mapping[str, Any]) -> Task:
-    """The task object from a class, its ``"module:Class"`` name, or an object, with some fields set.
+    """The task object with some of its fields set.
 
-    Numbers and arrays of numpy among `options` become numbers and tuples of Python.
+    Args:
+        task: a class, its ``"module:Class"`` name, or an object, which is copied.
+        options: fields; numbers and arrays of numpy among them become numbers and tuples of Python.
+
+    Raises:
+        LanceletError: the task has no such field, or cannot take its value.
     """
-    options = plain(dict(options))
+    fields = plain(dict(options))
     if isinstance(task, Task):
-        return dataclasses.replace(task, **options)
-    cls = load_object(task) if isinstance(task, str) else task
-    check_names(
-        f"option of {cls.__name__}", options, [field.name for field in dataclasses.fields(cls)]
-    )
-    return cls(**options)
+        return dataclasses.replace(task, **fields)
+    task_class = load_object(task) if isinstance(task, str) else task
+    known = [field.name for field in dataclasses.fields(task_class)]
+    check_names(f"option of {task_class.__name__}", fields, known)
+    return task_class(**fields)
+
+
+class Transition(NamedTuple):
+    """What happened in one control step of a batch, before any counting of episodes."""
+
+    live: np.ndarray
+    """(n,) True for the simulations that moved"""
+    observation: Observation
+    """(n, ...) after the step"""
+    reward: np.ndarray
+    """(n,) 0 for those that did not move"""
+    terminated: np.ndarray
+    """(n,) True where the task or a divergence ended the episode"""
+    terms: dict[str, np.ndarray]
+    """name -> (n,) parts of the reward"""
+    diverged: np.ndarray | None
+    """(n,) True where the physics could not go on; None: nowhere"""
+    reasons: np.ndarray | None
+    """(n,) objects: why a simulation diverged, or None for the others; None: none did"""
 
 
 class VectorEnv(gym.vector.VectorEnv):
@@ -58,7 +90,7 @@ class VectorEnv(gym.vector.VectorEnv):
     Args:
         num_envs: number of simulations.
         task: a `Task` class, its ``"module:Class"`` name, or an object.
-        max_episode_steps: truncation; None or -1: never.
+        max_episode_steps: control steps after which an episode is truncated; None or -1: never.
         render_mode: None or ``"rgb_array"``.
         autoreset_mode: an `AutoresetMode` or its value: ``"NextStep"``, ``"SameStep"``, ``"Disabled"``.
         nthread: physics threads, 0 for all cores; the numbers do not depend on it.
@@ -69,9 +101,8 @@ class VectorEnv(gym.vector.VectorEnv):
     """
 
     metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
-    _painters: dict[
-        int, Any
-    ] = {}  # on the class: `close` runs on environments whose constructor refused
+    # On the class too: `close` runs on environments whose constructor refused.
+    _painters: dict[int, Painter] = {}
 
     def __init__(
         self,
@@ -92,29 +123,42 @@ class VectorEnv(gym.vector.VectorEnv):
             limit = whole_number("max_episode_steps", limit, least=1)
         self.task = make_task(task, options)
         self._painters = {}
-        self.num_envs, self.max_episode_steps, self.render_mode = num_envs, limit, render_mode
+        self.num_envs = num_envs
+        self.max_episode_steps = limit
+        self.render_mode = render_mode
         self.sim = self.task.make(num_envs, nthread)
         self.mode = AutoresetMode(autoreset_mode)
         self.control_dt = self.task.control_dt(self.sim)
         """s from one action to the next"""
         fps = round(1 / self.control_dt)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.mode, "render_fps": fps}
+
         self.single_observation_space = self.task.observation_space
         self.single_action_space = self.task.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+
         self.memory = self.task.memory(num_envs)
-        self._fresh = {name: rows.copy() for name, rows in self.memory.items()}
+        """the task's own state, arrays of n rows"""
+        self._initial_memory = {name: rows.copy() for name, rows in self.memory.items()}
         self.rngs: list[np.random.Generator | None] = [None] * num_envs
+        """the generator of every simulation; None until it is seeded or first needed"""
         self._seeds: list[int | None] = [None] * num_envs
-        self._live = np.zeros(num_envs, bool)
-        self._all_live = False
+
         self._started = False
-        self._steps = np.zeros(num_envs, np.int64)
-        self._returns = np.zeros(num_envs)
+        self._live = np.zeros(num_envs, bool)
+        """(n,) True for the simulations within an episode"""
+        self._all_live = False
+        """whether `_live` is True everywhere: the step is faster then"""
         self._everyone = np.ones(num_envs, bool)
+        """what `_live` looks like where all are live"""
         self._everyone.flags.writeable = False
+        self._steps = np.zeros(num_envs, np.int64)
+        """control steps of the present episodes"""
+        self._returns = np.zeros(num_envs)
+        """sums of rewards of the present episodes"""
         self._observation: Observation = {}
+        """the last one returned: a simulation that diverges shows it again"""
 
     def __getattr__(self, name: str) -> Any:
         return _forwarded(self, name)
@@ -122,6 +166,8 @@ class VectorEnv(gym.vector.VectorEnv):
     def field(self, name: str) -> Field:
         """A model parameter of every simulation: ``env.field("opt.viscosity")[:] = 0.1``; see `Simulation.field`."""
         return self.sim.field(name)
+
+    # -- generators ---------------------------------------------------------------------------------------------------
 
     @property
     def np_random(self) -> tuple[np.random.Generator, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -143,7 +189,23 @@ class VectorEnv(gym.vector.VectorEnv):
             self.rngs[i] = rng
         return rng
 
-    # -- reset ----------------------------------------------------------------------------------------------------
+    def _seed(self, ids: np.ndarray, seed: int | Sequence[int | None] | None) -> None:
+        """Seed the generators of simulations `ids`: i by seed + i, or by entry i; None leaves them as they are."""
+        if seed is None:
+            return
+        seeds = seed
+        if isinstance(seed, int | np.integer):
+            seeds = [seed + i for i in range(self.num_envs)]
+        if len(seeds) != self.num_envs:
+            raise LanceletError(
+                f"seed has {len(seeds)} entries: needs one number, or {self.num_envs}, one each"
+            )
+        for i in ids.tolist():
+            own_seed = seeds[i]
+            if own_seed is not None:
+                self.rngs[i], self._seeds[i] = seeding.np_random(int(own_seed))
+
+    # -- reset --------------------------------------------------------------------------------------------------------
 
     def reset(
         self,
@@ -151,11 +213,27 @@ class VectorEnv(gym.vector.VectorEnv):
         seed: int | Sequence[int | None] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start new episodes in all simulations, or in those of ``options["reset_mask"]``."""
+        """Start new episodes in all simulations, or in those of ``options["reset_mask"]``.
+
+        Args:
+            seed: simulation i draws from a generator of seed + i; a list gives one seed each; None: it goes on.
+            options: ``qpos``, ``qvel``, ``reset_mask``, and those of the task.
+
+        Returns:
+            The observation of every simulation, and an empty info.
+        """
         options = options or {}
-        check_names(
-            "reset option", options, ["qpos", "qvel", "reset_mask", *self.task.reset_options]
-        )
+        known = ["qpos", "qvel", "reset_mask", *self.task.reset_options]
+        check_names("reset option", options, known)
+        ids = np.flatnonzero(self._reset_mask(options))
+        self._seed(ids, seed)
+        self._reset(ids, options)
+        self._started = True
+        self._observation = self._observe()
+        return self._observation, {}
+
+    def _reset_mask(self, options: Mapping[str, Any]) -> np.ndarray:
+        """True (n,) for the simulations to reset, checked."""
         mask = np.asarray(options.get("reset_mask", self._everyone))
         if mask.shape != (self.num_envs,) or mask.dtype != bool:
             raise LanceletError(
@@ -165,40 +243,29 @@ class VectorEnv(gym.vector.VectorEnv):
             raise LanceletError(
                 "the first reset must reset every simulation: leave out options['reset_mask']"
             )
-        seeds = (
-            [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
-        )
-        if seeds is not None and len(seeds) != self.num_envs:
-            raise LanceletError(
-                f"seed has {len(seeds)} entries: needs one number, or {self.num_envs}, one each"
-            )
-        ids = np.flatnonzero(mask)
-        for i in ids.tolist() if seeds is not None else ():
-            seed = seeds[i]  # pyright: ignore[reportOptionalSubscript]
-            if seed is not None:
-                self.rngs[i], self._seeds[i] = seeding.np_random(int(seed))
-        self._reset(ids, options)
-        self._started = True
-        self._observation = self._observe()
-        return self._observation, {}
+        return mask
 
     def _reset(self, ids: np.ndarray, options: Mapping[str, Any]) -> None:
+        """Start new episodes in simulations `ids`; observes nothing."""
         self.sim.reset(ids)
         for name, rows in self.memory.items():
-            rows[ids] = self._fresh[name][ids]
-        self.task.reset(
-            self.sim, self.memory, ids, [self._generator(i) for i in ids.tolist()], options
-        )
+            rows[ids] = self._initial_memory[name][ids]
+        rngs = [self._generator(i) for i in ids.tolist()]
+        self.task.reset(self.sim, self.memory, ids, rngs, options)
         if isinstance(self.sim, Simulation):
+            # After the task: a start state that the caller gives replaces the one that was drawn.
             for name in ("qpos", "qvel"):
                 if name in options:
-                    getattr(self.sim, name)[ids] = self._start(name, options[name])[ids]
+                    state = getattr(self.sim, name)
+                    state[ids] = self._start_state(name, options[name], state.shape)[ids]
             self.sim.forward(ids)
-        self._steps[ids], self._returns[ids], self._live[ids] = 0, 0.0, True
+        self._steps[ids] = 0
+        self._returns[ids] = 0.0
+        self._live[ids] = True
         self._all_live = bool(self._live.all())
 
-    def _start(self, name: str, given: Any) -> np.ndarray:
-        shape = getattr(self.sim, name).shape
+    def _start_state(self, name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """The reset option ``qpos`` or ``qvel`` as an array of `shape` (n, ...), checked."""
         try:
             value = np.broadcast_to(np.asarray(given, float), shape)
         except ValueError as error:
@@ -209,158 +276,211 @@ class VectorEnv(gym.vector.VectorEnv):
             raise LanceletError(f"options[{name!r}] holds a number that is not finite")
         return value
 
-    # -- step -----------------------------------------------------------------------------------------------------
+    # -- step ---------------------------------------------------------------------------------------------------------
 
     def step(
         self, actions: Any
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One control step of every live simulation; see Gymnasium's `VectorEnv.step`."""
-        live, observation, reward, terminated, terms, reasons = self.transition(actions)
-        info: dict[str, Any] = {}
-        if terms:
-            info["terms"] = _masked(terms, live)
-            info["_terms"] = live
-        if reasons is not None:
-            diverged = reasons != None  # noqa: E711 - for each entry of the array
-            info["diverged"] = diverged
-            info["_diverged"] = diverged
-            info["diverged_reason"] = reasons
-            info["_diverged_reason"] = diverged
+        """One control step of every live simulation; see Gymnasium's `VectorEnv.step`.
+
+        Args:
+            actions: (n, ...) clipped to the action space.
+
+        Returns:
+            Observation (n, ...), reward (n,), terminated (n,), truncated (n,), and the info of the class's docstring.
+
+        Raises:
+            LanceletError: an action of another shape, or not finite; the environments are then as before.
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        transition = self.transition(actions)
+        live = transition.live
+        terminated = transition.terminated
         self._steps += live
-        self._returns += reward
+        self._returns += transition.reward
         truncated = np.zeros(self.num_envs, bool)
         if self.max_episode_steps is not None:
             truncated = live & (self._steps >= self.max_episode_steps) & ~terminated
+        info = _info_of(transition)
         if count_nonzero(terminated) or count_nonzero(truncated):
-            observation, info = self._end(terminated | truncated, observation, info)
-        self._observation = observation
-        return observation, reward, terminated, truncated, info
+            info = self._end(terminated | truncated, transition.observation, info)
+        return transition.observation, transition.reward, terminated, truncated, info
 
-    def transition(self, actions: Any) -> tuple[Any, ...]:
-        """Physics and task of one step, without episode bookkeeping: what `step` and `SingleEnv` share.
-
-        Returns:
-            which simulations moved (n,), observation, reward (n,), terminated (n,), reward terms, and why simulations
-            diverged: an array of objects (n,), None for those that did not, or None if nowhere.
-        """
+    def transition(self, actions: Any) -> Transition:
+        """Physics and task of one step, without episode bookkeeping: what `step` and `SingleEnv` share."""
         if not self._started:
             raise gym.error.ResetNeeded("call reset() before step()")
-        action = self._check(actions)
+        action = self._checked_action(actions)
         live = self._everyone if self._all_live else self._live.copy()
         self._advance(action, live)
         if live is not self._everyone and self.mode is AutoresetMode.NEXT_STEP:
+            # This step of theirs is a reset: the action counts for nothing, the reward is 0.
             self._reset(np.flatnonzero(~live), {})
         observation = self._observe()
         reward, terms = self.task.reward(self.sim, self.memory, action)
+        # A copy either way: the rewards of diverged simulations are written over below.
+        reward = np.array(reward, float)
+        if live is not self._everyone:
+            reward[~live] = 0.0
         ended = self.task.terminated(self.sim, self.memory)
         terminated = np.zeros(self.num_envs, bool) if ended is None else live & ended
-        reward = np.array(reward, float) if live is self._everyone else np.where(live, reward, 0.0)
-        faulty = self.sim.diverged() if isinstance(self.sim, Simulation) else None
-        if faulty is None and count_nonzero(np.isfinite(reward)) == self.num_envs:
-            return live, observation, reward, terminated, terms, None
-        diverged = live & ~np.isfinite(reward)
-        if faulty is not None:
-            diverged |= live & faulty
-        reasons = self._reasons(diverged)
-        reward[diverged] = self.task.divergence_reward
-        terminated |= diverged
-        _put(observation, diverged, self._observation)
-        return live, observation, reward, terminated, terms, reasons
 
-    def _reasons(self, diverged: np.ndarray) -> np.ndarray | None:
-        """Why the simulations of the mask diverged: an array of objects (n,); None if the mask is empty."""
-        if not count_nonzero(diverged):
-            return None
-        reasons = np.full(self.num_envs, None, object)
-        for i in np.flatnonzero(diverged).tolist():
-            physics = self.sim.reason(i) if isinstance(self.sim, Simulation) else None
-            reasons[i] = physics or "the reward is no finite number"
-        return reasons
+        diverged = self._diverged(live, reward)
+        reasons = None
+        if diverged is not None:
+            reasons = self._reasons(diverged)
+            reward[diverged] = self.task.divergence_reward
+            terminated |= diverged
+            copy_rows(observation, diverged, self._observation)
+        self._observation = observation
+        return Transition(
+            live=live,
+            observation=observation,
+            reward=reward,
+            terminated=terminated,
+            terms=terms,
+            diverged=diverged,
+            reasons=reasons,
+        )
 
-    def _check(self, actions: Any) -> np.ndarray:
+    def _checked_action(self, actions: Any) -> np.ndarray:
         """The actions, clipped to the action space; a wrong shape or a number that is not finite is refused."""
         space = self.action_space
         action = np.asarray(actions)
         if action.shape != space.shape:
-            who = type(self.task).__name__
             raise LanceletError(
-                f"actions of {who} have shape {action.shape}: must be {space.shape}"
+                f"actions of {type(self.task).__name__} have shape {action.shape}: must be {space.shape}"
             )
         if isinstance(space, spaces.Box):
-            if count_nonzero(np.isfinite(action)) < action.size:
-                i = int(np.flatnonzero(~np.isfinite(action.reshape(self.num_envs, -1)).all(1))[0])
+            finite = np.isfinite(action)
+            if count_nonzero(finite) < action.size:
+                finite_rows = finite.reshape(self.num_envs, -1).all(1)
+                i = int(np.flatnonzero(~finite_rows)[0])
                 raise LanceletError(f"the action of environment {i} is not finite: {action[i]}")
+            # Not `np.clip`, which is slower on small arrays.
             return np.minimum(np.maximum(action, space.low), space.high)
         if not space.contains(action):
             raise LanceletError(f"actions {action} lie outside {self.single_action_space}")
         return action
 
     def _advance(self, action: np.ndarray, live: np.ndarray) -> None:
+        """Let the task move the `live` simulations (n,) on; physics and memory of the others stay as they are."""
         if live is self._everyone:
             self.sim.live = None
             self.task.advance(self.sim, self.memory, action)
             return
-        still = ~live
-        kept = {name: rows[still] for name, rows in self.memory.items()}
+        finished = ~live
+        memory_before = {name: rows[finished] for name, rows in self.memory.items()}
         self.sim.live = np.flatnonzero(live)
         self.task.advance(self.sim, self.memory, action)
         self.sim.live = None
-        for name, rows in kept.items():
-            self.memory[name][still] = rows
+        for name, rows in memory_before.items():
+            self.memory[name][finished] = rows
 
     def _observe(self) -> Observation:
-        seen, space = self.task.observe(self.sim, self.memory), self.single_observation_space
+        """The task's observation in the types of the observation space."""
+        observation = self.task.observe(self.sim, self.memory)
+        space = self.single_observation_space
         if isinstance(space, spaces.Dict):
-            return {name: np.asarray(seen[name], dtype=space[name].dtype) for name in space}
-        return np.asarray(seen, dtype=space.dtype)
+            return {name: np.asarray(observation[name], dtype=space[name].dtype) for name in space}
+        return np.asarray(observation, dtype=space.dtype)
+
+    def _diverged(self, live: np.ndarray, reward: np.ndarray) -> np.ndarray | None:
+        """True (n,) for the live simulations whose physics failed or whose reward is no number; None: none."""
+        faulty = self.sim.diverged() if isinstance(self.sim, Simulation) else None
+        finite = np.isfinite(reward)
+        if faulty is None and count_nonzero(finite) == self.num_envs:
+            return None
+        diverged = live & ~finite
+        if faulty is not None:
+            diverged |= live & faulty
+        return diverged if count_nonzero(diverged) else None
+
+    def _reasons(self, diverged: np.ndarray) -> np.ndarray:
+        """Why the simulations of the mask diverged: an array of objects (n,), None for the others."""
+        reasons = np.full(self.num_envs, None, object)
+        for i in np.flatnonzero(diverged).tolist():
+            physics = self.sim.reason(i) if isinstance(self.sim, Simulation) else None
+            reasons[i] = physics or "the reward is no finite number"
+        return reasons
+
+    # -- the end of episodes ------------------------------------------------------------------------------------------
 
     def _end(
         self, ended: np.ndarray, observation: Observation, info: dict[str, Any]
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Book the episodes that ended; in SAME_STEP start the next ones and return their observations."""
+    ) -> dict[str, Any]:
+        """Book the episodes that ended, and in SAME_STEP start the next ones.
+
+        Args:
+            ended: (n,) True where an episode ended in this step.
+            observation: of this step; in SAME_STEP rows of new episodes are written over it in place.
+            info: of this step; it is changed in place.
+
+        Returns:
+            The info, with the ends of episodes in it.
+        """
         same_step = self.mode is AutoresetMode.SAME_STEP
-        statistics = {
-            "episode": _masked({"r": self._returns, "l": self._steps}, ended),
-            "_episode": ended,
-        }
-        figures = {}
-        metrics = self._metrics(info.get("diverged"))
-        if metrics:
-            figures = {"metrics": _masked(metrics, ended), "_metrics": ended}
+        episode = masked({"r": self._returns, "l": self._steps}, ended)
+        statistics = {"episode": episode, "_episode": ended}
+        metrics = self.episode_metrics(info.get("diverged"))
+        figures = {"metrics": masked(metrics, ended), "_metrics": ended} if metrics else {}
         self._live &= ~ended
         self._all_live = False
         if same_step:
-            last = statistics | figures
-            for name in ("terms", "diverged", "diverged_reason"):
-                if name in info:
-                    last |= {name: info[name], f"_{name}": info[f"_{name}"]}
-            final = np.full(self.num_envs, None, object)
-            for i in np.flatnonzero(ended).tolist():
-                final[i] = _row(observation, i)
-            info |= {
-                "final_obs": final,
-                "_final_obs": ended,
-                "final_info": last,
-                "_final_info": ended,
-            }
+            info |= self._final(ended, observation, info, statistics | figures)
         info |= figures
-        if _statistics_recorded(self):
-            info = _Recorded(info, statistics["episode"])
+        if statistics_are_recorded(self):
+            info = RecordedInfo(info, episode)
         else:
             info |= statistics
         if same_step:
+            # Last: a reset overwrites the counts, the memory and the state that the lines above read.
             self._reset(np.flatnonzero(ended), {})
-            _put(observation, ended, self._observe())
-        return observation, info
+            copy_rows(observation, ended, self._observe())
+        return info
 
-    def _metrics(self, diverged: np.ndarray | None) -> dict[str, np.ndarray]:
-        """The task's metrics, (n,) each; NaN where the episode diverged: MuJoCo has put such a state back."""
+    def _final(
+        self,
+        ended: np.ndarray,
+        observation: Observation,
+        info: Mapping[str, Any],
+        end_of_episode: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """The entries ``final_obs`` and ``final_info`` of SAME_STEP, with their masks.
+
+        Args:
+            ended: (n,) True where an episode ended.
+            observation: of this step, before the reset.
+            info: of this step.
+            end_of_episode: statistics and figures of the episodes that ended.
+        """
+        final_info = dict(end_of_episode)
+        for name in ("terms", "diverged", "diverged_reason"):
+            if name in info:
+                final_info[name] = info[name]
+                final_info[f"_{name}"] = info[f"_{name}"]
+        final_observation = np.full(self.num_envs, None, object)
+        for i in np.flatnonzero(ended).tolist():
+            final_observation[i] = row_of(observation, i)
+        return {
+            "final_obs": final_observation,
+            "_final_obs": ended,
+            "final_info": final_info,
+            "_final_info": ended,
+        }
+
+    def episode_metrics(self, diverged: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """The task's figures of the episodes so far, (n,) each.
+
+        Args:
+            diverged: (n,) True where the episode diverged: its figures are NaN, since MuJoCo has put the state back.
+        """
         metrics = self.task.metrics(self.sim, self.memory)
         if diverged is None:
             return metrics
         return {name: np.where(diverged, np.nan, rows) for name, rows in metrics.items()}
 
-    # -- state, pictures --------------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides what comes next, as arrays: physics, memory, parameters, counters, generators.
@@ -369,27 +489,23 @@ class VectorEnv(gym.vector.VectorEnv):
         cannot be computed again from the state.
         """
         if isinstance(self.sim, Simulation):
-            physics = self.sim.snapshot()
+            saved = self.sim.snapshot()
         else:
-            physics = {
-                "physics": np.array(getattr(self.sim, "state", np.zeros((self.num_envs, 0)))),
-                "fields": {},
-            }
+            has_state = isinstance(self.sim, StatefulSimulator)
+            physics = np.array(self.sim.state) if has_state else np.zeros((self.num_envs, 0))
+            saved = {"physics": physics, "fields": {}}
+        if self._started:
+            saved["observation"] = copy.deepcopy(self._observation)
+        saved["memory"] = {name: rows.copy() for name, rows in self.memory.items()}
+        saved["counters"] = {
+            "live": self._live.copy(),
+            "steps": self._steps.copy(),
+            "returns": self._returns.copy(),
+        }
+        # As bytes of JSON: the state of a generator is a dictionary of integers beyond 64 bits.
         generators = [rng.bit_generator.state if rng else None for rng in self.rngs]
-        shown = {"observation": copy.deepcopy(self._observation)} if self._started else {}
-        return (
-            physics
-            | shown
-            | {
-                "memory": {name: rows.copy() for name, rows in self.memory.items()},
-                "counters": {
-                    "live": self._live.copy(),
-                    "steps": self._steps.copy(),
-                    "returns": self._returns.copy(),
-                },
-                "generators": np.frombuffer(json.dumps(generators).encode(), np.uint8).copy(),
-            }
-        )
+        saved["generators"] = np.frombuffer(json.dumps(generators).encode(), np.uint8).copy()
+        return saved
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> Observation:
         """Continue from `state_dict`; returns the present observation, as the last step or reset showed it."""
@@ -400,33 +516,32 @@ class VectorEnv(gym.vector.VectorEnv):
         for name, rows in saved["memory"].items():
             self.memory[name][:] = rows
         for i, state in enumerate(json.loads(bytes(saved["generators"]))):
-            rng = None if state is None else seeding.np_random(0)[0]
-            if rng is not None:
-                rng.bit_generator.state = state  # pyright: ignore[reportAttributeAccessIssue]
-            self.rngs[i] = rng
+            self.rngs[i] = None if state is None else _generator_at(state)
             self._seeds[i] = None
         counters = saved["counters"]
-        self._live[:], self._steps[:], self._returns[:] = (
-            counters["live"],
-            counters["steps"],
-            counters["returns"],
-        )
+        self._live[:] = counters["live"]
+        self._steps[:] = counters["steps"]
+        self._returns[:] = counters["returns"]
         self._all_live = bool(self._live.all())
         self._started = True
-        # States saved by earlier versions, or before the first reset, hold no observation.
-        self._observation = (
-            copy.deepcopy(saved["observation"]) if "observation" in saved else self._observe()
-        )
+        if "observation" in saved:
+            self._observation = copy.deepcopy(saved["observation"])
+        else:
+            # States saved by earlier versions, or before the first reset, hold no observation.
+            self._observation = self._observe()
         return self._observation
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = dict(self.__dict__)
-        kept["_painters"] = {}  # of this process and thread; `render` makes new ones
-        return kept
+        state = dict(self.__dict__)
+        # Painters belong to this process and thread: `render` makes new ones.
+        state["_painters"] = {}
+        return state
 
-    def __setstate__(self, kept: dict[str, Any]) -> None:
-        self.__dict__.update(kept)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self._everyone.flags.writeable = False
+
+    # -- pictures -----------------------------------------------------------------------------------------------------
 
     def render(self) -> tuple[np.ndarray, ...]:
         """One RGB picture (480, 640, 3) a simulation; needs ``render_mode="rgb_array"``."""
@@ -438,16 +553,19 @@ class VectorEnv(gym.vector.VectorEnv):
             raise LanceletError(
                 f"{type(self.task).__name__} is not a MuJoCo task: it has no picture"
             )
-        return tuple(self._paint(i) for i in range(self.num_envs))
+        return tuple(self._painter(i).of(self.sim, i) for i in range(self.num_envs))
 
-    def _paint(self, i: int) -> np.ndarray:
+    def _painter(self, i: int) -> Painter:
+        """The painter of simulation `i`: one for all, or one each where bodies may look different."""
+        # Here, so that an environment without pictures never loads the modules for OpenGL.
         from .rendering import Painter
 
-        which = i if self.sim.models else 0  # bodies may look different
+        models = self.sim.models or [self.sim.model]
+        which = i if self.sim.models else 0
         if which not in self._painters:
-            model = self.sim.models[i] if self.sim.models else self.sim.model
-            self._painters[which] = Painter(copy.copy(model))  # the painter changes what it draws
-        return self._painters[which].of(self.sim, i)
+            # A copy, since a painter changes what it draws.
+            self._painters[which] = Painter(copy.copy(models[which]))
+        return self._painters[which]
 
     def close_extras(self, **kwargs: Any) -> None:
         """Release the renderer."""
@@ -462,6 +580,11 @@ class SingleEnv(gym.Env):
     Truncation is left to `gym.make`'s TimeLimit, so the environment cannot know an episode's last step:
     ``info["metrics"]`` holds the episode so far at every step, and ``info["episode"]`` is left to
     `gymnasium.wrappers.RecordEpisodeStatistics`, which refuses an environment that fills it.
+
+    Args:
+        task: a `Task` class, its ``"module:Class"`` name, or an object.
+        render_mode: None or ``"rgb_array"``.
+        **options: fields of the task.
     """
 
     metadata = {"render_modes": ["rgb_array"]}
@@ -477,13 +600,17 @@ class SingleEnv(gym.Env):
             nthread=1,
             **options,
         )
-        self.task, self.render_mode = self.vector.task, render_mode
+        self.task = self.vector.task
+        self.render_mode = render_mode
         self.control_dt = self.vector.control_dt
         """s from one action to the next"""
         self.metadata = {**type(self).metadata, "render_fps": self.vector.metadata["render_fps"]}
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
         self._ended = False
+
+    def __getattr__(self, name: str) -> Any:
+        return _forwarded(self, name)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -493,31 +620,33 @@ class SingleEnv(gym.Env):
             # Gymnasium takes integers of Python only; those of numpy come from ranges and generators.
             seed = int(seed)
         super().reset(seed=seed)
+        # One generator for both: start states are drawn from what Gymnasium shows as `env.np_random`.
         self.vector.rngs[0] = self.np_random
         observation, _ = self.vector.reset(options=options)
         self._ended = False
-        return _row(observation, 0), {}
+        return row_of(observation, 0), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """One control step; after the end of an episode call `reset`."""
-        vector = self.vector
+        """One control step; after the end of an episode call `reset`.
+
+        Returns:
+            Observation, reward, terminated, truncated (always False), and info: ``terms``, ``metrics``, and where the
+            physics could not go on ``diverged`` and ``diverged_reason``.
+        """
         if self._ended:
             raise gym.error.ResetNeeded("the episode has ended: call reset() before step()")
-        _, observation, reward, terminated, terms, reasons = vector.transition(
-            np.asarray(action)[None]
-        )
-        vector._observation = observation
-        diverged = None if reasons is None else np.ones(1, bool)
-        info: dict[str, Any] = {"terms": {name: rows[0].item() for name, rows in terms.items()}}
-        info["metrics"] = {name: rows[0].item() for name, rows in vector._metrics(diverged).items()}
-        if reasons is not None:
+        transition = self.vector.transition(np.asarray(action)[None])
+        metrics = self.vector.episode_metrics(transition.diverged)
+        info: dict[str, Any] = {
+            "terms": {name: rows[0].item() for name, rows in transition.terms.items()},
+            "metrics": {name: rows[0].item() for name, rows in metrics.items()},
+        }
+        if transition.reasons is not None:
             info["diverged"] = True
-            info["diverged_reason"] = reasons[0]
-        self._ended = bool(terminated[0])
-        return _row(observation, 0), reward[0].item(), self._ended, False, info
-
-    def __getattr__(self, name: str) -> Any:
-        return _forwarded(self, name)
+            info["diverged_reason"] = transition.reasons[0]
+        self._ended = bool(transition.terminated[0])
+        observation = row_of(transition.observation, 0)
+        return observation, transition.reward[0].item(), self._ended, False, info
 
     def field(self, name: str) -> Field:
         """A model parameter; see `Simulation.field`."""
@@ -532,68 +661,31 @@ class SingleEnv(gym.Env):
         self.vector.close()
 
 
+def _info_of(transition: Transition) -> dict[str, Any]:
+    """The info of a step in which no episode ended."""
+    info: dict[str, Any] = {}
+    if transition.terms:
+        info["terms"] = masked(transition.terms, transition.live)
+        info["_terms"] = transition.live
+    if transition.diverged is not None:
+        info["diverged"] = transition.diverged
+        info["_diverged"] = transition.diverged
+        info["diverged_reason"] = transition.reasons
+        info["_diverged_reason"] = transition.diverged
+    return info
+
+
+def _generator_at(state: dict[str, Any]) -> np.random.Generator:
+    """A generator that goes on from a saved state."""
+    rng, _ = seeding.np_random(0)
+    rng.bit_generator.state = state  # pyright: ignore[reportAttributeAccessIssue]
+    return rng
+
+
 def _forwarded(env: VectorEnv | SingleEnv, name: str) -> Any:
-    """The task's method that the environment shows as its own."""
+    """The task's method that the environment shows as its own; asked for attributes that `env` does not have."""
+    # `env.task` would ask for itself without end, in a copy that has no attributes yet.
     task = env.__dict__.get("task")
     if task is not None and name in task.forwarded:
         return getattr(task, name)
     raise AttributeError(f"{type(env).__name__!r} object has no attribute {name!r}")
-
-
-class _Recorded(dict[str, Any]):
-    """Info of an episode's end that Gymnasium's ``vector.RecordEpisodeStatistics`` is about to complete.
-
-    The wrapper's ``episode`` keeps its time but takes our return and length: that of Gymnasium 1.2 leaves out the
-    first step of every episode but the first in SAME_STEP.
-    """
-
-    def __init__(self, info: Mapping[str, Any], statistics: Mapping[str, Any]) -> None:
-        super().__init__(info)
-        self._statistics = statistics
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        super().__setitem__(name, {**value, **self._statistics} if name == "episode" else value)
-
-
-def _statistics_recorded(env: VectorEnv) -> bool:
-    """Whether Gymnasium's ``vector.RecordEpisodeStatistics`` around `env` is calling, to fill ``info["episode"]``.
-
-    It raises an error where that is filled already, and an environment is not told what it is wrapped in: the callers
-    are looked through, at the end of episodes only.
-    """
-    wrappers = sys.modules.get("gymnasium.wrappers.vector")
-    wrapper = getattr(wrappers, "RecordEpisodeStatistics", None)
-    if wrapper is None:
-        return False
-    frame = sys._getframe()
-    while frame is not None:
-        if frame.f_code is wrapper.step.__code__:
-            caller = frame.f_locals["self"]
-            if caller.unwrapped is env and getattr(caller, "_stats_key", "episode") == "episode":
-                return True
-        frame = frame.f_back
-    return False
-
-
-def _row(observation: Observation, i: int) -> Observation:
-    return (
-        {k: v[i].copy() for k, v in observation.items()}
-        if isinstance(observation, dict)
-        else observation[i].copy()
-    )
-
-
-def _put(observation: Observation, mask: np.ndarray, source: Observation) -> None:
-    if isinstance(observation, dict):
-        for name, rows in observation.items():
-            rows[mask] = source[name][mask]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    else:
-        observation[mask] = source[mask]  # pyright: ignore[reportCallIssue, reportArgumentType]
-
-
-def _masked(values: Mapping[str, np.ndarray], mask: np.ndarray) -> dict[str, np.ndarray]:
-    """Gymnasium's form of vector info: each array (copied where it is live state) beside its mask."""
-    out: dict[str, np.ndarray] = {}
-    for name, rows in values.items():
-        out[name], out[f"_{name}"] = np.array(rows), mask
-    return out

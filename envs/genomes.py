@@ -1,9 +1,13 @@
-"""Genomes where they live: their task, whether they can be tried at all, and their world as XML (spec codesign 8)."""
+"""Genomes where they live: their task, whether they can be tried at all, and their world as XML.
+
+See docs/systems/coevolve.md, "Genomes".
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import mujoco
 import numpy as np
 
@@ -11,32 +15,38 @@ from ..errors import LanceletError
 from ..morphology.genome import Genome, decode, kind_of
 from ..registry import load_object
 from ..tasks import task_id
+from .compat import quiet
 from .core import make_task
 from .task import Task
 
-QUIET = 0.5
-"""s, without command, that a body must live through"""
-DEEPEST = 0.003
-"""m, that two geoms may overlap by at the start"""
-MASS = (1e-4, 1e3)
-"""kg, of the whole body"""
-DIVERGED = [
+QUIET_TIME = 0.5
+"""s without command that a body must live through"""
+DEEPEST_OVERLAP = 0.003
+"""m by which two geoms may overlap at the start"""
+LEAST_MASS = 1e-4
+"""kg of the whole body"""
+LARGEST_MASS = 1e3
+"""kg of the whole body"""
+DIVERGENCE_WARNINGS = (
     mujoco.mjtWarning.mjWARN_BADQPOS,
     mujoco.mjtWarning.mjWARN_BADQVEL,
     mujoco.mjtWarning.mjWARN_BADQACC,
-]
+)
+"""kinds of warning that MuJoCo gives where a state blows up"""
 
 
 def task_of(genome: Genome, **options: Any) -> Task:
-    """The task that its kind is tried on, with its body; `options` are the task's."""
-    import gymnasium as gym
+    """The task that a genome's kind is tried on, with its body.
 
-    id, usual = kind_of(genome).task()
-    kwargs = gym.spec(task_id(id)).kwargs
-    fixed = {name: value for name, value in kwargs.items() if name != "task"}
-    return make_task(
-        load_object(kwargs["task"]), {**fixed, **usual, **options, "body": decode(genome)}
-    )
+    Args:
+        genome: a body and a controller.
+        **options: fields of the task; they rule over the kind's usual ones.
+    """
+    id, usual_options = kind_of(genome).task()
+    registered = dict(gym.spec(task_id(id)).kwargs)
+    task_class = load_object(registered.pop("task"))
+    body = decode(genome)
+    return make_task(task_class, {**registered, **usual_options, **options, "body": body})
 
 
 def reason(genome: Genome) -> str | None:
@@ -57,24 +67,39 @@ def fault(model: mujoco.MjModel) -> str | None:
     if model.nu == 0:
         return "the body has no actuator"
     mass = float(model.body_mass.sum())
-    if not MASS[0] <= mass <= MASS[1]:
-        return f"the body weighs {mass:.3g} kg: must be {MASS[0]:g} to {MASS[1]:g} kg"
+    if not LEAST_MASS <= mass <= LARGEST_MASS:
+        return f"the body weighs {mass:.3g} kg: must be {LEAST_MASS:g} to {LARGEST_MASS:g} kg"
     data = mujoco.MjData(model)
-    mujoco.mj_forward(model, data)
-    depth = -min((float(contact.dist) for contact in data.contact), default=0.0)
-    if depth > DEEPEST:
-        return f"two geoms overlap by {1000 * depth:.1f} mm at the start: at most {1000 * DEEPEST:g} mm"
-    mujoco.mj_step(model, data, round(QUIET / model.opt.timestep))
-    if (
-        any(data.warning[kind].number for kind in DIVERGED)
-        or not np.isfinite([*data.qpos, *data.qvel]).all()
-    ):
-        return f"the physics blows up within {QUIET:g} s without command"
+    with quiet:
+        mujoco.mj_forward(model, data)
+        overlap = _deepest_overlap(data)
+        if overlap > DEEPEST_OVERLAP:
+            return (
+                f"two geoms overlap by {1000 * overlap:.1f} mm at the start: "
+                f"at most {1000 * DEEPEST_OVERLAP:g} mm"
+            )
+        mujoco.mj_step(model, data, round(QUIET_TIME / model.opt.timestep))
+    if _blew_up(data):
+        return f"the physics blows up within {QUIET_TIME:g} s without command"
     return None
+
+
+def _deepest_overlap(data: mujoco.MjData) -> float:
+    """Depth of the deepest contact, m; at most 0 where nothing overlaps."""
+    distances = [float(contact.dist) for contact in data.contact]
+    return -min(distances, default=0.0)
+
+
+def _blew_up(data: mujoco.MjData) -> bool:
+    """Whether MuJoCo put back a state that blew up, or the state holds no number now."""
+    warned = any(data.warning[kind].number for kind in DIVERGENCE_WARNINGS)
+    finite = np.isfinite(data.qpos).all() and np.isfinite(data.qvel).all()
+    return warned or not finite
 
 
 def to_xml(genome: Genome) -> str:
     """The body in its surroundings as MJCF, which needs none of this code to be looked at; six digits a number."""
     spec = task_of(genome).spec(decode(genome))
+    # MuJoCo writes only specs that have been compiled.
     spec.compile()
     return spec.to_xml()

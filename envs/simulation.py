@@ -11,172 +11,36 @@ import numpy as np
 from mujoco.batch import DATA_FIELDS, Batch, SimulationError
 
 from ..errors import LanceletError
+from .compat import SET_CONST, quiet
+from .field import Field
 
-# A diverged simulation would print a line and append to MUJOCO_LOG.TXT; `Simulation.diverged` reports it instead.
-mujoco.set_mju_user_warning(lambda _message: None)
+__all__ = ["SET_CONST", "Field", "Simulation"]
 
-VEL = int(mujoco.mjtStage.mjSTAGE_VEL)
-NONE = int(mujoco.mjtStage.mjSTAGE_NONE)
-CTRL = int(mujoco.mjtState.mjSTATE_CTRL)
+VELOCITY_STAGE = int(mujoco.mjtStage.mjSTAGE_VEL)
+"""compute all that follows from positions and velocities"""
+NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
+"""compute nothing"""
+CONTROLS = int(mujoco.mjtState.mjSTATE_CTRL)
+"""the part of the state that `Batch.rollout` sets before every substep"""
 
-# Columns of `batch.warning` that end an episode. The first two: the arena had no room for all contacts or constraints.
+# Kinds of warning, columns of `batch.warning`, that end an episode.
 CONTACTS_LOST = int(mujoco.mjtWarning.mjWARN_CONTACTFULL)
+"""the arena had no room for all contacts"""
 CONSTRAINTS_LOST = int(mujoco.mjtWarning.mjWARN_CNSTRFULL)
+"""the arena had no room for all constraints"""
 BAD_POSITION = int(mujoco.mjtWarning.mjWARN_BADQPOS)
 BAD_VELOCITY = int(mujoco.mjtWarning.mjWARN_BADQVEL)
 BAD_ACCELERATION = int(mujoco.mjtWarning.mjWARN_BADQACC)
 FAULTS = slice(CONTACTS_LOST, BAD_ACCELERATION + 1)
+"""the five columns above stand side by side"""
 BLOWN_UP = {
     BAD_POSITION: "a position",
     BAD_VELOCITY: "a velocity",
     BAD_ACCELERATION: "an acceleration",
 }
-
-# Fields from which mj_setConst derives others (a private name of mujoco 3.17: a test keeps watch over what is in it).
-SET_CONST = frozenset(mujoco.MjModel._setconst_inputs)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-# Fields that the physics takes as they are, though a negative value makes it gain energy or divide by nothing.
-NOT_NEGATIVE = frozenset(
-    [
-        "body_mass", "body_inertia", "dof_armature", "dof_damping", "dof_frictionloss", "geom_friction", "geom_size",
-        "tendon_armature", "tendon_frictionloss", "opt.density", "opt.viscosity",
-    ]
-)  # fmt: skip
-# Fields that must also stay above zero wherever they were compiled above it.
-POSITIVE = frozenset(["body_mass", "body_inertia"])
-# Endings of the names of whole-number fields that say how a model is built; MuJoCo would read past its arrays.
-STRUCTURE = ("adr", "num", "id", "type")
-
-
-class Field:
-    """One model parameter of every simulation: read like an array (n, ...), written by ``field[ids] = values``."""
-
-    def __init__(self, sim: Simulation, name: str) -> None:
-        self._sim, self._name = sim, name
-        self._attribute = name.removeprefix("opt.")
-        if not hasattr(self._owner(sim.model), self._attribute):
-            raise LanceletError(
-                f"unknown model field {name!r}: give a name of MjModel, or opt.<name> of MjOption"
-            )
-
-    def _owner(self, model: mujoco.MjModel) -> Any:
-        return model.opt if self._name.startswith("opt.") else model
-
-    def _of(self, model: mujoco.MjModel) -> Any:
-        return getattr(self._owner(model), self._attribute)
-
-    @property
-    def values(self) -> np.ndarray:
-        """The present values, (n, ...); write by item assignment only."""
-        if self._name in self._sim.expanded or (
-            SET_CONST & self._sim.compiled.keys() and not self._sim.models
-        ):
-            view = self._rows().view()
-        elif self._sim.models:
-            view = np.stack([np.asarray(self._of(model)) for model in self._sim.models])
-        else:
-            value = np.asarray(self._of(self._sim.model))
-            view = np.broadcast_to(value, (self._sim.n, *value.shape))
-        view.flags.writeable = False
-        return view
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.values, dtype=dtype)
-
-    def __getitem__(self, index: Any) -> Any:
-        return np.array(
-            self.values[index]
-        )  # a copy, so that ``field[i] *= 2`` writes by item assignment
-
-    def __setitem__(self, index: Any, values: Any) -> None:
-        """Write `values`; what the physics cannot carry is refused, and then nothing is written.
-
-        Raises:
-            LanceletError: values of another shape, not finite, negative where the physics has no negative ones, the
-                timestep, or a field that says how the model is built.
-        """
-        sim = self._sim
-        whole = self.values.dtype.kind in "iu"
-        if (
-            whole
-            and self._attribute.endswith(STRUCTURE)
-            and not self._attribute.endswith("contype")
-        ):
-            raise LanceletError(
-                f"field {self._name!r} says how the model is built: change the body instead"
-            )
-        ids = np.unique(np.arange(sim.n)[index[0] if isinstance(index, tuple) else index])
-        compiled = sim.compiled.get(self._name)
-        if compiled is None:
-            compiled = np.array(self.values)
-        rows = np.array(self.values) if sim.models else self._rows()
-        before = rows[ids]
-        try:
-            rows[index] = values
-            self._check(rows[ids], compiled[ids], ids)
-            self._apply(ids, rows)
-        except (LanceletError, SimulationError, ValueError, TypeError) as error:
-            rows[ids] = before
-            self._apply(ids, rows)
-            if isinstance(error, LanceletError):
-                raise
-            reason = str(error).splitlines()[0]
-            raise LanceletError(
-                f"field {self._name!r} {rows.shape} cannot take {values!r}: {reason}"
-            ) from error
-        sim.compiled.setdefault(self._name, compiled)
-
-    def _check(self, new: np.ndarray, compiled: np.ndarray, ids: np.ndarray) -> None:
-        """Refuse new values (k, ...) of simulations `ids` that the physics cannot carry.
-
-        What a body was compiled with may always be written again.
-        """
-        changed = (new != compiled) & ~(np.isnan(new) & np.isnan(compiled))
-        if self._name == "opt.timestep" and changed.any():
-            raise LanceletError(
-                "field 'opt.timestep': all speeds are told by the body's own; make a body with another"
-            )
-        self._refuse(changed & ~np.isfinite(new), new, ids, "must be finite")
-        if self._name in NOT_NEGATIVE:
-            self._refuse(changed & (new < 0), new, ids, "must be 0 or more")
-        if self._name in POSITIVE:
-            self._refuse((new <= 0) & (compiled > 0), new, ids, "must be above 0")
-        if self._name.endswith("range") and new.ndim > 1 and new.shape[-1] == 2:
-            inverted = (new[..., :1] > new[..., 1:]) & changed
-            self._refuse(inverted, new, ids, "the lower end must not lie above the upper one")
-
-    def _refuse(self, wrong: np.ndarray, new: np.ndarray, ids: np.ndarray, need: str) -> None:
-        """Raise the error for the first value that is `wrong`, (k, ...) of simulations `ids`."""
-        if not np.count_nonzero(wrong):
-            return
-        place = tuple(np.argwhere(wrong)[0].tolist())
-        where = ", ".join(str(number) for number in (ids[place[0]], *place[1:]))
-        raise LanceletError(f"field {self._name!r}[{where}] = {new[place]}: {need}")
-
-    def _apply(self, ids: np.ndarray, rows: np.ndarray) -> None:
-        """Let MuJoCo take simulations `ids` of the values `rows` (n, ...), and derive from them what it does."""
-        sim = self._sim
-        if not sim.models:
-            if self._name in SET_CONST:
-                sim.batch.set_const(ids)
-            return
-        for i in ids:
-            model = sim.models[i]
-            if np.ndim(self._of(model)) == 0:
-                setattr(self._owner(model), self._attribute, rows[i])
-            else:
-                self._of(model)[:] = rows[i]
-            if self._name in SET_CONST:
-                mujoco.mj_setConst(model, mujoco.MjData(model))
-        sim.batch.set_models(sim.models)
-
-    def _rows(self) -> np.ndarray:
-        """The batch's own rows of this field: what was written, or what `set_const` derived from it."""
-        sim = self._sim
-        if self._name not in sim.expanded:
-            sim.expanded[self._name] = sim.batch.expand(self._name)
-        return sim.expanded[self._name]
+"""kind of warning -> what of the state blew up"""
+COUNT = 1
+"""column of `batch.warning`'s last axis: how often a warning rose since the last reset"""
 
 
 class Simulation:
@@ -187,9 +51,15 @@ class Simulation:
     velocity, so that nothing read afterwards lags.
 
     A simulation that MuJoCo cannot compute, because its state blew up or its arena is too small for its contacts,
-    never disturbs the others: `diverged` tells which, `reason` why, until the next `reset`.
+    never disturbs the others: `diverged` tells which, `reason` why, until the next `reset`. MuJoCo's own warning, on
+    stderr and in ``MUJOCO_LOG.TXT``, is kept out.
 
     Copies (`copy.deepcopy`, `pickle`) go on bit for bit as the original would, apart from it.
+
+    Args:
+        models: compiled bodies; simulation i is of number i modulo their count.
+        n: number of simulations.
+        nthread: physics threads, 0 for all cores; the numbers do not depend on it.
 
     Raises:
         LanceletError: bodies of different layouts or timesteps.
@@ -202,29 +72,32 @@ class Simulation:
         self.timestep = float(models[0].opt.timestep)
         timesteps = sorted({float(model.opt.timestep) for model in models})
         if len(timesteps) > 1:
-            told = ", ".join(f"{timestep:g}" for timestep in timesteps)
+            listed = ", ".join(f"{timestep:g}" for timestep in timesteps)
             raise LanceletError(
-                f"bodies of one environment must share one timestep; theirs are {told} s"
+                f"bodies of one environment must share one timestep; theirs are {listed} s"
             )
-        self.models = (
-            [copy.copy(models[i % len(models)]) for i in range(n)] if len(models) > 1 else []
-        )
+        self.models: list[mujoco.MjModel] = []
+        """the model of every simulation where bodies differ; empty where all are of `model`"""
+        if len(models) > 1:
+            self.models = [copy.copy(models[i % len(models)]) for i in range(n)]
         self.live: np.ndarray | None = None
         """ids to step, set by the core; None: all"""
         self.expanded: dict[str, np.ndarray] = {}
+        """fields of which the batch has a row for every simulation: those rows, live"""
         self.compiled: dict[str, np.ndarray] = {}
-        """the fields ever written, with the values they were compiled with"""
-        self._start()
+        """the fields ever written, with the values that they were compiled with"""
+        self._start_batch()
 
-    def _start(self) -> None:
+    def _start_batch(self) -> None:
         """Make the batch, and the views of it."""
-        # persistent: keeps acceleration-stage sensors of one simulation out of another's row (facts/mujoco.md 0.1)
+        # A persistent batch keeps acceleration-stage sensors of one simulation out of another's row
+        # (docs/libraries.md, "Sensors of another simulation").
         self.batch = Batch(self.model, self.n, self.nthread, persistent=True)
         self._errors: dict[int, str] = {}
         """simulation -> MuJoCo's error in it since its last reset"""
         self._sensors: dict[str, np.ndarray] = {}
         self.state = self.batch.state
-        self._faults = self.batch.warning[:, FAULTS, 1]
+        self._faults = self.batch.warning[:, FAULTS, COUNT]
         if self.models:
             try:
                 self.batch.set_models(self.models)
@@ -235,16 +108,19 @@ class Simulation:
             self._run(self.batch.reset)
 
     def __getattr__(self, name: str) -> np.ndarray:
+        """The live array (n, ...) of a field of MjData, asked for the first time."""
         if name.startswith("_") or name == "batch":
             raise AttributeError(name)
         array = getattr(self.batch, name)
-        self.__dict__[name] = array  # bound once: the batch keeps it current
+        # Bound once: the batch keeps it current, and the next access finds it without this method.
+        self.__dict__[name] = array
         return array
 
     def _run(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> None:
         """Make a `call` of the batch; where MuJoCo cannot compute a simulation, it alone stays as it was."""
         try:
-            call(*arguments, **options)
+            with quiet:
+                call(*arguments, **options)
         except SimulationError as error:
             for i in error.ids.tolist():
                 self._errors.setdefault(i, self.batch.error(i))
@@ -253,7 +129,9 @@ class Simulation:
         """Live view (n, size) of the sensor called `name`."""
         if name not in self._sensors:
             sensor = self.model.sensor(name)
-            self._sensors[name] = self.sensordata[:, sensor.adr[0] : sensor.adr[0] + sensor.dim[0]]
+            first = sensor.adr[0]
+            size = sensor.dim[0]
+            self._sensors[name] = self.sensordata[:, first : first + size]
         return self._sensors[name]
 
     def field(self, name: str) -> Field:
@@ -262,9 +140,11 @@ class Simulation:
         # on, with all its memory, until the garbage collector comes round.
         return Field(self, name)
 
+    # -- time goes on -------------------------------------------------------------------------------------------------
+
     def reset(self, ids: np.ndarray) -> None:
         """Put simulations `ids` at the model's defaults, warnings cleared; call `forward` after writing to them."""
-        self.batch.reset(ids, stage=NONE)
+        self.batch.reset(ids, stage=NO_STAGE)
         if self._errors:
             for i in ids.tolist():
                 self._errors.pop(i, None)
@@ -275,34 +155,52 @@ class Simulation:
 
     def step(self, substeps: int = 1) -> None:
         """Advance the live simulations, then refresh all that depends on position and velocity."""
-        self._run(self.batch.step, self.live, substeps, VEL)
+        self._run(self.batch.step, self.live, substeps, VELOCITY_STAGE)
 
     def drive(self, controls: np.ndarray) -> None:
         """Advance by controls (n, substeps, nu) that change every substep, then refresh as `step` does."""
-        rows = controls if self.live is None else controls[self.live]
-        if rows.shape[1] > 1:
+        live_rows = self._live_rows()
+        live_controls = controls if self.live is None else controls[self.live]
+        substeps = live_controls.shape[1]
+        if substeps > 1:
+            # `rollout` refreshes nothing: the last substep is left to `step`.
             self._run(
-                self.batch.rollout, rows.shape[1] - 1, rows[:, :-1], CTRL, record=(), ids=self.live
+                self.batch.rollout,
+                substeps - 1,
+                live_controls[:, :-1],
+                CONTROLS,
+                record=(),
+                ids=self.live,
             )
-        self.ctrl[slice(None) if self.live is None else self.live] = rows[:, -1]
+        self.ctrl[live_rows] = live_controls[:, -1]
         self.step()
 
     def move(
         self, qpos: np.ndarray, qvel: np.ndarray, forces: np.ndarray, dt: float | None = None
     ) -> None:
-        """Put the live simulations there, under generalised forces (n, nv), and compute all that follows.
+        """Put the live simulations where the caller has integrated to, and compute all that follows.
 
         This is the step of a task that integrates by itself: it reads `qacc`, which is fresh after `move` and after
-        a reset, and hands back where that leads. Time goes on by `dt`, the timestep if none is given.
+        a reset, and hands back where that leads.
+
+        Args:
+            qpos: (n, nq) positions.
+            qvel: (n, nv) velocities.
+            forces: (n, nv) generalised forces.
+            dt: s by which time goes on; None: the timestep.
         """
-        rows = slice(None) if self.live is None else self.live
-        self.qpos[rows], self.qvel[rows], self.qfrc_applied[rows] = (
-            qpos[rows],
-            qvel[rows],
-            forces[rows],
-        )
+        rows = self._live_rows()
+        self.qpos[rows] = qpos[rows]
+        self.qvel[rows] = qvel[rows]
+        self.qfrc_applied[rows] = forces[rows]
         self.time[rows] += self.timestep if dt is None else dt
         self.forward(self.live)
+
+    def _live_rows(self) -> slice | np.ndarray:
+        """Index of the live simulations into arrays of n rows."""
+        return slice(None) if self.live is None else self.live
+
+    # -- divergence ---------------------------------------------------------------------------------------------------
 
     def diverged(self) -> np.ndarray | None:
         """True (n,) where MuJoCo could not go on from a state since the last `reset`; None: nowhere.
@@ -317,22 +215,30 @@ class Simulation:
 
     def reason(self, i: int) -> str | None:
         """Why simulation `i` diverged since its last `reset`, in one line; None: it did not."""
-        warning = self.batch.warning[i, :, 1]
+        warning_counts = self.batch.warning[i, :, COUNT]
         error = self._errors.get(i, "")
-        if warning[CONTACTS_LOST] or warning[CONSTRAINTS_LOST] or "mj_stackAlloc" in error:
-            size = f"the {self.model.narena} bytes of its arena do not hold all contacts and constraints"
-            return f"arena too small: {size}; leave `memory` of the body's MjSpec unset, or set it to more"
+        lost = warning_counts[CONTACTS_LOST] or warning_counts[CONSTRAINTS_LOST]
+        if lost or "mj_stackAlloc" in error:
+            return (
+                f"arena too small: the {self.model.narena} bytes of its arena do not hold all contacts and "
+                "constraints; leave `memory` of the body's MjSpec unset, or set it to more"
+            )
         if error:
             return f"MuJoCo cannot compute it: {error.splitlines()[0]}"
-        for column, what in BLOWN_UP.items():
-            if warning[column]:
+        for kind, what in BLOWN_UP.items():
+            if warning_counts[kind]:
                 return f"the physics blew up: {what} is beyond all bounds or no number"
         return None
 
     # -- copies -------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything that decides what comes next, as arrays: states, warnings, written fields, what was computed."""
+        """Everything that decides what comes next, as arrays.
+
+        Returns:
+            ``physics``: the states. ``warnings``: their counts. ``fields``: the model parameters ever written.
+            ``derived``: what was computed from the states and has been read.
+        """
         derived = {}
         for name, array in self.__dict__.items():
             # State is writable and part of `state`; an array that the batch computes is not.
@@ -351,6 +257,8 @@ class Simulation:
         One without ``warnings`` and ``derived`` will do: all is then computed from the states alone, and sensors of
         forces and accelerations, which lag one substep after a step, come from the present substep instead.
         """
+        # Parameters come first: what follows from the states depends on them. Those written here but not in the
+        # snapshot go back to what was compiled.
         for name, rows in {**self.compiled, **saved["fields"]}.items():
             self.field(name)[:] = rows
         for name in saved.get("derived", {}):
@@ -380,15 +288,16 @@ class Simulation:
             "snapshot": self.snapshot(),
         }
 
-    def __setstate__(self, kept: Mapping[str, Any]) -> None:
-        self.n = kept["n"]
-        self.nthread = kept["nthread"]
-        self.model = kept["model"]
-        self.models = kept["models"]
-        self.timestep = kept["timestep"]
-        self.live = kept["live"]
+    def __setstate__(self, saved: Mapping[str, Any]) -> None:
+        self.n = saved["n"]
+        self.nthread = saved["nthread"]
+        self.model = saved["model"]
+        self.models = saved["models"]
+        self.timestep = saved["timestep"]
+        self.live = saved["live"]
         self.expanded = {}
-        self.compiled = kept["compiled"]
-        self._start()
-        self.restore(kept["snapshot"])
-        self._errors = kept["errors"]
+        self.compiled = saved["compiled"]
+        self._start_batch()
+        self.restore(saved["snapshot"])
+        # Last: `restore` computes, and would note errors of its own.
+        self._errors = saved["errors"]

@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import mujoco
 import numpy as np
@@ -15,11 +15,67 @@ from gymnasium import spaces
 from .. import morphology
 from ..errors import LanceletError
 from . import arena
+from .batches import Observation
 from .simulation import Simulation
+
+__all__ = [
+    "Array",
+    "Memory",
+    "Observation",
+    "PosedSimulator",
+    "Simulator",
+    "StatefulSimulator",
+    "Task",
+]
 
 Array = np.ndarray
 Memory = dict[str, Array]
-Observation = Array | dict[str, Array]
+"""state of the task itself: arrays of n rows by name"""
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """What a task's `make` returns: n simulations that the task moves on. `Simulation` is the one made of MuJoCo.
+
+    The core calls `reset` and sets the attribute ``live`` before every `Task.advance`: the ids to step, or None for
+    all of them. It never calls `step`: that is the task's to do, in `Task.advance`.
+
+    Optional parts are protocols of their own: `StatefulSimulator` is saved with the environment, `PosedSimulator`
+    has configurations that a recorded episode keeps.
+    """
+
+    def reset(self, ids: Array) -> None:
+        """Put simulations `ids` (k,) at their defaults."""
+        ...
+
+    def step(self) -> None:
+        """Advance the simulations ``live`` by one step."""
+        ...
+
+
+@runtime_checkable
+class StatefulSimulator(Simulator, Protocol):
+    """A simulator whose whole state is one array: `VectorEnv.state_dict` saves it, `load_state_dict` writes it back."""
+
+    state: Array
+    """(n, ...), live and writable"""
+
+
+@runtime_checkable
+class PosedSimulator(Simulator, Protocol):
+    """A simulator of bodies that have positions: a recorded episode keeps them, and pictures are drawn from them.
+
+    ``mocap_pos`` (n, nmocap, 3) and ``mocap_quat`` (n, nmocap, 4), of bodies that are put somewhere, such as a goal,
+    are recorded beside it where the simulator has them.
+    """
+
+    qpos: Array
+    """(n, nq), live"""
+
+
+# `Simulation` finds the arrays of MjData at their first use, where a look at its attributes does not see them yet.
+StatefulSimulator.register(Simulation)
+PosedSimulator.register(Simulation)
 
 
 @dataclass(kw_only=True)
@@ -27,12 +83,16 @@ class Task(ABC):
     """What a body is to do: spaces, start states, reward, end. Subclasses are dataclasses too.
 
     Fields are the task's parameters: JSON values, keywords of ``gym.make`` and flags of the commands. All else
-    that changes lives in the simulator or in `memory`, never on ``self``. Arrays have one row a simulation; a
-    method is called for all rows and the core drops what finished simulations did. Only `reset` and `advance`
-    may write to the simulator or the memory.
+    that changes lives in the simulator or in the memory, never on ``self``.
 
-    Not MuJoCo? Override `make` and return your own object with ``reset(ids)`` and ``step()``, and `control_dt`.
-    The core sets its ``live`` (ids to step, None: all) and saves its ``state`` (an array of n rows) if it has one.
+    The core calls, in this order: `make` and `memory` once; `reset` at the start of an episode; then at every control
+    step `advance`, `observe`, `reward` and `terminated`; `metrics` at the episode's end. Arrays have one row a
+    simulation. A method is called for all rows, and the core drops what finished simulations did. Only `reset` and
+    `advance` may write to the simulator or the memory.
+
+    In every method ``sim`` is what `make` returned and ``memory`` what `memory` returned, with present values.
+
+    Not MuJoCo? Override `make` to return a `Simulator` of your own, and `control_dt`.
     """
 
     body: Any = None
@@ -48,6 +108,8 @@ class Task(ABC):
     divergence_reward: ClassVar[float] = 0.0
     """reward of the step in which the physics blew up"""
 
+    # -- spaces -------------------------------------------------------------------------------------------------------
+
     @property
     @abstractmethod
     def observation_space(self) -> spaces.Space:
@@ -57,6 +119,8 @@ class Task(ABC):
     @abstractmethod
     def action_space(self) -> spaces.Space:
         """Box (or Discrete) of one simulation."""
+
+    # -- bodies and simulator -----------------------------------------------------------------------------------------
 
     def default_body(self) -> morphology.Body:
         """The body where none is given."""
@@ -72,6 +136,7 @@ class Task(ABC):
         return [self._body(item) for item in given]
 
     def _body(self, item: Any) -> morphology.Body:
+        """The body from what was given for it: nothing, JSON or the body itself."""
         if item is None:
             return self.default_body()
         if isinstance(item, Mapping):
@@ -90,21 +155,23 @@ class Task(ABC):
         """The compiled bodies in their surroundings."""
         try:
             return arena.compiled([self.spec(body) for body in self.bodies()])
+        except LanceletError:
+            raise
         except ValueError as error:
-            if isinstance(error, LanceletError):
-                raise
             reason = str(error).splitlines()[0]
             raise LanceletError(
                 f"{type(self).__name__}: the body does not compile: {reason}"
             ) from error
 
     def make(self, n: int, nthread: int) -> Any:
-        """The simulator of `n` simulations on `nthread` threads (0: all)."""
+        """The `Simulator` of `n` simulations on `nthread` threads (0: all)."""
         return Simulation(self.models(), n, nthread)
 
     def control_dt(self, sim: Any) -> float:
         """Seconds of a control step."""
         return sim.timestep * self.substeps
+
+    # -- an episode ---------------------------------------------------------------------------------------------------
 
     def memory(self, n: int) -> Memory:
         """Initial per-simulation state of the task itself: arrays of `n` rows."""
@@ -119,10 +186,16 @@ class Task(ABC):
         rngs: Sequence[np.random.Generator],
         options: Mapping[str, Any],
     ) -> None:
-        """Draw start states of simulations `ids`, already at their defaults, from their own generators.
+        """Write the start states of some simulations, drawn from their own generators.
 
-        Noise within an episode is drawn here, as one block a simulation. ``qpos`` and ``qvel`` of the options
-        are applied by the core afterwards.
+        Noise within an episode is drawn here, as one block a simulation.
+
+        Args:
+            sim: the simulator; `ids` are at their defaults already.
+            memory: the task's own state; the rows `ids` are as `memory(n)` made them.
+            ids: (k,) simulations that start an episode.
+            rngs: the generators of these k simulations, in the same order.
+            options: of ``reset(options=)``; the core applies its ``qpos`` and ``qvel`` afterwards.
         """
 
     def advance(self, sim: Any, memory: Memory, action: Array) -> None:
@@ -146,15 +219,21 @@ class Task(ABC):
         """Figures of the episode so far, (n,) each; read at its end."""
         return {}
 
+    # -- as JSON ------------------------------------------------------------------------------------------------------
+
     def options(self) -> dict[str, Any]:
         """The fields as JSON values: what rebuilds this task."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         body = values["body"]
-        if isinstance(body, morphology.Body):
-            values["body"] = morphology.to_json(body)
-        elif isinstance(body, list | tuple):
-            values["body"] = [
-                morphology.to_json(item) if isinstance(item, morphology.Body) else item
-                for item in body
-            ]
+        if isinstance(body, list | tuple):
+            values["body"] = [_body_to_json(item) for item in body]
+        else:
+            values["body"] = _body_to_json(body)
         return values
+
+
+def _body_to_json(body: Any) -> Any:
+    """A body as JSON; what is JSON or None already stays as it is."""
+    if isinstance(body, morphology.Body):
+        return morphology.to_json(body)
+    return body
