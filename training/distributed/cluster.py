@@ -19,32 +19,43 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ...errors import LanceletError, warn
 from ..runs import interrupt
-from . import import_paths, ray_token
+from . import import_paths, ray_compat, ray_token
 from .ray_folders import session_folder
 from .stopped_workers import POOL
 
+CONNECT_SECONDS = 5
+"""s after which an address that takes no connection is given up"""
 PROBE_SECONDS = 22
-"""after which a cluster that does not answer is given up"""
+"""s after which a cluster that does not answer is given up"""
 WORKER_SECONDS = 50
-"""after which a pool whose workers do not come up is given up"""
+"""s after which a pool whose workers do not come up is given up"""
 OBJECT_STORE = 150 * 2**20
 """bytes of a local pool's shared memory"""
 LOOPBACK = "127.0.0.1"
+"""the address that a local pool listens on: no other machine reaches it"""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MUJOCO_GL": "disable"}
-"""of every worker: more threads a process are slower beside physics, and workers never draw"""
-_PROBE = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR'); ray.shutdown()"
+"""environment of every worker: more threads a process are slower beside physics, and workers never draw"""
+_PROBE = (
+    "import sys, ray; "
+    "ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR'); "
+    "ray.shutdown()"
+)
+"""Python code that joins the cluster at an address, and leaves it"""
 _PROBE_TRIES = 3
-"""that Ray makes to reach a head, 1 s apart; of itself it makes 20, and as many where it has no token"""
+"""attempts of Ray to reach a head, 1 s apart; of itself it makes 20, and as many where it has no token"""
 _REFUSED = "InvalidAuthToken"
 """what a head says to one that does not have its token"""
+_STDERR = 2
+"""number of the file that a process writes its errors to"""
 
 
 @contextlib.contextmanager
-def connected(cpus: int, address: str | None = None) -> Iterator[Any]:
+def connected(cpus: int, address: str | None = None) -> Iterator[ModuleType]:
     """Ray with `cpus` slots on this machine, or the cluster at ``host:port``; yields the module.
 
     Inside another `connected`, or where the caller has called ``ray.init``, the pool that is there is used and kept.
@@ -64,27 +75,30 @@ def connected(cpus: int, address: str | None = None) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _local(cpus: int) -> Iterator[Any]:
+def _local(cpus: int) -> Iterator[ModuleType]:
     """A pool on this machine: on loopback, with a token of its own, in a folder that goes with it."""
     token = ray_token.new_token()
-    # No workers ahead of the first call: `ray.init` would wait for them for ever where they die at their start.
     with session_folder() as folder:
+        # A folder below ours, since Ray opens the one that it is given to all users.
         settings = {
             "num_cpus": cpus,
             "object_store_memory": OBJECT_STORE,
             "include_dashboard": False,
-            # One below, since Ray opens the folder that it is given to all users.
-            "_temp_dir": str(folder / "r"),
-            "_node_ip_address": LOOPBACK,
-            "_system_config": {"prestart_worker_first_driver": False},
+            **ray_compat.private_settings(_rays_folder(folder), LOOPBACK),
         }
         # "local": never a cluster of somebody else's that happens to run on this machine.
-        with _loopback_kept(), _initialised("local", token.variables, settings, folder) as ray:
+        started = _initialised("local", token.variables, settings, folder)
+        with ray_compat.address_kept(), started as ray:
             yield ray
 
 
+def _rays_folder(session: Path) -> Path:
+    """Where Ray writes; its name is short because the path of a socket in it may have 107 bytes."""
+    return session / "r"
+
+
 @contextlib.contextmanager
-def _joined(address: str) -> Iterator[Any]:
+def _joined(address: str) -> Iterator[ModuleType]:
     """The cluster at an address, which may want a token."""
     check_address(address)
     variables = _admission(address)
@@ -93,26 +107,17 @@ def _joined(address: str) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _loopback_kept() -> Iterator[None]:
-    """Ray leaves 127.0.0.1 as it is; else it listens on an address that other machines reach, even if told this one.
-
-    The constant says whether Ray may form clusters of many machines; off, it does what it does on macOS.
-    """
-    from ray._private import ray_constants
-
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-
-
-@contextlib.contextmanager
 def _initialised(
     address: str, variables: Mapping[str, str], settings: dict[str, Any], folder: Path | None
-) -> Iterator[Any]:
-    """Ray started or joined, once one of its workers has answered; `folder` holds its logs, where they are here."""
+) -> Iterator[ModuleType]:
+    """Ray started or joined, once one of its workers has answered.
+
+    Args:
+        address: ``host:port``, or ``local`` for a new pool.
+        variables: of the environment that Ray reads its token from.
+        settings: further arguments of `ray.init`.
+        folder: the session's, which holds its logs; None: they are on other machines.
+    """
     import ray
 
     place = "this machine" if folder is not None else address
@@ -123,10 +128,12 @@ def _initialised(
         yield ray
     finally:
         ray.shutdown()
+        # Whoever uses Ray next in this process is to begin with the user's token, not with ours.
         ray_token.forget()
 
 
-def _init(ray: Any, address: str, place: str, settings: dict[str, Any]) -> None:
+def _init(ray: ModuleType, address: str, place: str, settings: dict[str, Any]) -> None:
+    """Call `ray.init`; its errors become one line, which names the `place`."""
     paths = import_paths.own_paths()
     runtime_env = {
         "env_vars": {**ONE_THREAD, POOL: uuid.uuid4().hex},
@@ -136,7 +143,7 @@ def _init(ray: Any, address: str, place: str, settings: dict[str, Any]) -> None:
         try:
             ray.init(
                 address=address,
-                job_config=_job_config(),
+                job_config=ray_compat.job_without_folders(),
                 runtime_env=runtime_env,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -146,29 +153,16 @@ def _init(ray: Any, address: str, place: str, settings: dict[str, Any]) -> None:
             raise LanceletError(
                 f"Ray does not start ({place}): it was told to stop (SIGTERM)"
             ) from error
-        except (
-            Exception
-        ) as error:  # of a node that does not start in time, Ray raises no narrower class
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise LanceletError(f"Ray does not start ({place}): {reason}") from error
-
-
-def _job_config() -> Any:
-    """A job whose workers look for modules where our own hook says, and nowhere before."""
-    from ray.job_config import JobConfig
-
-    class Job(JobConfig):
-        def _runtime_env_has_working_dir(self) -> bool:
-            # Else Ray puts the folder of the script and the present one in front of the workers' path.
-            return True
-
-    return Job()
+        # Where a node does not start in time, Ray raises no narrower class.
+        except Exception as error:
+            raise LanceletError(f"Ray does not start ({place}): {_first_line(error)}") from error
 
 
 @contextlib.contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Ray's C++ side takes SIGTERM for itself while it starts, and aborts the process when it comes."""
+    """Put SIGTERM's handler back: Ray's C++ side takes it while it starts, and aborts the process when it comes."""
     before = signal.getsignal(signal.SIGTERM)
+    # Python sets handlers in the main thread only; and one of C code, which it calls None, it cannot set again.
     if threading.current_thread() is not threading.main_thread() or before is None:
         yield
         return
@@ -178,13 +172,21 @@ def _handlers_kept() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _await_worker(ray: Any, place: str, folder: Path | None) -> None:
-    """Wait for one worker's answer; it takes no slot, so that a cluster that is at work answers too.
+def _await_worker(ray: ModuleType, place: str, folder: Path | None) -> None:
+    """Wait for one worker's answer.
 
-    The task is sent whole, and not by a name: it tells that a worker has started, not what it can import.
+    Args:
+        ray: the connected module.
+        place: where it runs, for errors.
+        folder: the session's; None: its logs are on other machines.
+
+    Raises:
+        LanceletError: none came within `WORKER_SECONDS`, or Ray gave the task up.
     """
     from ray.exceptions import RayError
 
+    # The task takes no slot, so that a cluster that is at work answers too. It is sent whole, and not by a name: it
+    # tells that a worker has started, not what it can import.
     answer = ray.remote(num_cpus=0, max_retries=0)(lambda: None).remote()
     deadline = time.monotonic() + WORKER_SECONDS
     ready: list[Any] = []
@@ -199,19 +201,27 @@ def _await_worker(ray: Any, place: str, folder: Path | None) -> None:
     try:
         ray.get(answer)
     except RayError as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = _first_line(error)
         raise LanceletError(f"Ray's workers ({place}) do not come up: {reason}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of an error's message, or the name of its class where it has none."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]
 
 
 def _last_words(folder: Path | None) -> str:
     """The last line that a worker which did not come up has written, from the logs of a session."""
     if folder is None:
         return "its machines' logs may say why"
-    logs = sorted(folder.glob("r/session_latest/logs/worker-*.err"), reverse=True)
-    # Python's own words, of one that died before it had a log: the raylet's lines between them begin with a bracket.
-    logs += folder.glob("r/session_latest/logs/raylet.err")
+    logs_folder = _rays_folder(folder) / "session_latest" / "logs"
+    logs = sorted(logs_folder.glob("worker-*.err"), reverse=True)
+    # A worker that died before it had a log: Python's words about it are in the raylet's.
+    logs += logs_folder.glob("raylet.err")
     for log in logs:
         lines = log.read_text(errors="replace").strip().splitlines()
+        # Lines of the raylet's own begin with a bracket.
         words = [line for line in lines if line.strip() and not line.startswith("[")]
         if words:
             return words[-1].strip()
@@ -222,23 +232,28 @@ def _last_words(folder: Path | None) -> str:
 def hushed() -> Iterator[None]:
     """No stderr inside: Ray's C++ side writes warnings there that no setting silences."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    own_stderr = os.dup(_STDERR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(nowhere, _STDERR)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(own_stderr, _STDERR)
+        os.close(own_stderr)
         os.close(nowhere)
 
 
 def check_address(address: str) -> None:
-    """Refuse what is no address, and an address that takes no connection within 5 s."""
+    """Refuse what is no address of a cluster.
+
+    Raises:
+        LanceletError: it is not ``host:port``, or takes no connection within `CONNECT_SECONDS`.
+    """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise LanceletError(f"address = {address!r}: must be host:port of a Ray cluster's head")
     try:
-        socket.create_connection((host, int(port)), 5).close()
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except OSError as error:
         raise LanceletError(
             f"address = {address!r} does not answer: {error}; is `ray start --head` running?"
@@ -248,18 +263,23 @@ def check_address(address: str) -> None:
 def _admission(address: str) -> dict[str, str]:
     """Ray's variables for a process that joins the cluster: with the user's token where it wants one, and says so.
 
-    A cluster that asks for none is not shown the token.
+    Raises:
+        LanceletError: the cluster does not answer, or wants a token that the user has not.
     """
-    if _answers(address, ray_token.NO_TOKEN):
+    # Tried without a token first: a cluster that asks for none is not shown it.
+    if _lets_in(address, ray_token.NO_TOKEN):
         warn(f"Ray cluster {address} asks for no token: whoever reaches it can run code there")
         return dict(ray_token.NO_TOKEN)
     token = ray_token.users_token()
     if token is None:
-        where = f"variable {ray_token.TOKEN}, or file ~/{ray_token.DEFAULT_FILE} or that of {ray_token.TOKEN_PATH}"
-        raise LanceletError(
-            f"address = {address!r}: the Ray cluster wants a token, and there is none ({where})"
+        places = (
+            f"variable {ray_token.TOKEN}, or file ~/{ray_token.DEFAULT_FILE} "
+            f"or that of {ray_token.TOKEN_PATH}"
         )
-    if not _answers(address, token.variables):
+        raise LanceletError(
+            f"address = {address!r}: the Ray cluster wants a token, and there is none ({places})"
+        )
+    if not _lets_in(address, token.variables):
         raise LanceletError(
             f"address = {address!r}: the Ray cluster wants another token than that of {token.source}"
         )
@@ -267,15 +287,17 @@ def _admission(address: str) -> dict[str, str]:
     return dict(token.variables)
 
 
-def _answers(address: str, variables: Mapping[str, str]) -> bool:
+def _lets_in(address: str, variables: Mapping[str, str]) -> bool:
     """Whether the cluster lets a process with these variables in.
 
-    Tried in a process that can be given up: `ray.init` itself tries for minutes, deaf to signals.
+    Raises:
+        LanceletError: no cluster answers there, or one of another version of Ray.
     """
     environment = {name: value for name, value in os.environ.items() if name != ray_token.TOKEN}
     environment |= {"RAY_NUM_REDIS_GET_RETRIES": str(_PROBE_TRIES), **variables}
     try:
-        done = subprocess.run(
+        # In a process that can be given up: `ray.init` itself tries for minutes, deaf to signals.
+        probe = subprocess.run(
             [sys.executable, "-P", "-c", _PROBE, address],
             capture_output=True,
             text=True,
@@ -287,11 +309,11 @@ def _answers(address: str, variables: Mapping[str, str]) -> bool:
         raise LanceletError(
             f"address = {address!r}: no Ray cluster answered within {PROBE_SECONDS} s"
         ) from None
-    if done.returncode and _REFUSED in done.stderr:
+    if probe.returncode == 0:
+        return True
+    if _REFUSED in probe.stderr:
         return False
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise LanceletError(
-            f"address = {address!r}: no Ray cluster there, or not of this version: {reason}"
-        )
-    return True
+    lines = probe.stderr.strip().splitlines() or ["no reason given"]
+    raise LanceletError(
+        f"address = {address!r}: no Ray cluster there, or not of this version: {lines[-1]}"
+    )

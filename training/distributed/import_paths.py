@@ -19,18 +19,21 @@ _OURS = "lancelet"
 
 def own_paths() -> list[str]:
     """Folders in which this process finds modules, without those that belong to Python's installation."""
-    absolute = [os.path.abspath(path) for path in sys.path]  # "" stands for the present folder
+    # "" stands for the present folder, and becomes its path.
+    absolute = [os.path.abspath(path) for path in sys.path]
     own = [path for path in absolute if not path.startswith((sys.prefix, sys.base_prefix))]
+    # Each once, in order.
     return list(dict.fromkeys(own))
 
 
 def at_the_end(paths: list[str]) -> Callable[[], None]:
     """A function for the start of a Ray worker: `paths` become the last that modules are looked for in.
 
-    It is sent whole and not by its name, since the worker finds none of our modules before it has run.
+    The function is sent whole and not by its name, since the worker finds none of our modules before it has run.
     """
 
     def append() -> None:
+        # Imported here: the worker has nothing of this module but this function.
         import sys
 
         sys.path.extend(path for path in paths if path not in sys.path)

@@ -19,15 +19,18 @@ from ...errors import LanceletError
 from ..runs.folder import hold
 
 PREFIX = "lancelet-ray-"
+"""of a folder whose owner has locked it"""
 UNCLAIMED = "lancelet-new-"
 """of a folder whose owner has not locked it yet: a cleaner must not take it for one without an owner"""
 DELETION_TRIES = 20
+"""attempts to delete a folder when its session ends"""
 DELETION_PAUSE = 0.1
 """s between two tries: Ray's last processes may be writing yet"""
 
 
 def root() -> Path:
-    """Where the folders lie: the path of a socket in them may have 107 bytes, so not below a long TMPDIR."""
+    """Where the folders lie: ``/tmp``, or the folder for temporary files where there is none."""
+    # Not below TMPDIR, which may be long: the path of a socket in the folder may have 107 bytes.
     short = Path("/tmp")
     return short if short.is_dir() else Path(tempfile.gettempdir())
 
@@ -38,11 +41,13 @@ def session_folder() -> Iterator[Path]:
     remove_stale()
     unclaimed = Path(tempfile.mkdtemp(prefix=UNCLAIMED, dir=root()))
     lock = hold(unclaimed)
+    # Renamed only now: between its making and its lock, a cleaner would delete a folder of the other name.
     folder = unclaimed.with_name(unclaimed.name.replace(UNCLAIMED, PREFIX))
     unclaimed.rename(folder)
     try:
         yield folder
     finally:
+        # The lock goes last: nobody else deletes the folder meanwhile.
         _delete(folder)
         lock.close()
 
@@ -70,6 +75,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _delete(folder: Path) -> None:
+    """Delete a folder, again and again while somebody still writes into it; what stays then is `remove_stale`'s."""
     for _ in range(DELETION_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():

@@ -13,13 +13,18 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...errors import LanceletError
+from . import ray_compat
 
+# Variables of the environment that Ray reads.
 MODE = "RAY_AUTH_MODE"
+"""``token`` or ``disabled``"""
 TOKEN = "RAY_AUTH_TOKEN"
+"""the token itself"""
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
+"""the file that holds the token"""
+
 DEFAULT_FILE = Path(".ray") / "auth_token"
 """where Ray looks last, in the home folder"""
 TOKEN_BYTES = 32
@@ -28,14 +33,16 @@ TOKEN_BYTES = 32
 
 @dataclass(frozen=True)
 class Token:
-    """A secret, and where it stands."""
+    """What a cluster asks a process for before it lets it run code."""
 
     secret: str
+    """the token itself, which no message may show"""
     source: str
+    """where it stands, in words for the user"""
 
     @property
     def variables(self) -> dict[str, str]:
-        """Of a process that is to use it."""
+        """Variables of the environment of a process that is to use it."""
         return {MODE: "token", TOKEN: self.secret}
 
 
@@ -45,7 +52,7 @@ NO_TOKEN = {MODE: "disabled"}
 
 def new_token() -> Token:
     """A token for a cluster that this process starts; it stands in no file."""
-    return Token(secrets.token_hex(TOKEN_BYTES), "this process")
+    return Token(secret=secrets.token_hex(TOKEN_BYTES), source="this process")
 
 
 def users_token() -> Token | None:
@@ -54,13 +61,18 @@ def users_token() -> Token | None:
     Raises:
         LanceletError: RAY_AUTH_TOKEN_PATH names a file that cannot be read or holds nothing.
     """
-    given = os.environ.get(TOKEN, "").strip()
-    if given:
-        return Token(given, f"variable {TOKEN}")
-    named = os.environ.get(TOKEN_PATH)
-    path = Path(named) if named else Path.home() / DEFAULT_FILE
-    if not named and not path.exists():
-        return None
+    from_variable = os.environ.get(TOKEN, "").strip()
+    if from_variable:
+        return Token(secret=from_variable, source=f"variable {TOKEN}")
+    named_file = os.environ.get(TOKEN_PATH)
+    if named_file:
+        return _token_of(Path(named_file))
+    default_file = Path.home() / DEFAULT_FILE
+    return _token_of(default_file) if default_file.exists() else None
+
+
+def _token_of(path: Path) -> Token:
+    """The token in a file; its source says so where other users may read it."""
     try:
         secret = path.read_text().strip()
         mode = path.stat().st_mode
@@ -71,7 +83,7 @@ def users_token() -> Token | None:
     source = f"file {path}"
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         source += f" (other users may read it: chmod 600 {path})"
-    return Token(secret, source)
+    return Token(secret=secret, source=source)
 
 
 @contextlib.contextmanager
@@ -85,9 +97,8 @@ def used(variables: Mapping[str, str]) -> Iterator[None]:
     os.environ.update(variables)
     try:
         forget()
-        _token_loader().has_token(
-            ignore_auth_mode=True
-        )  # which reads it: else Ray does when it needs one first
+        # Read now, while it stands there: otherwise Ray reads it when it first needs one.
+        ray_compat.load_token()
         yield
     finally:
         # Ray's own start may have changed them as well.
@@ -100,13 +111,4 @@ def used(variables: Mapping[str, str]) -> Iterator[None]:
 
 def forget() -> None:
     """Ray in this process reads mode and token again, from the environment as it is then."""
-    from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue] - compiled
-
-    Config.initialize("")
-    _token_loader().reset_cache()
-
-
-def _token_loader() -> Any:
-    from ray._raylet import AuthenticationTokenLoader  # pyright: ignore[reportAttributeAccessIssue] - compiled
-
-    return AuthenticationTokenLoader.instance()
+    ray_compat.forget_token()

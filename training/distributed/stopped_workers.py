@@ -10,8 +10,10 @@ import contextlib
 import os
 import signal
 import time
-from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+from .processes import STOPPED, process_ids, process_state, read_process_file
 
 PATIENCE = 10.0
 """s that a worker may be stopped before it is killed"""
@@ -20,10 +22,7 @@ LOOK_EVERY = 2.0
 ASK_EVERY = 30.0
 """s between two requests to the other machines of a cluster"""
 POOL = "LANCELET_POOL"
-"""variable of every worker that a pool of ours starts; its value is the pool's alone"""
-PROC = Path("/proc")
-_STOPPED = "T"
-"""state of a process in `/proc/<pid>/stat` that a signal has stopped; a debugger's are in state t"""
+"""environment variable of every worker that a pool of ours starts; its value is the pool's alone"""
 
 
 class StoppedWorkers:
@@ -33,17 +32,19 @@ class StoppedWorkers:
         ray: the module, inside `cluster.connected`; where a user has connected it, nobody's workers are touched.
     """
 
-    def __init__(self, ray: Any) -> None:
+    def __init__(self, ray: ModuleType) -> None:
         self._ray = ray
         variables = ray.get_runtime_context().runtime_env.get("env_vars", {})
         self._pool: str | None = variables.get(POOL)
         self._stopped_since: dict[int, float] = {}
+        """process id -> s of the clock, when it was first seen stopped"""
         self._next_look = 0.0
         self._next_request = time.monotonic() + ASK_EVERY
         self._requests: list[Any] = []
+        """the tasks on other machines that were asked for last; nobody waits for them"""
 
     def end(self) -> int:
-        """Kill the workers of this machine that have been stopped for `PATIENCE`; how many were.
+        """Kill the workers of this machine that have been stopped for `PATIENCE`, and return how many were killed.
 
         Costs nothing where the last call was less than `LOOK_EVERY` ago. Those of other machines are ended by a
         task there, which is not waited for.
@@ -54,59 +55,48 @@ class StoppedWorkers:
         self._next_look = now + LOOK_EVERY
         if now >= self._next_request:
             self._next_request = now + ASK_EVERY
-            self._ask_others()
+            self._requests = self._ask_others(self._pool)
+        # Whoever goes on meanwhile is forgotten: its time begins anew when it is stopped again.
         stopped = stopped_workers(self._pool)
         self._stopped_since = {pid: self._stopped_since.get(pid, now) for pid in stopped}
         overdue = [pid for pid, since in self._stopped_since.items() if now - since >= PATIENCE]
         return _kill(overdue)
 
-    def _ask_others(self) -> None:
+    def _ask_others(self, pool: str) -> list[Any]:
+        """Send every other living machine of the cluster a task that ends its stopped workers."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        own = self._ray.get_runtime_context().get_node_id()
-        others = [
-            node["NodeID"] for node in self._ray.nodes() if node["Alive"] and node["NodeID"] != own
-        ]
+        own_node = self._ray.get_runtime_context().get_node_id()
         # It takes no slot, so that it runs where all slots wait for stopped workers.
         task = self._ray.remote(num_cpus=0, max_retries=0)(_end_stopped)
-        self._requests = [
-            task.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True)
-            ).remote(self._pool)
-            for node in others
-        ]
+        requests = []
+        for node in self._ray.nodes():
+            if not node["Alive"] or node["NodeID"] == own_node:
+                continue
+            # Soft: where the machine is gone meanwhile, the task runs elsewhere and does no harm.
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=True)
+            requests.append(task.options(scheduling_strategy=there).remote(pool))
+        return requests
 
 
 def stopped_workers(pool: str) -> list[int]:
-    """Numbers of this user's processes on this machine that are stopped workers of a pool."""
-    if not PROC.is_dir():
-        return []
-    numbers = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
-    return [pid for pid in numbers if _is_stopped(pid) and _pool_of(pid) == pool]
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        text = (PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return False
-    # The name in brackets may hold anything: what follows its last bracket is the state.
-    return text.rpartition(")")[2].split()[0] == _STOPPED
+    """Ids of this user's processes on this machine that are stopped workers of a pool."""
+    # The state is asked first: the environment is read of the few that are stopped.
+    stopped = [pid for pid in process_ids() if process_state(pid) == STOPPED]
+    return [pid for pid in stopped if _pool_of(pid) == pool]
 
 
 def _pool_of(pid: int) -> str | None:
     """The pool that a process works for; None: for none, or it is another user's."""
-    try:
-        variables = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return None
     prefix = f"{POOL}=".encode()
-    return next(
-        (item[len(prefix) :].decode() for item in variables if item.startswith(prefix)), None
-    )
+    for variable in read_process_file(pid, "environ").split(b"\0"):
+        if variable.startswith(prefix):
+            return variable.removeprefix(prefix).decode()
+    return None
 
 
 def _kill(pids: list[int]) -> int:
+    """Kill processes, and return how many there still were."""
     killed = 0
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):

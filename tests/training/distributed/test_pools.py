@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from lancelet import LanceletError
-from lancelet.training.distributed import pools
+from lancelet.training.distributed import calls, local_worker, pools, ray_pool
 from lancelet.training.distributed.pools import Call, Cluster, Local, pool
 
 
@@ -116,7 +116,7 @@ def test_an_idle_worker_that_was_killed_is_replaced(local):
 
 @pytest.mark.slow
 def test_a_stopped_worker_is_killed_at_the_deadline_and_replaced(local, monkeypatch, tmp_path):
-    monkeypatch.setattr(pools, "GRACE", 0.2)
+    monkeypatch.setattr(calls, "GRACE", 0.2)
     local.submit(0, call(stop_at, str(tmp_path / "pid"), 0.5))
     assert gather(local, 1)[0] == pools.Outcome(0, died="took too long", blamed=True)
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
@@ -200,7 +200,7 @@ def test_workers_that_die_at_their_start_are_given_up_with_the_reason(tmp_path):
 
 
 def test_workers_that_never_come_up_are_given_up(monkeypatch, tmp_path):
-    monkeypatch.setattr(pools, "START_LIMIT", 2.0)
+    monkeypatch.setattr(local_worker, "START_LIMIT", 2.0)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     crew = Local(1)
     try:
@@ -278,8 +278,8 @@ def test_ray_tasks_behave_alike():
 
 @pytest.mark.slow
 def test_ray_ends_a_stopped_worker_at_the_deadline_and_says_when_it_is_gone(monkeypatch, tmp_path):
-    monkeypatch.setattr(pools, "GRACE", 0.2)
-    monkeypatch.setattr(pools, "LOOK_INTERVAL", 0.5)
+    monkeypatch.setattr(calls, "GRACE", 0.2)
+    monkeypatch.setattr(ray_pool, "LOOK_INTERVAL", 0.5)
     with pool("ray") as crew:
         slots = crew.slots
         for key in range(slots):

@@ -14,7 +14,7 @@ from conftest import SWIM
 from test_evolution import COMMAND, same_run, wait_for_generation
 
 from lancelet import LanceletError, controllers, training
-from lancelet.training.distributed import pools, ray_folders
+from lancelet.training.distributed import ray_folders, ray_pool
 from lancelet.training.distributed import stopped_workers as stopped
 from lancelet.training.distributed.cluster import connected
 from lancelet.training.distributed.pools import Call, Outcome, Pool
@@ -38,7 +38,7 @@ def crew_processes():
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if process.cmdline()[:1] == [f"ray::{pools._announced.__name__}"]:
+            if process.cmdline()[:1] == [f"ray::{ray_pool.run_announced.__name__}"]:
                 found.append(process)
         except psutil.Error:
             continue
