@@ -68,7 +68,7 @@ def _searcher(problem: Any, circuit: Controller) -> Any:
 
 
 def _ours(circuit: Controller, steps: int) -> Any:
-    from lancelet.training.evolution.strategies import Evaluation
+    from lancelet.training.evolution.evotorch_compat import Evaluation
     from lancelet.training.rollout import make_env, rollout
 
     env = make_env(ID, POPULATION, max_episode_steps=steps, clock=True)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from evotorch import Problem, SolutionBatch
-from evotorch.algorithms import PGPE as EvoPGPE
-from evotorch.algorithms import SNES as EvoSNES
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
@@ -21,36 +15,21 @@ from ... import controllers
 from ...controllers import Controller
 from ...errors import LanceletError
 from ..distributed.cluster import check_address
+from ..loop import Figures, Training, crossed, run_training
 from ..rollout import FAILED
 from ..runs.folder import RunFolder
-from ..runs.progress import progress
 from ..trainer import TRAINING, VALIDATION, Trainer, start_seeds, unconsidered
-from .cmaes import CMAES as DenseCMAES
 from .workers import Arena, Scorer, scorer
 
-logging.getLogger("evotorch").setLevel(logging.WARNING)
+# EvoTorch is imported where a search begins (evotorch_compat says why): here for the type checker alone.
+if TYPE_CHECKING:
+    from evotorch import Problem
 
 LARGEST_FULL_COVARIANCE = 1000
 """weights above which CMA-ES keeps variances alone: a full covariance of d weights takes d^2 numbers
 and d^3 operations at every decomposition (5,000 weights: 100 MB for each of two matrices, and seconds)"""
-
-
-class Evaluation(Problem):
-    """Flat weights -> mean return over start states, as an EvoTorch problem; `extra` figures come beside it."""
-
-    def __init__(
-        self, length: int, seed: int, score: Callable[[Tensor], Tensor], extra: int = 0
-    ) -> None:
-        settings: dict[str, Any] = {
-            "solution_length": length,
-            "initial_bounds": (-1, 1),
-            "dtype": torch.float32,
-        }
-        super().__init__("max", **settings, seed=seed, eval_data_length=extra)
-        self._score = score
-
-    def _evaluate_batch(self, batch: SolutionBatch) -> None:
-        batch.set_evals(self._score(torch.as_tensor(batch.values)))
+FITNESS = 0
+"""column of a population's evaluations that holds the fitness; further figures follow"""
 
 
 @dataclass(kw_only=True)
@@ -79,7 +58,7 @@ class Evolve(Trainer):
     arena: ClassVar[type[Arena]] = Arena
     """what scores the candidates"""
     extra: ClassVar[int] = 0
-    """figures that it tells beside the score, for the search algorithm"""
+    """number of figures that the arena gives beside the fitness, for the search algorithm"""
 
     generations: int = 40
     """number of generations"""
@@ -103,11 +82,11 @@ class Evolve(Trainer):
 
     @abstractmethod
     def searcher(self, problem: Problem, start: Tensor) -> Any:
-        """The EvoTorch search algorithm, its centre at `start`."""
+        """Make the EvoTorch search algorithm of `problem`, its centre at `start` (weights,)."""
 
     @abstractmethod
     def state_names(self) -> tuple[str, ...]:
-        """Attributes of the search algorithm that decide its next step (tensors and numbers)."""
+        """Name the attributes of the search algorithm that decide its next step (tensors and numbers)."""
 
     def check(self) -> None:
         """Counts must be positive; a strategy compares candidates, so that it needs two of them."""
@@ -123,89 +102,167 @@ class Evolve(Trainer):
             check_address(self.address)
 
     def refusal(self, controller: Controller) -> str | None:
-        """A plastic controller, whose agents cannot have weights of their own."""
-        plastic = None if controller.pure else "is plastic: its agents share one set of weights"
-        return super().refusal(controller) or plastic
+        """Refuse a plastic controller, whose agents cannot have weights of their own."""
+        reason = super().refusal(controller)
+        if reason is None and not controller.pure:
+            reason = "is plastic: its agents share one set of weights"
+        return reason
 
     def cautions(self, controller: Controller) -> list[str]:
-        """Which generations no validation looks at."""
+        """Say which generations no validation looks at."""
         return unconsidered("generations", self.generations, self.validate_every)
 
     def learn(
         self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]
     ) -> None:
-        """Generation by generation, with a checkpoint after each."""
-        with scorer(
-            self.arena(controller, task, task_options), self.chunk, self.workers, self.address
-        ) as found:
-            self._learn(run, controller, _Scores(self, found))
+        """Evolve generation by generation, with a checkpoint after each."""
+        arena = self.arena(controller, task, task_options)
+        with scorer(arena, self.chunk, self.workers, self.address) as candidate_scorer:
+            evolution = Evolution(self, run, controller, candidate_scorer)
+            run_training(run, evolution, self.quiet)
 
-    def _learn(self, run: RunFolder, controller: Controller, scores: _Scores) -> None:
-        start = parameters_to_vector(controller.parameters()).detach()
-        problem = Evaluation(start.numel(), self.seed, scores.training, self.extra)
-        searcher, saved = self.searcher(problem, start), run.load()
-        generation, best, best_score, found, seconds = 0, start, -np.inf, 0, 0.0
-        if saved is None:
-            best_score = scores.validate(start[None])[0].item()
-        else:
-            with run.restoring():
-                generation = int(saved["generation"])
-                best = saved["best"].reshape(start.shape)
-                best_score = float(saved["best_score"])
-                found = saved["found"]
-                seconds = float(saved["seconds"])
-                scores.steps = int(saved["steps"])
-                restore_searcher(searcher, saved["searcher"], self.state_names())
-        self._keep(run, controller, best, best_score, found)
-        run.begin_log(generation)
-        begun = time.monotonic() - seconds
-        with progress("evolving", self.generations, "gen", generation, self.quiet) as advance:
-            while generation < self.generations:
-                scores.generation = generation
-                searcher.step()
-                generation += 1
-                fitness = searcher.population.evals[:, 0]
-                figures = _figures(fitness)
-                if generation % self.validate_every == 0:
-                    top = torch.as_tensor(searcher.population.values)[fitness.argmax()]
-                    candidates = torch.stack(
-                        [torch.as_tensor(searcher.status["center"]), top]
-                    ).float()
-                    validated = scores.validate(candidates)
-                    figures["validation"] = validated.max().item()
-                    if validated.max() > best_score:
-                        best, best_score = (
-                            candidates[validated.argmax()].clone(),
-                            validated.max().item(),
-                        )
-                        found = generation
-                        self._keep(run, controller, best, best_score, found)
-                seconds = time.monotonic() - begun
-                run.log(generation, **figures, steps=scores.steps, seconds=seconds)
-                run.save(
-                    {
-                        "generation": generation,
-                        "best": best,
-                        "best_score": best_score,
-                        "found": found,
-                        "seconds": seconds,
-                        "steps": scores.steps,
-                        "searcher": searcher_state(searcher, self.state_names()),
-                    }
-                )
-                advance(**figures)
 
-    def _keep(
-        self, run: RunFolder, controller: Controller, best: Tensor, score: float, generation: int
+class Evolution(Training):
+    """The evolution of one controller in its run folder.
+
+    Args:
+        options: the algorithm.
+        run: where the best controller is kept.
+        controller: its present weights are the first centre; it is overwritten with the best candidate.
+        scorer: scores rows of weights.
+    """
+
+    verb = "evolving"
+    unit = "gen"
+
+    def __init__(
+        self, options: Evolve, run: RunFolder, controller: Controller, scorer: Scorer
     ) -> None:
-        vector_to_parameters(best, controller.parameters())
+        from .evotorch_compat import Evaluation
+
+        start = parameters_to_vector(controller.parameters()).detach()
+        self.total = options.generations
+        self._options = options
+        self._run = run
+        self._controller = controller
+        self._scorer = scorer
+        self._generation = 0
+        self._steps = 0
+        self._best = start
+        self._best_score = -np.inf
+        self._best_generation = 0
+        problem = Evaluation(len(start), options.seed, self._training_scores, options.extra)
+        self._searcher = options.searcher(problem, start)
+
+    @property
+    def done(self) -> int:
+        """Generations so far."""
+        return self._generation
+
+    def begin(self) -> Figures:
+        """Score the first centre: it is the run's controller until a candidate is better."""
+        self._best_score = self._validation_scores(self._best[None])[0].item()
+        self._keep_best()
+        return {}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        from .evotorch_compat import restore_searcher
+
+        self._generation = int(saved["generation"])
+        self._best = saved["best"].reshape(self._best.shape)
+        self._best_score = float(saved["best_score"])
+        self._best_generation = saved["found"]
+        self._steps = int(saved["steps"])
+        restore_searcher(self._searcher, saved["searcher"], self._options.state_names())
+        # The run may have been killed between a better best.safetensors and its checkpoint.
+        self._keep_best()
+
+    def state(self) -> dict[str, Any]:
+        """The search algorithm, the best weights so far, and the control steps taken."""
+        from .evotorch_compat import searcher_state
+
+        return {
+            "generation": self._generation,
+            "best": self._best,
+            "best_score": self._best_score,
+            "found": self._best_generation,
+            "steps": self._steps,
+            "searcher": searcher_state(self._searcher, self._options.state_names()),
+        }
+
+    def advance(self) -> Figures:
+        """Search for one generation."""
+        self._searcher.step()
+        # Only now: the search asks for fitness while it steps, and start states are drawn by the generation's number.
+        self._generation += 1
+        return generation_figures(self._fitness())
+
+    def validation_due(self, before: int) -> bool:
+        """Every `validate_every` generations."""
+        return crossed(before, self.done, self._options.validate_every)
+
+    def validate(self) -> Figures:
+        """Score the centre and the generation's best candidate on the validation start states; keep the better one."""
+        population = torch.as_tensor(self._searcher.population.values)
+        fittest = population[self._fitness().argmax()]
+        centre = torch.as_tensor(self._searcher.status["center"])
+        candidates = torch.stack([centre, fittest]).float()
+        scores = self._validation_scores(candidates)
+        if scores.max() > self._best_score:
+            self._best = candidates[scores.argmax()].clone()
+            self._best_score = scores.max().item()
+            self._best_generation = self._generation
+            self._keep_best()
+        return {"validation": scores.max().item()}
+
+    def checkpoint_due(self, before: int) -> bool:
+        """After every generation: a checkpoint is small beside the simulations of a generation."""
+        return True
+
+    def costs(self, seconds: float) -> Figures:
+        """Control steps and seconds so far."""
+        return {"steps": self._steps, "seconds": seconds}
+
+    def _fitness(self) -> Tensor:
+        """Fitness of the candidates of the last generation, (population,)."""
+        return self._searcher.population.evals[:, FITNESS]
+
+    def _training_scores(self, weights: Tensor) -> Tensor:
+        """Fitness of rows of weights on the start states of the present generation; counts their control steps."""
+        options = self._options
+        seeds = start_seeds(TRAINING, options.seed, self._generation, options.episodes)
+        fitness, steps = self._scorer.score(weights, seeds)
+        self._steps += steps
+        return fitness
+
+    def _validation_scores(self, weights: Tensor) -> Tensor:
+        """Fitness (candidates,) of rows of weights on the validation start states; their steps are not counted."""
+        seeds = start_seeds(VALIDATION, self._options.seed, 0, self._options.validation)
+        fitness, _ = self._scorer.score(weights, seeds)
+        return fitness.reshape(len(weights), -1)[:, FITNESS]
+
+    def _keep_best(self) -> None:
+        """Write the best weights so far."""
+        vector_to_parameters(self._best, self._controller.parameters())
         controllers.save(
-            controller, run.path / "best.safetensors", validation=score, generation=generation
+            self._controller,
+            self._run.path / "best.safetensors",
+            validation=self._best_score,
+            generation=self._best_generation,
         )
 
 
-def _figures(fitness: Tensor) -> dict[str, float]:
-    """Figures of a generation from the score of each of its candidates, (population,)."""
+def generation_figures(fitness: Tensor) -> Figures:
+    """Figures of a generation for the log.
+
+    Args:
+        fitness: of each candidate, (population,); `FAILED` where all its episodes failed.
+
+    Returns:
+        ``mean`` and ``best`` of the candidates that did not fail, where there are any; ``failed``, the number of those
+        that did, where there are any.
+    """
     succeeded = fitness[fitness > FAILED]
     failures = len(fitness) - len(succeeded)
     figures = {}
@@ -217,65 +274,12 @@ def _figures(fitness: Tensor) -> dict[str, float]:
     return figures
 
 
-def searcher_state(searcher: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """What decides the next step of an EvoTorch search: its attributes `names`, population, generator, distribution."""
-    population = searcher._population
-    distribution = getattr(searcher, "_distribution", None)
-    optimizer = getattr(searcher, "_optimizer", None)
-    return {
-        "generator": searcher.problem.generator.get_state(),
-        "steps": searcher._steps_count,
-        "values": torch.as_tensor(population.values).clone(),
-        "evals": torch.as_tensor(population.evals).clone(),
-        "own": {name: getattr(searcher, name) for name in names},
-        "distribution": {} if distribution is None else dict(distribution.parameters),
-        "velocity": None if optimizer is None else optimizer._velocity,
-    }
-
-
-def restore_searcher(searcher: Any, saved: dict[str, Any], names: tuple[str, ...]) -> None:
-    """Continue from `searcher_state` with the same `names`, in a search that was built alike."""
-    problem = searcher.problem
-    problem.generator.set_state(saved["generator"])
-    searcher._steps_count = saved["steps"]
-    searcher._population = SolutionBatch(problem, popsize=len(saved["values"]), empty=True)
-    searcher._population.set_values(saved["values"])
-    searcher._population.set_evals(saved["evals"])
-    for name in names:
-        setattr(searcher, name, saved["own"][name])
-    if saved["distribution"]:
-        searcher._distribution = searcher._distribution.modified_copy(**saved["distribution"])
-    if saved["velocity"] is not None:
-        searcher._optimizer._velocity = saved["velocity"]
-
-
-class _Scores:
-    """Mean returns of rows of flat weights, on training or validation start states."""
-
-    def __init__(self, options: Evolve, scorer: Scorer) -> None:
-        self._o, self._scorer = options, scorer
-        self.generation = 0
-        self.steps = 0
-
-    def training(self, genomes: Tensor) -> Tensor:
-        seeds = start_seeds(TRAINING, self._o.seed, self.generation, self._o.episodes)
-        fitness, steps = self._scorer.score(genomes, seeds)
-        self.steps += steps
-        return fitness
-
-    def validate(self, genomes: Tensor) -> Tensor:
-        found = self._scorer.score(
-            genomes, start_seeds(VALIDATION, self._o.seed, 0, self._o.validation)
-        )[0]
-        return found.reshape(len(genomes), -1)[:, 0]
-
-
 @dataclass(kw_only=True)
 class SNES(Evolve):
     """Separable natural evolution strategy (Schaul et al. 2011), by EvoTorch."""
 
     stdev: float = 0.5
-    """of the first generation's weights around the start"""
+    """standard deviation of the first generation's weights around the start"""
 
     def check(self) -> None:
         """The standard deviation must be above zero."""
@@ -283,11 +287,18 @@ class SNES(Evolve):
         self.above_zero("stdev")
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
-        """EvoTorch's SNES."""
-        return EvoSNES(problem, stdev_init=self.stdev, center_init=start, popsize=self.population)
+        """Make EvoTorch's SNES."""
+        from evotorch.algorithms import SNES as EvoSNES
+
+        return EvoSNES(
+            problem,
+            stdev_init=self.stdev,
+            center_init=start,
+            popsize=self.population,
+        )
 
     def state_names(self) -> tuple[str, ...]:
-        """See `Evolve`."""
+        """Name what SNES keeps beside its distribution."""
         return ("_first_iter", "_mean_eval")
 
 
@@ -298,7 +309,7 @@ class PGPE(Evolve):
     mirrored: ClassVar[bool] = True
 
     stdev: float = 0.3
-    """of the first generation's weights around the start"""
+    """standard deviation of the first generation's weights around the start"""
     center_rate: float = 0.15
     """learning rate of the centre"""
     stdev_rate: float = 0.1
@@ -310,7 +321,9 @@ class PGPE(Evolve):
         self.above_zero("stdev", "center_rate", "stdev_rate")
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
-        """EvoTorch's PGPE."""
+        """Make EvoTorch's PGPE."""
+        from evotorch.algorithms import PGPE as EvoPGPE
+
         return EvoPGPE(
             problem,
             popsize=self.population,
@@ -321,7 +334,7 @@ class PGPE(Evolve):
         )
 
     def state_names(self) -> tuple[str, ...]:
-        """See `Evolve`."""
+        """Name what PGPE keeps beside its distribution and the optimiser of its centre."""
         return ("_first_iter", "_mean_eval")
 
 
@@ -330,7 +343,7 @@ class CMAES(Evolve):
     """Covariance matrix adaptation (Hansen 2016), by EvoTorch."""
 
     stdev: float = 0.5
-    """of the first generation's weights around the start"""
+    """standard deviation of the first generation's weights around the start"""
     separable: bool = False
     """diagonal covariance; set by itself above 1000 weights, where a full one would fill the memory"""
 
@@ -340,25 +353,28 @@ class CMAES(Evolve):
         self.above_zero("stdev")
 
     def decided(self, controller: Controller) -> dict[str, Any]:
-        """Whether the covariance is diagonal."""
+        """Say whether the covariance is diagonal."""
         return {"separable": self._is_separable(controller.parameter_count)}
 
     def cautions(self, controller: Controller) -> list[str]:
-        """That the covariance is diagonal where nobody asked for it."""
+        """Say that the covariance is diagonal where nobody asked for it."""
+        lines = super().cautions(controller)
         weights = controller.parameter_count
-        found = super().cautions(controller)
         if self._is_separable(weights) and not self.separable:
-            found.append(
+            lines.append(
                 f"cma-es searches {weights} weights with a diagonal covariance (separable = True), "
                 f"since a full one is for up to {LARGEST_FULL_COVARIANCE}"
             )
-        return found
+        return lines
 
     def _is_separable(self, weights: int) -> bool:
+        """Whether the covariance of so many weights is diagonal."""
         return self.separable or weights > LARGEST_FULL_COVARIANCE
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
-        """EvoTorch's CMAES."""
+        """Make our faster form of EvoTorch's CMA-ES."""
+        from .cmaes import CMAES as DenseCMAES
+
         return DenseCMAES(
             problem,
             stdev_init=self.stdev,  # pyright: ignore[reportArgumentType] - a float is no numbers.Real to a type checker
@@ -368,5 +384,7 @@ class CMAES(Evolve):
         )
 
     def state_names(self) -> tuple[str, ...]:
-        """See `Evolve`."""
-        return ("m", "sigma", "C", "A", "p_sigma", "p_c")
+        """Name the distribution, the evolution paths, and the decomposed covariance, which is renewed only at times."""
+        from .cmaes import STATE
+
+        return STATE

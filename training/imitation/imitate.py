@@ -1,8 +1,7 @@
-"""Imitation by evolution: CMA-ES over a spiking network's genes (arXiv 2309.12937; spec blimp_snn 5)."""
+"""Imitation by evolution: CMA-ES over the genes of a spiking network (arXiv 2309.12937; docs/systems/blimp.md)."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -15,19 +14,17 @@ from ...controllers import Controller
 from ...controllers.spiking.kernel import costs
 from ...controllers.spiking.kernel import run as open_loop
 from ...controllers.spiking.snn import SNN
-from ..evolution.cmaes import CMAES
-from ..evolution.strategies import Evaluation, restore_searcher, searcher_state
-from ..runs import interrupt
+from ..loop import Figures
 from ..runs.folder import RunFolder
-from ..runs.progress import progress
 from ..trainer import unconsidered
-from .base import Imitation, Shortlist
+from .base import Imitation, ImitationTraining, Shortlist
 from .flights import Flights
 
 COVARIANCE = Literal["auto", "full", "diagonal"]
-SEPARABLE = 500
+LARGEST_FULL_COVARIANCE = 500
 """genes above which the covariance is diagonal where nobody says"""
-STATE = ("m", "sigma", "C", "A", "p_sigma", "p_c")
+LEAST_SECONDS = 1e-9
+"""s; a rate is told of no shorter time"""
 
 
 @dataclass(kw_only=True)
@@ -45,7 +42,7 @@ class Imitate(Imitation):
     population: int = 50
     """candidates a generation"""
     stdev: float = 0.1
-    """of the first generation's genes, in units of their range"""
+    """standard deviation of the first generation's genes, in units of their range"""
     covariance: COVARIANCE = "auto"
     """of the search distribution; auto: full up to 500 genes"""
 
@@ -57,95 +54,123 @@ class Imitate(Imitation):
         self.above_zero("stdev")
 
     def cautions(self, controller: Controller) -> list[str]:
-        """Which generations no validation looks at."""
+        """Say which generations no validation looks at."""
         return unconsidered("generations", self.generations, self.validate_every)
 
     def diagonal(self, circuit: SNN) -> bool:
-        """Whether genes are searched each by itself."""
-        return self.covariance == "diagonal" or (
-            self.covariance == "auto" and circuit.parameter_count > SEPARABLE
-        )
+        """Whether the covariance is diagonal, so that every gene is searched by itself."""
+        if self.covariance == "auto":
+            return circuit.parameter_count > LARGEST_FULL_COVARIANCE
+        return self.covariance == "diagonal"
 
     def notes(self, circuit: SNN) -> dict[str, Any]:
-        """How bounds and covariance are handled."""
+        """Say how bounds and covariance are handled."""
         form = "diagonal" if self.diagonal(circuit) else "full"
         return {"bounds": "reflected, per coordinate", "covariance": form}
 
-    def search(
+    def training(
         self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist
+    ) -> ImitationTraining:
+        """The evolution of `circuit`."""
+        return _Evolution(self, run, circuit, train, held, best)
+
+
+class _Evolution(ImitationTraining):
+    """Generation by generation; a checkpoint at every choice, and at the end."""
+
+    verb = "imitating"
+    unit = "gen"
+
+    def __init__(
+        self,
+        options: Imitate,
+        run: RunFolder,
+        circuit: SNN,
+        train: Flights,
+        held: Flights,
+        best: Shortlist,
     ) -> None:
-        """Generation by generation; a checkpoint at every choice."""
+        from ..evolution.cmaes import CMAES
+        from ..evolution.evotorch_compat import Evaluation
+
+        super().__init__(options, run, circuit, held, best)
+        self.total = options.generations
+        self._seed = options.seed
+        self._train = train
+        self._generation = 0
         start = parameters_to_vector(circuit.parameters()).detach()
-        generation = 0
-
-        def score(genomes: Tensor) -> Tensor:
-            which = int(
-                np.random.SeedSequence([self.seed, generation]).generate_state(1)[0]
-                % len(train.errors)
-            )
-            outputs, _ = open_loop(circuit, reflect(genomes), train.errors[which])
-            return -costs(outputs, train.targets[which])["loss"].float()
-
-        problem = Evaluation(start.numel(), self.seed, score)
-        searcher = CMAES(
-            problem,
-            stdev_init=self.stdev,  # pyright: ignore[reportArgumentType] - a float is no numbers.Real to a type checker
+        self._searcher = CMAES(
+            Evaluation(start.numel(), options.seed, self._fitness),
+            stdev_init=options.stdev,  # pyright: ignore[reportArgumentType] - a float is no numbers.Real to a type checker
             center_init=start,
-            popsize=self.population,
-            separable=self.diagonal(circuit),
+            popsize=options.population,
+            separable=options.diagonal(circuit),
         )
-        saved, seconds = run.load(), 0.0
-        if saved is None:
-            best.offer(start, self.losses(circuit, start[None], held)["loss"].item(), 0)
-            self.keep(run, circuit, best)
-        else:
-            with run.restoring():
-                generation = int(saved["generation"])
-                seconds = float(saved["seconds"])
-                best.restore(saved["shortlist"])
-                restore_searcher(searcher, saved["searcher"], STATE)
-        run.begin_log(generation)
-        begun = time.monotonic() - seconds
-        with progress("imitating", self.generations, "gen", generation, self.quiet) as advance:
-            while generation < self.generations:
-                searcher.step()
-                generation += 1
-                interrupt.check()
-                if generation % self.validate_every and generation < self.generations:
-                    advance()
-                    continue
-                if generation % self.validate_every == 0:
-                    fitness = searcher.population.evals[:, 0]
-                    top = torch.as_tensor(searcher.population.values)[fitness.argmax()]
-                    candidates = reflect(
-                        torch.stack([torch.as_tensor(searcher.status["center"]), top]).float()
-                    )
-                    found = self.losses(circuit, candidates, held)
-                    for genes, loss in zip(candidates, found["loss"].tolist(), strict=True):
-                        best.offer(genes, loss, generation)
-                    self.keep(run, circuit, best)
-                    figures = {
-                        name: values[found["loss"].argmin()].item()
-                        for name, values in found.items()
-                    }
-                    figures |= {
-                        "best": best.losses[0],
-                        "mean": -fitness.mean().item(),
-                        "sigma": searcher._get_sigma(),
-                    }
-                    seconds = time.monotonic() - begun
-                    run.log(
-                        generation, **figures, rate=generation / max(seconds, 1e-9), seconds=seconds
-                    )
-                    advance(**{"validation": best.losses[0], "correlation": figures["correlation"]})
-                else:
-                    advance()
-                run.save({
-                    "generation": generation,
-                    "seconds": time.monotonic() - begun,
-                    "shortlist": best.state(),
-                    "searcher": searcher_state(searcher, STATE),
-                })  # fmt: skip
+
+    @property
+    def done(self) -> int:
+        """Generations so far."""
+        return self._generation
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        from ..evolution.cmaes import STATE
+        from ..evolution.evotorch_compat import restore_searcher
+
+        self._generation = int(saved["generation"])
+        self._best.restore(saved["shortlist"])
+        restore_searcher(self._searcher, saved["searcher"], STATE)
+
+    def state(self) -> dict[str, Any]:
+        """The shortlist and the search algorithm."""
+        from ..evolution.cmaes import STATE
+        from ..evolution.evotorch_compat import searcher_state
+
+        return {
+            "generation": self._generation,
+            "shortlist": self._best.state(),
+            "searcher": searcher_state(self._searcher, STATE),
+        }
+
+    def advance(self) -> Figures:
+        """Search for one generation; it is told of in the log where it is validated."""
+        self._searcher.step()
+        # Only now: the search asks for fitness while it steps, and the flight is drawn by the generation's number.
+        self._generation += 1
+        return {}
+
+    def validation_due(self, before: int) -> bool:
+        """Every `validate_every` generations."""
+        return self._is_choice(before)
+
+    def validate(self) -> Figures:
+        """Offer the centre and the generation's best candidate to the shortlist."""
+        fitness = self._searcher.population.evals[:, 0]
+        fittest = torch.as_tensor(self._searcher.population.values)[fitness.argmax()]
+        centre = torch.as_tensor(self._searcher.status["center"])
+        candidates = reflect(torch.stack([centre, fittest]).float())
+        figures = self._offer(candidates)
+        return {
+            **figures,
+            "best": self._best.losses[0],
+            "mean": -fitness.mean().item(),
+            "sigma": self._searcher.status["stepsize"],
+        }
+
+    def checkpoint_due(self, before: int) -> bool:
+        """At every choice, and at the end."""
+        return self._is_choice(before) or self.done >= self.total
+
+    def costs(self, seconds: float) -> Figures:
+        """Generations a second, and seconds so far."""
+        return {"rate": self.done / max(seconds, LEAST_SECONDS), "seconds": seconds}
+
+    def _fitness(self, genes: Tensor) -> Tensor:
+        """Minus the loss of rows of genes on this generation's flight, (rows,)."""
+        word = np.random.SeedSequence([self._seed, self._generation]).generate_state(1)[0]
+        flight = int(word % len(self._train.errors))
+        outputs, _ = open_loop(self._circuit, reflect(genes), self._train.errors[flight])
+        return -costs(outputs, self._train.targets[flight])["loss"].float()
 
 
 def reflect(genes: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from torch import Tensor
 from ...controllers import Controller
 from ...envs import Task
 from ...errors import LanceletError
+from ..loop import Figures, Training, crossed, run_training
 from ..runs.folder import RunFolder
-from ..runs.progress import progress
 from ..runs.state import seeded
 from ..selection import Selection
 from ..trainer import Trainer
@@ -104,51 +103,92 @@ class Reinforcement(Trainer):
     def learn(
         self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]
     ) -> None:
-        """Iteration by iteration, with a checkpoint after each (or every `save_every` steps)."""
+        """Learn iteration by iteration, with a checkpoint after each (or every `save_every` steps)."""
         with seeded(self.seed):
-            choice = Selection(
-                run, controller, task, task_options, self.seed, self.validation, self.sampled
+            selection = Selection(
+                run,
+                controller,
+                task,
+                task_options,
+                self.seed,
+                starts=self.validation,
+                sampled=self.sampled,
             )
             learner = self.learner(controller, task, task_options)
             try:
-                self._learn(run, learner, choice)
+                run_training(run, LearnerTraining(self, learner, selection), self.quiet)
             finally:
                 learner.close()
 
-    def _learn(self, run: RunFolder, learner: Learner, choice: Selection) -> None:
-        saved, seconds = run.load(), 0.0
-        if saved is None:
-            run.begin_log(-1)
-            run.log(0, **choice.look(0, learner.std()), steps=0, seconds=0.0)
-        else:
-            with run.restoring():
-                learner.load_state_dict(saved["learner"])
-                choice.load_state_dict(saved["selection"])
-                seconds = float(saved["seconds"])
-            run.begin_log(learner.steps)
-        begun, name = time.monotonic() - seconds, type(self).__name__.lower()
-        with progress(name, self.steps, "steps", learner.steps, self.quiet) as advance:
-            while learner.steps < self.steps:
-                before = learner.steps
-                figures = learner.iterate()
-                now = learner.steps
-                if now // self.validate_every > before // self.validate_every or now >= self.steps:
-                    figures |= choice.look(now, learner.std())
-                seconds = time.monotonic() - begun
-                run.log(now, **figures, steps=now, seconds=seconds)
-                if (
-                    not self.save_every
-                    or now // self.save_every > before // self.save_every
-                    or now >= self.steps
-                ):
-                    state = {
-                        "learner": learner.state_dict(),
-                        "selection": choice.state_dict(),
-                        "seconds": seconds,
-                    }
-                    run.save(state)
-                shown = ("reward", "mean", "kl", "validation")
-                advance(now - before, **{name: figures[name] for name in shown if name in figures})
+
+class LearnerTraining(Training):
+    """A learner with the selection of the best controller, counted in control steps.
+
+    stable-baselines3 and RLlib bring loops of their own, with callbacks. A `Learner` runs them for one iteration at a
+    time, so that restoring, logging, choosing and saving are the same here as for every other algorithm.
+
+    Args:
+        options: the algorithm.
+        learner: at its beginning.
+        selection: of the controller that `learner` trains.
+    """
+
+    unit = "steps"
+    SHOWN = ("reward", "mean", "kl", "validation")
+    """figures that the progress bar shows, in its order"""
+
+    def __init__(self, options: Reinforcement, learner: Learner, selection: Selection) -> None:
+        self.verb = type(options).__name__.lower()
+        self.total = options.steps
+        self._options = options
+        self._learner = learner
+        self._selection = selection
+
+    @property
+    def done(self) -> int:
+        """Control steps of all simulations so far."""
+        return self._learner.steps
+
+    def begin(self) -> Figures:
+        """Score the untrained controller: it is the run's until a trained one is better."""
+        return self.validate()
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self._learner.load_state_dict(saved["learner"])
+        self._selection.load_state_dict(saved["selection"])
+
+    def state(self) -> dict[str, Any]:
+        """The learner, and the best controller so far."""
+        return {
+            "learner": self._learner.state_dict(),
+            "selection": self._selection.state_dict(),
+        }
+
+    def advance(self) -> Figures:
+        """Take some control steps, and learn from them."""
+        return self._learner.iterate()
+
+    def validation_due(self, before: int) -> bool:
+        """Every `validate_every` steps, and at the end."""
+        return crossed(before, self.done, self._options.validate_every) or self.done >= self.total
+
+    def validate(self) -> Figures:
+        """Score the controller as it is, and keep it where it is the best."""
+        return self._selection.look(self.done, self._learner.std())
+
+    def checkpoint_due(self, before: int) -> bool:
+        """After every iteration, or every `save_every` steps and at the end."""
+        save_every = self._options.save_every
+        return not save_every or crossed(before, self.done, save_every) or self.done >= self.total
+
+    def costs(self, seconds: float) -> Figures:
+        """Control steps and seconds so far."""
+        return {"steps": self.done, "seconds": seconds}
+
+    def shown(self, figures: Figures) -> Figures:
+        """Rewards, divergence and validation, as far as the iteration has them."""
+        return {name: figures[name] for name in self.SHOWN if name in figures}
 
 
 def with_clock(task: Task, controller: Controller) -> dict[str, Any]:

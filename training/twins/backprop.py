@@ -1,9 +1,10 @@
-"""Back-propagation through a task's twin, each column by a loss of its own (arXiv 2401.14057; spec 5, 6)."""
+"""Back-propagation through a task's twin, each column by a loss of its own (arXiv 2401.14057).
+
+docs/systems/arm.md, "Losses" and "Training".
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -14,13 +15,12 @@ from ...controllers import Controller
 from ...controllers.bilateral import Bilateral, apart, joined
 from ...envs import Task
 from ...errors import LanceletError
+from ..loop import Figures, Training, run_training
 from ..rollout import make_env
-from ..runs import interrupt
 from ..runs.folder import RunFolder
-from ..runs.progress import progress
 from ..trainer import Trainer, unconsidered
 from .cohort import Cohort, Pupil
-from .course import course
+from .course import Course, course
 from .losses import Mode
 
 
@@ -93,120 +93,156 @@ class Backprop(Trainer):
         return unconsidered("updates", self.updates, self.validate_every)
 
     def pupils(self, controller: Controller) -> list[Pupil]:
-        """What is trained together: the controller, or while they are apart its columns."""
-        order = ("loss1", "loss2") if self.dominance == "left" else ("loss2", "loss1")
+        """What is trained together at first: the controller, or its two columns apart."""
         if not self.specialised:
             return [Pupil(controller, (self.loss, self.loss), self.seed)]
+        left_loss, right_loss = "loss1", "loss2"
+        if self.dominance == "right":
+            left_loss, right_loss = "loss2", "loss1"
         if not self.pretrain:
-            return [Pupil(controller, order, self.seed)]
+            return [Pupil(controller, (left_loss, right_loss), self.seed)]
         assert isinstance(controller, Bilateral)
+        left, right = apart(controller)
         return [
-            Pupil(half, (loss, loss), self.seed)
-            for half, loss in zip(apart(controller), order, strict=True)
+            Pupil(left, (left_loss, left_loss), self.seed),
+            Pupil(right, (right_loss, right_loss), self.seed),
         ]
 
     def learn(
         self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]
     ) -> None:
-        """Update by update; a checkpoint at every choice and at the end."""
+        """Descend update by update; a checkpoint at every choice and at the end."""
         env = make_env(task, 1, **task_options)
         assert env.max_episode_steps is not None
         path = course(env.task, env.max_episode_steps)
-        settings = {
-            name: getattr(self, name)
-            for name in ("mode", "rate", "anneal", "clip", "batch", "validation")
-        }
-        saved = run.load()
-        apart_for = self.pretrain
-        seconds = 0.0
-        if saved is not None:
-            with run.restoring():
-                seconds = float(saved["seconds"])
-        cohort = Cohort(path, self.pupils(controller), **settings)
-        if saved is None:
-            controllers.save(controller, run.path / "best.safetensors", validation=None, update=0)
-        step = 0
-        if saved is not None:
-            with run.restoring():
-                if saved["joined"]:
-                    cohort = Cohort(path, [self._whole(controller, None)], **settings)
-                cohort.load_state_dict(saved["cohort"])
-                step = int(saved["step"])
-        run.begin_log(step)
-        begun, steps = time.monotonic() - seconds, self.batch * path.steps
-
-        def note(loss: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, float]:
-            whole = not apart_for or done > 0
-            now = done + cohort.updates
-            if whole and cohort.found[0] == cohort.updates:
-                about = {"validation": -float(cohort.best_loss[0]), "update": now}
-                controllers.save(cohort.controller(0), run.path / "best.safetensors", **about)
-            figures = {"mean": -float(loss.mean()), "validation": -float(found["loss"].mean())}
-            figures |= {
-                name: float(values.mean()) for name, values in found.items() if name != "loss"
-            }
-            run.log(now, **figures, steps=now * steps, seconds=time.monotonic() - begun)
-            return figures
-
-        def keep() -> None:
-            state = {
-                "step": done + cohort.updates,
-                "joined": done > 0,
-                "seconds": time.monotonic() - begun,
-            }
-            run.save({**state, "cohort": cohort.state_dict()})
-
-        done = apart_for if saved is not None and saved["joined"] else 0
-        with progress(
-            "descending", self.updates, "update", done + cohort.updates, self.quiet
-        ) as advance:
-            if apart_for and not done:
-                descend(
-                    cohort, min(apart_for, self.updates), self.validate_every, note, keep, advance
-                )
-                if self.updates <= apart_for:
-                    return
-                halves = (cohort.controller(0), cohort.controller(1))
-                cohort, done = (
-                    Cohort(path, [self._whole(controller, halves)], **settings),
-                    apart_for,
-                )
-            descend(cohort, self.updates - done, self.validate_every, note, keep, advance)
-
-    def _whole(self, controller: Controller, halves: Any) -> Pupil:
-        """The columns joined again, fixed; `halves` None: as they are in `controller`."""
-        if halves is not None:
-            assert isinstance(controller, Bilateral)
-            controller = joined(*halves, **asdict(controller.options))
-        return Pupil(controller, ("mixed", "mixed"), self.seed, frozen=("left.", "right."))
+        run_training(run, Descent(self, run, controller, path), self.quiet)
 
 
-def descend(
-    cohort: Cohort,
-    updates: int,
-    every: int,
-    note: Callable[[np.ndarray, dict[str, np.ndarray]], dict[str, float]],
-    keep: Callable[[], None],
-    advance: Callable[..., None],
-) -> None:
-    """Train `cohort` until it has had `updates`.
+class Descent(Training):
+    """The descent of one controller, in two phases where its columns are trained apart first.
+
+    While the columns are apart, the cohort holds two models, one a column. Then they are joined, and a new cohort holds
+    the whole controller; its updates are counted from 0 again.
 
     Args:
-        cohort: from where it is.
-        updates: in all.
-        every: updates between two validations.
-        note: told the last losses and the validation; gives figures for the progress bar.
-        keep: writes a checkpoint.
-        advance: of the progress bar.
+        options: the algorithm.
+        run: where the best controller is kept.
+        controller: its present weights are the first.
+        path: the course of the task.
     """
-    if not cohort.updates:
-        found = cohort.validate()
-        note(found["loss"], found)
-    while cohort.updates < updates:
-        loss, figures = cohort.update(), {}
-        interrupt.check()
-        if cohort.updates % every == 0:
-            figures = note(loss, cohort.validate())
-        if cohort.updates % every == 0 or cohort.updates == updates:
-            keep()
-        advance(**figures)
+
+    verb = "descending"
+    unit = "update"
+
+    def __init__(
+        self, options: Backprop, run: RunFolder, controller: Controller, path: Course
+    ) -> None:
+        self.total = options.updates
+        self._options = options
+        self._run = run
+        self._controller = controller
+        self._path = path
+        self._apart = options.pretrain > 0
+        self._updates_apart = 0
+        self._cohort = self._new_cohort(options.pupils(controller))
+        self._loss: np.ndarray | None = None
+        """losses (models,) of the last update; None where this cohort has had none"""
+
+    @property
+    def done(self) -> int:
+        """Updates of both phases so far."""
+        return self._updates_apart + self._cohort.updates
+
+    def begin(self) -> Figures:
+        """Keep the untrained controller, and score it."""
+        self._save_best(self._controller, validation=None, update=0)
+        return self.validate()
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        if saved["joined"]:
+            # The columns' weights are in the checkpoint: here only their structure counts.
+            self._begin_joined(self._controller)
+        self._cohort.load_state_dict(saved["cohort"])
+
+    def state(self) -> dict[str, Any]:
+        """The cohort and its phase."""
+        return {
+            "step": self.done,
+            "joined": self._updates_apart > 0,
+            "cohort": self._cohort.state_dict(),
+        }
+
+    def advance(self) -> Figures:
+        """Make one update, or join the columns; it is told of in the log where it is validated."""
+        if self._apart and self._cohort.updates == self._options.pretrain:
+            self._join()
+        else:
+            self._loss = self._cohort.update()
+        return {}
+
+    def validation_due(self, before: int) -> bool:
+        """Every `validate_every` updates of a phase, and where columns have just been joined."""
+        return self._cohort.updates % self._options.validate_every == 0
+
+    def validate(self) -> Figures:
+        """Score the cohort on the held trials; the best whole controller is the run's."""
+        terms = self._cohort.validate()
+        is_best = self._cohort.found[0] == self._cohort.updates
+        if is_best and not self._apart:
+            validation = -float(self._cohort.best_loss[0])
+            self._save_best(self._cohort.controller(0), validation=validation, update=self.done)
+        loss = terms["loss"] if self._loss is None else self._loss
+        figures = {"mean": -float(loss.mean()), "validation": -float(terms["loss"].mean())}
+        for name, values in terms.items():
+            if name != "loss":
+                figures[name] = float(values.mean())
+        return figures
+
+    def checkpoint_due(self, before: int) -> bool:
+        """At every choice, and at the end of a phase; where columns were just joined there is nothing new to save."""
+        if self.done == before:
+            return False
+        end_of_phase = self._apart and self._cohort.updates == self._options.pretrain
+        return self.validation_due(before) or end_of_phase or self.done >= self.total
+
+    def costs(self, seconds: float) -> Figures:
+        """Control steps of all trials, and seconds so far."""
+        steps = self._options.batch * self._path.steps
+        return {"steps": self.done * steps, "seconds": seconds}
+
+    def _join(self) -> None:
+        """Join the best of both columns, which stay fixed from now on."""
+        assert isinstance(self._controller, Bilateral)
+        left = self._cohort.controller(0)
+        right = self._cohort.controller(1)
+        self._begin_joined(joined(left, right, **asdict(self._controller.options)))
+        self._loss = None
+
+    def _begin_joined(self, controller: Controller) -> None:
+        """Begin the second phase: all but the columns of `controller` is trained by the mixed loss."""
+        pupil = Pupil(
+            controller, ("mixed", "mixed"), self._options.seed, frozen=("left.", "right.")
+        )
+        self._cohort = self._new_cohort([pupil])
+        self._apart = False
+        self._updates_apart = self._options.pretrain
+
+    def _new_cohort(self, pupils: list[Pupil]) -> Cohort:
+        """A cohort at its beginning."""
+        options = self._options
+        return Cohort(
+            self._path,
+            pupils,
+            mode=options.mode,
+            rate=options.rate,
+            anneal=options.anneal,
+            clip=options.clip,
+            batch=options.batch,
+            validation=options.validation,
+        )
+
+    def _save_best(self, controller: Controller, validation: float | None, update: int) -> None:
+        """Write the run's controller."""
+        path = self._run.path / "best.safetensors"
+        controllers.save(controller, path, validation=validation, update=update)

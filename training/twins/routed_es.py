@@ -7,11 +7,10 @@ MuJoCo arm; each column climbs by its own, combiner and motor layer by the mean 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from evotorch import Problem
 from torch import Tensor
 
 from ...controllers import Controller, Population
@@ -20,11 +19,15 @@ from ...controllers.core import State
 from ...envs import Task
 from ...envs.arm import PERIOD, ArmReach
 from ...errors import LanceletError
-from ..evolution.openai_es import OpenAIES, Searcher
+from ..evolution.openai_es import OpenAIES
 from ..evolution.workers import Arena
 from ..rollout import FAILED, Score
 from ..runs.folder import RunFolder
 from .losses import LOSSES, RATE
+
+# EvoTorch is imported where a search begins: here for the type checker alone.
+if TYPE_CHECKING:
+    from evotorch import Problem
 
 ORDER = ("mixed", "loss1", "loss2")
 
@@ -79,30 +82,6 @@ class LossArena(Arena):
         return np.where(score.failed[:, None] | ~np.isfinite(worth), FAILED, worth)
 
 
-class RoutedSearcher(Searcher):
-    """`Searcher` that climbs each weight by its column's loss; the centre keeps to the floors of the controller."""
-
-    def __init__(
-        self, problem: Problem, start: Tensor, shares: Tensor, floors: Tensor, *rest: Any
-    ) -> None:
-        super().__init__(problem, start, *rest)
-        self._shares, self._floors = shares, floors
-
-    def gradient(self, evals: Tensor, noise: Tensor) -> Tensor:
-        """See `Searcher`."""
-        return sum(
-            (
-                share * self.ascent(evals[:, k], noise)
-                for k, share in enumerate(self._shares, start=1)
-            ),
-            torch.zeros_like(self.center),
-        )
-
-    def _step(self) -> None:
-        super()._step()
-        self.center = torch.maximum(self.center, self._floors)
-
-
 @dataclass(kw_only=True)
 class RoutedES(OpenAIES):
     """Evolution of specialised columns; scores, and the figures of the log, are minus the mixed loss."""
@@ -144,7 +123,9 @@ class RoutedES(OpenAIES):
         super().learn(run, controller, task, task_options)
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
-        """See `RoutedSearcher`."""
+        """Make the search that climbs each weight by its column's loss."""
+        from .routed_searcher import RoutedSearcher
+
         first, second = ("left", "right") if self.dominance == "left" else ("right", "left")
         share = {first: (1.0, 0.0), second: (0.0, 1.0), None: (0.5, 0.5)}
         shares = torch.tensor(
@@ -153,5 +134,13 @@ class RoutedES(OpenAIES):
         least = [
             self._least.get(name, -torch.inf) for name, size in self._weights for _ in range(size)
         ]
-        settings = (self.population, self.sigma, self.rate, self.decay)
-        return RoutedSearcher(problem, start, shares, torch.tensor(least), *settings)
+        return RoutedSearcher(
+            problem,
+            start,
+            shares=shares,
+            floors=torch.tensor(least),
+            popsize=self.population,
+            sigma=self.sigma,
+            rate=self.rate,
+            decay=self.decay,
+        )

@@ -28,9 +28,9 @@ from lancelet.scripts.studies.ncap.episodes import NAVIGATE, TASK, circuit, scor
 from lancelet.scripts.studies.ncap.pictures import draw
 from lancelet.scripts.studies.swimming import com_speed, kept
 from lancelet.scripts.study import Study
+from lancelet.training.evolution.evotorch_compat import Evaluation
 from lancelet.training.evolution.lockstep import Lockstep
 from lancelet.training.evolution.openai_es import OpenAIES
-from lancelet.training.evolution.strategies import Evaluation
 from lancelet.training.rollout import make_env, rollout
 from lancelet.training.runs.folder import read_log
 from lancelet.training.runs.progress import progress

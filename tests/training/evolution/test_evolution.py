@@ -12,8 +12,9 @@ import torch
 
 from lancelet import LanceletError, controllers, training
 from lancelet.training.evolution import workers
+from lancelet.training.evolution.evotorch_compat import Evaluation
 from lancelet.training.evolution.lockstep import Lockstep
-from lancelet.training.evolution.strategies import FAILED, SNES, Evaluation
+from lancelet.training.evolution.strategies import FAILED, SNES
 from lancelet.training.runs import checkpoint
 from lancelet.training.runs.folder import read_config, read_log
 

@@ -113,7 +113,7 @@ def test_a_killed_run_goes_on_and_ends_alike(tmp_path):
 def test_the_matrix_form_of_the_update_is_evotorchs():
     from evotorch.algorithms import CMAES as Theirs
 
-    from lancelet.training.evolution.strategies import Evaluation
+    from lancelet.training.evolution.evotorch_compat import Evaluation
 
     def search(kind):
         problem = Evaluation(

@@ -7,12 +7,13 @@ import torch
 from conftest import SWIM
 
 from lancelet import LanceletError, controllers, training
-from lancelet.training.evolution.strategies import Evaluation
+from lancelet.training.evolution.evotorch_compat import Evaluation
 from lancelet.training.rollout import make_env, rollout
 from lancelet.training.runs import checkpoint
 from lancelet.training.runs.folder import read_log
 from lancelet.training.twins import losses
-from lancelet.training.twins.routed_es import LossArena, RoutedES, RoutedSearcher, Watched
+from lancelet.training.twins.routed_es import LossArena, RoutedES, Watched
+from lancelet.training.twins.routed_searcher import RoutedSearcher
 
 HOLD = "lancelet/ArmHold-v0"
 SMALL = {
@@ -34,7 +35,14 @@ def test_each_weight_climbs_by_the_loss_of_its_column():
     shares = torch.tensor([[1.0, 0.0, 0.5, 0.5], [0.0, 1.0, 0.5, 0.5]])
     problem = Evaluation(4, 0, lambda genomes: torch.zeros(len(genomes), 3), 2)
     searcher = RoutedSearcher(
-        problem, torch.ones(4), shares, torch.full((4,), -torch.inf), 10, 0.1, 0.01, 0.0
+        problem,
+        torch.ones(4),
+        shares,
+        torch.full((4,), -torch.inf),
+        popsize=10,
+        sigma=0.1,
+        rate=0.01,
+        decay=0.0,
     )
     one, two = (searcher.ascent(evals[:, k], noise) for k in (1, 2))
     want = [one[0], two[1], (one[2] + two[2]) / 2, (one[3] + two[3]) / 2]
@@ -45,7 +53,14 @@ def test_the_centre_keeps_to_its_floors():
     problem = Evaluation(2, 0, lambda genomes: -genomes.sum(1, keepdim=True).expand(-1, 3), 2)
     half = torch.full((2, 2), 0.5)
     searcher = RoutedSearcher(
-        problem, torch.ones(2), half, torch.tensor([0.9, -torch.inf]), 10, 0.1, 0.2, 0.0
+        problem,
+        torch.ones(2),
+        half,
+        torch.tensor([0.9, -torch.inf]),
+        popsize=10,
+        sigma=0.1,
+        rate=0.2,
+        decay=0.0,
     )
     for _ in range(5):
         searcher.step()
