@@ -1,4 +1,7 @@
-"""Altitude control of an indoor blimp (Burgers, Stroobants, de Croon 2023, arXiv 2309.12937; spec blimp_snn 2)."""
+"""Altitude control of an indoor blimp (Burgers, Stroobants, de Croon 2023, arXiv 2309.12937).
+
+The task is that of docs/systems/blimp.md, "The flight"; its plant is that of "The plant" there.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,50 @@ from .checks import reset_option, within
 from .task import Memory, Task
 from .thruster import forces
 
-START, PERIOD = 1.0, 0.1
-"""m, height of the start; s, control step"""
-BALLAST, INTEGRAL = 4.0, 10.0
-"""command units, largest ballast that is drawn; m s, clamp of the integral in the rl track"""
-HISTORY, NOISE = 12, 2048
-"""commands kept, for a latency of at most 1 s; LiDAR errors drawn at reset, then used again from the first"""
-PLANT = ("thrust", "exponent", "down_efficiency", "lag", "latency", "sweep", "dead_zone", "pwm", "damping", "drag",
-         "lidar_step", "lidar_noise")  # fmt: skip
-"""quantities of the blimp that the task keeps for every simulation"""
+START_HEIGHT = 1.0
+"""m"""
+PERIOD = 0.1
+"""s, control step"""
+LARGEST_BALLAST = 4.0
+"""command units, of a ballast that is drawn"""
+LARGEST_INTEGRAL = 10.0
+"""m s, clamp of the integral of the error in the rl track"""
+COMMANDS_KEPT = 12
+"""control steps of commands that are remembered: enough for a latency of 1 s"""
+NOISE_SAMPLES = 2048
+"""LiDAR errors drawn at reset; after the last one the first is used again"""
+CYCLE_OF_GAPS = 40
+"""control steps from one gap of the radio to the next: 4 s"""
+GAP_BEGINS = 38
+"""control steps of a cycle before its gap: the last two repeat the command before them, so that it holds for 0.3 s"""
+TIME_ROUNDING = 1e-9
+"""s by which a step of the reference may lie after the control step that it is meant for"""
+FINEST_MARK = 1e-12
+"""m, marks of a LiDAR that rounds nothing"""
+MARKER_PLACE = (0.0, -0.3)
+"""m, x and y of the bar that shows the reference in pictures"""
+MARKER_SIZE = (1.2, 0.004, 0.006)
+"""m, half sizes of that bar"""
+HEIGHT = 0
+"""place of the height, m, in `qpos`; it is the only degree of freedom"""
+DRAG_COEFFICIENT = 1
+"""place of the blunt drag coefficient in a geom's row of `geom_fluid`"""
+
+PLANT = (
+    "thrust",
+    "exponent",
+    "down_efficiency",
+    "lag",
+    "latency",
+    "sweep",
+    "dead_zone",
+    "pwm",
+    "damping",
+    "drag",
+    "lidar_step",
+    "lidar_noise",
+)
+"""quantities of the blimp that the task keeps for every simulation: the columns of ``memory["plant"]``"""
 
 
 @dataclass(kw_only=True)
@@ -78,7 +116,8 @@ class BlimpAltitude(Task):
         for body in self.bodies():
             if not isinstance(body, Blimp):
                 raise LanceletError(f"{type(self).__name__}.body = {body!r}: needs a Blimp")
-            if abs(PERIOD / body.timestep - round(PERIOD / body.timestep)) > 1e-6:
+            substeps = PERIOD / body.timestep
+            if abs(substeps - round(substeps)) > 1e-6:
                 raise LanceletError(
                     f"Blimp.timestep = {body.timestep}: must go into the control step of {PERIOD} s"
                 )
@@ -87,20 +126,26 @@ class BlimpAltitude(Task):
         if self.ballast is not None:
             within("ballast", self.ballast, -COMMAND, COMMAND, "command units")
         if isinstance(self.reference, list | tuple):
-            self.reference = _profile(self.reference, *self._seen)
+            self.reference = _profile(self.reference, *self._heights)
         elif isinstance(self.reference, str):
             if self.reference != "recording":
                 raise LanceletError(
                     f"reference = {self.reference!r}: must be metres, a profile or 'recording'"
                 )
         elif self.reference is not None:
-            within("reference", self.reference, *self._seen, "m, the LiDAR's range")
+            within("reference", self.reference, *self._heights, "m, the LiDAR's range")
+
+    def _blimps(self) -> list[Blimp]:
+        """The bodies; `__post_init__` has checked what they are."""
+        return self.bodies()  # pyright: ignore[reportReturnType]
 
     @property
-    def _seen(self) -> tuple[float, float]:
-        """Lowest and highest height that every LiDAR of the bodies tells apart."""
-        ranges = [body.lidar_range for body in self.bodies()]  # pyright: ignore[reportAttributeAccessIssue]
-        return max(low for low, _ in ranges), min(high for _, high in ranges)
+    def _heights(self) -> tuple[float, float]:
+        """Lowest and highest height that every LiDAR of the bodies tells apart, m."""
+        ranges = [body.lidar_range for body in self._blimps()]
+        lowest = max(low for low, _ in ranges)
+        highest = min(high for _, high in ranges)
+        return lowest, highest
 
     def default_body(self) -> morphology.Body:
         """The nominal blimp."""
@@ -112,7 +157,7 @@ class BlimpAltitude(Task):
         marker = spec.worldbody.add_body(name="reference", mocap=True)
         marker.add_geom(
             type=mujoco.mjtGeom.mjGEOM_BOX,
-            size=[1.2, 0.004, 0.006],
+            size=MARKER_SIZE,
             rgba=scenery.TARGET,
             contype=0,
             conaffinity=0,
@@ -122,10 +167,13 @@ class BlimpAltitude(Task):
     @property
     def observation_space(self) -> spaces.Space:
         """Box of 1 (snn) or 4 (rl) numbers."""
-        top = self._seen[1]
-        high = [top] if self.track == "snn" else [top, top / PERIOD, top, INTEGRAL]
-        low = [-top] if self.track == "snn" else [0.0, *(-bound for bound in high[1:])]
-        return spaces.Box(np.array(low, np.float32), np.array(high, np.float32), dtype=np.float32)
+        _, top = self._heights
+        if self.track == "snn":
+            return spaces.Box(-top, top, (1,), np.float32)
+        high = np.array([top, top / PERIOD, top, LARGEST_INTEGRAL], np.float32)
+        low = -high
+        low[0] = 0.0  # a height is never negative
+        return spaces.Box(low, high, dtype=np.float32)
 
     @property
     def action_space(self) -> spaces.Space:
@@ -138,29 +186,35 @@ class BlimpAltitude(Task):
 
     def memory(self, n: int) -> Memory:
         """Commands and motors, plant, reference, LiDAR errors, and what `steps` measures; ``reference`` in m."""
-        bodies = self.bodies()
-        chosen = [bodies[i % len(bodies)] for i in range(n)]
-        noisy = self.randomise or any(body.lidar_noise for body in chosen)  # pyright: ignore[reportAttributeAccessIssue]
-        rows = steps.COUNT if self.reference == "recording" else len(self._levels())
+        blimps = self._blimps()
+        bodies = [blimps[i % len(blimps)] for i in range(n)]
+        has_noise = self.randomise or any(body.lidar_noise for body in bodies)
+        noise_samples = NOISE_SAMPLES if has_noise else 1
+        level_count = self._level_count()
         return {
-            "commands": np.zeros((n, HISTORY)),
+            "commands": np.zeros((n, COMMANDS_KEPT)),
             "servo": np.zeros(n),
             "thrust": np.zeros(n),
-            "plant": np.array([[getattr(body, name) for name in PLANT] for body in chosen]),
-            "lidar": np.array([body.lidar_range for body in chosen]),  # pyright: ignore[reportAttributeAccessIssue]
+            "plant": np.array([_quantities(body) for body in bodies]),
+            "lidar": np.array([body.lidar_range for body in bodies]),
             "ballast": np.zeros(n),
             "step": np.zeros(n, np.int64),
-            "times": np.zeros((n, rows)),
-            "levels": np.zeros((n, rows)),
+            "times": np.zeros((n, level_count)),
+            "levels": np.zeros((n, level_count)),
             "reference": np.zeros(n),
             "before": np.zeros(n),
             "integral": np.zeros(n),
-            "noise": np.zeros((n, NOISE if noisy else 1)),
+            "noise": np.zeros((n, noise_samples)),
             **steps.memory(n, PERIOD),
         }
 
-    def _levels(self) -> Sequence[tuple[float, float]]:
-        return self.reference if isinstance(self.reference, tuple) else [(0.0, 0.0)]
+    def _level_count(self) -> int:
+        """Number of levels of the reference in one episode."""
+        if self.reference == "recording":
+            return steps.COUNT
+        if isinstance(self.reference, tuple):
+            return len(self.reference)
+        return 1
 
     def reset(
         self,
@@ -170,107 +224,142 @@ class BlimpAltitude(Task):
         rngs: Sequence[np.random.Generator],
         options: Mapping[str, Any],
     ) -> None:
-        """At rest at 1 m; what is drawn comes in the order reference, ballast, plant, LiDAR errors."""
-        sim.qpos[ids, 0] = START
+        """Put the blimps at rest at 1 m; what is drawn comes in the order reference, ballast, plant, LiDAR errors."""
+        sim.qpos[ids, HEIGHT] = START_HEIGHT
         for i, rng in zip(ids, rngs, strict=True):
-            if self.reference == "recording":
-                memory["times"][i], memory["levels"][i] = steps.recording(rng)
-            elif self.reference is None:
-                memory["levels"][i] = rng.uniform(*steps.LEVELS)
-            if self.ballast is None:
-                memory["ballast"][i] = rng.uniform(-BALLAST, BALLAST)
-            if self.randomise:
-                self._draw(memory, i, rng)
-            if memory["noise"].shape[1] > 1:
-                memory["noise"][i] = rng.normal(size=NOISE)
+            self._draw(memory, i, rng)
         if self.randomise:
-            self._tell(sim, memory, ids)
+            self._write_plant(sim, memory, ids)
+        # After the draws: the generators go on alike, whatever is given.
+        self._set_reference(memory, ids, options, sim.n)
+        self._set_ballast(memory, ids, options, sim.n)
+        sim.qfrc_applied[ids, HEIGHT] = -self._buoyancy_deficit(memory)[ids]
+        sim.mocap_pos[ids, 0, :2] = MARKER_PLACE
+        sim.mocap_pos[ids, 0, 2] = memory["reference"][ids]
+
+    def _draw(self, memory: Memory, i: int, rng: np.random.Generator) -> None:
+        """Draw what an episode of simulation `i` has of its own, into the memory."""
+        if self.reference == "recording":
+            memory["times"][i], memory["levels"][i] = steps.recording(rng)
+        elif self.reference is None:
+            memory["levels"][i] = rng.uniform(steps.LOWEST_LEVEL, steps.HIGHEST_LEVEL)
+        if self.ballast is None:
+            memory["ballast"][i] = rng.uniform(-LARGEST_BALLAST, LARGEST_BALLAST)
+        if self.randomise:
+            bounds = morphology.ranges(Blimp)
+            for column, name in enumerate(PLANT):
+                if name in bounds:
+                    memory["plant"][i, column] = rng.uniform(*bounds[name])
+        if memory["noise"].shape[1] > 1:
+            memory["noise"][i] = rng.normal(size=NOISE_SAMPLES)
+
+    def _set_reference(
+        self, memory: Memory, ids: np.ndarray, options: Mapping[str, Any], n: int
+    ) -> None:
+        """Write the reference that the task or the reset options give to simulations `ids`, and its first level."""
         if isinstance(self.reference, int | float):
             memory["levels"][ids] = self.reference
         elif isinstance(self.reference, tuple):
-            memory["times"][ids], memory["levels"][ids] = np.array(self.reference).T
+            times, levels = np.array(self.reference).T
+            memory["times"][ids] = times
+            memory["levels"][ids] = levels
+        if "reference" in options:
+            given = reset_option("reference", options["reference"], (n,), *self._heights)
+            memory["times"][ids] = 0.0
+            memory["levels"][ids] = given[ids, None]
+        memory["reference"][ids] = memory["levels"][ids, 0]
+
+    def _set_ballast(
+        self, memory: Memory, ids: np.ndarray, options: Mapping[str, Any], n: int
+    ) -> None:
+        """Write the ballast that the task or the reset options give to simulations `ids`."""
         if self.ballast is not None:
             memory["ballast"][ids] = self.ballast
-        if "reference" in options:
-            given = reset_option("reference", options["reference"], (sim.n,), *self._seen)
-            memory["times"][ids], memory["levels"][ids] = 0.0, given[ids, None]
         if "ballast" in options:
-            memory["ballast"][ids] = reset_option(
-                "ballast", options["ballast"], (sim.n,), -COMMAND, COMMAND
-            )[ids]
-        memory["reference"][ids] = memory["levels"][ids, 0]
-        plant, ballast = self._plant(memory), memory["ballast"]
-        weight = thrust_curve(np.abs(ballast), plant["thrust"], plant["exponent"])
-        up = np.where(
-            ballast < 0, plant["down_efficiency"], 1.0
-        )  # so that the command `ballast` hovers either way
-        sim.qfrc_applied[ids, 0] = -(np.sign(ballast) * weight * up)[ids]
-        sim.mocap_pos[ids, 0] = np.stack(
-            [0 * ids, -0.3 + 0 * ids, memory["reference"][ids]], axis=1
-        )
+            given = reset_option("ballast", options["ballast"], (n,), -COMMAND, COMMAND)
+            memory["ballast"][ids] = given[ids]
 
-    def _draw(self, memory: Memory, i: int, rng: np.random.Generator) -> None:
-        bounds = morphology.ranges(Blimp)
-        for column, name in enumerate(PLANT):
-            if name in bounds:
-                memory["plant"][i, column] = rng.uniform(*bounds[name])
+    def _buoyancy_deficit(self, memory: Memory) -> np.ndarray:
+        """Weight that buoyancy does not carry, N (n,): the force of the command that is equal to the ballast."""
+        plant = self._plant(memory)
+        ballast = memory["ballast"]
+        thrust = thrust_curve(np.abs(ballast), plant["thrust"], plant["exponent"])
+        # Propellers that push down are weaker: so is the force that they have to hold.
+        efficiency = np.where(ballast < 0, plant["down_efficiency"], 1.0)
+        return np.sign(ballast) * thrust * efficiency
 
-    def _tell(self, sim: Any, memory: Memory, ids: np.ndarray) -> None:
-        """The quantities that MuJoCo computes with."""
+    def _write_plant(self, sim: Any, memory: Memory, ids: np.ndarray) -> None:
+        """Write the quantities that MuJoCo computes with into the models of simulations `ids`."""
         plant = self._plant(memory)
         sim.field("dof_damping")[ids] = plant["damping"][ids, None]
-        fluid, geom = sim.field("geom_fluid"), sim.model.geom("envelope").id
+        fluid = sim.field("geom_fluid")
+        envelope = sim.model.geom("envelope").id
         values = fluid[ids]
-        values[:, geom, 1] = plant["drag"][ids] / 2  # MuJoCo's law has no factor 1/2
+        # MuJoCo's law of drag has no factor 1/2, the blimp's has.
+        values[:, envelope, DRAG_COEFFICIENT] = plant["drag"][ids] / 2
         fluid[ids] = values
 
     def _plant(self, memory: Memory) -> dict[str, np.ndarray]:
+        """Quantity -> its live column (n,)."""
         return dict(zip(PLANT, memory["plant"].T, strict=True))
 
     def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
         """The command goes through firmware and motors, the reference may step, the response is measured."""
-        plant, commands, step = self._plant(memory), memory["commands"], memory["step"]
-        before = self._height(sim, memory)
-        first = step == 0
-        steps.step(memory, first, before)
-        held = self.gaps & (step % 40 >= 38)
-        commands[:, 1:] = commands[:, :-1].copy()
-        commands[:, 0] = np.where(held, commands[:, 1], action[:, 0])
+        height_before = self._height(sim, memory)
+        # The first step of the reference is the start of the episode.
+        steps.step(memory, memory["step"] == 0, height_before)
+        memory["before"][:] = height_before
+
+        self._receive(memory, action[:, 0])
         force, servo, thrust = forces(
-            commands,
-            memory["servo"],
-            memory["thrust"],
-            plant,
-            round(PERIOD / sim.timestep),
-            sim.timestep,
+            commands=memory["commands"],
+            servo=memory["servo"],
+            thrust=memory["thrust"],
+            plant=self._plant(memory),
+            substeps=round(PERIOD / sim.timestep),
+            timestep=sim.timestep,
         )
-        memory["servo"][:], memory["thrust"][:], memory["before"][:] = servo, thrust, before
+        memory["servo"][:] = servo
+        memory["thrust"][:] = thrust
         sim.drive(force[:, :, None])
-        step += 1
+        memory["step"] += 1
+
         height = self._height(sim, memory)
-        row = (memory["times"] <= step[:, None] * PERIOD + 1e-9).sum(1) - 1
-        reference = memory["levels"][np.arange(sim.n), row]
-        # the response to the old reference ends with this sample; a new one counts from the next
+        reference = self._reference_now(memory)
         stepped = reference != memory["reference"]
         if stepped.any():
+            # Before `respond`: the new response begins at this height, and this sample is its first.
             steps.step(memory, stepped, height)
             memory["reference"][:] = reference
             sim.mocap_pos[:, 0, 2] = reference
         steps.respond(memory, reference, height, PERIOD)
-        memory["integral"][:] = np.clip(
-            memory["integral"] + PERIOD * (reference - height), -INTEGRAL, INTEGRAL
-        )
+        integral = memory["integral"] + PERIOD * (reference - height)
+        memory["integral"][:] = np.clip(integral, -LARGEST_INTEGRAL, LARGEST_INTEGRAL)
+
+    def _receive(self, memory: Memory, command: np.ndarray) -> None:
+        """Put the `command` (n,) in front of those remembered; in a gap the last one arrives again."""
+        in_gap = self.gaps & (memory["step"] % CYCLE_OF_GAPS >= GAP_BEGINS)
+        commands = memory["commands"]
+        commands[:, 1:] = commands[:, :-1].copy()
+        commands[:, 0] = np.where(in_gap, commands[:, 1], command)
+
+    def _reference_now(self, memory: Memory) -> np.ndarray:
+        """Level (n,) that the reference has at present, m."""
+        time = memory["step"][:, None] * PERIOD
+        begun = memory["times"] <= time + TIME_ROUNDING
+        last_begun = begun.sum(1) - 1
+        return memory["levels"][np.arange(len(last_begun)), last_begun]
 
     def _height(self, sim: Any, memory: Memory) -> np.ndarray:
-        """What the LiDAR tells, (n,)."""
-        noise, (low, high) = memory["noise"], memory["lidar"].T
-        mark, spread = (
-            memory["plant"][:, PLANT.index("lidar_step")],
-            memory["plant"][:, PLANT.index("lidar_noise")],
-        )
-        raw = sim.qpos[:, 0] + spread * noise[np.arange(sim.n), memory["step"] % noise.shape[1]]
-        fine = np.where(mark > 0, mark, 1e-12)
-        return np.minimum(np.maximum(np.rint(raw / fine) * fine, low), high)
+        """What the LiDAR tells, m (n,): with noise, in whole marks, within its range."""
+        plant = self._plant(memory)
+        noise = memory["noise"]
+        sample = memory["step"] % noise.shape[1]
+        measured = sim.qpos[:, HEIGHT] + plant["lidar_noise"] * noise[np.arange(sim.n), sample]
+        mark = np.where(plant["lidar_step"] > 0, plant["lidar_step"], FINEST_MARK)
+        in_marks = np.rint(measured / mark) * mark
+        lowest, highest = memory["lidar"].T
+        return np.minimum(np.maximum(in_marks, lowest), highest)
 
     def observe(self, sim: Any, memory: Memory) -> np.ndarray:
         """The table of the class."""
@@ -278,7 +367,9 @@ class BlimpAltitude(Task):
         error = memory["reference"] - height
         if self.track == "snn":
             return error[:, None]
-        climb = np.where(memory["step"] > 0, height - memory["before"], 0.0) / PERIOD
+        # At the start there is no height before.
+        difference = np.where(memory["step"] > 0, height - memory["before"], 0.0)
+        climb = difference / PERIOD
         return np.stack([height, climb, error, memory["integral"]], axis=1)
 
     def reward(
@@ -293,8 +384,13 @@ class BlimpAltitude(Task):
         return steps.figures(memory, PERIOD)
 
 
+def _quantities(body: Blimp) -> list[float]:
+    """The quantities of `PLANT`, in its order."""
+    return [getattr(body, name) for name in PLANT]
+
+
 def _profile(profile: Sequence[Any], low: float, high: float) -> tuple[tuple[float, float], ...]:
-    """The (time, height) pairs, checked."""
+    """The (time s, height m) pairs of a reference, checked; heights lie from `low` to `high`."""
     shaped = all(isinstance(row, list | tuple) and len(row) == 2 for row in profile)
     if not profile or not shaped:
         raise LanceletError(
@@ -303,7 +399,9 @@ def _profile(profile: Sequence[Any], low: float, high: float) -> tuple[tuple[flo
     for time, height in profile:
         within("reference's time", time, 0.0, 1e6, "s")
         within("reference", height, low, high, "m, the LiDAR's range")
-    times = [float(time) for time, _ in profile]
-    if times[0] != 0 or any(b <= a for a, b in itertools.pairwise(times)):
+    pairs = tuple((float(time), float(height)) for time, height in profile)
+    times = [time for time, _ in pairs]
+    rising = all(earlier < later for earlier, later in itertools.pairwise(times))
+    if times[0] != 0 or not rising:
         raise LanceletError(f"reference = {profile!r}: times must begin at 0 and rise")
-    return tuple((time, float(height)) for time, (_, height) in zip(times, profile, strict=True))
+    return pairs

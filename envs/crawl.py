@@ -15,11 +15,27 @@ from .. import morphology
 from ..errors import LanceletError
 from ..morphology.creature import Creature
 from .checks import within
+from .compat import quiet
 from .task import Memory, Task
 
-START, LIFT, SETTLING, NUDGE = 0.05, 0.01, 2.0, 0.4
-"""share of every hinge's range that the start bends it by, at most; m, that it is lifted; s, that it settled before,
-and rad/s, how fast it rolled and pitched at first, so that nothing is left balancing"""
+LARGEST_BEND = 0.05
+"""share of a hinge's range by which it is bent at the start, at most"""
+LIFT = 0.01
+"""m by which the settled creature is lifted at the start"""
+SETTLING_TIME = 2.0
+"""s for which a creature settles on the ground before its first episode"""
+NUDGE = 0.4
+"""rad/s, rate of roll and pitch when it begins to settle, so that nothing is left balancing"""
+
+# Places in `qpos` and `qvel`: the free root comes first, then one number a hinge.
+HEIGHT = 2
+"""place of the root's height, m, in `qpos`"""
+ROOT_SIZE = 7
+"""numbers of the root in `qpos`: x, y, z (m) and a quaternion"""
+ROLL_AND_PITCH = slice(3, 5)
+"""rates of roll and pitch, rad/s, in `qvel`"""
+CREATURE_BODY = 1
+"""MuJoCo's number of the root segment, whose subtree is the whole creature"""
 
 
 @dataclass(kw_only=True)
@@ -74,7 +90,8 @@ class Crawl(Task):
 
     @cached_property
     def _creatures(self) -> list[Creature]:
-        return self.bodies()  # pyright: ignore[reportReturnType] - checked at the start
+        """The bodies, decoded once; `__post_init__` has checked what they are."""
+        return self.bodies()  # pyright: ignore[reportReturnType]
 
     def models(self) -> list[mujoco.MjModel]:
         """The creatures on the ground, compiled once."""
@@ -82,23 +99,19 @@ class Crawl(Task):
 
     @cached_property
     def _compiled(self) -> list[mujoco.MjModel]:
+        """What `models` returns: the simulator and `_settled` both need it."""
         return super().models()
 
     @cached_property
     def _settled(self) -> np.ndarray:
         """Where each creature comes to rest, (bodies, nq)."""
-        settled = []
-        for model in self._compiled:
-            data = mujoco.MjData(model)
-            data.qvel[3:5] = NUDGE
-            mujoco.mj_step(model, data, round(SETTLING / model.opt.timestep))
-            settled.append(np.r_[0.0, 0.0, data.qpos[2] + LIFT, data.qpos[3:]])
-        return np.array(settled)
+        return np.array([_settle(model) for model in self._compiled])
 
     @cached_property
     def _columns(self) -> np.ndarray:
         """Where in the sensor data each number of the observation stands, (C,)."""
-        columns, first = [], 0
+        columns = []
+        first = 0
         for channel in self._creatures[0].channels:
             columns.append(first + channel.component)
             first += channel.width
@@ -116,16 +129,17 @@ class Crawl(Task):
 
     def memory(self, n: int) -> Memory:
         """Steps, first and last place of the centre of mass, effort; where it settled, sensors' scales, torques."""
-        whose = np.arange(n) % len(self._creatures)
-        chosen = [self._creatures[i] for i in whose]
+        body_of_simulation = np.arange(n) % len(self._creatures)
+        bodies = [self._creatures[i] for i in body_of_simulation]
+        scales = [_sensor_scales(body) for body in bodies]
         return {
             "steps": np.zeros(n, np.int64),
             "origin": np.zeros(n),
             "before": np.zeros(n),
             "effort": np.zeros(n),
-            "settled": self._settled[whose],
-            "scale": np.array([[channel.scale for channel in body.channels] for body in chosen]),
-            "torque": np.array([body.torques for body in chosen]),
+            "settled": self._settled[body_of_simulation],
+            "scale": np.array(scales),
+            "torque": np.array([body.torques for body in bodies]),
         }
 
     def reset(
@@ -136,20 +150,20 @@ class Crawl(Task):
         rngs: Sequence[np.random.Generator],
         options: Mapping[str, Any],
     ) -> None:
-        """Settled, every hinge then from each simulation's generator."""
+        """Put the creatures where they settled, every hinge bent by a draw from each simulation's generator."""
+        # The root's joint comes first, and has no range; those of hinges are symmetric.
         ranges = sim.field("jnt_range").values[:, 1:, 1]
+        hinges = ranges.shape[1]
         for i, rng in zip(ids, rngs, strict=True):
-            bent = (
-                memory["settled"][i, 7:] + rng.uniform(-START, START, ranges.shape[1]) * ranges[i]
-            )
-            sim.qpos[i, :7], sim.qpos[i, 7:] = (
-                memory["settled"][i, :7],
-                np.clip(bent, -ranges[i], ranges[i]),
-            )
+            settled = memory["settled"][i]
+            bend = rng.uniform(-LARGEST_BEND, LARGEST_BEND, hinges) * ranges[i]
+            angles = settled[ROOT_SIZE:] + bend
+            sim.qpos[i, :ROOT_SIZE] = settled[:ROOT_SIZE]
+            sim.qpos[i, ROOT_SIZE:] = np.clip(angles, -ranges[i], ranges[i])
 
     def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
         """Five substeps towards the angles asked for."""
-        before = sim.subtree_com[:, 1, 0]
+        before = _ahead(sim)
         memory["origin"][:] = np.where(memory["steps"] == 0, before, memory["origin"])
         memory["before"][:] = before
         super().advance(sim, memory, action)
@@ -157,6 +171,7 @@ class Crawl(Task):
         memory["effort"] += self._effort(sim, memory)
 
     def _effort(self, sim: Any, memory: Memory) -> np.ndarray:
+        """Mean over the hinges of (torque / largest torque)^2 at present, (n,)."""
         return ((sim.actuator_force / memory["torque"]) ** 2).mean(1)
 
     def observe(self, sim: Any, memory: Memory) -> np.ndarray:
@@ -167,13 +182,36 @@ class Crawl(Task):
         self, sim: Any, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Speed, less the effort."""
-        forward = (sim.subtree_com[:, 1, 0] - memory["before"]) / self.control_dt(sim)
+        forward = (_ahead(sim) - memory["before"]) / self.control_dt(sim)
         effort = -self.cost * self._effort(sim, memory)
         return forward + effort, {"forward": forward, "effort": effort}
 
     def metrics(self, sim: Any, memory: Memory) -> dict[str, np.ndarray]:
         """Of the episode so far."""
         steps = np.maximum(memory["steps"], 1)
-        distance = np.where(memory["steps"] > 0, sim.subtree_com[:, 1, 0] - memory["origin"], 0.0)
+        # Before the first step no origin has been noted.
+        distance = np.where(memory["steps"] > 0, _ahead(sim) - memory["origin"], 0.0)
         speed = distance / (steps * self.control_dt(sim))
         return {"distance": distance, "speed": speed, "effort": memory["effort"] / steps}
+
+
+def _ahead(sim: Any) -> np.ndarray:
+    """Place of every creature's centre of mass along x, m (n,): a live view."""
+    return sim.subtree_com[:, CREATURE_BODY, 0]
+
+
+def _sensor_scales(body: Creature) -> list[float]:
+    """Factor of every number of the observation, before the hyperbolic tangent."""
+    return [channel.scale for channel in body.channels]
+
+
+def _settle(model: mujoco.MjModel) -> np.ndarray:
+    """Where a creature comes to rest, (nq,): over the origin, lifted."""
+    data = mujoco.MjData(model)
+    data.qvel[ROLL_AND_PITCH] = NUDGE
+    with quiet:
+        mujoco.mj_step(model, data, round(SETTLING_TIME / model.opt.timestep))
+    settled = data.qpos.copy()
+    settled[:HEIGHT] = 0.0
+    settled[HEIGHT] += LIFT
+    return settled

@@ -1,8 +1,10 @@
-"""Point-mass navigation in mazes, the physics of Gymnasium-Robotics' PointMaze-v3 (spec systematic_search 8.1)."""
+"""Point-mass navigation in mazes, the physics of Gymnasium-Robotics' PointMaze-v3.
+
+See docs/systems/search.md, "The mazes".
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -12,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 
 from .. import morphology
+from ..checks import number_within, whole_number
 from ..errors import LanceletError, unknown
 from ..morphology import scenery
 from ..morphology.ball import Ball
@@ -22,8 +25,15 @@ RADIUS = 0.45
 """m from the goal within which it is reached"""
 SPEED = 5.0
 """m/s, each velocity is clipped to it before every simulator step"""
+LARGEST_NOISE = 0.4
+"""m from a cell's centre; further off, the ball would reach into walls"""
+LEAST_DISTANCE = 0.5
+"""m between a goal and a start that are drawn, as in Gymnasium-Robotics"""
 REWARDS = ("sparse", "dense", "cost")
+UNMIXED = ((1.0, 0.0), (0.0, 1.0))
+"""gain that leaves actions as they are"""
 Cells = Sequence[int] | Array
+"""one (row, column), or one for every simulation, (n, 2)"""
 
 
 @dataclass(kw_only=True)
@@ -70,14 +80,19 @@ class PointMaze(Task):
     """1 at the goal, or exp(-distance in m), or -1 a step elsewhere"""
     noise: float = 0.25
     """m, largest offset of start and goal from their cells' centres"""
-    gain: Any = ((1.0, 0.0), (0.0, 1.0))
+    gain: Any = UNMIXED
     """matrix (2, 2) from action to motors: swapped, mirrored or rescaled actuators"""
     allow_unreachable: bool = False
     """let a goal stand where no free path leads"""
 
     reset_options: ClassVar[tuple[str, ...]] = (
-        "goal_cell", "reset_cell", "continuing_task", "maze", "maze_map", "gain",
-    )  # fmt: skip
+        "goal_cell",
+        "reset_cell",
+        "continuing_task",
+        "maze",
+        "maze_map",
+        "gain",
+    )
     forwarded: ClassVar[tuple[str, ...]] = (
         "compute_reward",
         "compute_terminated",
@@ -90,23 +105,20 @@ class PointMaze(Task):
                 raise LanceletError(f"{type(self).__name__}.body = {body!r}: needs a Ball")
         if self.reward_type not in REWARDS:
             raise unknown("reward_type", self.reward_type, REWARDS)
-        for name, least in (("frame_skip", 1), ("maze_seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise LanceletError(f"{name} = {value!r}: must be a whole number, {least} or more")
-        if not (isinstance(self.noise, int | float) and 0 <= self.noise <= 0.4):
+        whole_number("frame_skip", self.frame_skip, least=1)
+        whole_number("maze_seed", self.maze_seed, least=0)
+        if not number_within(self.noise, 0, LARGEST_NOISE):
             raise LanceletError(
-                f"noise = {self.noise!r}: must be from 0 to 0.4 m, or it would reach into walls"
+                f"noise = {self.noise!r}: must be from 0 to {LARGEST_NOISE} m, or it would reach into walls"
             )
-        self.gain = tuple(tuple(row) for row in _matrices(self.gain, 1)[0].tolist())
+        first_row, second_row = _matrices(self.gain, 1)[0].tolist()
+        self.gain = (tuple(first_row), tuple(second_row))
         if self.maze_map is not None:
             self.maze_map = mazes.parse(self.maze_map)
         layout = self.layout
-        for name in ("goal_cell", "reset_cell"):
-            if getattr(self, name) is not None:
-                cell = mazes.check_cells(name, getattr(self, name), 1, layout)[0]
-                mazes.check_free(name, cell, layout)
-                setattr(self, name, tuple(cell.tolist()))
+        self.goal_cell = _free_cell("goal_cell", self.goal_cell, layout)
+        self.reset_cell = _free_cell("reset_cell", self.reset_cell, layout)
+        # A draw that is thrown away: a maze without a start or a goal is refused here, not at the first reset.
         self._choose(layout, self.goal_cell, self.reset_cell, np.random.default_rng(0))
 
     @property
@@ -120,22 +132,31 @@ class PointMaze(Task):
 
     def spec(self, body: morphology.Body) -> mujoco.MjSpec:
         """The ball, the goal, and a block for every cell, where the cell is free under the floor: walls may change."""
-        spec, layout = body.build(), self.layout
-        scenery.above(spec, len(layout[0]), len(layout))
+        spec = body.build()
+        layout = self.layout
+        rows, columns = mazes.shape(layout)
+        scenery.above(spec, columns, rows)
         goal = spec.worldbody.add_body(name="goal", mocap=True)
         goal.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[RADIUS, 0.01, 0], pos=[0, 0, -0.08],
-            rgba=[*scenery.TARGET[:3], 0.6], contype=0, conaffinity=0,
-        )  # fmt: skip
+            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+            size=[RADIUS, 0.01, 0],
+            pos=[0, 0, -0.08],
+            rgba=[*scenery.TARGET[:3], 0.6],
+            contype=0,
+            conaffinity=0,
+        )
         walls.add(spec, layout)
         return spec
 
     @property
     def observation_space(self) -> spaces.Space:
         """Dict of three unbounded boxes, float64."""
-        sizes = {"observation": 4, "achieved_goal": 2, "desired_goal": 2}
         return spaces.Dict(
-            {name: spaces.Box(-np.inf, np.inf, (size,), np.float64) for name, size in sizes.items()}
+            {
+                "observation": spaces.Box(-np.inf, np.inf, (4,), np.float64),
+                "achieved_goal": spaces.Box(-np.inf, np.inf, (2,), np.float64),
+                "desired_goal": spaces.Box(-np.inf, np.inf, (2,), np.float64),
+            }
         )
 
     @property
@@ -150,7 +171,7 @@ class PointMaze(Task):
     def make(self, n: int, nthread: int) -> Any:
         """The simulator, with the actuators mixed as `gain` says."""
         sim = super().make(n, nthread)
-        if self.gain != ((1.0, 0.0), (0.0, 1.0)):
+        if self.gain != UNMIXED:
             self.set_gain(sim, self.gain)
         return sim
 
@@ -172,85 +193,122 @@ class PointMaze(Task):
         rngs: Sequence[np.random.Generator],
         options: Mapping[str, Any],
     ) -> None:
-        """Goal cell and its noise, start cell and its noise, in Gymnasium-Robotics' order."""
+        """Put goals and agents where they are given or drawn, and write what the options change for good."""
         maps = self._given_maps(options, sim.n) or self.maps(sim)
-        goals, starts = (
-            mazes.check_cells(name, options.get(name, getattr(self, name)), sim.n, self.layout)
-            for name in ("goal_cell", "reset_cell")
-        )
-        chosen = []
-        for i, rng in zip(ids.tolist(), rngs, strict=True):
-            chosen.append(
-                self._choose(
-                    maps[i],
-                    goals if goals is None else goals[i],
-                    starts if starts is None else starts[i],
-                    rng,
-                )
-            )
+        given_goals = options.get("goal_cell", self.goal_cell)
+        given_starts = options.get("reset_cell", self.reset_cell)
+        goal_cells = mazes.check_cells("goal_cell", given_goals, sim.n, self.layout)
+        start_cells = mazes.check_cells("reset_cell", given_starts, sim.n, self.layout)
+        goals = np.zeros((len(ids), 2))
+        starts = np.zeros((len(ids), 2))
+        for row, (i, rng) in enumerate(zip(ids.tolist(), rngs, strict=True)):
+            goal_cell = None if goal_cells is None else goal_cells[i]
+            start_cell = None if start_cells is None else start_cells[i]
+            goals[row], starts[row] = self._choose(maps[i], goal_cell, start_cell, rng)
         if "qpos" in options:
             self._check_start(np.asarray(options["qpos"], float), maps, ids, sim)
+        # Only now, with everything checked, is anything written: a refused reset changes nothing.
         if "gain" in options:
             self.set_gain(sim, _matrices(options["gain"], sim.n)[ids], ids)
         if "maze" in options or "maze_map" in options:
             walls.write(sim, self.layout, maps, ids)
-        goal, start = np.array(chosen).transpose(1, 0, 2)
-        sim.mocap_pos[ids, 0, :2], sim.qpos[ids] = goal, start
+        sim.mocap_pos[ids, 0, :2] = goals
+        sim.qpos[ids] = starts
         if "continuing_task" in options:
-            memory["continuing"][ids] = np.broadcast_to(
-                np.asarray(options["continuing_task"], bool), (sim.n,)
-            )[ids]
+            continuing = np.asarray(options["continuing_task"], bool)
+            memory["continuing"][ids] = np.broadcast_to(continuing, (sim.n,))[ids]
 
     def _choose(
         self, layout: mazes.Map, goal: Any, start: Any, rng: np.random.Generator
     ) -> tuple[Array, Array]:
-        """Goal and start in m; what is not given is drawn."""
-        labels = mazes.regions(layout)
-        goals, starts = mazes.goals_and_starts(layout)
-        for name, cell in (("goal_cell", goal), ("reset_cell", start)):
-            if cell is not None:
-                mazes.check_free(name, cell, layout)
+        """Goal and start of one episode.
+
+        The draws come in Gymnasium-Robotics' order: goal cell, its offset, start cell, its offset.
+
+        Args:
+            layout: the maze.
+            goal: (row, column); None: drawn.
+            start: (row, column); None: drawn.
+            rng: of the simulation.
+
+        Returns:
+            Both as (x, y), m.
+
+        Raises:
+            LanceletError: a cell in a wall, or no path between the two.
+        """
+        if goal is not None:
+            mazes.check_free("goal_cell", goal, layout)
+        if start is not None:
+            mazes.check_free("reset_cell", start, layout)
         if goal is None:
-            goal = _draw(goals, self._joined(layout, goals, starts, start), rng)
-            if goal is None:
-                raise LanceletError(
-                    "the maze has no two free cells joined for start and goal: change maze_map"
-                )
-        target = mazes.cell_to_xy(layout, goal) + self._offset(rng)
+            goal = self._draw_goal(layout, start, rng)
+        goal_xy = mazes.cell_to_xy(layout, goal) + self._offset(rng)
         if start is None:
-            good = np.hypot(*(mazes.cell_to_xy(layout, starts) - target).T) > 0.5
-            if not self.allow_unreachable:
-                good &= labels[starts[:, 0], starts[:, 1]] == labels[tuple(goal)]
-            start = _draw(starts, good, rng)
-            if start is None:
-                where = mazes.name_of(goal)
-                raise LanceletError(
-                    f"goal_cell = {where}: no start cell is joined to it; change it, or give reset_cell"
-                )
-        elif labels[tuple(start)] != labels[tuple(goal)] and not self.allow_unreachable:
+            start = self._draw_start(layout, goal, goal_xy, rng)
+        else:
+            self._check_joined(layout, goal, start)
+        start_xy = mazes.cell_to_xy(layout, start) + self._offset(rng)
+        return goal_xy, start_xy
+
+    def _draw_goal(self, layout: mazes.Map, start: Any, rng: np.random.Generator) -> Array:
+        """A goal cell that some other start cell, or the one given, is joined to."""
+        goals, starts = mazes.goals_and_starts(layout)
+        goal = _draw(goals, self._can_be_goal(layout, goals, starts, start), rng)
+        if goal is None:
+            raise LanceletError(
+                "the maze has no two free cells joined for start and goal: change maze_map"
+            )
+        return goal
+
+    def _can_be_goal(self, layout: mazes.Map, goals: Array, starts: Array, start: Any) -> Array:
+        """True (k,) for those of the cells `goals` (k, 2) that some other start cell, or the one given, is joined to."""
+        regions = mazes.regions(layout)
+        region_of_goal = regions[goals[:, 0], goals[:, 1]]
+        if start is not None:
+            return (region_of_goal == regions[tuple(start)]) | self.allow_unreachable
+        if self.allow_unreachable:
+            joined_starts = len(starts)
+        else:
+            region_of_start = regions[starts[:, 0], starts[:, 1]]
+            starts_in_region = np.bincount(region_of_start, minlength=regions.size)
+            joined_starts = starts_in_region[region_of_goal]
+        # The goal's own cell is no start for it.
+        is_start = np.zeros(regions.shape, int)
+        is_start[starts[:, 0], starts[:, 1]] = 1
+        return joined_starts - is_start[goals[:, 0], goals[:, 1]] > 0
+
+    def _draw_start(
+        self, layout: mazes.Map, goal: Array, goal_xy: Array, rng: np.random.Generator
+    ) -> Array:
+        """A start cell that is joined to the cell `goal`, and not too near to the goal itself at `goal_xy` (m)."""
+        _, starts = mazes.goals_and_starts(layout)
+        from_goal = mazes.cell_to_xy(layout, starts) - goal_xy
+        can_be_start = np.hypot(from_goal[:, 0], from_goal[:, 1]) > LEAST_DISTANCE
+        if not self.allow_unreachable:
+            regions = mazes.regions(layout)
+            can_be_start &= regions[starts[:, 0], starts[:, 1]] == regions[tuple(goal)]
+        start = _draw(starts, can_be_start, rng)
+        if start is None:
+            raise LanceletError(
+                f"goal_cell = {mazes.name_of(goal)}: no start cell is joined to it; change it, or give reset_cell"
+            )
+        return start
+
+    def _check_joined(self, layout: mazes.Map, goal: Any, start: Any) -> None:
+        """Refuse two cells without a free path between them, unless that is allowed."""
+        regions = mazes.regions(layout)
+        if regions[tuple(start)] != regions[tuple(goal)] and not self.allow_unreachable:
             raise LanceletError(
                 f"goal_cell = {mazes.name_of(goal)}: no free path joins it to the start {mazes.name_of(start)} "
                 "(allow_unreachable=True lets it)"
             )
-        return target, mazes.cell_to_xy(layout, start) + self._offset(rng)
-
-    def _joined(self, layout: mazes.Map, goals: Array, starts: Array, start: Any) -> Array:
-        """True (k,) for the goals that some other start cell, or the one given, is joined to."""
-        labels = mazes.regions(layout)
-        region = labels[goals[:, 0], goals[:, 1]]
-        if start is not None:
-            return (region == labels[tuple(start)]) | self.allow_unreachable
-        here = np.zeros(labels.shape, int)
-        here[starts[:, 0], starts[:, 1]] = 1
-        there = np.bincount(labels[starts[:, 0], starts[:, 1]], minlength=labels.size)
-        return (len(starts) if self.allow_unreachable else there[region]) - here[
-            goals[:, 0], goals[:, 1]
-        ] > 0
 
     def _offset(self, rng: np.random.Generator) -> Array:
-        return np.array(
-            [rng.uniform(-self.noise, self.noise), rng.uniform(-self.noise, self.noise)]
-        )
+        """Offset of a goal or a start from its cell's centre, m: x is drawn before y."""
+        x = rng.uniform(-self.noise, self.noise)
+        y = rng.uniform(-self.noise, self.noise)
+        return np.array([x, y])
 
     def _given_maps(self, options: Mapping[str, Any], n: int) -> list[mazes.Map] | None:
         """The n maps of reset options; None where they name none."""
@@ -261,30 +319,33 @@ class PointMaze(Task):
         return None
 
     def _maps(self, name: str, given: Any, n: int) -> list[mazes.Map]:
+        """The n maps of option `name`, from one or n given; refused where their size is not the constructor's."""
         if mazes.is_map(given):
             maps = [mazes.parse(given)] * n
         elif len(given) == n:
             maps = [mazes.parse(item) for item in given]
         else:
             raise LanceletError(f"{name} has {len(given)} maps: needs one, or {n}")
-        rows, columns = len(self.layout), len(self.layout[0])
+        rows, columns = mazes.shape(self.layout)
         for layout in maps:
-            if (len(layout), len(layout[0])) != (rows, columns):
-                size = f"{len(layout)} x {len(layout[0])}"
+            given_rows, given_columns = mazes.shape(layout)
+            if (given_rows, given_columns) != (rows, columns):
                 raise LanceletError(
-                    f"{name} has {size} cells: this environment was made for {rows} x {columns}"
+                    f"{name} has {given_rows} x {given_columns} cells: "
+                    f"this environment was made for {rows} x {columns}"
                 )
         return maps
 
     def _check_start(self, qpos: Array, maps: Sequence[mazes.Map], ids: Array, sim: Any) -> None:
+        """Refuse the reset option ``qpos`` where it puts an agent of `ids` into a wall of its map."""
         if qpos.shape not in ((2,), (sim.n, 2)) or not np.isfinite(qpos).all():
             return  # the core refuses it
+        starts = np.broadcast_to(qpos, (sim.n, 2))
         for i in ids.tolist():
-            xy = qpos if qpos.ndim == 1 else qpos[i]
-            blocks = mazes.cell_to_xy(maps[i], np.argwhere(mazes.walls(maps[i])))
-            walls.clear(
-                sim, xy, blocks, f"options['qpos'] puts the agent of environment {i} into the wall"
-            )
+            wall_cells = np.argwhere(mazes.walls(maps[i]))
+            blocks = mazes.cell_to_xy(maps[i], wall_cells)
+            what = f"options['qpos'] puts the agent of environment {i} into the wall"
+            walls.clear(sim, starts[i], blocks, what)
 
     # -- the changing world --------------------------------------------------------------------------------------------
 
@@ -303,30 +364,34 @@ class PointMaze(Task):
         Raises:
             LanceletError: a wall on an agent or a goal, or, unless `allow_unreachable`, between the two.
         """
-        ids = np.arange(sim.n)[slice(None) if ids is None else ids].reshape(-1)
+        chosen = _as_ids(ids, sim.n)
         maps = self._maps("maze_map", maze_map, sim.n)
-        before = walls.standing(sim, self.layout)
-        for i in ids.tolist():
-            layout, xy, goal = maps[i], sim.qpos[i], sim.mocap_pos[i, 0, :2]
-            new = np.argwhere(mazes.walls(layout) & ~before[i])
-            walls.clear(
-                sim,
-                xy,
-                mazes.cell_to_xy(layout, new),
-                f"maze_map puts a wall on the agent of environment {i},",
+        stood_before = walls.standing(sim, self.layout)
+        # All simulations are looked at before any wall is written.
+        for i in chosen.tolist():
+            self._check_new_walls(sim, i, maps[i], stood_before[i])
+        walls.write(sim, self.layout, maps, chosen)
+
+    def _check_new_walls(self, sim: Any, i: int, layout: mazes.Map, stood_before: Array) -> None:
+        """Refuse a map for simulation `i` as it is now; `stood_before` (rows, columns) are its present walls."""
+        agent_xy = sim.qpos[i]
+        goal_xy = sim.mocap_pos[i, 0, :2]
+        new_walls = np.argwhere(mazes.walls(layout) & ~stood_before)
+        what = f"maze_map puts a wall on the agent of environment {i},"
+        walls.clear(sim, agent_xy, mazes.cell_to_xy(layout, new_walls), what)
+        agent_cell = tuple(mazes.xy_to_cell(layout, agent_xy).tolist())
+        goal_cell = tuple(mazes.xy_to_cell(layout, goal_xy).tolist())
+        row, column = goal_cell
+        if layout[row][column] == mazes.WALL:
+            raise LanceletError(
+                f"maze_map puts a wall on the goal of environment {i}, at {mazes.name_of(goal_cell)}"
             )
-            here, there = (tuple(mazes.xy_to_cell(layout, point).tolist()) for point in (xy, goal))
-            if layout[there[0]][there[1]] == mazes.WALL:
-                raise LanceletError(
-                    f"maze_map puts a wall on the goal of environment {i}, at {mazes.name_of(there)}"
-                )
-            labels = mazes.regions(layout)
-            if labels[here] != labels[there] and not self.allow_unreachable:
-                raise LanceletError(
-                    f"maze_map cuts the agent of environment {i} at {mazes.name_of(here)} off from its goal "
-                    f"at {mazes.name_of(there)} (allow_unreachable=True lets it)"
-                )
-        walls.write(sim, self.layout, maps, ids)
+        regions = mazes.regions(layout)
+        if regions[agent_cell] != regions[goal_cell] and not self.allow_unreachable:
+            raise LanceletError(
+                f"maze_map cuts the agent of environment {i} at {mazes.name_of(agent_cell)} off from its goal "
+                f"at {mazes.name_of(goal_cell)} (allow_unreachable=True lets it)"
+            )
 
     def move_wall(self, sim: Any, cell: Cells, xy: Any, ids: Any = None) -> None:
         """Put the block of `cell` with its centre at `xy` (m), off the lattice too, in simulations `ids` (None: all).
@@ -336,30 +401,30 @@ class PointMaze(Task):
         Raises:
             LanceletError: a block on an agent, a cell outside the map, a position that is not finite.
         """
-        ids = np.arange(sim.n)[slice(None) if ids is None else ids].reshape(-1)
-        walls.move(sim, self.layout, mazes.check_cells("cell", cell, 1, self.layout)[0], xy, ids)
+        (checked_cell,) = mazes.check_cells("cell", cell, 1, self.layout)
+        walls.move(sim, self.layout, checked_cell, xy, _as_ids(ids, sim.n))
 
     def set_gain(self, sim: Any, gain: Any, ids: Any = None) -> None:
         """Mix actions into motors by `gain` ((2, 2), or one for each of `ids`) in simulations `ids`, for good.
 
         A motor takes at most full command, whatever the gain.
         """
-        ids = np.arange(sim.n)[slice(None) if ids is None else ids].reshape(-1)
-        sim.field("actuator_user")[ids] = _matrices(gain, len(ids))
+        chosen = _as_ids(ids, sim.n)
+        sim.field("actuator_user")[chosen] = _matrices(gain, len(chosen))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def advance(self, sim: Any, memory: Memory, action: Array) -> None:
         """Velocities are clipped before each simulator step, as in Gymnasium-Robotics."""
-        rows = slice(None) if sim.live is None else sim.live
+        live_rows = slice(None) if sim.live is None else sim.live
         before = sim.qpos.copy()
-        mix = sim.field("actuator_user").values
-        sim.ctrl[:] = mix[:, :, 0] * action[:, :1] + mix[:, :, 1] * action[:, 1:]
+        # Not a matrix product: its rounding depends on the number of simulations.
+        gain = sim.field("actuator_user").values
+        sim.ctrl[:] = gain[:, :, 0] * action[:, :1] + gain[:, :, 1] * action[:, 1:]
         for _ in range(self.frame_skip):
-            sim.qvel[rows] = np.minimum(np.maximum(sim.qvel[rows], -SPEED), SPEED)
+            sim.qvel[live_rows] = np.minimum(np.maximum(sim.qvel[live_rows], -SPEED), SPEED)
             sim.step()
-        moved = sim.qpos - before
-        memory["path"] += np.sqrt(moved[:, 0] ** 2 + moved[:, 1] ** 2)
+        memory["path"] += _distance(sim.qpos, before)
         memory["reached"] |= self._at_goal(sim)
 
     def observe(self, sim: Any, memory: Memory) -> dict[str, Array]:
@@ -390,6 +455,7 @@ class PointMaze(Task):
         }
 
     def _at_goal(self, sim: Any) -> Array:
+        """True (n,) for the agents within reach of their goals."""
         return self.goal_reached(sim.qpos, sim.mocap_pos[:, 0, :2])
 
     def goal_reached(self, achieved: Array, desired: Array) -> Array:
@@ -403,6 +469,8 @@ class PointMaze(Task):
             return np.exp(-distance)
         return (distance <= RADIUS).astype(float) - (self.reward_type == "cost")
 
+    # The names and arguments of the next two are those of Gymnasium's goal environments, which hindsight replay calls.
+
     def compute_terminated(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
         """True (...) where that would end an episode."""
         reached = self.goal_reached(achieved_goal, desired_goal)
@@ -410,32 +478,55 @@ class PointMaze(Task):
 
     def compute_truncated(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
         """False (...): only time truncates."""
-        return np.zeros(np.shape(achieved_goal)[:-1], bool)[()]
+        batch_shape = np.shape(achieved_goal)[:-1]
+        return np.zeros(batch_shape, bool)[
+            ()
+        ]  # a number where there is one goal, an array for a batch
 
 
-def _draw(cells: Array, good: Array, rng: np.random.Generator) -> Any:
-    """One of the `good` cells by drawing among all until it is good, as Gymnasium-Robotics does; None if none is."""
-    if not good.any():
+def _free_cell(name: str, given: Any, layout: mazes.Map) -> mazes.Cell | None:
+    """The field `name` as a cell of Python's numbers, checked; None stays None."""
+    if given is None:
+        return None
+    (cell,) = mazes.check_cells(name, given, 1, layout)
+    mazes.check_free(name, cell, layout)
+    row, column = cell.tolist()
+    return row, column
+
+
+def _as_ids(ids: Any, n: int) -> Array:
+    """Ids (k,) of simulations from an index of any kind: None for all, a number, a list, a mask or a slice."""
+    index = slice(None) if ids is None else ids
+    return np.arange(n)[index].reshape(-1)
+
+
+def _draw(cells: Array, allowed: Array, rng: np.random.Generator) -> Array | None:
+    """One of the cells (k, 2) that are `allowed` (k,); None if none is.
+
+    It is drawn among all of them until it is allowed, as Gymnasium-Robotics does: one seed gives the same cells there.
+    """
+    if not allowed.any():
         return None
     pick = rng.integers(0, len(cells))
-    while not good[pick]:
+    while not allowed[pick]:
         pick = rng.integers(0, len(cells))
     return cells[pick]
 
 
-def _distance(left: Array, right: Array) -> Array:
-    between = np.asarray(left, float) - np.asarray(right, float)
-    return np.sqrt(between[..., 0] ** 2 + between[..., 1] ** 2)
+def _distance(first: Array, second: Array) -> Array:
+    """Distance (...) between points (..., 2)."""
+    difference = np.asarray(first, float) - np.asarray(second, float)
+    # Not `np.hypot`, which rounds otherwise than Gymnasium-Robotics' norm.
+    return np.sqrt(difference[..., 0] ** 2 + difference[..., 1] ** 2)
 
 
 def _matrices(given: Any, n: int) -> Array:
-    """Matrices (n, 2, 2) of one, or n."""
+    """Matrices (n, 2, 2) from one or n of them, checked."""
+    rule = f"must be a 2 x 2 matrix of finite numbers, or {n} of them"
     try:
         values = np.asarray(given, float)
-    except (TypeError, ValueError):
-        values = np.full(1, math.nan)
+    except (TypeError, ValueError) as error:
+        raise LanceletError(f"gain = {mazes.shown(given)}: {rule}") from error
     if values.shape not in ((2, 2), (n, 2, 2)) or not np.isfinite(values).all():
-        raise LanceletError(
-            f"gain = {mazes.shown(given)}: must be a 2 x 2 matrix of finite numbers, or {n} of them"
-        )
+        raise LanceletError(f"gain = {mazes.shown(given)}: {rule}")
     return np.broadcast_to(values, (n, 2, 2))

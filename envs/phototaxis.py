@@ -1,4 +1,7 @@
-"""Driving to a light on two wheels (Powers, Kriegman, Bongard 2019, arXiv 1910.07487; spec codesign 2.2)."""
+"""Driving to a light on two wheels after Powers, Kriegman, Bongard 2019 (arXiv 1910.07487).
+
+See docs/systems/goodbody.md, "The rigid body".
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,29 @@ from ..morphology.braitenberg import HALF, Braitenberg
 from .checks import reset_option, within
 from .task import Memory, Task
 
-LIGHTS = 4.0 * np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
-"""m, places of light 1 to 4"""
-HEIGHT, RADIUS = 0.201, 0.2
-"""m, of the light's centre over the floor; of the light"""
+LIGHTS = np.array(
+    [
+        [4.0, 4.0],
+        [4.0, -4.0],
+        [-4.0, -4.0],
+        [-4.0, 4.0],
+    ]
+)
+"""m, places (x, y) of lights 1 to 4"""
+HEIGHT = 0.201
+"""m of the light's centre over the floor"""
+RADIUS = 0.2
+"""m of the light; a sensor reads as if it were never nearer to the centre"""
+PICTURE_WIDTH = 11.5
+"""m that the picture from above shows along x"""
+PICTURE_HEIGHT = 9.8
+"""m that the picture from above shows along y"""
+LIGHT_COLOUR = (1.0, 0.8, 0.1, 1.0)
+"""RGBA of the light"""
+DISC_COLOUR = (1.0, 0.85, 0.3, 0.35)
+"""RGBA of the disc around the light"""
+SENSORS = ("sensor_1", "sensor_2")
+"""names of the body's light sensors, in the order in which they are observed"""
 
 
 @dataclass(kw_only=True)
@@ -72,20 +94,24 @@ class Phototaxis(Task):
     def spec(self, body: morphology.Body) -> mujoco.MjSpec:
         """The body, the light, and a disc as wide as the deck's middle may be from it."""
         spec = body.build()
-        scenery.above(spec, 11.5, 9.8)
+        scenery.above(spec, PICTURE_WIDTH, PICTURE_HEIGHT)
         light = spec.worldbody.add_body(name="light", mocap=True)
-        seen = {"contype": 0, "conaffinity": 0}
         light.add_geom(
             name="light",
             type=mujoco.mjtGeom.mjGEOM_SPHERE,
             size=[RADIUS, 0, 0],
-            rgba=[1.0, 0.8, 0.1, 1],
-            **seen,
+            rgba=LIGHT_COLOUR,
+            contype=0,
+            conaffinity=0,
         )
         light.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[reach(body), 0.005, 0], pos=[0, 0, 0.006 - HEIGHT],
-            rgba=[1.0, 0.85, 0.3, 0.35], **seen,
-        )  # fmt: skip
+            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+            size=[reach(body), 0.005, 0],
+            pos=[0, 0, 0.006 - HEIGHT],
+            rgba=DISC_COLOUR,
+            contype=0,
+            conaffinity=0,
+        )
         return spec
 
     @property
@@ -100,8 +126,8 @@ class Phototaxis(Task):
 
     def memory(self, n: int) -> Memory:
         """Where the light is, how near it must come, the least distance so far and before the last step, m."""
-        bodies = self.bodies()
-        near = np.array([reach(bodies[i % len(bodies)]) for i in range(n)])
+        reaches = np.array([reach(body) for body in self.bodies()])
+        near = reaches[np.arange(n) % len(reaches)]
         return {
             "light": np.zeros((n, 2)),
             "near": near,
@@ -118,18 +144,21 @@ class Phototaxis(Task):
         options: Mapping[str, Any],
     ) -> None:
         """At rest; which light shines is drawn, if it is not given."""
-        which = np.zeros(sim.n)
+        number = np.zeros(sim.n, int)
         for i, rng in zip(ids, rngs, strict=True):
-            which[i] = rng.integers(len(LIGHTS)) + 1 if self.light is None else self.light
+            if self.light is None:
+                number[i] = rng.integers(len(LIGHTS)) + 1
+            else:
+                number[i] = self.light
         if "light" in options:
-            which = reset_option("light", options["light"], (sim.n,), 1, len(LIGHTS))
-            if (which != which.astype(int)).any():
-                raise LanceletError(
-                    f"options['light'] = {options['light']!r}: must be whole numbers"
-                )
-        memory["light"][ids] = LIGHTS[which[ids].astype(int) - 1]
-        sim.mocap_pos[ids, 0, :2], sim.mocap_pos[ids, 0, 2] = memory["light"][ids], HEIGHT
-        memory["least"][ids] = memory["before"][ids] = self._distance(sim, memory)[ids]
+            # After the draw: the generators go on alike, whether a light is given or not.
+            number = _light_numbers(options["light"], sim.n)
+        memory["light"][ids] = LIGHTS[number[ids] - 1]
+        sim.mocap_pos[ids, 0, :2] = memory["light"][ids]
+        sim.mocap_pos[ids, 0, 2] = HEIGHT
+        distance = self._distance(sim, memory)[ids]
+        memory["least"][ids] = distance
+        memory["before"][ids] = distance
 
     def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
         """Drive, and note how near that came."""
@@ -138,13 +167,16 @@ class Phototaxis(Task):
         np.minimum(memory["least"], self._distance(sim, memory), out=memory["least"])
 
     def _distance(self, sim: Any, memory: Memory) -> np.ndarray:
-        return np.hypot(*(sim.qpos[:, :2] - memory["light"]).T)
+        """Distance (n,) of the deck's middle from the light's centre, seen from above, m."""
+        vector = sim.qpos[:, :2] - memory["light"]
+        return np.hypot(vector[:, 0], vector[:, 1])
 
     def observe(self, sim: Any, memory: Memory) -> np.ndarray:
         """The two sensors."""
-        light = np.concatenate([memory["light"], np.full((sim.n, 1), HEIGHT)], axis=1)
-        squares = [((sim.sensor(f"sensor_{k}") - light) ** 2).sum(1) for k in (1, 2)]
-        return 1 / np.maximum(np.stack(squares, axis=1), RADIUS**2)
+        height = np.full((sim.n, 1), HEIGHT)
+        light = np.concatenate([memory["light"], height], axis=1)
+        squared_distances = [((sim.sensor(name) - light) ** 2).sum(1) for name in SENSORS]
+        return 1 / np.maximum(np.stack(squared_distances, axis=1), RADIUS**2)
 
     def reward(
         self, sim: Any, memory: Memory, action: np.ndarray
@@ -165,6 +197,14 @@ class Phototaxis(Task):
         }
 
 
+def _light_numbers(given: Any, n: int) -> np.ndarray:
+    """The reset option ``light`` as whole numbers (n,) from 1 to 4, checked."""
+    numbers = reset_option("light", given, (n,), 1, len(LIGHTS))
+    if (numbers != numbers.astype(int)).any():
+        raise LanceletError(f"options['light'] = {given!r}: must be whole numbers")
+    return numbers.astype(int)
+
+
 def reach(body: Any) -> float:
-    """M from the light's centre at which a body touches it."""
+    """Distance from the light's centre at which a body touches it, m."""
     return HALF + body.wheel_radius + RADIUS

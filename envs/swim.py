@@ -1,17 +1,21 @@
-"""Swimming forward and to a target (Bhattasali et al. 2022, arXiv 2201.05242; dm_control suite; spec ncap 1, 2)."""
+"""Swimming forward and to a target of the planar swimmer.
+
+The swimmer and the second task are those of the dm_control suite; the first is that of Bhattasali et al. 2022
+(arXiv 2201.05242): docs/systems/ncap.md, "The tasks".
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import mujoco
 import numpy as np
 from gymnasium import spaces
 
 from .. import morphology
+from ..checks import finite_number
 from ..errors import LanceletError
 from ..morphology import scenery
 from .task import Memory, Task
@@ -20,6 +24,41 @@ HORIZON = 1000
 """control steps over which the time feature runs from -1 to 1"""
 SPEED = 0.1
 """m/s of the head at which the reward of `Swim` is full"""
+TARGET_RADIUS = 0.1
+"""m from the target within which the reward of `SwimNavigate` is full"""
+TAIL_RADII = 5
+"""the reward of `SwimNavigate` has fallen to a tenth so many radii beyond the target's radius"""
+NEAR_PROBABILITY = 0.2
+"""share of episodes whose target lies near the start"""
+NEAR_TARGETS = 0.3
+"""m in both axes from the origin within which a near target lies"""
+FAR_TARGETS = 2.0
+"""m in both axes from the origin within which any other target lies"""
+TARGET_HEIGHT = 0.05
+"""m of the target's centre above the plane, to be seen"""
+
+HEADING = 2
+"""place of the head's heading, rad, in `qpos`; x and y stand before it"""
+FIRST_JOINT = 3
+"""place of the first joint's angle, rad, in `qpos`"""
+SENSORS_PER_LINK = 6
+"""numbers that the sensors of one link tell: linear velocity x, y, z (m/s), then angular velocity x, y, z (rad/s)"""
+VELOCITY_X_Y = slice(0, 2)
+"""of these: velocity in the plane"""
+TURN_RATE = 5
+"""of these: rate of turn about the vertical axis"""
+HEAD_VELOCITY_Y = 1
+"""place in `sensordata` of the head's velocity along its own y axis, m/s; the nose points to -y"""
+SWIMMER_BODY = 1
+"""MuJoCo's number of the head, whose subtree is the whole swimmer"""
+
+
+@runtime_checkable
+class Jointed(Protocol):
+    """A body that these tasks take: a chain like `morphology.swimmer.Swimmer`."""
+
+    joints: int
+    """number of actuated joints"""
 
 
 @dataclass(kw_only=True)
@@ -59,18 +98,14 @@ class Swim(Task):
 
     def __post_init__(self) -> None:
         for name in ("density", "viscosity"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
-                raise LanceletError(
-                    f"{type(self).__name__}.{name} = {value!r}: must be finite and >= 0"
-                )
-        bodies = self.bodies()
-        for body in bodies:
-            if not hasattr(body, "joints"):
+            finite_number(f"{type(self).__name__}.{name}", getattr(self, name), least=0)
+        for body in self.bodies():
+            if not isinstance(body, Jointed):
                 raise LanceletError(
                     f"{type(self).__name__}.body = {body!r}: needs a body with joints, like Swimmer"
                 )
-        self.joints = bodies[0].joints  # pyright: ignore[reportAttributeAccessIssue]
+            # All bodies of one environment have one layout: the number of any is that of all.
+            self.joints = body.joints
 
     def default_body(self) -> morphology.Body:
         """The standard swimmer of `joints` joints."""
@@ -79,7 +114,8 @@ class Swim(Task):
     def spec(self, body: morphology.Body) -> mujoco.MjSpec:
         """The body in the medium."""
         spec = body.build()
-        spec.option.density, spec.option.viscosity = self.density, self.viscosity
+        spec.option.density = self.density
+        spec.option.viscosity = self.viscosity
         return spec
 
     @property
@@ -89,7 +125,8 @@ class Swim(Task):
 
     @property
     def _size(self) -> int:
-        return 4 * self.joints + 3 + self.clock
+        """Length of an observation: the joints, three numbers of each of the joints + 1 links, and the clock."""
+        return self.joints + 3 * (self.joints + 1) + self.clock
 
     @property
     def action_space(self) -> spaces.Space:
@@ -108,48 +145,55 @@ class Swim(Task):
         rngs: Sequence[np.random.Generator],
         options: Mapping[str, Any],
     ) -> None:
-        """Heading, then joints, from each simulation's generator."""
-        limits = sim.field(
-            "jnt_range"
-        ).values  # once: with many bodies every look at a field gathers it
+        """Draw the heading, then the joints, from each simulation's generator."""
+        # Once: with many bodies every look at a field gathers it.
+        limits = sim.field("jnt_range").values
+        lower = limits[:, FIRST_JOINT:, 0]
+        upper = limits[:, FIRST_JOINT:, 1]
         for i, rng in zip(ids, rngs, strict=True):
-            sim.qpos[i, 2] = rng.uniform(-np.pi, np.pi)
-            sim.qpos[i, 3:] = rng.uniform(limits[i, 3:, 0], limits[i, 3:, 1])
+            sim.qpos[i, HEADING] = rng.uniform(-np.pi, np.pi)
+            sim.qpos[i, FIRST_JOINT:] = rng.uniform(lower[i], upper[i])
 
     def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
         """Fifteen substeps under constant motor commands."""
         if np.count_nonzero(memory["steps"]) < sim.n:
-            first = memory["steps"] == 0
-            memory["origin"][first] = sim.subtree_com[first, 1, :2]
+            at_start = memory["steps"] == 0
+            memory["origin"][at_start] = sim.subtree_com[at_start, SWIMMER_BODY, :2]
         super().advance(sim, memory, action)
         memory["steps"] += 1
-        memory["forward"] -= sim.sensordata[:, 1]
+        memory["forward"] -= sim.sensordata[:, HEAD_VELOCITY_Y]
 
     def observe(self, sim: Any, memory: Memory) -> np.ndarray:
         """The table of the class."""
-        n, links = self.joints, self.joints + 1
-        seen = np.empty((sim.n, self._size), np.float32)
-        seen[:, :n] = sim.qpos[:, 3:]
+        links = self.joints + 1
+        observation = np.empty((sim.n, self._size), np.float32)
+        observation[:, : self.joints] = sim.qpos[:, FIRST_JOINT:]
+
+        # The links' velocities stand last, before the clock: `SwimNavigate` puts its target between joints and links.
         end = self._size - self.clock
-        sensors = sim.sensordata[:, : 6 * links].reshape(-1, links, 6)
-        velocities = seen[:, end - 3 * links : end].reshape(-1, links, 3)
-        velocities[:, :, :2], velocities[:, :, 2] = sensors[:, :, :2], sensors[:, :, 5]
+        velocities = observation[:, end - 3 * links : end].reshape(-1, links, 3)
+        sensors = sim.sensordata[:, : SENSORS_PER_LINK * links]
+        sensors = sensors.reshape(-1, links, SENSORS_PER_LINK)
+        velocities[:, :, :2] = sensors[:, :, VELOCITY_X_Y]
+        velocities[:, :, 2] = sensors[:, :, TURN_RATE]
         if self.clock:
-            seen[:, -1] = 2.0 * memory["steps"] / HORIZON - 1.0
-        return seen
+            observation[:, -1] = 2.0 * memory["steps"] / HORIZON - 1.0
+        return observation
 
     def reward(
         self, sim: Any, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Forward speed of the head, ramped."""
-        reward = np.minimum(np.maximum(sim.sensordata[:, 1] / -SPEED, 0.0), 1.0)
+        part_of_full_speed = sim.sensordata[:, HEAD_VELOCITY_Y] / -SPEED
+        reward = np.minimum(np.maximum(part_of_full_speed, 0.0), 1.0)
         return reward, {"forward": reward}
 
     def metrics(self, sim: Any, memory: Memory) -> dict[str, np.ndarray]:
         """Mean speeds of the episode so far."""
         steps = np.maximum(memory["steps"], 1)
-        com, origin = sim.subtree_com, memory["origin"]
-        moved = np.hypot(com[:, 1, 0] - origin[:, 0], com[:, 1, 1] - origin[:, 1])
+        centre_of_mass = sim.subtree_com[:, SWIMMER_BODY, :2]
+        displacement = centre_of_mass - memory["origin"]
+        moved = np.hypot(displacement[:, 0], displacement[:, 1])
         return {
             "speed": memory["forward"] / steps,
             "com_speed": moved / (steps * self.control_dt(sim)),
@@ -174,16 +218,18 @@ class SwimNavigate(Swim):
     """
 
     reset_options: ClassVar[tuple[str, ...]] = ("target",)
-    radius: ClassVar[float] = 0.1
+    radius: ClassVar[float] = TARGET_RADIUS
+    """m from the target within which it is reached"""
 
     def spec(self, body: morphology.Body) -> mujoco.MjSpec:
         """The body in the medium, sensors of where its nose points, and the target to be seen."""
         spec = super().spec(body)
-        for name, kind in (
-            ("nose", mujoco.mjtSensor.mjSENS_FRAMEPOS),
-            ("head_x", mujoco.mjtSensor.mjSENS_FRAMEXAXIS),
-            ("head_y", mujoco.mjtSensor.mjSENS_FRAMEYAXIS),
-        ):
+        nose_sensors = {
+            "nose": mujoco.mjtSensor.mjSENS_FRAMEPOS,
+            "head_x": mujoco.mjtSensor.mjSENS_FRAMEXAXIS,
+            "head_y": mujoco.mjtSensor.mjSENS_FRAMEYAXIS,
+        }
+        for name, kind in nose_sensors.items():
             spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="nose")
         target = spec.worldbody.add_body(name="target", mocap=True)
         target.add_geom(
@@ -197,7 +243,8 @@ class SwimNavigate(Swim):
 
     @property
     def _size(self) -> int:
-        return 4 * self.joints + 5 + self.clock
+        """Length of an observation: that of `Swim` and two numbers of the target."""
+        return super()._size + 2
 
     def memory(self, n: int) -> Memory:
         """That of `Swim`, and the least distance so far."""
@@ -214,36 +261,32 @@ class SwimNavigate(Swim):
         """Heading, joints, then the target, in the suite's order."""
         super().reset(sim, memory, ids, rngs, options)
         for i, rng in zip(ids, rngs, strict=True):
-            box = 0.3 if rng.random() < 0.2 else 2.0
-            sim.mocap_pos[i, 0] = [*rng.uniform(-box, box, 2), 0.05]
+            is_near = rng.random() < NEAR_PROBABILITY
+            reach = NEAR_TARGETS if is_near else FAR_TARGETS
+            x, y = rng.uniform(-reach, reach, 2)
+            sim.mocap_pos[i, 0] = [x, y, TARGET_HEIGHT]
         if "target" in options:
-            try:
-                targets = np.broadcast_to(np.asarray(options["target"], float), (sim.n, 2))
-            except ValueError as error:
-                shape = np.shape(options["target"])
-                raise LanceletError(
-                    f"options['target'] has shape {shape}: must be (2,) or ({sim.n}, 2)"
-                ) from error
-            if not np.isfinite(targets).all():
-                raise LanceletError("options['target'] holds a number that is not finite")
-            sim.mocap_pos[ids, 0, :2] = targets[ids]
+            # After the draw: the generators go on alike, whether a target is given or not.
+            sim.mocap_pos[ids, 0, :2] = _targets(options["target"], sim.n)[ids]
 
     def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
-        """As `Swim`; the least distance is kept."""
+        """Advance as `Swim` does, and note the least distance."""
         super().advance(sim, memory, action)
         np.minimum(memory["closest"], self._distance(sim), out=memory["closest"])
 
     def observe(self, sim: Any, memory: Memory) -> np.ndarray:
         """The table of the class."""
-        seen = super().observe(sim, memory)
-        seen[:, self.joints : self.joints + 2] = self._to_target(sim)
-        return seen
+        observation = super().observe(sim, memory)
+        observation[:, self.joints : self.joints + 2] = self._to_target(sim)
+        return observation
 
     def reward(
         self, sim: Any, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Long-tailed fall-off with the distance beyond the target's radius."""
-        beyond = np.maximum(self._distance(sim) - self.radius, 0.0) / (5 * self.radius)
+        beyond = np.maximum(self._distance(sim) - self.radius, 0.0)
+        beyond /= TAIL_RADII * self.radius
+        # dm_control's long-tailed `tolerance` with a value of 0.1 at the margin: sqrt(1 / 0.1 - 1) = 3.
         reward = 1.0 / ((3.0 * beyond) ** 2 + 1.0)
         return reward, {"near": reward}
 
@@ -256,11 +299,26 @@ class SwimNavigate(Swim):
         }
 
     def _to_target(self, sim: Any) -> np.ndarray:
+        """Vector (n, 2) from nose to target in the head's frame, m."""
         vector = sim.mocap_pos[:, 0] - sim.sensor("nose")
-        return np.stack(
-            [(sim.sensor("head_x") * vector).sum(1), (sim.sensor("head_y") * vector).sum(1)], axis=1
-        )
+        left = (sim.sensor("head_x") * vector).sum(1)
+        behind = (sim.sensor("head_y") * vector).sum(1)
+        return np.stack([left, behind], axis=1)
 
     def _distance(self, sim: Any) -> np.ndarray:
+        """Distance (n,) from nose to target, seen from above, m."""
         vector = sim.mocap_pos[:, 0, :2] - sim.sensor("nose")[:, :2]
         return np.hypot(vector[:, 0], vector[:, 1])
+
+
+def _targets(given: Any, n: int) -> np.ndarray:
+    """The reset option ``target`` as an array (n, 2), checked."""
+    try:
+        targets = np.broadcast_to(np.asarray(given, float), (n, 2))
+    except ValueError as error:
+        raise LanceletError(
+            f"options['target'] has shape {np.shape(given)}: must be (2,) or ({n}, 2)"
+        ) from error
+    if not np.isfinite(targets).all():
+        raise LanceletError("options['target'] holds a number that is not finite")
+    return targets

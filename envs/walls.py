@@ -1,7 +1,9 @@
 """A maze's walls in the simulator: one block for every cell, which stands, waits under the floor, or is moved about.
 
-Blocks are geoms of the world whose ``geom_pos`` differs between simulations: a third of the time of a step that as many
-mocap bodies take. They outlive a reset, and are saved with the environment's state.
+Blocks are geoms of the world whose ``geom_pos`` differs between simulations: a step takes a third of the time that it
+takes with as many mocap bodies. They outlive a reset, and are saved with the environment's state.
+
+A block is numbered by its cell, row by row; its place (x, y, z) is in m.
 """
 
 from __future__ import annotations
@@ -17,93 +19,160 @@ from ..errors import LanceletError
 from ..morphology import scenery
 from . import mazes
 
-HEIGHT, PARKED = 0.4, -5.0
-"""m, of the walls; m, where the block of a free cell waits"""
+HALF_CELL = 0.5
+"""m, half the width of a cell and of its block"""
+HEIGHT = 0.4
+"""m of the walls"""
+STANDING = HEIGHT / 2
+"""m, height of the centre of a block that stands on the floor"""
+PARKED = -5.0
+"""m, height at which the block of a free cell waits"""
+MARGIN = 0.002
+"""m from a wall at which contact begins to be computed, as in Gymnasium-Robotics"""
 TOUCH = 0.03
 """m that an agent may overlap a wall, as contact under full force does"""
+AT_HOME = 1e-9
+"""m, how far a block may be from its cell's centre and still be the wall of that cell"""
+Z = 2
+"""place of the height in a block's (x, y, z)"""
 
 
 def add(spec: mujoco.MjSpec, layout: mazes.Map) -> None:
-    """A block for every cell of the map, row by row."""
-    for i, j in np.ndindex(len(layout), len(layout[0])):
-        x, y = mazes.cell_to_xy(layout, (i, j)).tolist()
+    """Add a block for every cell of the map, row by row, to `spec`."""
+    for row, column in np.ndindex(*mazes.shape(layout)):
+        x, y = mazes.cell_to_xy(layout, (row, column)).tolist()
+        is_wall = layout[row][column] == mazes.WALL
+        z = STANDING if is_wall else PARKED
         spec.worldbody.add_geom(
-            name=f"block_{i}_{j}", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.5, 0.5, HEIGHT / 2],
-            pos=[x, y, HEIGHT / 2 if layout[i][j] == mazes.WALL else PARKED], margin=0.002, condim=1,
+            name=f"block_{row}_{column}",
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=[HALF_CELL, HALF_CELL, HEIGHT / 2],
+            pos=[x, y, z],
+            margin=MARGIN,
+            # Contacts without friction.
+            condim=1,
             rgba=scenery.WALL,
-        )  # fmt: skip
+        )
 
 
 def standing(sim: Any, layout: mazes.Map) -> np.ndarray:
     """True (n, rows, columns) where a cell's block stands at home: a block that was moved is no wall of its cell."""
     blocks = sim.field("geom_pos").values[:, _blocks(sim, layout)]
-    at_home = np.abs(blocks[:, :, :2] - _homes(layout)).max(2) < 1e-9
-    return ((blocks[:, :, 2] > 0) & at_home).reshape(sim.n, len(layout), len(layout[0]))
+    distance = np.abs(blocks[:, :, :Z] - _homes(layout)).max(2)
+    is_wall = (blocks[:, :, Z] > 0) & (distance < AT_HOME)
+    return is_wall.reshape(sim.n, *mazes.shape(layout))
 
 
 def maps(sim: Any, layout: mazes.Map) -> list[mazes.Map]:
     """The n mazes as they are now."""
     if "geom_pos" not in sim.compiled:
+        # No block of any simulation was ever moved.
         return [layout] * sim.n
-    return [_overlay(layout, rows.tobytes()) for rows in standing(sim, layout)]
+    return [_with_walls(layout, is_wall.tobytes()) for is_wall in standing(sim, layout)]
 
 
 def write(sim: Any, layout: mazes.Map, maps: Sequence[mazes.Map], ids: np.ndarray) -> None:
-    """Let the walls of simulations `ids` be those of their maps, all blocks at home."""
-    field, blocks = sim.field("geom_pos"), _blocks(sim, layout)
-    values = field[ids]
-    values[:, blocks, :2] = _homes(layout)
-    up = np.array([mazes.walls(maps[i]).reshape(-1) for i in ids.tolist()])
-    values[:, blocks, 2] = np.where(up, HEIGHT / 2, PARKED)
-    field[ids] = values
+    """Let the walls of some simulations be those of their maps, all blocks at home.
+
+    Args:
+        sim: the simulations.
+        layout: the map that the blocks were made for.
+        maps: n maps, one for every simulation.
+        ids: (k,) the simulations to change.
+    """
+    field = sim.field("geom_pos")
+    blocks = _blocks(sim, layout)
+    positions = field[ids]
+    positions[:, blocks, :Z] = _homes(layout)
+    is_wall = np.array([mazes.walls(maps[i]).reshape(-1) for i in ids.tolist()])
+    positions[:, blocks, Z] = np.where(is_wall, STANDING, PARKED)
+    field[ids] = positions
 
 
 def move(sim: Any, layout: mazes.Map, cell: np.ndarray, xy: Any, ids: np.ndarray) -> None:
-    """Put the block of `cell` with its centre at `xy` (m) in simulations `ids`."""
+    """Put the block of one cell elsewhere, standing.
+
+    Args:
+        sim: the simulations.
+        layout: the map that the blocks were made for.
+        cell: (row, column) of the block.
+        xy: m, where its centre comes to lie.
+        ids: (k,) the simulations to change.
+
+    Raises:
+        LanceletError: no two finite numbers, or a place that covers an agent.
+    """
     centre = np.asarray(xy, float)
     if centre.shape != (2,) or not np.isfinite(centre).all():
         raise LanceletError(f"xy = {xy!r}: must be two finite numbers, in m")
+    # All agents are looked at before any block is moved.
     for i in ids.tolist():
-        clear(
-            sim,
-            sim.qpos[i],
-            centre[None],
-            f"move_wall puts a wall on the agent of environment {i},",
-        )
+        what = f"move_wall puts a wall on the agent of environment {i},"
+        clear(sim, sim.qpos[i], centre[None], what)
+    row, column = cell
+    _, columns = mazes.shape(layout)
+    block = _blocks(sim, layout).start + int(row) * columns + int(column)
     field = sim.field("geom_pos")
-    values = field[ids]
-    values[:, _blocks(sim, layout).start + int(cell[0]) * len(layout[0]) + int(cell[1])] = [
-        *centre,
-        HEIGHT / 2,
-    ]
-    field[ids] = values
+    positions = field[ids]
+    positions[:, block] = [*centre, STANDING]
+    field[ids] = positions
 
 
 def clear(sim: Any, xy: np.ndarray, blocks: np.ndarray, what: str) -> None:
-    """Refuse where a block with its centre at one of `blocks` (k, 2) covers the ball at `xy`: it would stay inside."""
-    gap = np.maximum(np.abs(blocks - xy) - 0.5, 0.0)
-    hit = np.flatnonzero(np.hypot(gap[:, 0], gap[:, 1]) < sim.model.geom("ball").size[0] - TOUCH)
-    if len(hit):
-        x, y = blocks[hit[0]].tolist()
+    """Refuse blocks that cover the ball, which would stay inside.
+
+    Args:
+        sim: the simulations.
+        xy: (2,) m, the ball's centre.
+        blocks: (k, 2) m, centres of the blocks.
+        what: does that; the first words of the error.
+
+    Raises:
+        LanceletError: a block covers the ball.
+    """
+    radius = sim.model.geom("ball").size[0]
+    gap = np.maximum(np.abs(blocks - xy) - HALF_CELL, 0.0)
+    distance = np.hypot(gap[:, 0], gap[:, 1])
+    covering = np.flatnonzero(distance < radius - TOUCH)
+    if len(covering):
+        x, y = blocks[covering[0]].tolist()
         raise LanceletError(
             f"{what} with its centre at ({x:g}, {y:g}) m: the agent is at ({xy[0]:.3g}, {xy[1]:.3g})"
         )
 
 
 def _blocks(sim: Any, layout: mazes.Map) -> slice:
+    """MuJoCo's numbers of the geoms that are blocks."""
+    rows, columns = mazes.shape(layout)
     first = sim.model.geom("block_0_0").id
-    return slice(first, first + len(layout) * len(layout[0]))
+    return slice(first, first + rows * columns)
 
 
 @functools.lru_cache(maxsize=256)
 def _homes(layout: mazes.Map) -> np.ndarray:
-    """Centres (cells, 2) of all cells."""
-    return mazes.cell_to_xy(layout, np.array(list(np.ndindex(len(layout), len(layout[0])))))
+    """Centres (cells, 2) of all cells, m."""
+    every_cell = np.array(list(np.ndindex(*mazes.shape(layout))))
+    return mazes.cell_to_xy(layout, every_cell)
 
 
 @functools.lru_cache(maxsize=256)
-def _overlay(layout: mazes.Map, up: bytes) -> mazes.Map:
-    """The map with the walls of `up`; marks are kept where the cell is free."""
-    grid = np.frombuffer(up, bool).reshape(len(layout), len(layout[0]))
-    free = [[mazes.FREE if code == mazes.WALL else code for code in row] for row in layout]
-    return tuple("".join(np.where(grid[i], mazes.WALL, row)) for i, row in enumerate(free))
+def _with_walls(layout: mazes.Map, is_wall: bytes) -> mazes.Map:
+    """The map with other walls; marks are kept where the cell is free.
+
+    Args:
+        layout: the map.
+        is_wall: bools (rows, columns), as bytes so that the result can be remembered by them.
+    """
+    grid = np.frombuffer(is_wall, bool).reshape(mazes.shape(layout))
+    rows = []
+    for row_is_wall, codes in zip(grid.tolist(), layout, strict=True):
+        row = ""
+        for wall, code in zip(row_is_wall, codes, strict=True):
+            if wall:
+                row += mazes.WALL
+            elif code == mazes.WALL:
+                row += mazes.FREE
+            else:
+                row += code
+        rows.append(row)
+    return tuple(rows)
