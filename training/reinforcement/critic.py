@@ -14,44 +14,58 @@ from torch import Tensor, nn
 from ...controllers import Controller
 
 LEAST_STD = 0.01
-"""below which a number counts as constant"""
+"""standard deviation below which a number counts as constant, in the number's own unit"""
 
 
 class Running(nn.Module):
-    """Mean and standard deviation of all rows so far (Chan et al. 1979), in buffers, so that they are saved."""
+    """Mean and standard deviation of all rows so far, in buffers, so that they are saved.
+
+    The names of the buffers stand in saved runs.
+
+    Args:
+        size: numbers in a row.
+    """
 
     count: Tensor
+    """() number of rows so far"""
     average: Tensor
+    """(size,) mean of each number, float64"""
     squares: Tensor
+    """(size,) sum of the squared deviations of each number from its mean, float64"""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("average", torch.zeros(size, dtype=torch.float64))
-        self.register_buffer(
-            "squares", torch.zeros(size, dtype=torch.float64)
-        )  # sum of squared deviations
+        self.register_buffer("squares", torch.zeros(size, dtype=torch.float64))
 
     @property
     def mean(self) -> Tensor:
-        """(size,), float32; 0 before the first row."""
+        """Mean of each number, (size,), float32; 0 before the first row."""
         return self.average.float()
 
     @property
     def std(self) -> Tensor:
-        """(size,), float32, at least `LEAST_STD`; 1 before the first row."""
+        """Standard deviation of each number, (size,), float32, at least `LEAST_STD`; 1 before the first row."""
         if self.count == 0:
             return torch.ones_like(self.average).float()
-        return (self.squares / self.count).sqrt().clamp(min=LEAST_STD).float()
+        variance = self.squares / self.count
+        return variance.sqrt().clamp(min=LEAST_STD).float()
 
     def update(self, rows: Tensor) -> None:
-        """Take (n, size) rows in."""
+        """Take (n, size) rows in, by Chan's parallel merge of moments (Chan, Golub and LeVeque 1979)."""
         rows = rows.double()
-        n, mean = len(rows), rows.mean(0)
-        whole, apart = self.count + n, mean - self.average
-        self.squares += (rows - mean).square().sum(0) + apart.square() * self.count * n / whole
-        self.average += apart * n / whole
-        self.count.copy_(whole)
+        new_count = len(rows)
+        new_mean = rows.mean(0)
+        new_squares = (rows - new_mean).square().sum(0)
+
+        total_count = self.count + new_count
+        delta_mean = new_mean - self.average
+        between = delta_mean.square() * self.count * new_count / total_count
+        self.squares += new_squares + between
+        self.average += delta_mean * new_count / total_count
+        # The count comes last: both sums above need the old one.
+        self.count.copy_(total_count)
 
 
 class Critic(nn.Module):
@@ -60,21 +74,30 @@ class Critic(nn.Module):
     The output is in units of the returns' own spread, so that learning rates fit any reward; where the spread
     moves, the last layer is rescaled so that the values stay as they were (van Hasselt et al. 2016, PopArt).
 
+    The names of the parts stand in saved runs.
+
     Args:
         size: numbers in an observation.
         hidden: units of each hidden layer.
     """
 
     shift: Tensor
+    """(1,) mean of the returns"""
     scale: Tensor
+    """(1,) standard deviation of the returns"""
     mean: Tensor
+    """(size,) mean of the observations"""
     std: Tensor
+    """(size,) standard deviation of the observations"""
 
     def __init__(self, size: int, hidden: Sequence[int] = (64, 64)) -> None:
         super().__init__()
         sizes = [size, *hidden]
-        self.seen, self.returns = Running(size), Running(1)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.seen = Running(size)
+        """statistics of the observations"""
+        self.returns = Running(1)
+        """statistics of the returns"""
+        self.layers = nn.ModuleList(nn.Linear(inputs, units) for inputs, units in pairwise(sizes))
         self.head = nn.Linear(sizes[-1], 1)
         self.register_buffer("shift", torch.zeros(1))
         self.register_buffer("scale", torch.ones(1))
@@ -82,11 +105,12 @@ class Critic(nn.Module):
         self.register_buffer("std", torch.ones(size))
 
     def forward(self, observation: Any) -> Tensor:
-        """Values (batch, 1)."""
-        x = (flat_rows(observation).to(self.mean.dtype) - self.mean) / self.std
+        """Values (batch, 1) of observations (batch, ...), or of a dict of such."""
+        rows = flat_rows(observation).to(self.mean.dtype)
+        hidden = (rows - self.mean) / self.std
         for layer in self.layers:
-            x = torch.tanh(layer(x))
-        return self.head(x) * self.scale + self.shift
+            hidden = torch.tanh(layer(hidden))
+        return self.head(hidden) * self.scale + self.shift
 
     @torch.no_grad()
     def update(self, observations: Tensor, returns: Tensor) -> None:
@@ -94,16 +118,21 @@ class Critic(nn.Module):
         self.seen.update(observations)
         self.mean.copy_(self.seen.mean)
         self.std.copy_(self.seen.std)
-        first = not self.returns.count
+        had_returns = self.returns.count > 0
         self.returns.update(returns[:, None])
-        shift, scale = self.returns.mean, self.returns.std
-        if (
-            not first
-        ):  # before, the values were in units of nothing: they begin at the mean return instead
-            self.head.weight *= self.scale / scale
-            self.head.bias.copy_((self.head.bias * self.scale + self.shift - shift) / scale)
-        self.shift.copy_(shift)
-        self.scale.copy_(scale)
+        new_shift = self.returns.mean
+        new_scale = self.returns.std
+        # At the first update the values were in units of nothing yet: they begin at the mean return instead.
+        if had_returns:
+            self._keep_values(new_shift, new_scale)
+        self.shift.copy_(new_shift)
+        self.scale.copy_(new_scale)
+
+    def _keep_values(self, new_shift: Tensor, new_scale: Tensor) -> None:
+        """Rescale the last layer so that the values are the same under another shift and scale (PopArt)."""
+        self.head.weight *= self.scale / new_scale
+        bias = (self.head.bias * self.scale + self.shift - new_shift) / new_scale
+        self.head.bias.copy_(bias)
 
 
 def flat_rows(observation: Any) -> Tensor:
@@ -116,18 +145,26 @@ def flat_rows(observation: Any) -> Tensor:
 def flat(observations: Any, space: spaces.Space) -> Tensor:
     """Observations (..., k), or a dict of such, as rows (n, size); entries stand in the order of their names."""
     if isinstance(space, spaces.Dict):
-        return torch.cat([flat(observations[name], space[name]) for name in sorted(space)], 1)
+        parts = [flat(observations[name], space[name]) for name in sorted(space)]
+        return torch.cat(parts, dim=1)
     return torch.as_tensor(observations).reshape(-1, flatdim(space))
 
 
 @torch.no_grad()
-def hand_down(seen: Running, controller: Controller) -> None:
+def hand_down(statistics: Running, controller: Controller) -> None:
     """Give a controller that normalises its input (mlp, gru) the critic's statistics of the same observations.
 
     Args:
-        seen: of rows that begin with the observation.
+        statistics: of rows that begin with the observation.
         controller: changed where it has buffers ``mean`` and ``std`` of its own.
     """
-    own = dict(controller.named_buffers(recurse=False))
-    for name in ("mean", "std") if {"mean", "std"} <= own.keys() else ():
-        own[name].copy_(getattr(seen, name)[: own[name].numel()].reshape(own[name].shape))
+    buffers = dict(controller.named_buffers(recurse=False))
+    if "mean" not in buffers or "std" not in buffers:
+        return
+    for buffer, values in (
+        (buffers["mean"], statistics.mean),
+        (buffers["std"], statistics.std),
+    ):
+        # What the critic reads beside the observation stands behind it.
+        of_observation = values[: buffer.numel()]
+        buffer.copy_(of_observation.reshape(buffer.shape))

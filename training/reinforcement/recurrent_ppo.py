@@ -151,7 +151,7 @@ class _Learning:
             **self._update(rollout, advantage, target),
         }
         o.check_weights(agent.parameters(), self.steps)
-        agent.critic.update(rollout.seen[:-1].flatten(0, 1), target.flatten())
+        agent.critic.update(rollout.critic_input[:-1].flatten(0, 1), target.flatten())
         hand_down(agent.critic.seen, agent.controller)
         figures["explained"] = float(1 - advantage.var() / target.var().clamp(min=1e-12))
         figures["std"] = float(self.std().mean())
@@ -168,7 +168,7 @@ class _Learning:
             advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         steps, rows = (
             rollout.cut(),
-            cut((log_prob, advantage, target, rollout.seen[:-1]), self.sequence),
+            cut((log_prob, advantage, target, rollout.critic_input[:-1]), self.sequence),
         )
         count, size = o.envs * o.rollout // self.sequence, o.batch_size // self.sequence
         figures: list[tuple[float, float, float]] = []

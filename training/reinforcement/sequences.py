@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,34 +19,62 @@ from ..runs import interrupt
 from .critic import Critic, flat
 
 
-@dataclass
+class Feedback(NamedTuple):
+    """What the environment answered to an action: a plastic controller learns from it."""
+
+    reward: Tensor
+    """(T, n)"""
+    ended: Tensor
+    """(T, n), bool: the action was the last one of its episode"""
+    next_observation: Any
+    """(T, n, ...), or a dict of such: the true one, also where an episode has ended"""
+
+
+@dataclass(kw_only=True)
 class Steps:
     """What a controller is unrolled over: T steps of n agents side by side, (T, n, ...) unless said otherwise."""
 
     observation: Any
+    """tensor, or a dict of tensors"""
     action: Tensor
-    """(T, n, m)"""
+    """(T, n, m), with the noise"""
     begins: Tensor
-    """bool: the first step of an episode; the agent's state is reset before it"""
+    """(T, n), bool: the first step of an episode; the agent's state is reset before it"""
     start: State
     """(n, ...): the agents' state before the first step, a number to the gradient"""
-    lessons: tuple[()] | tuple[Tensor, Tensor, Any] = ()
-    """reward, whether the episode ended, and true next observation, where the controller learns from them"""
+    feedback: Feedback | None = None
+    """the answer to each action; None where the controller does not learn from it"""
 
     def agents(self, ids: Tensor) -> Steps:
-        """Those of some agents."""
-        observation, action, begins, lessons = tree_map(
-            lambda x: x[:, ids], (self.observation, self.action, self.begins, self.lessons)
+        """The steps of some of the agents, whose numbers are `ids`."""
+        return Steps(
+            observation=_agents_of(self.observation, ids),
+            action=_agents_of(self.action, ids),
+            begins=_agents_of(self.begins, ids),
+            start=tree_map(lambda rows: rows[ids], self.start),
+            feedback=_agents_of(self.feedback, ids),
         )
-        return Steps(observation, action, begins, tree_map(lambda x: x[ids], self.start), lessons)
 
 
-@dataclass
+@dataclass(kw_only=True)
+class Timeouts:
+    """Where time limits cut episodes short, in one step of the rollout; e of them."""
+
+    step: Tensor
+    """(e,) number of the step in the rollout"""
+    agent: Tensor
+    """(e,) number of the agent"""
+    critic_input: Tensor
+    """(e, k) what a critic reads there: the true last observation and the agent's state"""
+
+
+@dataclass(kw_only=True)
 class Rollout:
     """T steps of n agents, and what they were worth."""
 
     steps: Steps
-    starts: list[State]
+    """of all agents, in time order"""
+    sequence_starts: list[State]
     """the agents' states, (n, ...) each, before the first step of every sequence"""
     mean: Tensor
     """actions without noise (T, n, m)"""
@@ -54,26 +82,40 @@ class Rollout:
     """(T, n)"""
     ended: Tensor
     """(T, n), bool: the last step of an episode"""
-    seen: Tensor
+    critic_input: Tensor
     """what a critic reads (T + 1, n, k): the observation and the agent's state before it acts on it"""
-    timeouts: list[tuple[Tensor, Tensor, Tensor]]
-    """where time limits cut episodes short: step (e,), agent (e,), and what a critic reads there (e, k)"""
+    timeouts: list[Timeouts]
+    """one entry for every step at which there were some"""
     episodes: list[tuple[float, int]]
     """return and length of the episodes that ended"""
 
     def cut(self) -> Steps:
         """All sequences side by side, in the order of `cut`."""
-        length, s = len(self.reward) // len(self.starts), self.steps
-        observation, action, begins, lessons = cut(
-            (s.observation, s.action, s.begins, s.lessons), length
+        length = len(self.reward) // len(self.sequence_starts)
+        return Steps(
+            observation=cut(self.steps.observation, length),
+            action=cut(self.steps.action, length),
+            begins=cut(self.steps.begins, length),
+            start=tree_map(lambda *states: torch.cat(states), *self.sequence_starts),
+            feedback=cut(self.steps.feedback, length),
         )
-        start = tree_map(lambda *parts: torch.cat(parts), *self.starts)
-        return Steps(observation, action, begins, start, lessons)
 
 
 def cut(rows: Any, length: int) -> Any:
-    """Tensors (T, n, ...) as (length, T / length x n, ...): pieces of `length` steps side by side."""
-    return tree_map(lambda x: x.unflatten(0, (-1, length)).transpose(0, 1).flatten(1, 2), rows)
+    """Tensors (T, n, ...) as (length, T / length x n, ...): pieces of `length` steps side by side.
+
+    Piece number i of agent a has the number i n + a.
+
+    Args:
+        rows: a tensor, or any tree of tensors; None stays None.
+        length: steps in a piece; must divide T.
+    """
+
+    def cut_tensor(tensor: Tensor) -> Tensor:
+        pieces = tensor.unflatten(0, (-1, length))
+        return pieces.transpose(0, 1).flatten(1, 2)
+
+    return None if rows is None else tree_map(cut_tensor, rows)
 
 
 class Collector:
@@ -86,78 +128,121 @@ class Collector:
     """
 
     def __init__(self, env: VectorEnv, controller: Controller, seeds: Sequence[int]) -> None:
-        self.env, self.controller, self.n = env, controller, env.num_envs
+        self.env = env
+        self.controller = controller
+        self.agent_count = env.num_envs
         self.observation, _ = env.reset(seed=seeds)
-        self.state = controller.initial_state(self.n)
-        self.begins = torch.ones(self.n, dtype=torch.bool)
+        self.state = controller.initial_state(self.agent_count)
+        self.begins = torch.ones(self.agent_count, dtype=torch.bool)
         self._learns = type(controller).learn is not Controller.learn
 
     @torch.no_grad()
     def collect(self, length: int, sequence: int, std: Tensor) -> Rollout:
-        """`length` steps with actions Normal(action, std), std (m,); states are kept every `sequence` steps."""
-        starts, rows, timeouts, episodes = [], [], [], []
-        noise = torch.randn(length, self.n, len(std)) * std
+        """Let the agents act, with actions Normal(action of the controller, std).
+
+        Args:
+            length: control steps.
+            sequence: the agents' states are kept every so many control steps; must divide `length`.
+            std: standard deviation of the noise (m,), in units of the actions.
+        """
+        sequence_starts: list[State] = []
+        rows: list[dict[str, Any]] = []
+        timeouts: list[Timeouts] = []
+        episodes: list[tuple[float, int]] = []
+        # Drawn at once, before the first step: the stream of random numbers is then the same for every environment.
+        noise = torch.randn(length, self.agent_count, len(std)) * std
         for step in range(length):
             if step % sequence == 0:
-                starts.append(self.state)
-            row, info = self._step(noise[step])
+                sequence_starts.append(self.state)
+            row, info, timed_out = self._step(noise[step])
             rows.append(row)
             if "final_obs" in info:
-                done, ended = info["episode"], info["_final_obs"]
-                episodes += zip(done["r"][ended].tolist(), done["l"][ended].tolist(), strict=True)
-                if info["truncated"].any():
-                    who = torch.as_tensor(np.flatnonzero(info["truncated"]))
-                    timeouts.append((torch.full_like(who, step), who, self._seen(row["next"])[who]))
+                episodes += _finished(info)
+            if timed_out.any():
+                timeouts.append(self._timeouts(step, timed_out, row["next_observation"]))
             interrupt.check()
-        end = self._seen(tree_map(torch.as_tensor, self.observation))
-        whole = _stack(
-            [{k: v for k, v in row.items() if self._learns or k != "next"} for row in rows]
-        )
-        seen = torch.cat([whole["seen"], end[None]])
-        lessons = (whole["reward"], whole["ended"], whole["next"]) if self._learns else ()
-        steps = Steps(whole["observation"], whole["action"], whole["begins"], starts[0], lessons)
+        if not self._learns:
+            # Nobody reads these any more, and they take as much memory as the observations.
+            for row in rows:
+                del row["next_observation"]
+        last_input = self._critic_input(tree_map(torch.as_tensor, self.observation))
+        stacked = _stack(rows)
         return Rollout(
-            steps, starts, whole["mean"], whole["reward"], whole["ended"], seen, timeouts, episodes
+            steps=Steps(
+                observation=stacked["observation"],
+                action=stacked["action"],
+                begins=stacked["begins"],
+                start=sequence_starts[0],
+                feedback=self._feedback(stacked),
+            ),
+            sequence_starts=sequence_starts,
+            mean=stacked["mean"],
+            reward=stacked["reward"],
+            ended=stacked["ended"],
+            critic_input=torch.cat([stacked["critic_input"], last_input[None]]),
+            timeouts=timeouts,
+            episodes=episodes,
         )
 
-    def _step(self, noise: Tensor) -> tuple[dict[str, Any], dict[str, Any]]:
-        """One control step: its row of the rollout, and the env's info with what was truncated."""
+    def _step(self, noise: Tensor) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
+        """Do one control step: its row of the rollout, the env's info, and which episodes were cut short (n,)."""
         if self.begins.any():
             self.state = self.controller.reset(self.state, self.begins)
-        observation, begins = tree_map(torch.as_tensor, self.observation), self.begins
-        seen = self._seen(observation)
+        observation = tree_map(torch.as_tensor, self.observation)
+        begins = self.begins
+        # Read before the agents act: acting changes their state.
+        critic_input = self._critic_input(observation)
         mean, self.state = self.controller(observation, self.state)
         mean = mean.flatten(1)
         action = mean + noise
-        self.observation, reward, terminated, truncated, info = self.env.step(
-            action.reshape(self.env.action_space.shape).numpy()  # pyright: ignore[reportArgumentType]
-        )
-        reward, self.begins = (
-            torch.as_tensor(reward, dtype=torch.float32),
-            torch.as_tensor(terminated | truncated),
-        )
-        last = _true(self.observation, info) if "final_obs" in info else self.observation
+
+        shaped_action = action.reshape(self.env.action_space.shape).numpy()  # pyright: ignore[reportArgumentType]
+        self.observation, reward, terminated, truncated, info = self.env.step(shaped_action)
+        reward = torch.as_tensor(reward, dtype=torch.float32)
+        self.begins = torch.as_tensor(terminated | truncated)
+        next_observation = self.observation
+        if "final_obs" in info:
+            next_observation = _with_final(self.observation, info)
+        next_observation = tree_map(torch.as_tensor, next_observation)
+        if self._learns:
+            self.state = self.controller.learn(
+                observation, action, reward, self.begins, next_observation, self.state
+            )
         row = {
             "observation": observation,
             "begins": begins,
-            "seen": seen,
+            "critic_input": critic_input,
             "mean": mean,
             "action": action,
             "reward": reward,
             "ended": self.begins,
-            "next": tree_map(torch.as_tensor, last),
+            "next_observation": next_observation,
         }
-        if self._learns:
-            self.state = self.controller.learn(
-                observation, action, reward, self.begins, row["next"], self.state
-            )
-        return row, {**info, "truncated": truncated & ~terminated}
+        return row, info, truncated & ~terminated
 
-    def _seen(self, observation: Any) -> Tensor:
-        return torch.cat(
-            [flat(observation, self.controller.observation_space), flat_state(self.state, self.n)],
-            1,
+    def _timeouts(self, step: int, timed_out: np.ndarray, next_observation: Any) -> Timeouts:
+        """The time-outs of one step, with the agents' states as they are after it."""
+        agent = torch.as_tensor(np.flatnonzero(timed_out))
+        return Timeouts(
+            step=torch.full_like(agent, step),
+            agent=agent,
+            critic_input=self._critic_input(next_observation)[agent],
         )
+
+    def _feedback(self, stacked: dict[str, Any]) -> Feedback | None:
+        if not self._learns:
+            return None
+        return Feedback(
+            reward=stacked["reward"],
+            ended=stacked["ended"],
+            next_observation=stacked["next_observation"],
+        )
+
+    def _critic_input(self, observation: Any) -> Tensor:
+        """What a critic reads, (n, k): an observation, and the agents' states as they are now."""
+        observation_rows = flat(observation, self.controller.observation_space)
+        state_rows = flat_state(self.state, self.agent_count)
+        return torch.cat([observation_rows, state_rows], dim=1)
 
     def state_dict(self) -> dict[str, Any]:
         """Simulations and agents, as arrays."""
@@ -171,48 +256,61 @@ class Collector:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
         self.env.load_state_dict(saved["env"])
-        fresh = self.controller.initial_state(self.n)
+        # A fresh state has the shape of the tree, which the saved names are the places of.
+        fresh = self.controller.initial_state(self.agent_count)
         self.state = tree_map_with_path(lambda path, _: saved["agents"][keystr(path)], fresh)
-        self.observation, self.begins = saved["observation"], saved["begins"]
+        self.observation = saved["observation"]
+        self.begins = saved["begins"]
 
 
 def flat_state(state: State, n: int) -> Tensor:
     """The numbers in the states of `n` agents, one row an agent (n, size); no gradient flows through them."""
-    leaves = named(state)
-    rows = [leaves[name].detach().reshape(n, -1).float() for name in sorted(leaves)]
-    return torch.cat(rows, 1) if rows else torch.zeros(n, 0)
+    tensors = named(state)
+    # Sorted: a controller may return its dict in another order from step to step.
+    rows = [tensors[name].detach().reshape(n, -1).float() for name in sorted(tensors)]
+    return torch.cat(rows, dim=1) if rows else torch.zeros(n, 0)
 
 
 def named(state: State) -> dict[str, Tensor]:
     """The tensors of a state by their place in it: dicts may come in any order."""
-    return {keystr(path): leaf for path, leaf in tree_flatten_with_path(state)[0]}
+    tensors, _ = tree_flatten_with_path(state)
+    return {keystr(path): tensor for path, tensor in tensors}
 
 
 @torch.no_grad()
 def judge(rollout: Rollout, critic: Critic, gamma: float, decay: float) -> tuple[Tensor, Tensor]:
-    """Generalised advantage estimates and the critic's targets, (T, n) each.
+    """Generalised advantage estimates (GAE) and the critic's targets, (T, n) each.
 
-    What follows a time-out is worth the critic's value of the true last observation, a termination nothing.
+    With the value V, the reward r and the discount gamma, the error of one step is
+    delta_t = r_t + gamma V_{t+1} - V_t, and the advantage is A_t = delta_t + gamma lambda A_{t+1}, which begins
+    anew at every end of an episode. What follows a time-out is worth the critic's value of the true last
+    observation, a termination nothing. The target is A_t + V_t.
 
     Args:
         rollout: of the agents.
         critic: value of what it reads.
-        gamma: discount a step.
-        decay: lambda of the estimate.
+        gamma: discount a step, 0 to 1.
+        decay: lambda of the estimate, 0 to 1.
     """
-    value = critic(rollout.seen.flatten(0, 1)).reshape(rollout.seen.shape[:2])
-    after = torch.where(rollout.ended, 0.0, value[1:])
+    values = critic(rollout.critic_input.flatten(0, 1)).reshape(rollout.critic_input.shape[:2])
+    value = values[:-1]
+    next_value = torch.where(rollout.ended, 0.0, values[1:])
     if rollout.timeouts:
-        steps, agents, seen = (torch.cat(parts) for parts in zip(*rollout.timeouts, strict=True))
-        after[steps, agents] = critic(seen)[:, 0]
-    delta, reach = (
-        rollout.reward + gamma * after - value[:-1],
-        gamma * decay * (~rollout.ended).float(),
-    )
-    advantage, later = torch.empty_like(delta), torch.zeros_like(delta[0])
-    for t in reversed(range(len(delta))):
-        advantage[t] = later = delta[t] + reach[t] * later
-    return advantage, advantage + value[:-1]
+        # All in one call of the critic: its rounding depends on the size of the batch.
+        steps = torch.cat([timeouts.step for timeouts in rollout.timeouts])
+        agents = torch.cat([timeouts.agent for timeouts in rollout.timeouts])
+        last_input = torch.cat([timeouts.critic_input for timeouts in rollout.timeouts])
+        next_value[steps, agents] = critic(last_input)[:, 0]
+
+    delta = rollout.reward + gamma * next_value - value
+    weight_of_next = gamma * decay * (~rollout.ended).float()
+    advantage = torch.empty_like(delta)
+    next_advantage = torch.zeros_like(delta[0])
+    # Backwards in time: each advantage holds the one of the step behind it.
+    for step in reversed(range(len(delta))):
+        advantage[step] = delta[step] + weight_of_next[step] * next_advantage
+        next_advantage = advantage[step]
+    return advantage, advantage + value
 
 
 def unroll(controller: Controller, steps: Steps) -> Tensor:
@@ -222,42 +320,77 @@ def unroll(controller: Controller, steps: Steps) -> Tensor:
         controller: pure.
         steps: of the agents; where the controller learns, it learns again from what it learned from then.
     """
-    state, actions, length = steps.start, [], len(steps.begins)
-    begun = steps.begins.any(1).tolist()
-    stops = [t for t in range(1, length) if begun[t] or steps.lessons]
-    for first, end in pairwise([0, *stops, length]):
-        if begun[first]:
+    length = len(steps.begins)
+    some_begin = steps.begins.any(1).tolist()
+    # The controller unrolls a stretch of steps in one call. A stretch ends where the state is changed from outside:
+    # before a step at which an episode begins, and after every step where the controller learns.
+    if steps.feedback is None:
+        bounds = [0, *(step for step in range(1, length) if some_begin[step]), length]
+    else:
+        bounds = list(range(length + 1))
+
+    state = steps.start
+    actions = []
+    for first, end in pairwise(bounds):
+        if some_begin[first]:
             state = controller.reset(state, steps.begins[first])
-        action, state = controller.unroll(_at(steps.observation, slice(first, end)), state)
+        stretch = _at(steps.observation, slice(first, end))
+        action, state = controller.unroll(stretch, state)
         actions.append(action.flatten(2))
-        if steps.lessons:
-            reward, ended, last = _at(steps.lessons, first)
+        if steps.feedback is not None:
+            observation = _at(steps.observation, first)
+            answer = _at(steps.feedback, first)
             state = controller.learn(
-                _at(steps.observation, first), steps.action[first], reward, ended, last, state
+                observation,
+                steps.action[first],
+                answer.reward,
+                answer.ended,
+                answer.next_observation,
+                state,
             )
     return torch.cat(actions)
 
 
+def _agents_of(rows: Any, ids: Tensor) -> Any:
+    """The columns `ids` of tensors (T, n, ...), in any tree of them; None stays None."""
+    return None if rows is None else tree_map(lambda tensor: tensor[:, ids], rows)
+
+
 def _at(tree: Any, index: int | slice) -> Any:
-    return tree_map(lambda x: x[index], tree)
+    """The step `index`, or a slice of the steps, of all tensors in a tree."""
+    return tree_map(lambda tensor: tensor[index], tree)
 
 
 def _stack(rows: list[Any]) -> Any:
-    return tree_map(lambda *parts: torch.stack(parts), *rows)
+    """Trees of tensors (n, ...) as one tree of tensors (T, n, ...)."""
+    return tree_map(lambda *tensors: torch.stack(tensors), *rows)
 
 
-def _true(observation: Any, info: dict[str, Any]) -> Any:
-    """`observation` with the last ones of the episodes that ended in place of the first ones of the next."""
+def _finished(info: dict[str, Any]) -> list[tuple[float, int]]:
+    """Return and length of the episodes that ended in a step, from the env's info."""
     ended = info["_final_obs"]
-    last = list(info["final_obs"][ended])
+    returns = info["episode"]["r"][ended].tolist()
+    lengths = info["episode"]["l"][ended].tolist()
+    return list(zip(returns, lengths, strict=True))
 
-    def put(rows: np.ndarray, lasts: list[np.ndarray]) -> np.ndarray:
-        rows = rows.copy()
-        rows[ended] = np.stack(lasts)
-        return rows
 
+def _with_final(observation: Any, info: dict[str, Any]) -> Any:
+    """A copy of `observation` with the true last ones where episodes have ended.
+
+    There, `observation` holds the first one of the next episode already.
+    """
+    ended = info["_final_obs"]
+    finals = list(info["final_obs"][ended])
     if isinstance(observation, dict):
         return {
-            name: put(rows, [each[name] for each in last]) for name, rows in observation.items()
+            name: _replaced(rows, ended, [final[name] for final in finals])
+            for name, rows in observation.items()
         }
-    return put(observation, last)
+    return _replaced(observation, ended, finals)
+
+
+def _replaced(rows: np.ndarray, where: np.ndarray, values: list[np.ndarray]) -> np.ndarray:
+    """A copy of `rows` (n, ...) with `values` in the rows `where` (n,) is true."""
+    result = rows.copy()
+    result[where] = np.stack(values)
+    return result

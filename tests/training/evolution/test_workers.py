@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import doubles
 import outsiders
@@ -244,8 +245,9 @@ def test_classes_of_a_script_without_main_guard_reach_the_workers_and_nothing_st
 ):
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "home").mkdir()
-    here = os.path.dirname(__file__)
-    path = os.pathsep.join([here, os.path.dirname(here)])
+    tests = Path(__file__).resolve().parents[2]
+    modules = (tests / "doubles.py", *tests.rglob("outsiders.py"))
+    path = os.pathsep.join(str(module.parent) for module in modules)
     environment = {**os.environ, "PYTHONPATH": path, "HOME": str(tmp_path / "home")}
     environment.pop("RAY_AUTH_MODE", None)
     done = subprocess.run(

@@ -300,7 +300,7 @@ def test_a_diverged_episode_is_a_termination(tmp_path, monkeypatch):
     assert (
         rollout.timeouts == []
         and rollout.episodes[0][1] == 5
-        and torch.isfinite(rollout.seen).all()
+        and torch.isfinite(rollout.critic_input).all()
     )
 
 

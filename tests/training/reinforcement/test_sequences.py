@@ -117,9 +117,11 @@ def test_what_is_collected_is_what_happened():
     assert {length for _, length in rollout.episodes} >= {7} and len(
         {length for _, length in rollout.episodes}
     ) > 1
-    when, who, read = (torch.cat(parts) for parts in zip(*rollout.timeouts, strict=True))
-    assert list(zip(when.tolist(), who.tolist(), strict=True)) == late
-    for row, place in zip(read, late, strict=True):
+    steps_of_timeouts = torch.cat([timeouts.step for timeouts in rollout.timeouts]).tolist()
+    agents_of_timeouts = torch.cat([timeouts.agent for timeouts in rollout.timeouts]).tolist()
+    assert list(zip(steps_of_timeouts, agents_of_timeouts, strict=True)) == late
+    critic_input = torch.cat([timeouts.critic_input for timeouts in rollout.timeouts])
+    for row, place in zip(critic_input, late, strict=True):
         flat = np.concatenate([lasts[place][name] for name in sorted(lasts[place])])
         np.testing.assert_array_equal(row[: len(flat)], flat)
         assert row[len(flat)] == 7, (
@@ -141,14 +143,17 @@ def test_the_critic_sees_the_state_before_the_action_reset_where_an_episode_begi
             now = at(steps.observation, t, one)
             observed = torch.cat([now[name][0] for name in sorted(now)])
             torch.testing.assert_close(
-                rollout.seen[t, agent], torch.cat([observed, flat_state(state, 1)[0]])
+                rollout.critic_input[t, agent], torch.cat([observed, flat_state(state, 1)[0]])
             )
             mean, state = controller(now, state)
             torch.testing.assert_close(rollout.mean[t, agent], mean[0])
             if name == "pupil":
-                state = controller.learn(now, *at((steps.action, *steps.lessons), t, one), state)
+                state = controller.learn(now, *at((steps.action, *steps.feedback), t, one), state)
                 if t + 1 < b:
-                    now, following = at(steps.observation, t + 1, one), at(steps.lessons[2], t, one)
+                    now, following = (
+                        at(steps.observation, t + 1, one),
+                        at(steps.feedback.next_observation, t, one),
+                    )
                     assert all(torch.equal(now[k], following[k]) for k in now)
 
 
@@ -176,9 +181,13 @@ def test_cutting_puts_whole_sequences_side_by_side_in_time_order():
 
 def reference_advantages(rollout, critic):
     """By hand, episode by episode: a sum over what follows, weighted by (gamma lambda)^k."""
-    value = critic(rollout.seen.flatten(0, 1)).reshape(T + 1, N).tolist()
-    after = {(int(t), int(i)): critic(row[None]).item() for ts, who, rows in rollout.timeouts
-             for t, i, row in zip(ts, who, rows, strict=True)}  # fmt: skip
+    value = critic(rollout.critic_input.flatten(0, 1)).reshape(T + 1, N).tolist()
+    after = {}
+    for timeouts in rollout.timeouts:
+        for t, i, row in zip(
+            timeouts.step.tolist(), timeouts.agent.tolist(), timeouts.critic_input, strict=True
+        ):
+            after[t, i] = critic(row[None]).item()
     advantage = np.zeros((T, N))
     for agent, a, b in episodes(rollout.steps.begins):
         deltas = []
@@ -197,11 +206,14 @@ def test_advantages_are_those_of_each_episode_by_itself():
     torch.manual_seed(0)
     agents = reach()
     rollout = agents.collect(T, L, STD)
-    critic = Critic(rollout.seen.shape[2], (8,))
+    critic = Critic(rollout.critic_input.shape[2], (8,))
     critic.update(
-        rollout.seen.flatten(0, 1), 5 + 3 * torch.randn((T + 1) * N)
+        rollout.critic_input.flatten(0, 1), 5 + 3 * torch.randn((T + 1) * N)
     )  # values around 5, far from 0
-    ended, late = int(rollout.ended.sum()), sum(len(who) for _, who, _ in rollout.timeouts)
+    ended, late = (
+        int(rollout.ended.sum()),
+        sum(len(timeouts.agent) for timeouts in rollout.timeouts),
+    )
     assert late >= 3 and ended - late >= 3 and not rollout.ended[-1].all()
     for ours, by_hand in zip(
         judge(rollout, critic, GAMMA, DECAY), reference_advantages(rollout, critic), strict=True
@@ -232,9 +244,9 @@ def reference_loss(agent, steps, before, advantage, clip):
             ratio = torch.exp(log_prob - before[t, who])
             gain = advantage[t, who]
             total = total - min(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain)
-            if steps.lessons:
+            if steps.feedback:
                 state = agent.controller.learn(
-                    now, *at((steps.action, *steps.lessons), t, one), state
+                    now, *at((steps.action, *steps.feedback), t, one), state
                 )
     return total / (length * n)
 
