@@ -1,4 +1,7 @@
-"""Reaching and holding with the six-muscle arm (Rinaldo et al. 2024, arXiv 2401.14057; spec bilateral 2, 3, 7, 9)."""
+"""Reaching and holding with the six-muscle arm (Rinaldo et al. 2024, arXiv 2401.14057).
+
+The tasks are those of docs/systems/arm.md, "The tasks", the plant that of "The arm" and "The muscles".
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,58 @@ from gymnasium import spaces
 from .. import morphology
 from ..errors import LanceletError, unknown
 from ..morphology import scenery
-from ..morphology.arm import HEIGHT, Arm, NativeArm
+from ..morphology.arm import HEIGHT, MUSCLES, Arm, NativeArm
 from . import movement, muscles
+from .arm_parameters import ELBOW, ROW_LENGTH, as_arms, as_rows
 from .arm_plant import Explicit, Native, Semi
 from .checks import reset_option, within
 from .task import Memory, Task
 
 PERIOD = 0.01
 """s, control step"""
-HORIZON, NOISE = 200, 256
-"""steps of the path that the figures of a movement look at; noise drawn at reset, then used again from the first"""
-FORCE, GAIN, NEAR = 100.0, 1000.0, math.radians(5)
-"""N, largest component of a hand force; largest gain of a field; rad, starts nearer to a limit are told of"""
+HORIZON = 200
+"""steps of the path that the figures of a movement look at"""
+NOISE = 256
+"""steps of noise drawn at reset; a longer episode uses them again from the first"""
+FORCE = 100.0
+"""N, largest component of a push on the hand"""
+GAIN = 1000.0
+"""N s/m or N s^2/m^2, largest gain of a field"""
+NEAR = math.radians(5)
+"""rad; a start nearer to a joint limit is marked in the metric ``near_limit``"""
 JOINTS = ("shoulder", "elbow")
-FIELDS = {"none": 0.0, "squared": 5.0, "linear": (0.0, 20.0)}
-"""field -> its usual gain: N s^2/m^2, and N s/m"""
+FIELDS = {
+    "none": 0.0,
+    "squared": 5.0,
+    "linear": (0.0, 20.0),
+}
+"""field -> its usual gain: N s^2/m^2 for squared, N s/m (a range) for linear"""
+MUSCLE_COUNT = len(MUSCLES)
+COLUMN_COUNT = len(muscles.Column)
+SENSED_COUNT = 2 * MUSCLE_COUNT
+"""lengths and speeds of all muscles"""
+SENSED = slice(muscles.Column.LENGTH, muscles.Column.SPEED + 1)
+"""columns of the muscles that are felt"""
+START_DRAWS = slice(0, 2)
+"""of the seven numbers drawn at reset: joint angles of the start"""
+TARGET_DRAWS = slice(2, 4)
+"""joint angles of the target"""
+PUSH_DRAWS = slice(4, 6)
+"""push on the hand"""
+GAIN_DRAW = 6
+"""gain of the field"""
+DRAW_COUNT = 7
+MOTOR_NOISE = slice(0, 6)
+"""of the noise of a step: excitations"""
+VISION_NOISE = slice(6, 8)
+"""the seen hand"""
+PROPRIOCEPTION_NOISE = slice(8, 20)
+"""muscle lengths and speeds"""
+NOISE_COUNT = 20
+HAND_PATH = slice(movement.Path.HAND_X, movement.Path.HAND_Y + 1)
+"""columns of a path: the hand"""
+ROUNDING = 1e-6
+"""tolerance where a time must be a whole number of steps, and, in rad, of angles that float32 rounds"""
 
 
 @dataclass(kw_only=True)
@@ -47,7 +87,7 @@ class ArmReach(Task):
 
     Action (6): excitations of the muscles in [0, 1].
 
-    Plant: section 2's own step (the angles move with the OLD speeds, limits clamp) over MuJoCo's inverse inertia;
+    Plant: the original's step (the angles move with the OLD speeds, limits clamp) over MuJoCo's inverse inertia;
     muscles by `muscles`, as generalised forces. ``dt_plant`` = 0.01 s is the original's step, 0.002 s the accurate
     one; ``integrator="mujoco"`` is MuJoCo's Euler. Never mix them in one table. ``body={"name": "arm-native"}``
     steps MuJoCo's own muscles: another plant again. Joint speeds are not bounded.
@@ -80,9 +120,9 @@ class ArmReach(Task):
     dt_plant: float = 0.01
     """s, plant step: 0.01 (the original's) or 0.002 (accurate), or any that goes into 0.01"""
     integrator: Literal["explicit", "mujoco"] = "explicit"
-    """section 2's step, or MuJoCo's Euler, which moves the angles with the new speeds"""
+    """the original's step, or MuJoCo's Euler, which moves the angles with the new speeds"""
     force: float = 0.0
-    """N: each component of the hand force is uniform within +- this, drawn at reset"""
+    """N: each component of the push on the hand is uniform within +- this, drawn at reset"""
     vision_delay: float = 0.0
     """s, of the seen hand; 0.07 is a person's"""
     proprioception_delay: float = 0.0
@@ -109,31 +149,56 @@ class ArmReach(Task):
     """whether a target is drawn, or the start is held"""
 
     def __post_init__(self) -> None:
-        bodies, name = self.bodies(), type(self).__name__
+        self._check_bodies()
+        self._check_steps()
+        self._plant = self._chosen_plant()
+        within("force", self.force, 0.0, FORCE, "N")
+        for noise in ("motor_noise", "vision_noise", "proprioception_noise"):
+            within(noise, getattr(self, noise), 0.0, 1.0, "standard deviation")
+        within("load", self.load, 0.0, 20.0, "kg")
+        self._check_field()
+        within("rotation", self.rotation, -math.pi, math.pi, "rad")
+        self.weights = tuple(self.weights)  # pyright: ignore[reportAttributeAccessIssue]
+        if len(self.weights) != 3:
+            raise LanceletError(f"weights = {self.weights!r}: needs three numbers, of P1, P2 and E")
+        for weight in self.weights:
+            within("weights", weight, 0.0, 1e6, "of P1, P2 and E")
+
+    def _check_bodies(self) -> None:
+        """Refuse bodies that are no arms, and a mix of MuJoCo's muscles with the original's."""
+        bodies = self.bodies()
+        first_is_native = isinstance(bodies[0], NativeArm)
         for body in bodies:
-            if not isinstance(body, Arm) or isinstance(body, NativeArm) != isinstance(
-                bodies[0], NativeArm
-            ):
+            if not isinstance(body, Arm) or isinstance(body, NativeArm) != first_is_native:
+                name = type(self).__name__
                 raise LanceletError(
                     f"{name}.body = {body!r}: needs an Arm, and no mix with NativeArm"
                 )
-        native = isinstance(bodies[0], NativeArm)
+
+    def _check_steps(self) -> None:
+        """Refuse times that are no whole numbers of steps, and an unknown integrator."""
         within("dt_plant", self.dt_plant, 1e-4, PERIOD, "s")
-        if abs(PERIOD / self.dt_plant - round(PERIOD / self.dt_plant)) > 1e-6:
+        plant_steps = PERIOD / self.dt_plant
+        if abs(plant_steps - round(plant_steps)) > ROUNDING:
             raise LanceletError(
                 f"dt_plant = {self.dt_plant}: must go into the control step of {PERIOD} s"
             )
         if self.integrator not in ("explicit", "mujoco"):
             raise unknown("integrator", self.integrator, ("explicit", "mujoco"))
-        self._plant = (
-            Native() if native else Explicit() if self.integrator == "explicit" else Semi()
-        )
-        within("force", self.force, 0.0, FORCE, "N")
         for delay in ("vision_delay", "proprioception_delay"):
             within(delay, getattr(self, delay), 0.0, 1.0, "s")
             self._steps(delay)
-        for noise in ("motor_noise", "vision_noise", "proprioception_noise"):
-            within(noise, getattr(self, noise), 0.0, 1.0, "standard deviation")
+
+    def _chosen_plant(self) -> Explicit:
+        """The plant step for this body and integrator."""
+        if isinstance(self.bodies()[0], NativeArm):
+            return Native()
+        if self.integrator == "explicit":
+            return Explicit()
+        return Semi()
+
+    def _check_field(self) -> None:
+        """Refuse an unknown field, a gain without a field, and one that the plant step cannot carry."""
         if self.field not in FIELDS:
             raise unknown("field", self.field, FIELDS)
         if self.field == "none" and self.field_gain is not None:
@@ -144,18 +209,21 @@ class ArmReach(Task):
             self.field_gain = tuple(self.field_gain)  # pyright: ignore[reportAttributeAccessIssue]
         for gain in self._gains:
             within("field_gain", gain, 0.0, GAIN, "N s/m, or N s^2/m^2")
-        within("load", self.load, 0.0, 20.0, "kg")
-        if self._gains[1] > self._steepest:
+        _, largest_gain = self._gains
+        if largest_gain > self._steepest:
             raise LanceletError(
-                f"field_gain = {self._gains[1]:g}: a plant step of {self.dt_plant:g} s carries a linear field of up to "
-                f"{self._steepest:.4g} N s/m; give a smaller gain, or a smaller dt_plant"
+                f"field_gain = {largest_gain:g}: a plant step of {self.dt_plant:g} s carries a "
+                f"linear field of up to {self._steepest:.4g} N s/m; give a smaller gain, or a "
+                "smaller dt_plant"
             )
-        within("rotation", self.rotation, -math.pi, math.pi, "rad")
-        self.weights = tuple(self.weights)  # pyright: ignore[reportAttributeAccessIssue]
-        if len(self.weights) != 3:
-            raise LanceletError(f"weights = {self.weights!r}: needs three numbers, of P1, P2 and E")
-        for weight in self.weights:
-            within("weights", weight, 0.0, 1e6, "of P1, P2 and E")
+
+    def _loaded_bodies(self) -> list[Arm]:
+        """The bodies with the load on their forearms."""
+        loaded = []
+        for body in self.bodies():
+            assert isinstance(body, Arm)
+            loaded.append(body.loaded(self.load))
+        return loaded
 
     @property
     def _gains(self) -> tuple[float, float]:
@@ -174,14 +242,16 @@ class ArmReach(Task):
         """
         if self.field != "linear":
             return GAIN
-        loaded = [body.loaded(self.load) for body in self.bodies()]  # pyright: ignore[reportAttributeAccessIssue]
-        bounds = [muscles.steepest_drag(muscles.parameters(body), self.dt_plant) for body in loaded]
+        bounds = [
+            muscles.steepest_drag(muscles.parameters(body), self.dt_plant)
+            for body in self._loaded_bodies()
+        ]
         return min(GAIN, *bounds)
 
     def _steps(self, delay: str) -> int:
         """A delay in control steps."""
         steps = getattr(self, delay) / PERIOD
-        if abs(steps - round(steps)) > 1e-6:
+        if abs(steps - round(steps)) > ROUNDING:
             raise LanceletError(
                 f"{delay} = {getattr(self, delay)}: must be a whole number of steps of {PERIOD} s"
             )
@@ -197,14 +267,16 @@ class ArmReach(Task):
         spec = body.loaded(self.load).build()
         spec.option.timestep = self.dt_plant
         if type(self._plant) is Explicit:
-            spec.option.disableflags |= (
-                mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
-            )  # limits are section 2's
+            # The plant step has joint limits of its own: MuJoCo's would act beside them.
+            spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
         target = spec.worldbody.add_body(name="target", mocap=True)
         target.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[0.022, 0.003, 0], rgba=[*scenery.TARGET[:3], 0.8], contype=0,
+            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+            size=[0.022, 0.003, 0],
+            rgba=[*scenery.TARGET[:3], 0.8],
+            contype=0,
             conaffinity=0,
-        )  # fmt: skip
+        )
         return spec
 
     @property
@@ -222,26 +294,30 @@ class ArmReach(Task):
         return PERIOD
 
     def memory(self, n: int) -> Memory:
-        """Plant, muscles (`muscles.COLUMNS`), trial, what is on its way to the senses, the path, sums over steps."""
-        bodies = self.bodies()
-        rows = [muscles.parameters(body.loaded(self.load)) for body in bodies]  # pyright: ignore[reportAttributeAccessIssue]
-        noisy = bool(self.motor_noise or self.vision_noise or self.proprioception_noise)
+        """Plant, muscles, trial, what is on its way to the senses, the path, and sums over steps."""
+        rows = [as_rows(muscles.parameters(body))[0] for body in self._loaded_bodies()]
+        is_noisy = bool(self.motor_noise or self.vision_noise or self.proprioception_noise)
+        noise_steps = NOISE if is_noisy else 1
+        vision_steps = self._steps("vision_delay") + 1
+        proprioception_steps = self._steps("proprioception_delay") + 1
+        plant = np.array([rows[i % len(rows)] for i in range(n)])
+        assert plant.shape == (n, ROW_LENGTH)
         return {
-            "plant": np.array([rows[i % len(rows)] for i in range(n)]),
-            "muscles": np.zeros((n, 7, 6)),
-            "elbow": np.zeros(n),
-            "target": np.zeros((n, 2)),
-            "force": np.zeros((n, 2)),
-            "gain": np.zeros(n),
+            "plant": plant,  # `arm_parameters.ARM_RECORD` as plain numbers
+            "muscles": np.zeros((n, COLUMN_COUNT, MUSCLE_COUNT)),
+            "elbow": np.zeros(n),  # N m, the muscles' torque there
+            "target": np.zeros((n, 2)),  # m
+            "force": np.zeros((n, 2)),  # N, push on the hand
+            "gain": np.zeros(n),  # of the field
             "squared": np.full(n, self.field == "squared"),
             "near_limit": np.zeros(n),
-            "hand": np.zeros((n, 2)),
-            "vision": np.zeros((n, self._steps("vision_delay") + 1, 2)),
-            "proprioception": np.zeros((n, self._steps("proprioception_delay") + 1, 12)),
-            "noise": np.zeros((n, NOISE if noisy else 1, 20)),
+            "hand": np.zeros((n, 2)),  # m, as it is shown
+            "vision": np.zeros((n, vision_steps, 2)),  # newest first
+            "proprioception": np.zeros((n, proprioception_steps, SENSED_COUNT)),  # newest first
+            "noise": np.zeros((n, noise_steps, NOISE_COUNT)),
             "step": np.zeros(n, np.int64),
-            "path": np.zeros((n, HORIZON + 1, 4)),
-            "losses": np.zeros((n, 3)),
+            "path": np.zeros((n, HORIZON + 1, len(movement.Path))),
+            "losses": np.zeros((n, len(movement.StepLoss))),
             "sums": np.zeros((n, len(movement.SUMS))),
         }
 
@@ -253,156 +329,202 @@ class ArmReach(Task):
         rngs: Sequence[np.random.Generator],
         options: Mapping[str, Any],
     ) -> None:
-        """Drawn in the order start, target, force, gain, noise, whether used or not, so that variants pair."""
-        plant, draws = memory["plant"][ids], np.array([rng.random(7) for rng in rngs])
-        low, high = plant[:, muscles.LOW], plant[:, muscles.HIGH]
-        q, v = low + (high - low) * draws[:, 0:2], np.zeros((len(ids), 2))
+        """Start new trials of simulations `ids`.
+
+        Start, target, push, gain and noise are drawn in this order whether used or not: variants of
+        a task have the same trials for the same seeds.
+        """
+        arms = as_arms(memory["plant"][ids])
+        low = arms["lowest_angle"]
+        high = arms["highest_angle"]
+        draws = np.array([rng.random(DRAW_COUNT) for rng in rngs])
+        if memory["noise"].shape[1] > 1:
+            memory["noise"][ids] = [rng.standard_normal((NOISE, NOISE_COUNT)) for rng in rngs]
+
+        angles = low + (high - low) * draws[:, START_DRAWS]
+        speeds = np.zeros((len(ids), 2))
         for name in ("angles", "qpos"):
             if name in options:
-                q = _inside(
-                    name,
-                    reset_option(name, options[name], (sim.n, 2), -np.inf, np.inf)[ids],
-                    low,
-                    high,
-                )
+                given = reset_option(name, options[name], (sim.n, 2), -np.inf, np.inf)[ids]
+                angles = _inside(name, given, low, high)
         if "qvel" in options:
-            v = reset_option("qvel", options["qvel"], (sim.n, 2), -1000, 1000)[ids]
-        start = muscles.hand(plant, q)
-        target = muscles.hand(plant, low + (high - low) * draws[:, 2:4]) if self.reaches else start
+            speeds = reset_option("qvel", options["qvel"], (sim.n, 2), -1000, 1000)[ids]
+        start = muscles.hands(arms, angles)
+        target = start
+        if self.reaches:
+            target = muscles.hands(arms, low + (high - low) * draws[:, TARGET_DRAWS])
         if "target" in options:
-            target = self._reachable(
-                reset_option("target", options["target"], (sim.n, 2), -10, 10)[ids], ids
-            )
+            given = reset_option("target", options["target"], (sim.n, 2), -10, 10)[ids]
+            target = self._reachable(given, ids)
+
         memory["target"][ids] = target
-        memory["force"][ids] = self.force * (2 * draws[:, 4:6] - 1)
-        memory["gain"][ids] = self._gains[0] + (self._gains[1] - self._gains[0]) * draws[:, 6]
+        self._reset_forces(sim.n, memory, ids, draws, options)
+        is_near_limit = (angles < low + NEAR) | (angles > high - NEAR)
+        memory["near_limit"][ids] = is_near_limit.any(1)
+        sim.qpos[ids] = angles
+        sim.qvel[ids] = speeds
+        above_the_arm = np.full(len(ids), HEIGHT + 0.03)
+        sim.mocap_pos[ids, 0] = np.column_stack([target, above_the_arm])
+        self._plant.start(sim, memory, ids)
+        memory["hand"][ids] = start
+        memory["path"][ids, 0, HAND_PATH] = start
+        memory["path"][ids, 0, movement.Path.ELBOW_SPEED] = speeds[:, ELBOW]
+        # The delay lines are filled with the start: before the trial nothing moved.
+        for name, sensed in self._sensed(memory).items():
+            memory[name][ids] = sensed[ids, None]
+
+    def _reset_forces(
+        self,
+        n: int,
+        memory: Memory,
+        ids: np.ndarray,
+        draws: np.ndarray,
+        options: Mapping[str, Any],
+    ) -> None:
+        """Set the push and the field's gain of new trials, as drawn or as given.
+
+        Args:
+            n: simulations in all.
+            memory: the task's.
+            ids: simulations that start.
+            draws: numbers in [0, 1), (len(ids), `DRAW_COUNT`).
+            options: of the reset.
+        """
+        least_gain, largest_gain = self._gains
+        memory["force"][ids] = self.force * (2 * draws[:, PUSH_DRAWS] - 1)
+        memory["gain"][ids] = least_gain + (largest_gain - least_gain) * draws[:, GAIN_DRAW]
         if "gain" in options and self.field == "none":
             raise LanceletError(
                 "options['gain']: there is no field; make the task with field squared or linear"
             )
-        for name, shape, least, most in (
-            ("force", (sim.n, 2), -FORCE, FORCE),
-            ("gain", (sim.n,), 0.0, self._steepest),
-        ):
-            if name in options:
-                memory[name][ids] = reset_option(name, options[name], shape, least, most)[ids]
-        if memory["noise"].shape[1] > 1:
-            memory["noise"][ids] = [rng.standard_normal((NOISE, 20)) for rng in rngs]
-        memory["near_limit"][ids] = ((q < low + NEAR) | (q > high - NEAR)).any(1)
-        sim.qpos[ids], sim.qvel[ids] = q, v
-        sim.mocap_pos[ids, 0] = np.column_stack([target, np.full(len(ids), HEIGHT + 0.03)])
-        self._plant.start(sim, memory, ids)
-        memory["hand"][ids] = memory["path"][ids, 0, :2] = start
-        memory["path"][ids, 0, 3] = v[:, 1]
-        for name, felt in self._sensed(memory).items():
-            memory[name][ids] = felt[ids, None]
+        if "force" in options:
+            force = reset_option("force", options["force"], (n, 2), -FORCE, FORCE)
+            memory["force"][ids] = force[ids]
+        if "gain" in options:
+            gain = reset_option("gain", options["gain"], (n,), 0.0, self._steepest)
+            memory["gain"][ids] = gain[ids]
 
     def _reachable(self, target: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """Targets (k, 2) of simulations `ids`, refused where the hand cannot be."""
         bodies = self.bodies()
         for i, body in enumerate(bodies):
             assert isinstance(body, Arm)
-            mine = target[ids % len(bodies) == i]
-            lost = mine[np.isnan(body.angles_at(mine)).any(1)].tolist()
-            if lost:
-                near, far = np.linalg.norm(
-                    body.hand([[0.0, body.limits[1, 1]], [0.0, 0.0]]), axis=1
+            own_targets = target[ids % len(bodies) == i]
+            is_lost = np.isnan(body.angles_at(own_targets)).any(1)
+            if is_lost.any():
+                folded = [0.0, body.limits[1, ELBOW]]
+                stretched = [0.0, 0.0]
+                nearest, farthest = np.linalg.norm(body.hand([folded, stretched]), axis=1)
+                raise LanceletError(
+                    f"options['target'] = {own_targets[is_lost][0].tolist()}: out of reach; must be "
+                    f"from {nearest:.3f} to {farthest:.3f} m from the shoulder, where the joint "
+                    "limits let the hand be"
                 )
-                where = f"from {near:.3f} to {far:.3f} m from the shoulder, where the joint limits let the hand be"
-                raise LanceletError(f"options['target'] = {lost[0]}: out of reach; must be {where}")
         return target
 
     def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
         """Plant steps under one excitation; then what is sensed, and the sums of the metrics."""
-        u = action.astype(float)
+        excitation = action.astype(float)
         if self.motor_noise:
-            u = np.clip(u + self.motor_noise * self._noise(memory)[:, :6], 0.0, 1.0)
+            noise = self._noise(memory)[:, MOTOR_NOISE]
+            excitation = np.clip(excitation + self.motor_noise * noise, 0.0, 1.0)
         impulse = np.zeros(sim.n)
         for _ in range(round(PERIOD / self.dt_plant)):
+            # The torque at the beginning of the step is the one that moves the arm through it.
             impulse += self.dt_plant * memory["elbow"]
-            self._plant.step(sim, memory, u, self.dt_plant)
+            self._plant.step(sim, memory, excitation, self.dt_plant)
+
+        arms = as_arms(memory["plant"])
         memory["step"] += 1
-        memory["hand"][:] = self._turned(memory, muscles.hand(memory["plant"], sim.qpos))
-        for name, felt in self._sensed(memory).items():
-            if memory[name].shape[1] > 1:
-                memory[name][:, 1:] = memory[name][:, :-1].copy()
-            memory[name][:, 0] = felt
-        trial, booked = (
-            (memory["target"], action, memory["muscles"]),
-            ("step", "path", "losses", "sums"),
-        )
-        peaks = memory["plant"][:, muscles.PEAKS]
+        memory["hand"][:] = self._turned(memory, muscles.hands(arms, sim.qpos))
+        for name, sensed in self._sensed(memory).items():
+            delay_line = memory[name]
+            if delay_line.shape[1] > 1:
+                delay_line[:, 1:] = delay_line[:, :-1].copy()
+            delay_line[:, 0] = sensed
         movement.book(
             memory["hand"],
-            *trial,
-            peaks,
+            memory["target"],
+            action,
+            memory["muscles"],
+            arms["muscle"]["max_force"],
             impulse,
-            sim.qvel[:, 1],
-            *(memory[name] for name in booked),
+            sim.qvel[:, ELBOW],
+            memory["step"],
+            memory["path"],
+            memory["losses"],
+            memory["sums"],
         )
 
     def _turned(self, memory: Memory, hand: np.ndarray) -> np.ndarray:
-        """The hands (n, 2) as they are shown."""
+        """The hands (n, 2), m, as they are shown: turned about the start of their trial."""
         if not self.rotation:
             return hand
-        start, sin, cos = memory["path"][:, 0, :2], math.sin(self.rotation), math.cos(self.rotation)
-        x, y = (hand - start).T  # no matrix product: its last bits depend on the number of rows
+        start = memory["path"][:, 0, HAND_PATH]
+        sin = math.sin(self.rotation)
+        cos = math.cos(self.rotation)
+        x, y = (hand - start).T
+        # Not a matrix product: its last bits depend on the number of rows.
         return start + np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
 
     def _noise(self, memory: Memory) -> np.ndarray:
-        """The noise of this step, (n, 20)."""
-        return memory["noise"][np.arange(len(memory["step"])), memory["step"] % NOISE]
+        """The noise of this step, (n, `NOISE_COUNT`)."""
+        rows = np.arange(len(memory["step"]))
+        return memory["noise"][rows, memory["step"] % NOISE]
 
     def _sensed(self, memory: Memory) -> Memory:
-        """What eyes and muscles report now."""
-        muscle, hand = memory["muscles"], memory["hand"]
-        felt = muscle[:, 1:3].reshape(-1, 12)
+        """What eyes and muscles report now: the hand (n, 2), lengths and speeds (n, 12)."""
+        hand = memory["hand"]
+        felt = memory["muscles"][:, SENSED].reshape(-1, SENSED_COUNT)
         if memory["noise"].shape[1] > 1:
             noise = self._noise(memory)
-            hand = hand + self.vision_noise * noise[:, 6:8]
-            felt = felt + self.proprioception_noise * noise[:, 8:]
+            hand = hand + self.vision_noise * noise[:, VISION_NOISE]
+            felt = felt + self.proprioception_noise * noise[:, PROPRIOCEPTION_NOISE]
         return {"vision": hand, "proprioception": felt}
 
     def observe(self, sim: Any, memory: Memory) -> np.ndarray:
-        """The table of the class."""
-        parts = (memory["proprioception"][:, -1], memory["vision"][:, -1], memory["target"])
-        return np.concatenate(parts, axis=1).astype(np.float32)
+        """The table of the class, (n, 16): the oldest entry of each delay line is what arrives now."""
+        felt = memory["proprioception"][:, -1]
+        seen_hand = memory["vision"][:, -1]
+        return np.concatenate([felt, seen_hand, memory["target"]], axis=1).astype(np.float32)
 
     def reward(
         self, sim: Any, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Minus the weighted losses."""
+        """Minus the weighted losses of the step, (n,), and these by name."""
         p1, p2, effort = (-memory["losses"] * np.array(self.weights)).T
         return p1 + p2 + effort, {"P1": p1, "P2": p2, "E": effort}
 
-    def _drift(self, figures: dict[str, np.ndarray], memory: Memory) -> dict[str, np.ndarray]:
-        """What a reach tells of its drift: nothing."""
-        return {}
-
     def metrics(self, sim: Any, memory: Memory) -> dict[str, np.ndarray]:
-        """The list of the class."""
-        steps, plant = memory["step"], memory["plant"]
-        means = dict(
-            zip(movement.SUMS, (memory["sums"] / np.maximum(steps, 1)[:, None]).T, strict=True)
-        )
-        e, start = memory["target"] - memory["hand"], memory["path"][:, 0, :2]
-        moved = movement.figures(
-            memory["path"], steps, memory["target"], plant[:, muscles.FOREARM], PERIOD
-        )
-        drift = {name: moved.pop(name) for name in movement.DRIFT}
-        trial = {
+        """The metrics that the class lists, (n,) each."""
+        steps = memory["step"]
+        means = memory["sums"] / np.maximum(steps, 1)[:, None]
+        forearm_inertia = as_arms(memory["plant"])["forearm_inertia"]
+        figures = movement.figures(memory["path"], steps, memory["target"], forearm_inertia, PERIOD)
+        drift = {name: figures.pop(name) for name in movement.DRIFT}
+        start = memory["path"][:, 0, HAND_PATH]
+        metrics = {"final_error": np.linalg.norm(memory["target"] - memory["hand"], axis=1)}
+        for name, column in movement.SUMS.items():
+            metrics[name] = means[:, column]
+        metrics |= figures
+        metrics |= {
             "distance": np.linalg.norm(memory["target"] - start, axis=1),
             "force_x": memory["force"][:, 0].copy(),
+            "force_y": memory["force"][:, 1].copy(),
+            "gain": memory["gain"].copy(),
+            "near_limit": memory["near_limit"].copy(),
         }
-        trial |= {"force_y": memory["force"][:, 1].copy()}
-        trial |= {name: memory[name].copy() for name in ("gain", "near_limit")}
-        return {
-            "final_error": np.linalg.norm(e, axis=1),
-            **means,
-            **moved,
-            **trial,
-            **self._drift(drift, memory),
-        }
+        metrics |= self._drift(drift, memory)
+        return metrics
+
+    def _drift(self, figures: dict[str, np.ndarray], memory: Memory) -> dict[str, np.ndarray]:
+        """The metrics of drift, of which a reach has none.
+
+        Args:
+            figures: `movement.DRIFT`, (n,) each.
+            memory: the task's.
+        """
+        return {}
 
 
 @dataclass(kw_only=True)
@@ -424,20 +546,35 @@ class ArmHold(ArmReach):
     reaches: ClassVar[bool] = False
 
     def _drift(self, figures: dict[str, np.ndarray], memory: Memory) -> dict[str, np.ndarray]:
-        """Positional stability."""
-        size = np.linalg.norm(memory["force"], axis=1)
-        last = np.linalg.norm(memory["hand"] - memory["path"][:, 0, :2], axis=1)
-        return figures | {"drift_per_newton": 1e3 * last / np.where(size > 0, size, np.inf)}
+        """Positional stability: how far the push drove the hand, and how fast it still drifts."""
+        push = np.linalg.norm(memory["force"], axis=1)
+        start = memory["path"][:, 0, HAND_PATH]
+        displacement = np.linalg.norm(memory["hand"] - start, axis=1)
+        # Over an infinite push the quotient is 0, its value where there is none.
+        per_newton = 1e3 * displacement / np.where(push > 0, push, np.inf)
+        return figures | {"drift_per_newton": per_newton}
 
 
 def _inside(name: str, angles: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Angles (k, 2) within the limits, by as little as float32 rounds; refused beyond."""
-    if not ((angles >= low - 1e-6) & (angles <= high + 1e-6)).all():
-        ends = ", ".join(
-            f"{a:.4g} to {b:.4g} ({joint})"
-            for a, b, joint in zip(low[0], high[0], JOINTS, strict=True)
-        )
+    """Angles (k, 2) clipped to the limits, which they may leave by as little as float32 rounds.
+
+    Args:
+        name: of the reset option, for the error.
+        angles: rad, (k, 2).
+        low: lowest angles, rad, (k, 2).
+        high: highest angles, rad, (k, 2).
+
+    Raises:
+        LanceletError: an angle lies further outside.
+    """
+    is_inside = (angles >= low - ROUNDING) & (angles <= high + ROUNDING)
+    if not is_inside.all():
+        ranges = [
+            f"{lowest:.4g} to {highest:.4g} ({joint})"
+            for lowest, highest, joint in zip(low[0], high[0], JOINTS, strict=True)
+        ]
         raise LanceletError(
-            f"options[{name!r}] = {angles.tolist()}: must be within the joint limits, rad: {ends}"
+            f"options[{name!r}] = {angles.tolist()}: must be within the joint limits, rad: "
+            f"{', '.join(ranges)}"
         )
     return np.clip(angles, low, high)

@@ -1,7 +1,12 @@
-"""The arm of `morphology.arm` in torch, muscles and all: gradients flow through every step (spec bilateral 2)."""
+"""The arm of `morphology.arm` in torch, muscles and all: gradients flow through every step.
+
+The equations are those of docs/systems/arm.md, "The arm" and "The muscles", compiled in
+`envs.muscles`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -10,13 +15,27 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ...envs import muscles
+from ...envs.muscles import Column, Gradient, Joint
 from ...errors import unknown
-from ...morphology.arm import Arm
+from ...morphology.arm import MUSCLES, Arm
 
 State = dict[str, Tensor]
-JOINTS = ("q", "v", "hand")
-_forward: Any = muscles.step
-_backward: Any = muscles.step_gradient
+JOINTS = {
+    "q": Joint.ANGLE,
+    "v": Joint.SPEED,
+    "hand": Joint.HAND,
+}
+"""names in a state of the rows of `Joint`"""
+MUSCLE_COUNT = len(MUSCLES)
+JOINTS_SHAPE = (len(Joint), 2)
+"""of the joints' part of a state: `Joint`, and shoulder and elbow (or x and y)"""
+MUSCLES_SHAPE = (len(Column), MUSCLE_COUNT)
+"""of the muscles' part of a state"""
+HOLD_FORCE = 10.0
+"""N, largest component of the force in a hold"""
+# Compiled functions take arrays of any float type; their stubs say too little for the type checker.
+_step: Callable[..., None] = muscles.step
+_step_gradient: Callable[..., None] = muscles.step_gradient
 
 
 class ArmTwin:
@@ -43,22 +62,27 @@ class ArmTwin:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.body = Arm() if body is None else body
-        self.dt, self.substeps, self.dtype = dt, substeps, dtype
-        self._row = muscles.parameters(self.body)[None]
+        self.dt = dt
+        self.substeps = substeps
+        self.dtype = dtype
+        self._arms = muscles.parameters(self.body)
 
     @torch.no_grad()
     def start(self, angles: Tensor) -> State:
-        """At rest at joint angles (..., 2) rad, muscles silent (`Arm.least_activation`) and consistent with them."""
-        q = angles.to(self.dtype)
-        flat = q.reshape(-1, 2).contiguous()
-        pulled = torch.zeros(len(flat), 7, 6, dtype=self.dtype)
-        pulled[:, 0] = self.body.least_activation
-        still = torch.zeros_like(flat)
-        muscles.pull(self._row, flat.numpy(), still.numpy(), pulled.numpy())
-        hand = torch.from_numpy(self.body.hand(flat.numpy())).to(self.dtype)
-        lead = q.shape[:-1]
+        """The state at rest at joint angles (..., 2), rad.
+
+        Muscles are silent (`Arm.least_activation`) and consistent with the angles.
+        """
+        leading_shape = angles.shape[:-1]
+        q = angles.to(self.dtype).reshape(-1, 2).contiguous()
+        v = torch.zeros_like(q)
+        muscle = torch.zeros(len(q), *MUSCLES_SHAPE, dtype=self.dtype)
+        muscle[:, Column.ACTIVATION] = self.body.least_activation
+        muscles.fill_muscles(self._arms, q.numpy(), v.numpy(), muscle.numpy())
+        hand = torch.from_numpy(self.body.hand(q.numpy())).to(self.dtype)
+        joints = torch.stack([q, v, hand], -2)
         return _named(
-            torch.stack([flat, still, hand], -2).view(*lead, 3, 2), pulled.view(*lead, 7, 6)
+            joints.view(*leading_shape, *JOINTS_SHAPE), muscle.view(*leading_shape, *MUSCLES_SHAPE)
         )
 
     def step(self, state: State, excitation: Tensor, force: Tensor | None = None) -> State:
@@ -70,73 +94,127 @@ class ArmTwin:
             force: (..., 2) N on the hand; none: 0.
         """
         push = torch.zeros(2) if force is None else force
-        lead = torch.broadcast_shapes(state["q"].shape[:-1], excitation.shape[:-1], push.shape[:-1])
-        excitation, push = (part.to(self.dtype).expand(*lead, -1) for part in (excitation, push))
-        q, v, activation, pull = (
-            state[name].expand(*lead, -1) for name in ("q", "v", "activation", "force")
+        leading_shape = torch.broadcast_shapes(
+            state["q"].shape[:-1], excitation.shape[:-1], push.shape[:-1]
         )
-        joints = pulled = torch.empty(0)
+        excitation = excitation.to(self.dtype).expand(*leading_shape, -1)
+        push = push.to(self.dtype).expand(*leading_shape, -1)
+        q = state["q"].expand(*leading_shape, -1)
+        v = state["v"].expand(*leading_shape, -1)
+        activation = state["activation"].expand(*leading_shape, -1)
+        muscle_force = state["force"].expand(*leading_shape, -1)
+        joints = torch.empty(0)
+        muscle = torch.empty(0)
         for _ in range(self.substeps):
-            joints, pulled = _Step.apply(
-                self._row, self.dt / self.substeps, q, v, activation, pull, excitation, push
+            joints, muscle = _Step.apply(
+                self._arms,
+                self.dt / self.substeps,
+                q,
+                v,
+                activation,
+                muscle_force,
+                excitation,
+                push,
             )  # pyright: ignore[reportGeneralTypeIssues]
-            q, v, activation, pull = (
-                joints[..., 0, :],
-                joints[..., 1, :],
-                pulled[..., 0, :],
-                pulled[..., 6, :],
-            )
-        return _named(joints, pulled)
+            q = joints[..., Joint.ANGLE, :]
+            v = joints[..., Joint.SPEED, :]
+            activation = muscle[..., Column.ACTIVATION, :]
+            muscle_force = muscle[..., Column.FORCE, :]
+        return _named(joints, muscle)
 
     def observe(self, state: State, target: Tensor) -> Tensor:
-        """What a controller sees, (..., 16): muscle lengths, muscle speeds, hand, target (..., 2)."""
+        """What a controller sees, (..., 16): muscle lengths, muscle speeds, hand, target.
+
+        Args:
+            state: of `step` or `start`.
+            target: m, (..., 2).
+        """
         target = target.to(self.dtype).expand_as(state["hand"])
         return torch.cat([state["length"], state["speed"], state["hand"], target], -1)
 
 
-def _named(joints: Tensor, pulled: Tensor) -> State:
-    return dict(
-        zip((*JOINTS, *muscles.COLUMNS), (*joints.unbind(-2), *pulled.unbind(-2)), strict=True)
-    )
+def _named(joints: Tensor, muscle: Tensor) -> State:
+    """The state with its parts by name, from rows `Joint` (..., 3, 2) and `Column` (..., 7, 6)."""
+    # `unbind` has one backward step for all rows; indexing row by row would have one each.
+    joint_rows = joints.unbind(-2)
+    muscle_rows = muscle.unbind(-2)
+    state = {name: joint_rows[row] for name, row in JOINTS.items()}
+    for column, name in zip(Column, muscles.COLUMNS, strict=True):
+        state[name] = muscle_rows[column]
+    return state
 
 
 class _Step(torch.autograd.Function):
     """One plant step by `muscles.step`, its gradient by `muscles.step_gradient`."""
 
     @staticmethod
-    def forward(ctx: Any, row: np.ndarray, dt: float, *given: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        lead, dtype = given[0].shape[:-1], given[0].dtype
-        flat = [part.reshape(-1, part.shape[-1]).contiguous() for part in given]
-        joints = torch.empty(len(flat[0]), 3, 2, dtype=dtype)
-        pulled = torch.empty(len(flat[0]), 7, 6, dtype=dtype)
-        _forward(row, *(part.numpy() for part in flat), dt, joints.numpy(), pulled.numpy())
-        ctx.row, ctx.dt, ctx.lead = row, dt, lead
-        ctx.save_for_backward(*flat, joints, pulled)
-        return joints.view(*lead, 3, 2), pulled.view(*lead, 7, 6)
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any,
+        arms: np.ndarray,
+        dt: float,
+        *arguments: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Joints (..., 3, 2) and muscles (..., 7, 6) after the step.
+
+        Args:
+            ctx: torch's, for `backward`.
+            arms: `muscles.parameters` of the arm.
+            dt: plant step, s.
+            *arguments: q, v, activation, force, excitation, push, each (..., size), as
+                `muscles.step` takes them.
+        """
+        leading_shape = arguments[0].shape[:-1]
+        dtype = arguments[0].dtype
+        flat = [part.reshape(-1, part.shape[-1]).contiguous() for part in arguments]
+        count = len(flat[0])
+        joints = torch.empty(count, *JOINTS_SHAPE, dtype=dtype)
+        muscle = torch.empty(count, *MUSCLES_SHAPE, dtype=dtype)
+        _step(arms, *(part.numpy() for part in flat), dt, joints.numpy(), muscle.numpy())
+        ctx.arms = arms
+        ctx.dt = dt
+        ctx.leading_shape = leading_shape
+        ctx.save_for_backward(*flat, joints, muscle)
+        return (
+            joints.view(*leading_shape, *JOINTS_SHAPE),
+            muscle.view(*leading_shape, *MUSCLES_SHAPE),
+        )
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *to: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        *flat, joints, pulled = (part.numpy() for part in ctx.saved_tensors)
-        to_joints, to_muscles = (
-            to[0].reshape(-1, 3, 2).contiguous(),
-            to[1].reshape(-1, 7, 6).contiguous(),
-        )
-        out = torch.empty(len(joints), 24, dtype=to_joints.dtype)
-        _backward(
-            ctx.row,
-            *flat,
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad_joints: Tensor, grad_muscles: Tensor
+    ) -> tuple[Any, ...]:
+        """The gradient in every argument of `forward`; None for the arm and the time step."""
+        *arguments, joints, muscle = (part.numpy() for part in ctx.saved_tensors)
+        grad_joints = grad_joints.reshape(-1, *JOINTS_SHAPE).contiguous()
+        grad_muscles = grad_muscles.reshape(-1, *MUSCLES_SHAPE).contiguous()
+        out = torch.empty(len(joints), muscles.GRADIENT_WIDTH, dtype=grad_joints.dtype)
+        _step_gradient(
+            ctx.arms,
+            *arguments,
             ctx.dt,
             joints,
-            pulled,
-            to_joints.numpy(),
-            to_muscles.numpy(),
+            muscle,
+            grad_joints.numpy(),
+            grad_muscles.numpy(),
             out.numpy(),
         )
-        q, v, push, activation, force, excitation = out.view(*ctx.lead, 24).split(
-            (2, 2, 2, 6, 6, 6), -1
+        gradient = out.view(*ctx.leading_shape, muscles.GRADIENT_WIDTH)
+        return (
+            None,
+            None,
+            _columns(gradient, Gradient.ANGLE, 2),
+            _columns(gradient, Gradient.SPEED, 2),
+            _columns(gradient, Gradient.ACTIVATION, MUSCLE_COUNT),
+            _columns(gradient, Gradient.FORCE, MUSCLE_COUNT),
+            _columns(gradient, Gradient.EXCITATION, MUSCLE_COUNT),
+            _columns(gradient, Gradient.PUSH, 2),
         )
-        return None, None, q, v, activation, force, excitation, push
+
+
+def _columns(gradient: Tensor, first: Gradient, count: int) -> Tensor:
+    """The gradient in one argument, (..., count)."""
+    return gradient[..., first : first + count]
 
 
 def trials(
@@ -147,6 +225,12 @@ def trials(
     Both joints are uniform over their limits, for the start and, in a reach, again for the target. In a hold the
     target is the start and each component of the force is uniform within 10 N.
 
+    Args:
+        task: reach or hold.
+        count: trials, n.
+        generator: draws all three for every task, so that tasks of one seed share their starts.
+        body: the arm; None: the nominal one.
+
     Raises:
         LanceletError: no such task.
     """
@@ -154,9 +238,15 @@ def trials(
         raise unknown("task", task, ("reach", "hold"))
     body = Arm() if body is None else body
     low, high = (torch.tensor(limit) for limit in body.limits)
-    draws = torch.rand(3, count, 2, generator=generator, dtype=torch.float64)
-    start, goal = (low + (high - low) * draw for draw in draws[:2])
-    hold = task == "hold"
-    target = torch.from_numpy(body.hand((start if hold else goal).numpy()))
-    force = 10 * (2 * draws[2] - 1) if hold else torch.zeros(count, 2)
+    start_draw, target_draw, force_draw = torch.rand(
+        3, count, 2, generator=generator, dtype=torch.float64
+    )
+    start = low + (high - low) * start_draw
+    if task == "hold":
+        target_angles = start
+        force = HOLD_FORCE * (2 * force_draw - 1)
+    else:
+        target_angles = low + (high - low) * target_draw
+        force = torch.zeros(count, 2)
+    target = torch.from_numpy(body.hand(target_angles.numpy()))
     return {"angles": start.float(), "target": target.float(), "force": force.float()}

@@ -127,9 +127,9 @@ def test_a_step_and_its_gradient_are_section_2_to_the_letter():
 def test_the_gradient_agrees_with_finite_differences():
     given = [x.clone().requires_grad_() for x in arms(8)]
     given[2].data.clamp_(0.01, 0.9), given[4].data.clamp_(0.05, 0.95)  # off the corners
-    row = ArmTwin()._row
+    parameters = ArmTwin()._arms
     assert torch.autograd.gradcheck(
-        lambda *x: _Step.apply(row, 0.01, *x), given, eps=1e-7, atol=1e-3, rtol=1e-4
+        lambda *x: _Step.apply(parameters, 0.01, *x), given, eps=1e-7, atol=1e-3, rtol=1e-4
     )
 
 
