@@ -1,4 +1,7 @@
-"""Tasks: one batched implementation each, Gymnasium at the door."""
+"""Tasks: one batched implementation each, and Gymnasium environments made of them.
+
+Begin with `task` (what a task is) and `core` (how it becomes an environment); `swim` is the simplest task.
+"""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ FORKED = (
     "this process was forked from one that had opened OpenGL, which does not survive a fork: "
     "start it by multiprocessing's 'spawn' method, or draw the first picture after the fork"
 )
+"""the error of a forked process that asks for a picture"""
 
 Job = Callable[[], Any]
 
@@ -53,7 +54,7 @@ class Canvas:
         except LanceletError:
             raise
         except Exception as error:
-            reason = (str(error).splitlines() or [""])[0]
+            reason = str(error).partition("\n")[0]
             raise LanceletError(
                 "no OpenGL in this process: start Python with MUJOCO_GL=egl (or osmesa) set, "
                 f"`lancelet doctor` shows which works ({type(error).__name__}: {reason})"
@@ -61,9 +62,8 @@ class Canvas:
         context = self._context
         # Runs once: at `close`, or when the canvas is collected, which may happen in any thread.
         self._free = weakref.finalize(self, drawer.post, lambda: drawer.free(context))
-        self._free.atexit = (
-            False  # at exit the drawer frees every canvas that is left, before the context goes
-        )
+        # At exit the drawer frees every canvas that is left, before the context goes.
+        self._free.atexit = False
 
     def draw(self, scene: mujoco.MjvScene) -> np.ndarray:
         """RGB picture (height, width, 3) of a scene, uint8.
@@ -76,6 +76,7 @@ class Canvas:
         return self._drawer.call(lambda: self._draw(scene))
 
     def _draw(self, scene: mujoco.MjvScene) -> np.ndarray:
+        """What `draw` returns. Runs in the thread of the context."""
         picture = np.empty((self.height, self.width, 3), np.uint8)
         rectangle = mujoco.MjrRect(0, 0, self.width, self.height)
         # Another canvas may have been drawn to since.
@@ -106,6 +107,7 @@ class _Drawer(threading.Thread):
             self._do_next()
 
     def _do_next(self) -> None:
+        """Wait for the next job, and do it."""
         # In a method of its own, so that the thread holds no result or error while it waits for the next job.
         future, job = self._jobs.get()
         try:
@@ -156,6 +158,7 @@ class _Drawer(threading.Thread):
             self.join()
 
     def _end(self) -> None:
+        """Free every canvas that is left, then the context. Runs in the thread."""
         for context in self._contexts:
             context.free()
         self._contexts.clear()
@@ -170,6 +173,7 @@ _inherited = False
 
 
 def _the_drawer() -> _Drawer:
+    """The drawer of this process, started at the first call."""
     global _drawer
     if _inherited:
         raise LanceletError(FORKED)
