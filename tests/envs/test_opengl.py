@@ -39,7 +39,9 @@ def draws(python):
     """Run code behind the prologue with OpenGL; what it printed, line by line. Nothing may come to stderr."""
 
     def run(code: str, **env: str) -> list[str]:
-        done = python(PROLOGUE + code, MUJOCO_GL=gl.probe(), **env)
+        # Python 3.12 and later warn of every fork beside threads: these tests fork on purpose.
+        quiet = "ignore:This process:DeprecationWarning"
+        done = python(PROLOGUE + code, MUJOCO_GL=gl.probe(), PYTHONWARNINGS=quiet, **env)
         assert done.stderr == ""
         return done.stdout.splitlines()
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from lancelet.optional import why_no_dm_control
 from lancelet.scripts import bench, cli
 from lancelet.scripts.benches import _recurrent, _rllib, envs, evolve, train
 from lancelet.scripts.benches._timing import Times, take_turns
@@ -35,6 +36,8 @@ def test_the_command_prints_and_writes_rows(monkeypatch, tmp_path, capsys):
 @pytest.mark.slow
 def test_single_and_vector_rows():
     rows = envs._single(1) + envs._bare(1)
+    if why_no_dm_control() is not None:
+        pytest.skip(why_no_dm_control())
     assert [row.kind for row in rows] == ["speed", "info", "info", "speed", "info", "info", "info"]
     assert all(row.value > 0 for row in rows)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lancelet import LanceletError
+from lancelet.optional import why_no_dm_control
 from lancelet.scripts import cli, reproduce
 from lancelet.scripts.rows import Row, from_json
 from lancelet.scripts.studies.ncap import study as ncap
@@ -29,7 +30,12 @@ def study(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_gates_of_body_and_circuit_hold(study):
     ncap.body_and_circuit(study)
-    assert [row.holds for row in study.rows] == [True, True, True]
+    *gates, oracle = study.rows
+    assert [row.holds for row in gates] == [True, True]
+    if why_no_dm_control() is None:
+        assert oracle.holds is True
+    else:
+        assert oracle.holds is None and "dm-control" in oracle.note
 
 
 def test_the_untrained_circuit_gives_the_reference_return_seed_by_seed():
