@@ -15,10 +15,12 @@ from gymnasium.vector import AutoresetMode
 from ..checks import seed_number, whole_number
 from ..controllers import Controller, Population
 from ..envs import VectorEnv
+from ..envs.simulation import Simulation
 from ..errors import LanceletError
 from ..tasks import check_task_options, task_id
 from .runs import interrupt
 from .sampled import Sampled
+from .threads import one_torch_thread
 
 FAILED = -1e9
 """return of a failed episode where candidates are compared"""
@@ -29,14 +31,16 @@ class Score:
     """What a batch of episodes gave: arrays with one row an episode."""
 
     returns: np.ndarray
+    """sum of the rewards of each episode, (episodes,)"""
     lengths: np.ndarray
+    """control steps of each episode, (episodes,)"""
     metrics: dict[str, np.ndarray]
-    """NaN where the physics diverged"""
+    """the task's metrics at the end of each episode, (episodes,) each; NaN where the physics diverged"""
     failed: np.ndarray
-    """True where the physics diverged or the controller gave a number that is not finite"""
+    """True where the physics diverged or the controller gave a number that is not finite, (episodes,)"""
     record: dict[str, np.ndarray] = field(default_factory=dict)
-    """of the first episode, (steps + 1, ...) each: qpos, mocap_pos, mocap_quat, and geom_pos where the simulation's own
-    was ever written (walls that move); (steps, ...): reward, signals"""
+    """of the first episode: ``qpos``, ``mocap_pos``, ``mocap_quat``, and ``geom_pos`` where the simulation's own was
+    ever written (walls that move), (steps + 1, ...) each; ``reward`` and ``signal.NAME``, (steps, ...) each"""
 
     @property
     def comparable(self) -> np.ndarray:
@@ -51,8 +55,8 @@ class Score:
         """
         figures = {}
         for name, values in {"return": self.returns, **self.metrics}.items():
-            instead = 0.0 if name == "success" else np.nan
-            figures[name] = np.where(self.failed, instead, values)
+            value_of_failure = 0.0 if name == "success" else np.nan
+            figures[name] = np.where(self.failed, value_of_failure, values)
         return figures
 
     @property
@@ -61,7 +65,10 @@ class Score:
         means = {}
         for name, values in self.figures.items():
             numbers = values[~np.isnan(values)]
-            means[name] = float(numbers.mean()) if numbers.size else float("nan")
+            if numbers.size:
+                means[name] = float(numbers.mean())
+            else:
+                means[name] = float("nan")
         return means
 
 
@@ -73,16 +80,27 @@ def make_env(
     autoreset: AutoresetMode = AutoresetMode.DISABLED,
     **task: Any,
 ) -> VectorEnv:
-    """The vector environment of `n` episodes side by side, each to be reset by the caller unless `autoreset` is on.
+    """Make the vector environment of `n` episodes side by side.
+
+    Args:
+        id: the task, ``"lancelet/Swim-v0"``.
+        n: number of simulations.
+        max_episode_steps: time limit; None: that of the id.
+        nthread: physics threads, 0 for all cores.
+        autoreset: disabled: the caller resets.
+        **task: fields of the task.
 
     Raises:
         LanceletError: an unknown task or field of it, a value that it cannot take, or no time limit.
     """
     id = task_id(id)
     check_task_options(id, task)
+    # None would take the limit of the id away.
     limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-    env = gym.make_vec(id, num_envs=n, autoreset_mode=autoreset, nthread=nthread, **limit, **task)
-    env = env.unwrapped
+    wrapped = gym.make_vec(
+        id, num_envs=n, autoreset_mode=autoreset, nthread=nthread, **limit, **task
+    )
+    env = wrapped.unwrapped
     assert isinstance(env, VectorEnv)
     if env.max_episode_steps is None:
         raise LanceletError(f"{id} has no time limit: give max_episode_steps=")
@@ -91,6 +109,7 @@ def make_env(
 
 def _check_interval(controller: Controller, env: VectorEnv) -> None:
     """Refuse a controller whose option `interval` is not the time between two actions in `env`."""
+    # Only controllers that count time have the option.
     interval = getattr(controller.options, "interval", None)
     if interval is not None and not math.isclose(interval, env.control_dt):
         raise LanceletError(
@@ -108,7 +127,7 @@ def rollout(
     record: bool = False,
     on_step: Callable[[int], None] | None = None,
 ) -> tuple[Score, Any]:
-    """Run one episode in every simulation of `env`; return the score and the agents' last state.
+    """Run one episode in every simulation of `env`.
 
     Args:
         env: with autoreset disabled and a time limit.
@@ -119,78 +138,126 @@ def rollout(
         record: keep the configurations, rewards and signals of the first episode.
         on_step: called with the step's number after each step.
 
+    Returns:
+        The score, and the agents' last state.
+
     Raises:
         LanceletError: the controller counts time, and was made for another control interval than `env` has.
     """
     _check_interval(agents.controller, env)
     observation, _ = env.reset(seed=seed, options=options)
-    n = env.num_envs
-    state = agents.initial_state() if state is None else state
-    returns, lengths = np.zeros(n), np.zeros(n, np.int64)
-    failed, live = np.zeros(n, bool), np.ones(n, bool)
-    metrics: dict[str, np.ndarray] = {}
-    tape = _Tape(env) if record else None
+    if state is None:
+        state = agents.initial_state()
+    count = env.num_envs
+    score = Score(
+        returns=np.zeros(count),
+        lengths=np.zeros(count, np.int64),
+        metrics={},
+        failed=np.zeros(count, bool),
+    )
+    recorder = _Recorder(env) if record else None
+    live = np.ones(count, bool)
     step = 0
     while live.any():
-        action, state = agents(observation, state)
-        finite = np.isfinite(action).reshape(n, -1).all(1)
-        if not finite.all():
-            failed |= live & ~finite
-            action = np.where(np.isfinite(action), action, 0.0).astype(action.dtype)
-        before, moved = observation, live.copy()
-        observation, reward, terminated, truncated, info = env.step(action)
-        returns += reward
-        lengths += moved
+        proposed, state = agents(observation, state)
+        action = _finite_action(proposed, live, score.failed)
+        # Simulations that have ended are stepped along with the others: they stand still, and their reward is 0.
+        next_observation, reward, terminated, truncated, info = env.step(action)
         ended = terminated | truncated
-        state = agents.learn(before, action, reward, ~moved | ended, observation, state)
+        score.returns += reward
+        score.lengths += live
+        # An agent that has ended already is told so at every step: what it sees is no transition.
+        state = agents.learn(observation, action, reward, ~live | ended, next_observation, state)
         if "diverged" in info:
-            failed |= info["diverged"]
+            score.failed |= info["diverged"]
         if ended.any():
-            for name, rows in info.get("metrics", {}).items():
-                if not name.startswith("_"):
-                    metrics.setdefault(name, np.full(rows.shape, np.nan))[ended] = rows[ended]
-        if tape is not None and moved[0]:
-            tape.add(env, reward[0], agents.signals(state))
-        live &= ~ended
+            _take_metrics(score.metrics, info.get("metrics", {}), ended)
+        if recorder is not None and live[0]:
+            recorder.add(env, reward[0], agents.signals(state))
+        observation = next_observation
+        # A new array: the agents may have kept the one that they were shown.
+        live = live & ~ended
         step += 1
         interrupt.check()
         if on_step is not None:
             on_step(step)
-    return Score(returns, lengths, metrics, failed, tape.arrays() if tape else {}), state
+    if recorder is not None:
+        score.record = recorder.arrays()
+    return score, state
 
 
-class _Tape:
-    """Configurations of simulation 0 as float32 (kilobytes an episode), rewards and signals."""
+def _finite_action(action: np.ndarray, live: np.ndarray, failed: np.ndarray) -> np.ndarray:
+    """The action with 0 for numbers that are not finite.
 
-    _STATE = ("qpos", "mocap_pos", "mocap_quat")
+    Args:
+        action: (n, ...).
+        live: simulations whose episode goes on, (n,).
+        failed: (n,); set in place where a live agent gave a number that is not finite.
+    """
+    finite = np.isfinite(action).reshape(len(action), -1).all(1)
+    if finite.all():
+        return action
+    failed |= live & ~finite
+    return np.where(np.isfinite(action), action, 0.0).astype(action.dtype)
+
+
+def _take_metrics(
+    metrics: dict[str, np.ndarray], reported: Mapping[str, np.ndarray], ended: np.ndarray
+) -> None:
+    """Take the metrics of episodes that have just ended into `metrics`, in place.
+
+    Args:
+        metrics: so far, (n,) each, NaN where an episode goes on.
+        reported: of the environment's info, (n,) each; Gymnasium's masks begin with an underscore.
+        ended: simulations whose episode has just ended, (n,).
+    """
+    for name, values in reported.items():
+        if name.startswith("_"):
+            continue
+        if name not in metrics:
+            metrics[name] = np.full(values.shape, np.nan)
+        metrics[name][ended] = values[ended]
+
+
+class _Recorder:
+    """Configurations of simulation 0 as float32 (kilobytes an episode), its rewards and the signals of its agent."""
+
+    CONFIGURATION = ("qpos", "mocap_pos", "mocap_quat")
+    """what a picture is drawn from; simulators other than MuJoCo's have some of it"""
 
     def __init__(self, env: VectorEnv) -> None:
         self._rows: dict[str, list[np.ndarray]] = {}
-        self._configuration(env)
-
-    def _configuration(self, env: VectorEnv) -> None:
-        for name in self._STATE:
-            if hasattr(env.sim, name):
-                self._rows.setdefault(name, []).append(getattr(env.sim, name)[0].astype(np.float32))
-        compiled = getattr(env.sim, "compiled", {}).get("geom_pos")
-        if compiled is not None:
-            before = [compiled[0].astype(np.float32)] * (
-                len(self._rows["qpos"]) - 1
-            )  # until the first write
-            self._rows.setdefault("geom_pos", before).append(
-                env.sim.field("geom_pos").values[0].astype(np.float32)
-            )
+        self._steps = 0
+        self._add_configuration(env)
 
     def add(self, env: VectorEnv, reward: float, signals: Mapping[str, torch.Tensor]) -> None:
-        self._configuration(env)
-        self._rows.setdefault("reward", []).append(np.float32(reward))  # pyright: ignore[reportArgumentType]
+        """Record a step of simulation 0, after it was taken."""
+        self._steps += 1
+        self._add_configuration(env)
+        self._append("reward", np.asarray(reward))
         for name, values in signals.items():
-            self._rows.setdefault(f"signal.{name}", []).append(
-                values[0].detach().numpy().astype(np.float32)
-            )
+            self._append(f"signal.{name}", values[0].detach().numpy())
 
     def arrays(self) -> dict[str, np.ndarray]:
+        """What was recorded, with the steps in front, as float32."""
         return {name: np.stack(rows) for name, rows in self._rows.items()}
+
+    def _add_configuration(self, env: VectorEnv) -> None:
+        for name in self.CONFIGURATION:
+            if hasattr(env.sim, name):
+                self._append(name, getattr(env.sim, name)[0])
+        if isinstance(env.sim, Simulation) and "geom_pos" in env.sim.compiled:
+            self._add_geom_positions(env.sim)
+
+    def _add_geom_positions(self, sim: Simulation) -> None:
+        """Record where the geoms are; up to the first step that moved them they were where they were compiled."""
+        if "geom_pos" not in self._rows:
+            for _ in range(self._steps):
+                self._append("geom_pos", sim.compiled["geom_pos"][0])
+        self._append("geom_pos", sim.field("geom_pos").values[0])
+
+    def _append(self, name: str, values: np.ndarray) -> None:
+        self._rows.setdefault(name, []).append(values.astype(np.float32))
 
 
 def evaluate(
@@ -220,38 +287,64 @@ def evaluate(
         nthread: physics threads, 0 for all.
         std: of Gaussian action noise, one number or one an action: the sampled policy of reinforcement learning.
         **task: fields of the task, and ``max_episode_steps``.
+
+    Raises:
+        LanceletError: an unknown task or field of it, a number that makes no sense, or `keep_state` with `std`.
     """
     episodes = whole_number("episodes", episodes, least=1)
     seed = seed_number(seed)
-    torch.set_num_threads(1)
-    if not keep_state:
-        env = make_env(id, episodes, nthread=nthread, **task)
-        agents = Population(controller, episodes)
-        if std is not None:
-            agents = Sampled(
-                controller, std, range(seed, seed + episodes), env.max_episode_steps or 0
-            )
-        return rollout(env, agents, seed, options, record=record)[0]
-    if std is not None:
+    if keep_state and std is not None:
         raise LanceletError("keep_state=True with std: noise is drawn for fresh agents only")
-    env, agents, state, scores = (
-        make_env(id, 1, nthread=nthread, **task),
-        Population(controller, 1),
-        None,
-        [],
-    )
+    with one_torch_thread():
+        if keep_state:
+            env = make_env(id, 1, nthread=nthread, **task)
+            return _one_life(env, controller, episodes, seed, options or {}, record)
+        env = make_env(id, episodes, nthread=nthread, **task)
+        if std is None:
+            agents = Population(controller, episodes)
+        else:
+            seeds = range(seed, seed + episodes)
+            agents = Sampled(controller, std, seeds, env.max_episode_steps or 0)
+        score, _ = rollout(env, agents, seed, options, record=record)
+        return score
+
+
+def _one_life(
+    env: VectorEnv,
+    controller: Controller,
+    episodes: int,
+    seed: int,
+    options: Mapping[str, Any],
+    record: bool,
+) -> Score:
+    """Score one agent that lives through `episodes` one after the other, as `evaluate` does with `keep_state`.
+
+    Args:
+        env: of one simulation.
+        controller: what acts.
+        episodes: their number.
+        seed: of the first start state.
+        options: of the resets, as `evaluate` takes them.
+        record: keep the first episode's configurations.
+    """
+    agent = Population(controller, 1)
+    state = None
+    scores = []
     for episode in range(episodes):
-        one = {
-            name: value[episode] if np.ndim(value) > 1 else value
-            for name, value in (options or {}).items()
-        }
-        score, state = rollout(env, agents, seed + episode, one, state, record and episode == 0)
+        own_options = {}
+        for name, value in options.items():
+            # One row an episode; a vector or a number is the same for all.
+            own_options[name] = value[episode] if np.ndim(value) > 1 else value
+        is_recorded = record and episode == 0
+        score, state = rollout(env, agent, seed + episode, own_options, state, is_recorded)
         scores.append(score)
-    join = np.concatenate
+    metrics = {}
+    for name in scores[0].metrics:
+        metrics[name] = np.concatenate([score.metrics[name] for score in scores])
     return Score(
-        join([s.returns for s in scores]),
-        join([s.lengths for s in scores]),
-        {name: join([s.metrics[name] for s in scores]) for name in scores[0].metrics},
-        join([s.failed for s in scores]),
-        scores[0].record,
+        returns=np.concatenate([score.returns for score in scores]),
+        lengths=np.concatenate([score.lengths for score in scores]),
+        metrics=metrics,
+        failed=np.concatenate([score.failed for score in scores]),
+        record=scores[0].record,
     )

@@ -228,6 +228,28 @@ def test_progress_is_told_step_by_step():
     assert told == list(range(1, 21))
 
 
+@pytest.mark.parametrize("keep_state", [False, True])
+def test_evaluation_leaves_the_threads_of_torch_alone(keep_state):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        inside = []
+
+        class Asking(Counting):
+            def forward(self, observation, state):
+                inside.append(torch.get_num_threads())
+                return super().forward(observation, state)
+
+        asking = Asking(*spaces(), Options())
+        training.evaluate(asking, SWIM, episodes=2, keep_state=keep_state, **SHORT)
+        with pytest.raises(LanceletError):
+            training.evaluate(asking, SWIM, max_episode_steps=-1)
+        assert torch.get_num_threads() == 3
+        assert set(inside) == {1}
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_evaluation_leaves_the_controller_alone():
     controller = make("mlp")
     before = {name: value.clone() for name, value in controller.state_dict().items()}
