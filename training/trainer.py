@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from .. import controllers
 from ..checks import check_fields, plain, seed_number, whole_number
 from ..controllers import Controller
 from ..envs import Task
+from ..envs.simulation import Simulation
 from ..errors import LanceletError, warn
 from ..files import to_json, write_atomic
 from ..morphology import model_hash
@@ -24,17 +24,25 @@ from .rollout import FAILED, evaluate, make_env
 from .runs import interrupt
 from .runs.folder import RunFolder, read_log, save_episode
 from .runs.report import write_report
+from .threads import one_torch_thread
 
-TRAINING, VALIDATION = 2**32, 2**33
-"""first seeds of the start states that are trained and selected on; tests use seeds below both"""
+TRAINING = 2**32
+"""first seed of the start states that are trained on"""
+VALIDATION = 2**33
+"""first seed of the start states that the best controller is chosen on; the final test has seeds below both splits"""
 
 
 def start_seeds(first: int, seed: int, generation: int, count: int) -> list[int]:
-    """Seeds of `count` start states from a split that begins at `first` (`TRAINING` or `VALIDATION`)."""
-    return [
-        first + int(word)
-        for word in np.random.SeedSequence([seed, generation]).generate_state(count)
-    ]
+    """Draw the seeds of start states.
+
+    Args:
+        first: first seed of the split, `TRAINING` or `VALIDATION`; a split has 2**32 of them.
+        seed: of the run.
+        generation: number of the draw.
+        count: how many.
+    """
+    words = np.random.SeedSequence([seed, generation]).generate_state(count)
+    return [first + int(word) for word in words]
 
 
 @dataclass
@@ -56,7 +64,7 @@ class Trainer(ABC):
 
     may_change: ClassVar[tuple[str, ...]] = ("test",)
     """options that a resumed run may give other values: they say how long it goes on, or who
-    computes, not what; subclasses add theirs"""
+    computes, not what is computed; subclasses add theirs"""
 
     seed: int = 0
     """of everything random in the run"""
@@ -78,16 +86,18 @@ class Trainer(ABC):
         """Train `controller`, leaving the best by validation in the run folder's ``best.safetensors``."""
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
-        """Fields of the task that must change before this algorithm can train the controller; none by default.
+        """Say which fields of the task must change before this algorithm can train the controller; none by default.
 
-        Asked before anything is written; task and controller are made anew with what it returns, and it is asked
-        again, until it returns nothing.
+        This is asked before anything is written. Task and controller are built again with the fields that it returns,
+        and it is asked again, until it returns none.
         """
         return {}
 
     def refusal(self, controller: Controller) -> str | None:
-        """Why this algorithm cannot train `controller`, as in "which keeps a state"; None: it can."""
-        return None if controller.parameter_count else "has no weights to train"
+        """Say why this algorithm cannot train `controller`, as in "which keeps a state"; None: it can."""
+        if controller.parameter_count == 0:
+            return "has no weights to train"
+        return None
 
     def check(self) -> None:
         """Refuse options that make no sense, before anything is written.
@@ -120,7 +130,7 @@ class Trainer(ABC):
                 raise LanceletError(f"{name} = {value}: must be from 0 to 1")
 
     def cautions(self, controller: Controller) -> list[str]:
-        """What the user should know before this algorithm trains `controller`, a line each."""
+        """Say what the user should know before this algorithm trains `controller`, a line each."""
         return []
 
     def train(
@@ -131,52 +141,65 @@ class Trainer(ABC):
         controller_options: Mapping[str, Any] | None = None,
         watch: Callable[[dict[str, float]], None] | None = None,
     ) -> Run:
-        """Train a controller on a task, by their names; `watch` is told the figures of every line of the log.
+        """Train a controller on a task.
+
+        Args:
+            task: its id, or a short name of it.
+            controller: its registered name.
+            task_options: fields of the task, and ``max_episode_steps``.
+            controller_options: of the controller.
+            watch: told the figures of every line of the log.
 
         Raises:
             LanceletError: unknown names or options, or a folder that cannot be used; one line says which.
         """
+        self.check()
+        with one_torch_thread():
+            task = task_id(task)
+            setup = self._set_up(task, controller, task_options, controller_options)
+            self.refuse(setup.controller, task, controller, task_options, controller_options)
+            if self.start is not None:
+                _begin_with(setup.controller, self.start)
+            run = self._open_run(task, controller, setup)
+            run.watch = watch
+            try:
+                return self._train_in(run, task, setup)
+            finally:
+                run.close()
+
+    def _open_run(self, task: str, controller: str, setup: _Setup) -> RunFolder:
+        """Make the run folder, or open the one that is to be resumed."""
         from . import algorithms
 
-        self.check()
-        torch.set_num_threads(1)
-        task = task_id(task)
-        circuit, resolved, model = self.prepare(task, controller, task_options, controller_options)
-        self.refuse(circuit, task, controller, task_options, controller_options)
-        if self.start is not None:
-            _begin_with(circuit, self.start)
-        run = RunFolder(
-            {
-                "task": task,
-                "task_options": resolved,
-                "controller": controller,
-                "controller_options": dataclasses.asdict(circuit.options),
-                "algorithm": algorithms.name_of(type(self)),
-                "algorithm_options": self._options() | self.decided(circuit),
-                "model_hash": model,
-            },
-            self.folder,
-            self.resume,
-            self.may_change,
-            type(self)()._options(),
-        )
-        run.watch = watch
-        try:
-            for caution in self.cautions(circuit):
-                warn(caution)
-            controllers.save(circuit, run.path / "initial.safetensors")
-            with interrupt.deferred():
-                self.learn(run, circuit, task, resolved)
-            failed = nothing_succeeded(read_log(run.path))
-            if failed:
-                warn(
-                    f"{run.path}: every candidate of this run failed (the physics diverged, or the controller "
-                    "gave numbers that are not finite): nothing was learned"
-                )
-            best = controllers.load(run.path)
-            return Run(run.path, best, self._report(run, best, task, resolved), failed)
-        finally:
-            run.close()
+        config = {
+            "task": task,
+            "task_options": setup.task_options,
+            "controller": controller,
+            "controller_options": dataclasses.asdict(setup.controller.options),
+            "algorithm": algorithms.name_of(type(self)),
+            "algorithm_options": self._options() | self.decided(setup.controller),
+            "model_hash": setup.model_hash,
+        }
+        # Options that this version has and the run's did not exist then: the run had their defaults.
+        defaults = type(self)()._options()
+        return RunFolder(config, self.folder, self.resume, self.may_change, defaults)
+
+    def _train_in(self, run: RunFolder, task: str, setup: _Setup) -> Run:
+        """Train, and report, in an open run folder."""
+        for caution in self.cautions(setup.controller):
+            warn(caution)
+        controllers.save(setup.controller, run.path / "initial.safetensors")
+        with interrupt.deferred():
+            self.learn(run, setup.controller, task, setup.task_options)
+        failed = nothing_succeeded(read_log(run.path))
+        if failed:
+            warn(
+                f"{run.path}: every candidate of this run failed (the physics diverged, or the controller "
+                "gave numbers that are not finite): nothing was learned"
+            )
+        best = controllers.load(run.path)
+        summary = self._report(run, best, task, setup.task_options)
+        return Run(folder=run.path, controller=best, summary=summary, failed=failed)
 
     def prepare(
         self,
@@ -185,7 +208,29 @@ class Trainer(ABC):
         task_options: Mapping[str, Any] | None = None,
         controller_options: Mapping[str, Any] | None = None,
     ) -> tuple[Controller, dict[str, Any], str | None]:
-        """The controller, all options of the task as this algorithm needs it (`adapt_task`), the model's hash."""
+        """Build what would be trained, without writing anything.
+
+        Args:
+            task: its id.
+            controller: its registered name.
+            task_options: fields of the task, and ``max_episode_steps``.
+            controller_options: of the controller.
+
+        Returns:
+            The controller; all options of the task as this algorithm needs it (`adapt_task`); the hash of the compiled
+            body, None where the task has no body.
+        """
+        setup = self._set_up(task, controller, task_options, controller_options)
+        return setup.controller, setup.task_options, setup.model_hash
+
+    def _set_up(
+        self,
+        task: str,
+        controller: str,
+        task_options: Mapping[str, Any] | None,
+        controller_options: Mapping[str, Any] | None,
+    ) -> _Setup:
+        """Build controller and task, again and again until the algorithm asks for no other field of the task."""
         task_fields: dict[str, Any] = plain(dict(task_options or {}))
         circuit_options: dict[str, Any] = plain(dict(controller_options or {}))
         check_task_options(task, task_fields)
@@ -196,18 +241,21 @@ class Trainer(ABC):
         while True:
             env = make_env(task, 1, limit, nthread=1, **task_fields)
             circuit = controllers.make(controller, env, **circuit_options)
-            whole = env.task
-            sim = env.sim
             env.close()
-            changes = self.adapt_task(whole, circuit)
+            changes = self.adapt_task(env.task, circuit)
             if not changes:
                 break
             task_fields |= changes
-        resolved = whole.options()
+        resolved = env.task.options()
         if limit is not None:
             resolved["max_episode_steps"] = limit
-        model = getattr(sim, "model", None)
-        return circuit, resolved, None if model is None else model_hash(model)
+        # Simulators other than MuJoCo's have no compiled body.
+        body = env.sim.model if isinstance(env.sim, Simulation) else None
+        return _Setup(
+            controller=circuit,
+            task_options=resolved,
+            model_hash=None if body is None else model_hash(body),
+        )
 
     def refuse(
         self,
@@ -223,8 +271,11 @@ class Trainer(ABC):
             circuit: the controller, as `prepare` made it from the other arguments.
             task: its id.
             controller: its registered name.
-            task_options: of the task.
+            task_options: fields of the task, and ``max_episode_steps``.
             controller_options: of the controller.
+
+        Raises:
+            LanceletError: this algorithm cannot train the controller.
         """
         from . import algorithms
 
@@ -236,9 +287,12 @@ class Trainer(ABC):
             trainer = algorithms.get(name)()
             if trainer.can_train(task, controller, task_options, controller_options):
                 able.append(name)
-        hint = f"{', '.join(able)} can" if able else "choose another controller"
-        who = algorithms.name_of(type(self))
-        raise LanceletError(f"{who} cannot train {type(circuit).__name__}, which {reason}; {hint}")
+        advice = "choose another controller"
+        if able:
+            advice = f"{', '.join(able)} can"
+        own_name = algorithms.name_of(type(self))
+        kind = type(circuit).__name__
+        raise LanceletError(f"{own_name} cannot train {kind}, which {reason}; {advice}")
 
     def can_train(
         self,
@@ -255,34 +309,52 @@ class Trainer(ABC):
         return self.refusal(circuit) is None
 
     def decided(self, controller: Controller) -> dict[str, Any]:
-        """Options that this algorithm sets by itself for `controller`, as the run's configuration has them."""
+        """Say which options this algorithm sets by itself for `controller`, as the run's configuration has them."""
         return {}
 
     def _options(self) -> dict[str, Any]:
-        values = dataclasses.asdict(self)
-        return {
-            name: value
-            for name, value in values.items()
-            if name not in ("folder", "resume", "quiet")
-        }
+        """The options that say what is computed, as the run's configuration has them."""
+        options = dataclasses.asdict(self)
+        for name in ("folder", "resume", "quiet"):
+            del options[name]
+        return options
 
     def _report(
         self, run: RunFolder, trained: Controller, task: str, task_options: dict[str, Any]
     ) -> dict[str, Any]:
+        """Compare the untrained and the trained controller on held-out start states, and write the report.
+
+        Returns:
+            ``untrained`` and ``trained``: each figure's values, one a start state; empty where `test` is 0.
+        """
         if not self.test:
             return {}
-        untrained, summary = controllers.load(run.path / "initial.safetensors"), {}
-        for name, circuit in (("untrained", untrained), ("trained", trained)):
-            score = evaluate(
-                circuit, task, episodes=self.test, seed=0, record=name == "trained", **task_options
-            )
-            summary[name] = {figure: values.tolist() for figure, values in score.figures.items()}
-            summary[name]["failed"] = score.failed.astype(float).tolist()
-            if score.record:
-                save_episode(run.path, score.record)
+        untrained = controllers.load(run.path / "initial.safetensors")
+        common = {"episodes": self.test, "seed": 0, **task_options}
+        scores = {
+            "untrained": evaluate(untrained, task, **common),
+            "trained": evaluate(trained, task, record=True, **common),
+        }
+        summary = {}
+        for name, score in scores.items():
+            figures = {figure: values.tolist() for figure, values in score.figures.items()}
+            summary[name] = {**figures, "failed": score.failed.astype(float).tolist()}
+        save_episode(run.path, scores["trained"].record)
         write_atomic(run.path / "summary.json", to_json(summary))
         write_report(run.path, run.config, read_log(run.path), summary)
         return summary
+
+
+@dataclass(kw_only=True)
+class _Setup:
+    """What a training is about, before anything is written."""
+
+    controller: Controller
+    """with its first weights"""
+    task_options: dict[str, Any]
+    """all of them, as the algorithm needs them"""
+    model_hash: str | None
+    """of the compiled body; None where the task has no body"""
 
 
 def unconsidered(option: str, total: int, validate_every: int) -> list[str]:
@@ -308,13 +380,15 @@ def unconsidered(option: str, total: int, validate_every: int) -> list[str]:
 
 def nothing_succeeded(log: Sequence[Mapping[str, float]]) -> bool:
     """Whether a log tells of failed candidates and of none that did not fail."""
-    failures = 0
+    has_failures = False
     for line in log:
         scores = [line[name] for name in ("mean", "best", "validation") if name in line]
         if any(score > FAILED for score in scores):
             return False
-        failures += len(scores) + line.get("failed", 0) > 0
-    return failures > 0
+        # Whatever score there is, is that of a failure.
+        if scores or line.get("failed", 0) > 0:
+            has_failures = True
+    return has_failures
 
 
 def _begin_with(circuit: Controller, path: str) -> None:
@@ -324,14 +398,16 @@ def _begin_with(circuit: Controller, path: str) -> None:
         raise LanceletError(
             f"start = {path}: holds a {type(other).__name__}, not a {type(circuit).__name__}"
         )
-    have, need = dataclasses.asdict(other.options), dataclasses.asdict(circuit.options)
-    for name in need:
-        if name not in ("seed", "lesions") and have[name] != need[name]:
+    given = dataclasses.asdict(other.options)
+    needed = dataclasses.asdict(circuit.options)
+    for name in needed:
+        # Neither the seed of the first weights nor lesions change the structure.
+        if name not in ("seed", "lesions") and given[name] != needed[name]:
             raise LanceletError(
-                f"start = {path}: was made with {name} = {have[name]!r}, not {need[name]!r}"
+                f"start = {path}: was made with {name} = {given[name]!r}, not {needed[name]!r}"
             )
-    weights, own = other.state_dict(), circuit.state_dict()
-    for name, value in own.items():
+    weights = other.state_dict()
+    for name, value in circuit.state_dict().items():
         if weights[name].shape != value.shape:
             shapes = f"{tuple(weights[name].shape)}, not {tuple(value.shape)}"
             raise LanceletError(
