@@ -1,6 +1,8 @@
-"""Cognitive graph: a lattice whose places come into being when they are first written, with Hebbian edges.
+"""Cognitive graph: a lattice whose places come into being when they are first written.
 
-A reconstruction inspired by Baranski & Tani, "Life, uh, Finds a Way" (arXiv 2410.01349); the rules are this project's.
+Each place has nine edges with Hebbian weights (docs/systems/search.md, "The graph"). A
+reconstruction inspired by Baranski & Tani, "Life, uh, Finds a Way" (arXiv 2410.01349); the rules
+are this project's.
 """
 
 from __future__ import annotations
@@ -8,52 +10,94 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+Cell = tuple[int, int]
+"""a place by its column and row on the lattice"""
+
 STEPS = np.array([(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (0, 0)])
-"""cell steps of the edges out of a place: eight neighbours, then the edge to a goal in the same cell"""
-HEADINGS = STEPS[:8] / np.linalg.norm(STEPS[:8], axis=1, keepdims=True)
+"""cell steps of the edges out of a place: eight neighbours, then the edge to a goal in its cell"""
+EDGES = len(STEPS)
+"""edges of a place"""
 WITHIN = 8
-"""the edge that stays in its cell"""
+"""the edge that stays in its cell; the edges before it lead to neighbours"""
+HEADINGS = STEPS[:WITHIN] / np.linalg.norm(STEPS[:WITHIN], axis=1, keepdims=True)
+"""unit vectors (8, 2) of the edges to neighbours"""
+LENGTH_WITHIN = 0.5
+"""lattice constants that the edge to a goal in the same cell counts as long"""
+LENGTHS = np.array([1.0, np.sqrt(2.0)] * 4 + [LENGTH_WITHIN])
+"""length of each edge, in lattice constants"""
+
 FLOOR = 1e-6
-"""numeric guard of a weight; far below the refinement threshold, else the search would not be complete"""
+"""numeric guard of a weight; far below the refinement threshold, else the search would not be
+complete"""
 GRACE = 3
-"""stalls that successes may still undo; each further one caps the weight for the rest of the search"""
+"""stalls that successes may still undo; each further one caps the weight for the rest of the
+search"""
+
+FIRST_CAPACITY = 16
+"""places that a new graph has room for; the room doubles when it is full"""
+SLOTS_PER_PLACE = 4
+"""slots of the hash table per place that there is room for: a power of two, as the capacity is"""
+
 _SAMPLES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+"""points along an edge, as shares of it, whose distance to a stalled point is measured"""
+
+# Large primes that spread neighbouring cells over the table (Teschner et al., "Optimized Spatial
+# Hashing for Collision Detection of Deformable Objects", 2003).
+_COLUMN_PRIME = 73856093
+_ROW_PRIME = 19349663
+_MIXING_PRIME = 83492791
 
 
 @njit(cache=True)
 def slot(table: np.ndarray, cells: np.ndarray, i: int, j: int) -> int:
-    """Slot of the hash `table` (a power of two long) that holds, or would hold, the place (i, j)."""
+    """Slot of a hash table that holds the place (i, j), or would hold it.
+
+    Open addressing with linear probing.
+
+    Args:
+        table: (a power of two,) rows of `cells`, -1 where a slot is empty.
+        cells: (places, 2), the places that the table refers to.
+        i: column of the place.
+        j: row of the place.
+    """
     mask = len(table) - 1
-    at = (i * 73856093 ^ j * 19349663 ^ (i * 83492791 >> 7)) & mask
+    at = (i * _COLUMN_PRIME ^ j * _ROW_PRIME ^ (i * _MIXING_PRIME >> 7)) & mask
     while table[at] >= 0 and (cells[table[at], 0] != i or cells[table[at], 1] != j):
         at = (at + 1) & mask
     return at
 
 
 @njit(cache=True)
-def _rehash(table: np.ndarray, cells: np.ndarray, count: int) -> None:
+def rehash(table: np.ndarray, cells: np.ndarray, count: int) -> None:
+    """Fill `table`, in place, with the first `count` rows of `cells`."""
     table[:] = -1
     for row in range(count):
         table[slot(table, cells, cells[row, 0], cells[row, 1])] = row
 
 
-def advance(start: tuple[int, int], edge: int) -> tuple[int, int]:
+def advance(start: Cell, edge: int) -> Cell:
     """The place that an edge leads to."""
     return start[0] + int(STEPS[edge, 0]), start[1] + int(STEPS[edge, 1])
 
 
-def edge_between(start: tuple[int, int], end: tuple[int, int]) -> int | None:
+def edge_between(start: Cell, end: Cell) -> int | None:
     """The edge from one place to its neighbour; None where they are the same or farther apart."""
-    across = (end[0] - start[0], end[1] - start[1])
-    return (
-        [tuple(step) for step in STEPS.tolist()].index(across)
-        if max(map(abs, across)) == 1
-        else None
-    )
+    for edge in range(WITHIN):
+        if advance(start, edge) == end:
+            return edge
+    return None
+
+
+def opposite(edge: int) -> int:
+    """The edge to a neighbour that leads the other way."""
+    return (edge + WITHIN // 2) % WITHIN
 
 
 class Graph:
-    """Places of one level, and the weight in (0, 1] of each of their nine edges; memory is linear in places.
+    """Places of one level, and the weight in (0, 1] of each of their nine edges.
+
+    A place takes memory only once it is written; reading one that was never written gives the
+    weight of an untried edge.
 
     Args:
         spacing: lattice constant, m.
@@ -62,102 +106,164 @@ class Graph:
     """
 
     def __init__(self, spacing: float, offset: np.ndarray, w0: float) -> None:
-        self.spacing, self.offset, self.w0, self.count = spacing, np.asarray(offset, float), w0, 0
-        self.cells, self.weight = np.zeros((16, 2), np.int64), np.full((16, 9), w0)
-        self.stalls, self.hits = np.zeros((16, 9), np.int32), np.zeros((16, 9), np.int32)
-        """since the search began: stalls of each edge; spread events that lowered it"""
-        self.table = np.full(64, -1, np.int64)
+        self.spacing = spacing
+        self.offset = np.asarray(offset, float)
+        self.w0 = w0
+        self.count = 0
+        """places that were written; only the first `count` rows of the arrays have a meaning"""
+        self.cells = np.zeros((FIRST_CAPACITY, 2), np.int64)
+        """lattice coordinates of each place"""
+        self.weight = np.full((FIRST_CAPACITY, EDGES), w0)
+        """weight of each edge"""
+        self.stalls = np.zeros((FIRST_CAPACITY, EDGES), np.int32)
+        """stalls of each edge since the search began"""
+        self.hits = np.zeros((FIRST_CAPACITY, EDGES), np.int32)
+        """spread events that lowered each edge since the search began"""
+        self.table = np.full(SLOTS_PER_PLACE * FIRST_CAPACITY, -1, np.int64)
+        """hash table from lattice coordinates to rows"""
 
-    def cell(self, x: np.ndarray) -> tuple[int, int]:
+    def cell(self, x: np.ndarray) -> Cell:
         """The place whose cell holds x (2,) m: on a lattice, the winner of the code's similarity."""
-        return (
-            round((x[0] - self.offset[0]) / self.spacing),
-            round((x[1] - self.offset[1]) / self.spacing),
-        )
+        column = round((x[0] - self.offset[0]) / self.spacing)
+        row = round((x[1] - self.offset[1]) / self.spacing)
+        return column, row
 
-    def centre(self, cell: tuple[int, int]) -> np.ndarray:
+    def centre(self, cell: Cell) -> np.ndarray:
         """Position (2,) of a place, m."""
         return self.offset + self.spacing * np.array(cell, float)
 
-    def row(self, cell: tuple[int, int]) -> int:
-        """Row of a place in the arrays, made where there is none."""
-        at = slot(self.table, self.cells, *cell)
-        if self.table[at] >= 0:
-            return int(self.table[at])
+    def row(self, cell: Cell) -> int:
+        """Row of a place in the arrays; a place that has none is written."""
+        known = self._known_row(cell)
+        if known is not None:
+            return known
         if self.count == len(self.cells):
             self._grow()
-            at = slot(self.table, self.cells, *cell)
-        self.cells[self.count], self.table[at] = cell, self.count
+        new = self.count
+        self.cells[new] = cell
+        self.table[slot(self.table, self.cells, *cell)] = new
         self.count += 1
-        return self.count - 1
+        return new
+
+    def _known_row(self, cell: Cell) -> int | None:
+        """Row of a place in the arrays; None where it was never written."""
+        row = int(self.table[slot(self.table, self.cells, *cell)])
+        return row if row >= 0 else None
 
     def _grow(self) -> None:
-        fresh = len(self.cells)
-        self.cells = np.concatenate([self.cells, np.zeros((fresh, 2), np.int64)])
-        self.weight = np.concatenate([self.weight, np.full((fresh, 9), self.w0)])
-        self.stalls = np.concatenate([self.stalls, np.zeros((fresh, 9), np.int32)])
-        self.hits = np.concatenate([self.hits, np.zeros((fresh, 9), np.int32)])
-        self.table = np.full(4 * len(self.cells), -1, np.int64)
-        _rehash(self.table, self.cells, self.count)
+        """Double the room for places."""
+        added = len(self.cells)
+        self.cells = np.concatenate([self.cells, np.zeros((added, 2), np.int64)])
+        self.weight = np.concatenate([self.weight, np.full((added, EDGES), self.w0)])
+        self.stalls = np.concatenate([self.stalls, np.zeros((added, EDGES), np.int32)])
+        self.hits = np.concatenate([self.hits, np.zeros((added, EDGES), np.int32)])
+        self.table = np.full(SLOTS_PER_PLACE * len(self.cells), -1, np.int64)
+        rehash(self.table, self.cells, self.count)
 
-    def value(self, cell: tuple[int, int], edge: int) -> float:
-        """Weight of an edge, known or not."""
-        at = self.table[slot(self.table, self.cells, *cell)]
-        return float(self.weight[at, edge]) if at >= 0 else self.w0
+    def value(self, cell: Cell, edge: int) -> float:
+        """Weight of an edge; `w0` where its place was never written."""
+        row = self._known_row(cell)
+        if row is None:
+            return self.w0
+        return float(self.weight[row, edge])
 
-    def stall_count(self, cell: tuple[int, int], edge: int) -> int:
+    def stall_count(self, cell: Cell, edge: int) -> int:
         """Stalls of an edge since the search began."""
-        at = self.table[slot(self.table, self.cells, *cell)]
-        return int(self.stalls[at, edge]) if at >= 0 else 0
+        row = self._known_row(cell)
+        if row is None:
+            return 0
+        return int(self.stalls[row, edge])
 
-    def strengthen(self, cell: tuple[int, int], edge: int, eta: float, eta_m: float) -> None:
-        """Hebb: intended and reached. ``w += eta (1 - w)``, under the cap that stalls have set."""
+    def strengthen(self, cell: Cell, edge: int, eta: float, eta_m: float) -> None:
+        """Hebb's rule for an edge that was intended and reached its end.
+
+        The weight rises by ``eta (1 - w)``, under the cap that earlier stalls have set.
+
+        Args:
+            cell: place that the edge leaves.
+            edge: index of `STEPS`.
+            eta: share of the way to 1.
+            eta_m: share of its weight that a stall takes from an edge; the cap depends on it.
+        """
         row = self.row(cell)
         raised = self.weight[row, edge] + eta * (1.0 - self.weight[row, edge])
         self.weight[row, edge] = min(raised, self._cap(row, edge, eta_m))
 
-    def depress(self, cell: tuple[int, int], edge: int, eta_m: float) -> None:
-        """Anti-Hebb: intended and never reached. ``w *= 1 - eta_m``; counts the stall."""
+    def depress(self, cell: Cell, edge: int, eta_m: float) -> None:
+        """Anti-Hebbian rule for an edge that was intended and never reached its end: a stall.
+
+        The stall is counted, and the weight is multiplied by ``1 - eta_m``.
+
+        Args:
+            cell: place that the edge leaves.
+            edge: index of `STEPS`.
+            eta_m: share of its weight that the edge loses.
+        """
         row = self.row(cell)
         self.stalls[row, edge] += 1
         lowered = self.weight[row, edge] * (1.0 - eta_m)
         self.weight[row, edge] = max(min(lowered, self._cap(row, edge, eta_m)), FLOOR)
 
     def _cap(self, row: int, edge: int, eta_m: float) -> float:
-        return max((1.0 - eta_m) ** max(0, self.stalls[row, edge] - GRACE), FLOOR)
+        """Largest weight that an edge may have after its stalls.
 
-    def forget(self, rate: float) -> None:
-        """Drift of every weight towards the untried one."""
-        self.weight[: self.count] += rate * (self.w0 - self.weight[: self.count])
-
-    def settle(self) -> None:
-        """A search has ended: counts of stalls and spread events begin anew, weights stay."""
-        self.stalls[:], self.hits[:] = 0, 0
-
-    def near(self, point: np.ndarray, heading: np.ndarray, cosine: float, radius: float):
-        """Edges headed like `heading` (2,) that pass within `radius` of `point` (2,), m.
-
-        Returns:
-            cells (e, 2), edges (e,), and sampled points of each (e, 5, 2), those farther than `radius` included.
+        Without it a success between two stalls would undo the first, and an edge could stall for
+        ever (docs/systems/search.md, "Completeness").
         """
-        alike = np.flatnonzero(HEADINGS @ heading >= cosine)
-        reach = int(np.ceil(radius / self.spacing)) + 2
-        line = np.arange(-reach, reach + 1)
-        block = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2) + np.array(
-            self.cell(point)
-        )
-        cells, edges = np.repeat(block, len(alike), axis=0), np.tile(alike, len(block))
-        start = self.offset + self.spacing * cells
-        points = start[:, None] + self.spacing * _SAMPLES[:, None] * STEPS[edges][:, None]
-        close = (((points - point) ** 2).sum(-1) < radius**2).any(1)
-        return cells[close], edges[close], points[close]
+        beyond_grace = max(0, self.stalls[row, edge] - GRACE)
+        return max((1.0 - eta_m) ** beyond_grace, FLOOR)
 
-    def weaken(self, cell: tuple[int, int], edge: int, factor: float, most: int) -> None:
-        """One spread event lowers an edge by `factor`; after `most` of them in a search it does no more."""
+    def weaken(self, cell: Cell, edge: int, factor: float, most: int) -> None:
+        """Lower an edge that resembles a stalled one: one spread event.
+
+        Args:
+            cell: place that the edge leaves.
+            edge: index of `STEPS`.
+            factor: what the weight is multiplied by.
+            most: spread events that can lower one edge within a search; later ones do nothing.
+        """
         row = self.row(cell)
         if self.hits[row, edge] < most:
             self.hits[row, edge] += 1
             self.weight[row, edge] = max(self.weight[row, edge] * factor, FLOOR)
+
+    def forget(self, rate: float) -> None:
+        """Move every weight by the share `rate` of its way to the untried one."""
+        self.weight[: self.count] += rate * (self.w0 - self.weight[: self.count])
+
+    def settle(self) -> None:
+        """A search has ended: stalls and spread events are counted from zero, weights stay."""
+        self.stalls[:] = 0
+        self.hits[:] = 0
+
+    def near(
+        self, point: np.ndarray, heading: np.ndarray, cosine: float, radius: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Edges to neighbours that are headed alike and pass close to a point.
+
+        Args:
+            point: (2,) m.
+            heading: (2,), unit vector.
+            cosine: least cosine between `heading` and an edge that is headed alike.
+            radius: largest distance between `point` and the nearest sampled point of an edge, m.
+
+        Returns:
+            Cells (e, 2) that the edges leave, the edges (e,) as indices of `STEPS`, and sampled
+            points along each of them (e, 5, 2) in m, those farther than `radius` included.
+        """
+        alike = np.flatnonzero(HEADINGS @ heading >= cosine)
+        # Two cells more than the radius, since an edge may begin outside of it and pass within.
+        reach = int(np.ceil(radius / self.spacing)) + 2
+        span = np.arange(-reach, reach + 1)
+        shifts = np.stack(np.meshgrid(span, span, indexing="ij"), axis=-1).reshape(-1, 2)
+        block = shifts + np.array(self.cell(point))
+        cells = np.repeat(block, len(alike), axis=0)
+        edges = np.tile(alike, len(block))
+        starts = self.offset + self.spacing * cells
+        points = starts[:, None] + self.spacing * _SAMPLES[:, None] * STEPS[edges][:, None]
+        squared_distance = ((points - point) ** 2).sum(-1)
+        is_close = (squared_distance < radius**2).any(1)
+        return cells[is_close], edges[is_close], points[is_close]
 
     @property
     def edges(self) -> int:
@@ -165,25 +271,25 @@ class Graph:
         return int((self.weight[: self.count] != self.w0).sum())
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """All of it as arrays; memory in bytes is their sum."""
-        n = self.count
+        """The whole graph as arrays; the memory that it takes is their size in bytes."""
+        count = self.count
         return {
             "lattice": np.array([self.spacing, *self.offset, self.w0]),
-            "cells": self.cells[:n].copy(),
-            "weight": self.weight[:n].copy(),
-            "stalls": self.stalls[:n].copy(),
-            "hits": self.hits[:n].copy(),
+            "cells": self.cells[:count].copy(),
+            "weight": self.weight[:count].copy(),
+            "stalls": self.stalls[:count].copy(),
+            "hits": self.hits[:count].copy(),
         }
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Graph:
-        """The graph that `to_arrays` took down."""
-        spacing, *offset, w0 = arrays["lattice"].tolist()
-        graph = cls(spacing, np.array(offset), w0)
-        for row, cell in enumerate(arrays["cells"].tolist()):
-            assert graph.row((cell[0], cell[1])) == row
-        n = graph.count
-        graph.weight[:n], graph.stalls[:n], graph.hits[:n] = (
-            arrays[k] for k in ("weight", "stalls", "hits")
-        )
+        """The graph that `to_arrays` wrote down."""
+        spacing, offset_x, offset_y, w0 = arrays["lattice"].tolist()
+        graph = cls(spacing, np.array([offset_x, offset_y]), w0)
+        for row, (i, j) in enumerate(arrays["cells"].tolist()):
+            assert graph.row((i, j)) == row
+        count = graph.count
+        graph.weight[:count] = arrays["weight"]
+        graph.stalls[:count] = arrays["stalls"]
+        graph.hits[:count] = arrays["hits"]
         return graph

@@ -1,24 +1,30 @@
-"""The next behaviour: the cheapest path over the graph, by A* or by a wave of activation that runs from the goal.
+"""The next behaviour: the cheapest path over the graph, by A* or by a wave of activation.
 
-Sources: A* (Hart, Nilsson, Raphael 1968); neural wavefront (Ponulak & Hopfield 2013). Both give the same cost.
+Sources: A* (Hart, Nilsson, Raphael 1968); neural wavefront, which runs from the goal (Ponulak &
+Hopfield 2013). Both give the same cost.
 
-The goal is a vertex of its own: the edges into the goal's cell lead to it, and so does the ninth edge of that cell. So
-an agent that stands in the goal's cell, with a wall between, may go out and come in from another side.
+The goal is a vertex of its own: the edges into the goal's cell lead to it, and so does the ninth
+edge of that cell. So an agent that stands in the goal's cell, with a wall between, may go out and
+come in from another side.
 """
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from .graph import STEPS, WITHIN, Graph, slot
+from .graph import EDGES, LENGTHS, STEPS, WITHIN, Cell, Graph, advance, rehash, slot
 
-_LENGTH = np.array([1.0, np.sqrt(2.0)] * 4 + [0.5])
-"""of each edge, in cells"""
-Cell = tuple[int, int]
+FIRST_NODES = 256
+"""places that A* has room for at first; the room doubles when it is full"""
+SLOTS_PER_NODE = 4
+"""slots of A*'s hash table per place that there is room for"""
+FIRST_MARGIN = 2
+"""cells around start and goal that the first window of the wavefront takes in"""
 
 
 @dataclass(frozen=True)
@@ -26,158 +32,329 @@ class Path:
     """A behaviour: edges to follow from a place to the goal."""
 
     start: Cell
+    """place that it begins at"""
     edges: list[int]
-    """each an index of `STEPS`; the last one leads to the goal itself"""
+    """indices of `STEPS`; the last one leads to the goal itself"""
     cost: float
-    """m over weight"""
+    """sum over the edges of length (m) over ``weight ** beta``"""
     weakest: float
-    """least weight on it"""
+    """least weight of its edges"""
 
 
 def a_star(graph: Graph, start: Cell, goal: Cell, beta: float = 1.0) -> Path:
-    """The cheapest path, where an edge costs its length over ``w ** beta``.
+    """The cheapest path by A*; the straight line is the heuristic (admissible, as w <= 1).
 
-    The straight line is the heuristic (admissible: w <= 1). Places that were never written count as untried.
+    Args:
+        graph: places that were never written count as untried.
+        start: place that the path leaves.
+        goal: cell of the goal; it may be `start`.
+        beta: an edge costs its length over ``w ** beta``.
     """
     edges, cost, weakest = _a_star(
         graph.table, graph.cells, graph.weight, graph.w0, beta, *start, *goal
     )
-    return Path(start, edges.tolist(), cost * graph.spacing, weakest)
+    return Path(start=start, edges=edges.tolist(), cost=cost * graph.spacing, weakest=weakest)
+
+
+class _Nodes(NamedTuple):
+    """Places that A* has come upon, a row each; rows are in the order of their discovery."""
+
+    table: np.ndarray
+    """hash table from lattice coordinates to rows"""
+    cells: np.ndarray
+    """(rows, 2), lattice coordinates"""
+    cost: np.ndarray
+    """(rows,), cost of the cheapest path that is known from the start, in lattice constants"""
+    parent: np.ndarray
+    """(rows,), row of the place before it on that path; -1 for the start"""
+    edge_in: np.ndarray
+    """(rows,), edge by which that path comes in"""
+    is_closed: np.ndarray
+    """(rows,), whether its cost is final"""
 
 
 @njit(cache=True)
-def _a_star(table, cells, weight, w0, beta, i0, j0, i1, j1):  # pyright: ignore[reportMissingParameterType]
-    steps, length = STEPS, _LENGTH
-    seen = np.full(1024, -1, np.int64)
-    nodes, cost = np.zeros((256, 2), np.int64), np.zeros(256)
-    came, through, shut = np.zeros(256, np.int64), np.zeros(256, np.int64), np.zeros(256, np.bool_)
-    nodes[0, 0], nodes[0, 1], came[0] = i0, j0, -1
+def _no_nodes(capacity: int) -> _Nodes:
+    return _Nodes(
+        table=np.full(SLOTS_PER_NODE * capacity, -1, np.int64),
+        cells=np.zeros((capacity, 2), np.int64),
+        cost=np.zeros(capacity),
+        parent=np.zeros(capacity, np.int64),
+        edge_in=np.zeros(capacity, np.int64),
+        is_closed=np.zeros(capacity, np.bool_),
+    )
+
+
+@njit(cache=True)
+def _with_more_room(nodes: _Nodes) -> _Nodes:
+    """A copy of full `nodes` with room for twice as many."""
+    count = len(nodes.cells)
+    larger = _no_nodes(2 * count)
+    larger.cells[:count] = nodes.cells
+    larger.cost[:count] = nodes.cost
+    larger.parent[:count] = nodes.parent
+    larger.edge_in[:count] = nodes.edge_in
+    larger.is_closed[:count] = nodes.is_closed
+    rehash(larger.table, larger.cells, count)
+    return larger
+
+
+@njit(cache=True)
+def _edge_weight(weight: np.ndarray, row: int, edge: int, w0: float) -> float:
+    """Weight of an edge of the graph's row; `w0` where the row is -1, a place never written."""
+    if row < 0:
+        return w0
+    return weight[row, edge]
+
+
+@njit(cache=True)
+def _a_star(
+    table: np.ndarray,
+    cells: np.ndarray,
+    weight: np.ndarray,
+    w0: float,
+    beta: float,
+    start_i: int,
+    start_j: int,
+    goal_i: int,
+    goal_j: int,
+) -> tuple[np.ndarray, float, float]:
+    """Edges of the cheapest path, its cost in lattice constants, and its least weight."""
+    nodes = _no_nodes(FIRST_NODES)
+    nodes.cells[0, 0] = start_i
+    nodes.cells[0, 1] = start_j
+    nodes.parent[0] = -1
+    nodes.table[slot(nodes.table, nodes.cells, start_i, start_j)] = 0
     count = 1
-    seen[slot(seen, nodes, i0, j0)] = 0
-    best, last, last_edge = np.inf, -1, 0
-    heap = [(np.hypot(i0 - i1, j0 - j1), 0.0, 0)]
+
+    best_cost = np.inf
+    last_node = -1
+    last_edge = 0
+    # Of equal estimates the one that has come farther is looked at first, as its cost is negated:
+    # fewer places are opened.
+    heap = [(np.hypot(start_i - goal_i, start_j - goal_j), 0.0, 0)]
     while len(heap) > 0:
         estimate, _, node = heapq.heappop(heap)
-        if estimate >= best:
+        if estimate >= best_cost:
             break
-        if shut[node]:
+        # A place is pushed again when a cheaper way to it is found; its older entries are stale.
+        if nodes.is_closed[node]:
             continue
-        shut[node] = True
-        i, j = nodes[node, 0], nodes[node, 1]
+        nodes.is_closed[node] = True
+        i = nodes.cells[node, 0]
+        j = nodes.cells[node, 1]
         row = table[slot(table, cells, i, j)]
-        for edge in range(9):
-            a, b = i + steps[edge, 0], j + steps[edge, 1]
-            ends = a == i1 and b == j1
-            if edge == 8 and not ends:
+        for edge in range(EDGES):
+            next_i = i + STEPS[edge, 0]
+            next_j = j + STEPS[edge, 1]
+            leads_to_goal = next_i == goal_i and next_j == goal_j
+            if edge == WITHIN and not leads_to_goal:
                 continue
-            w = weight[row, edge] if row >= 0 else w0
-            total = cost[node] + length[edge] / w**beta
-            if ends:
-                if total < best:
-                    best, last, last_edge = total, node, edge
+            cost = nodes.cost[node] + LENGTHS[edge] / _edge_weight(weight, row, edge, w0) ** beta
+            # The goal is no node: a path ends there, so that only the cheapest way in is kept.
+            if leads_to_goal:
+                if cost < best_cost:
+                    best_cost = cost
+                    last_node = node
+                    last_edge = edge
                 continue
-            at = slot(seen, nodes, a, b)
-            known = seen[at]
-            if known < 0:
-                if count == len(nodes):
-                    nodes, cost = (
-                        np.concatenate((nodes, np.zeros_like(nodes))),
-                        np.concatenate((cost, cost)),
-                    )
-                    came, through = np.concatenate((came, came)), np.concatenate((through, through))
-                    shut = np.concatenate((shut, np.zeros_like(shut)))
-                    seen = np.full(4 * len(nodes), -1, np.int64)
-                    for k in range(count):
-                        seen[slot(seen, nodes, nodes[k, 0], nodes[k, 1])] = k
-                    at = slot(seen, nodes, a, b)
-                known = count
-                nodes[known, 0], nodes[known, 1], seen[at] = a, b, known
+            # Before the slot is looked up, since a larger table has other slots.
+            if count == len(nodes.cells):
+                nodes = _with_more_room(nodes)
+            at = slot(nodes.table, nodes.cells, next_i, next_j)
+            neighbour = nodes.table[at]
+            if neighbour < 0:
+                neighbour = count
+                nodes.table[at] = neighbour
+                nodes.cells[neighbour, 0] = next_i
+                nodes.cells[neighbour, 1] = next_j
                 count += 1
-            elif shut[known] or total >= cost[known]:
+            elif nodes.is_closed[neighbour] or cost >= nodes.cost[neighbour]:
                 continue
-            cost[known], came[known], through[known] = total, node, edge
-            heapq.heappush(heap, (total + np.hypot(a - i1, b - j1), -total, known))
-    size, node = 1, last
-    while came[node] >= 0:
-        size, node = size + 1, came[node]
-    edges = np.empty(size, np.int64)
-    edges[size - 1], node, weakest = last_edge, last, 1.0
-    for k in range(size - 2, -1, -1):
-        edges[k], node = through[node], came[node]
-    i, j = i0, j0
-    for k in range(size):
+            nodes.cost[neighbour] = cost
+            nodes.parent[neighbour] = node
+            nodes.edge_in[neighbour] = edge
+            heuristic = np.hypot(next_i - goal_i, next_j - goal_j)
+            heapq.heappush(heap, (cost + heuristic, -cost, neighbour))
+
+    edges = _traced_back(nodes, last_node, last_edge)
+    weakest = _least_weight(table, cells, weight, w0, start_i, start_j, edges)
+    return edges, best_cost, weakest
+
+
+@njit(cache=True)
+def _traced_back(nodes: _Nodes, last_node: int, last_edge: int) -> np.ndarray:
+    """Edges (k,) of the path from the start to `last_node`, and `last_edge` after them."""
+    length = 1
+    node = last_node
+    while nodes.parent[node] >= 0:
+        length += 1
+        node = nodes.parent[node]
+    edges = np.empty(length, np.int64)
+    edges[length - 1] = last_edge
+    node = last_node
+    for number in range(length - 2, -1, -1):
+        edges[number] = nodes.edge_in[node]
+        node = nodes.parent[node]
+    return edges
+
+
+@njit(cache=True)
+def _least_weight(
+    table: np.ndarray,
+    cells: np.ndarray,
+    weight: np.ndarray,
+    w0: float,
+    start_i: int,
+    start_j: int,
+    edges: np.ndarray,
+) -> float:
+    """Least weight of the edges of a path."""
+    least = 1.0
+    i = start_i
+    j = start_j
+    for edge in edges:
         row = table[slot(table, cells, i, j)]
-        weakest = min(weakest, weight[row, edges[k]] if row >= 0 else w0)
-        i, j = i + steps[edges[k], 0], j + steps[edges[k], 1]
-    return edges, best, weakest
+        least = min(least, _edge_weight(weight, row, edge, w0))
+        i += STEPS[edge, 0]
+        j += STEPS[edge, 1]
+    return least
+
+
+@dataclass(frozen=True)
+class _Wave:
+    """A window of the lattice over which activation has spread from the goal."""
+
+    low: np.ndarray
+    """(2,), the cell of its first unit"""
+    goal: np.ndarray
+    """(2,), the unit of the goal's cell"""
+    edge_cost: np.ndarray
+    """(columns, rows, 9), in lattice constants"""
+    cost_to_go: np.ndarray
+    """(columns, rows), in lattice constants; at the goal's cell: for an agent that has yet to
+    reach the goal"""
+
+    def best(self, unit: np.ndarray) -> tuple[float, int]:
+        """Cost to go of a unit (2,), and the edge that the cheapest path from it begins with."""
+        ends = unit + STEPS
+        size = np.array(self.cost_to_go.shape)
+        is_inside = ((ends >= 0) & (ends < size)).all(1)
+        columns, rows = np.clip(ends, 0, size - 1).T
+        onward = np.where(is_inside, self.cost_to_go[columns, rows], np.inf)
+        # The edge within a cell leads nowhere but to a goal in it.
+        onward[WITHIN] = np.inf
+        onward = np.where((ends == self.goal).all(1), 0.0, onward)
+        total = self.edge_cost[tuple(unit)] + onward
+        return float(total.min()), int(total.argmin())
 
 
 def wavefront(graph: Graph, start: Cell, goal: Cell, beta: float = 1.0) -> Path:
-    """The same path by activation: ``log y_u = max_v (log y_v - c_uv)``, y = 1 at the goal, to the fixed point.
+    """A path as cheap as that of `a_star`, by spreading activation.
 
-    Units of a window relax all at once; the window grows until no path through what lies outside could be cheaper.
+    ``log y_u = max_v (log y_v - c_uv)`` with y = 1 at the goal, iterated to its fixed point: the
+    activity of a place is the exponential of minus its cost to go.
+
+    Args:
+        graph: places that were never written count as untried.
+        start: place that the path leaves.
+        goal: cell of the goal; it may be `start`.
+        beta: an edge costs its length over ``w ** beta``.
     """
-    margin = 2
+    wave = _wave_without_detours(graph, start, goal, beta)
+    cost, _ = wave.best(np.array(start) - wave.low)
+    edges = []
+    weakest = 1.0
+    cell = start
+    at_goal = False
+    while not at_goal:
+        _, edge = wave.best(np.array(cell) - wave.low)
+        weakest = min(weakest, graph.value(cell, edge))
+        edges.append(edge)
+        cell = advance(cell, edge)
+        at_goal = cell == tuple(goal)
+    return Path(start=start, edges=edges, cost=cost * graph.spacing, weakest=weakest)
+
+
+def _wave_without_detours(graph: Graph, start: Cell, goal: Cell, beta: float) -> _Wave:
+    """The wave over a window that is large enough: no path through what lies outside is cheaper."""
+    margin = FIRST_MARGIN
     while True:
         low = np.minimum(start, goal) - margin
-        shape = np.maximum(start, goal) + margin + 1 - low
-        cost = _edge_costs(graph, low, shape, beta)
-        wave = _relax(cost, np.array(goal) - low)
-        first = _best(cost, wave, np.array(start) - low, np.array(goal) - low)
-        if margin * 2 >= first[0]:  # out of the window and back costs at least its length
-            break
-        margin = max(2 * margin, int(np.ceil(min(first[0] / 2, 4 * margin))))
-    edges, at, weakest, at_goal = [], np.array(start), 1.0, False
-    while not at_goal:
-        edge = int(_best(cost, wave, at - low, np.array(goal) - low)[1])
-        weakest = min(weakest, graph.value((int(at[0]), int(at[1])), edge))
-        edges.append(edge)
-        at = at + STEPS[edge]
-        at_goal = bool((at == goal).all())
-    return Path(start, edges, float(first[0]) * graph.spacing, weakest)
+        high = np.maximum(start, goal) + margin
+        wave = _spread(graph, goal, low, high, beta)
+        cost, _ = wave.best(np.array(start) - low)
+        # To leave the window and come back takes at least twice the margin in length, and no
+        # edge costs less than its length.
+        if margin * 2 >= cost:
+            return wave
+        margin = max(2 * margin, int(np.ceil(min(cost / 2, 4 * margin))))
 
 
 def activation(
     graph: Graph, goal: Cell, low: Cell, high: Cell, tau: float = 1.0, beta: float = 1.0
 ) -> np.ndarray:
-    """Activity ``log y`` of the units of a window, cells `low` to `high` inclusive: minus cost to go over `tau` (m)."""
-    cost = _edge_costs(graph, np.array(low), np.array(high) + 1 - low, beta)
-    return -_relax(cost, np.array(goal) - low) * graph.spacing / tau
+    """Activity ``log y`` of the places of a window: minus the cost to go, over `tau`.
+
+    Args:
+        graph: places that were never written count as untried.
+        goal: cell of the goal, within the window.
+        low: first cell of the window.
+        high: last cell of the window.
+        tau: cost over which the activity falls by a factor e, m.
+        beta: an edge costs its length over ``w ** beta``.
+
+    Returns:
+        (columns, rows), 0 or less.
+    """
+    wave = _spread(graph, goal, np.array(low), np.array(high), beta)
+    return -wave.cost_to_go * graph.spacing / tau
+
+
+def _spread(graph: Graph, goal: Cell, low: np.ndarray, high: np.ndarray, beta: float) -> _Wave:
+    """Activation from the goal over the cells from `low` to `high`, both included."""
+    edge_cost = _edge_costs(graph, low, high + 1 - low, beta)
+    goal_unit = np.array(goal) - low
+    return _Wave(
+        low=low, goal=goal_unit, edge_cost=edge_cost, cost_to_go=_relaxed(edge_cost, goal_unit)
+    )
 
 
 def _edge_costs(graph: Graph, low: np.ndarray, shape: np.ndarray, beta: float) -> np.ndarray:
-    weight = np.full((*shape, 9), graph.w0)
-    cells = graph.cells[: graph.count] - low
-    inside = ((cells >= 0) & (cells < shape)).all(1)
-    weight[cells[inside, 0], cells[inside, 1]] = graph.weight[: graph.count][inside]
-    return _LENGTH / weight**beta
+    """Cost (columns, rows, 9) of every edge of a window, in lattice constants."""
+    weight = np.full((*shape, EDGES), graph.w0)
+    units = graph.cells[: graph.count] - low
+    is_inside = ((units >= 0) & (units < shape)).all(1)
+    columns, rows = units[is_inside].T
+    weight[columns, rows] = graph.weight[: graph.count][is_inside]
+    return LENGTHS / weight**beta
 
 
-def _relax(cost: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """Cost to go (i, j), in cells, of every unit; at the goal's cell: for an agent that has yet to reach it."""
-    n, m = cost.shape[:2]
-    wave = np.full((n + 2, m + 2), np.inf)
+def _relaxed(edge_cost: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """Cost to go (columns, rows) of every unit, in lattice constants, by Bellman-Ford's relaxation.
+
+    All units are relaxed at once, as neurons would be, until nothing changes. At the goal's cell
+    stands the cost for an agent that has yet to reach the goal.
+
+    Args:
+        edge_cost: (columns, rows, 9).
+        goal: (2,), the unit of the goal's cell.
+    """
+    columns, rows = edge_cost.shape[:2]
+    # A border of units that are never reached, so that every unit has eight neighbours.
+    wave = np.full((columns + 2, rows + 2), np.inf)
     while True:
-        inputs = np.full((n, m), np.inf)
-        for edge, (di, dj) in enumerate(STEPS[:WITHIN]):
-            ahead = wave[1 + di : n + 1 + di, 1 + dj : m + 1 + dj]
-            np.minimum(inputs, ahead + cost[..., edge], out=inputs)
-            i, j = goal - (di, dj)
-            if 0 <= i < n and 0 <= j < m:
-                inputs[i, j] = min(inputs[i, j], cost[i, j, edge])
-        inputs[tuple(goal)] = min(inputs[tuple(goal)], cost[(*goal, WITHIN)])
-        if (inputs == wave[1:-1, 1:-1]).all():
-            return inputs
-        wave[1:-1, 1:-1] = inputs
-
-
-def _best(
-    cost: np.ndarray, wave: np.ndarray, at: np.ndarray, goal: np.ndarray
-) -> tuple[float, int]:
-    ahead = at + STEPS
-    inside = ((ahead >= 0) & (ahead < wave.shape)).all(1)
-    onward = np.where(inside, wave[tuple(np.clip(ahead, 0, np.array(wave.shape) - 1).T)], np.inf)
-    onward[WITHIN] = np.inf
-    onward = np.where((ahead == goal).all(1), 0.0, onward)
-    total = cost[tuple(at)] + onward
-    return float(total.min()), int(total.argmin())
+        relaxed = np.full((columns, rows), np.inf)
+        for edge, (step_i, step_j) in enumerate(STEPS[:WITHIN]):
+            ahead = wave[1 + step_i : columns + 1 + step_i, 1 + step_j : rows + 1 + step_j]
+            np.minimum(relaxed, ahead + edge_cost[..., edge], out=relaxed)
+            # The neighbour from which this edge leads to the goal pays for the edge alone.
+            i = goal[0] - step_i
+            j = goal[1] - step_j
+            if 0 <= i < columns and 0 <= j < rows:
+                relaxed[i, j] = min(relaxed[i, j], edge_cost[i, j, edge])
+        at_goal = tuple(goal)
+        relaxed[at_goal] = min(relaxed[at_goal], edge_cost[(*goal, WITHIN)])
+        if (relaxed == wave[1:-1, 1:-1]).all():
+            return relaxed
+        wave[1:-1, 1:-1] = relaxed
