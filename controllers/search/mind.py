@@ -1,4 +1,7 @@
-"""The mind of a navigator: where to go next. It is told of events alone, and keeps what it learns from them."""
+"""The mind of a navigator: where to go next.
+
+It is told of events alone, and keeps what it learns from them.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +11,57 @@ import numpy as np
 
 TRAIL = 0.1
 """m, spacing of the points of the lived trail"""
+WORD = 64
+"""bits of the integers in which the state of a generator, 128 bits long, is written down"""
 
 
 class Target(NamedTuple):
-    """What a mind wants next: drive to `point` (2,) m; reached within `radius` m, 0 where only success will do."""
+    """What a mind wants next: that its agent drives to a point."""
 
     point: np.ndarray
+    """(2,) m"""
     radius: float
+    """m from the point within which it is reached; 0: only success will do"""
     limit: int
+    """most steps of 0.01 s on the way"""
     patience: int
+    """steps of 0.01 s without progress that are a stall"""
 
 
 class Mind:
-    """Where to go: one an agent, told of events alone. Subclasses choose."""
+    """Where to go: one an agent. Subclasses choose.
+
+    Args:
+        options: of the navigator.
+        agent: number of the agent in its batch; with the seed it decides what is drawn.
+    """
 
     def __init__(self, options: Any, agent: int) -> None:
-        self.options, self.rng = options, np.random.default_rng([options.seed, agent])
-        self.stalls = self.life = 0
-        """in its life: stalls, and steps up to the last event"""
+        self.options = options
+        self.rng = np.random.default_rng([options.seed, agent])
+        self.stalls = 0
+        """stalls in its life"""
+        self.life = 0
+        """steps lived up to the last event"""
 
     def begin(self, x: np.ndarray) -> None:
-        """It stands at x (2,) for another reason than its own doing: a trial begins, or the goal has moved."""
+        """The agent stands at x (2,) m, and not by its own doing: a trial begins, or another goal."""
 
     def arrived(self, x: np.ndarray) -> None:
-        """The target was reached."""
+        """The target was reached; the agent is at x (2,) m."""
 
     def stalled(self, x: np.ndarray) -> None:
-        """The target cannot be reached from here, it seems."""
+        """The target cannot be reached from x (2,) m, it seems."""
         self.stalls += 1
 
     def succeeded(self) -> None:
         """The goal was reached."""
 
     def lived(self, start: np.ndarray, end: np.ndarray) -> None:
-        """It went straight from `start` to `end` (2,) m, about `TRAIL` apart."""
+        """The agent went straight from `start` to `end` (2,) m, about `TRAIL` apart."""
 
     def propose(self, x: np.ndarray, goal: np.ndarray) -> Target | None:
-        """The next target from x; None: it gives up and rests."""
+        """The next target from x (2,) m; None: the mind gives up, and its agent rests."""
         raise NotImplementedError
 
     def signals(self) -> dict[str, float]:
@@ -52,29 +69,37 @@ class Mind:
         return {"stalls": self.stalls}
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Everything in it, the generator's position included."""
-        inner = self.rng.bit_generator.state
+        """The whole mind as arrays, the generator's position included."""
+        generator = self.rng.bit_generator.state
+        state = generator["state"]["state"]
+        increment = generator["state"]["inc"]
         words = [
-            inner["state"]["state"] >> 64,
-            inner["state"]["state"],
-            inner["state"]["inc"] >> 64,
+            *_high_and_low(state),
+            *_high_and_low(increment),
+            generator["has_uint32"],
+            generator["uinteger"],
         ]
-        words = [word & (2**64 - 1) for word in [*words, inner["state"]["inc"]]]
-        spare = [inner["has_uint32"], inner["uinteger"]]
         return {
-            "generator": np.array([*words, *spare], np.uint64),
+            "generator": np.array(words, np.uint64),
             "lived": np.array([self.stalls, self.life]),
         }
 
     def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Become the mind that `to_arrays` took down."""
-        high, low, inc_high, inc_low, has, uinteger = (int(word) for word in arrays["generator"])
-        inner = {"state": high << 64 | low, "inc": inc_high << 64 | inc_low}
-        kind = self.rng.bit_generator.state["bit_generator"]
+        """Become the mind that `to_arrays` wrote down."""
+        words = [int(word) for word in arrays["generator"]]
+        state_high, state_low, increment_high, increment_low, has_uint32, uinteger = words
         self.rng.bit_generator.state = {
-            "bit_generator": kind,
-            "state": inner,
-            "has_uint32": has,
+            "bit_generator": self.rng.bit_generator.state["bit_generator"],
+            "state": {
+                "state": state_high << WORD | state_low,
+                "inc": increment_high << WORD | increment_low,
+            },
+            "has_uint32": has_uint32,
             "uinteger": uinteger,
         }
         self.stalls, self.life = arrays["lived"].tolist()
+
+
+def _high_and_low(number: int) -> tuple[int, int]:
+    """A number of 128 bits as two of 64."""
+    return number >> WORD, number & (2**WORD - 1)

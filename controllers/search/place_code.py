@@ -1,7 +1,9 @@
-"""Harmonic place code: fractional power encoding on hexagonal triplets, one code for every kernel width.
+"""Harmonic place code: fractional power encoding on hexagonal triplets.
 
-Sources: spatial semantic pointers (Komer et al. 2019; Dumont & Eliasmith 2020); grid-cell triplets. Re-weighting the
-spectrum, so that one code gives every kernel width, and decoding from coarse to fine are this project's own.
+One code serves every kernel width (docs/systems/search.md, "The code"). Sources: spatial semantic
+pointers (Komer et al. 2019; Dumont & Eliasmith 2020); grid-cell triplets. Re-weighting the
+spectrum, so that one code gives every kernel width, and decoding from coarse to fine are this
+project's own.
 """
 
 from __future__ import annotations
@@ -9,74 +11,103 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+USUAL_REACH = 16.0
+"""m, greatest displacement that a code can tell unless another is asked for"""
 LONGEST = 64.0
-"""m, wavelength of the coarsest module for a reach of 16 m; scales with the reach"""
+"""m, wavelength of the coarsest module for a reach of `USUAL_REACH`; it scales with the reach"""
 SHORTEST = 0.25
 """m, wavelength of the finest module"""
 BANDS = (0.9, 4.0, 16.0)
 """decoding bands: wave numbers below these over the reach, times pi (rad/m)"""
+FEWEST_COARSE_WAVES = 3
+"""waves that the coarsest band needs"""
+_SEED = 2410_01349
+"""mixed into every seed, so that a code shares no draws with what else the seed is used for"""
 
 
 class HarmonicCode:
-    """``phi_j(x) = exp(i k_j . x)``, j = 1 .. 3 * modules, over the plane.
+    """``phi_j(x) = exp(i k_j . x)``, j = 1 .. D with D = 3 * modules, over the plane.
 
     Args:
-        modules: hexagonal triplets; wavelengths log-uniform (stratified) between `SHORTEST` and four times the reach.
+        modules: hexagonal triplets; their wavelengths are log-uniform, in strata, between
+            `SHORTEST` and four times the reach.
         seed: of wavelengths and orientations, fixed for the life of the code.
         reach: greatest displacement that `decode` can tell, m.
+
+    Raises:
+        ValueError: too few modules to decode.
     """
 
-    def __init__(self, modules: int = 256, seed: int = 0, reach: float = 16.0) -> None:
-        rng = np.random.default_rng([seed, 2410_01349])
-        longest = LONGEST * reach / 16.0
-        share = (
-            np.arange(modules) + rng.uniform(0.0, 1.0, modules)
-        ) / modules  # one draw in each of equal parts
-        length = SHORTEST * (longest / SHORTEST) ** share
-        turn = rng.uniform(0.0, np.pi / 3, modules)
-        angle = turn[:, None] + np.pi / 3 * np.arange(
-            3
-        )  # opposite vectors are one wave: 0, 60, 120 degrees
-        wave = 2 * np.pi / length[:, None, None] * np.stack([np.cos(angle), np.sin(angle)], axis=2)
-        wave = wave.reshape(-1, 2)
-        self.size = np.linalg.norm(wave, axis=1)
-        order = np.argsort(self.size, kind="stable")
-        self.wave, self.size, self.reach = (
-            np.ascontiguousarray(wave[order]),
-            self.size[order],
-            reach,
-        )
-        """wave vectors (D, 2), coarse first, rad/m; their lengths (D,); m"""
+    def __init__(self, modules: int = 256, seed: int = 0, reach: float = USUAL_REACH) -> None:
+        wave = _hexagonal_waves(modules, seed, longest=LONGEST * reach / USUAL_REACH)
+        size = np.linalg.norm(wave, axis=1)
+        coarse_first = np.argsort(size, kind="stable")
+        self.reach = reach
+        """m"""
+        self.wave = np.ascontiguousarray(wave[coarse_first])
+        """wave vectors (D, 2), coarse first, rad/m"""
+        self.size = size[coarse_first]
+        """lengths (D,) of the wave vectors, rad/m"""
         self.ends = np.searchsorted(self.size, np.array(BANDS) * np.pi / reach)
-        """number of waves in each band"""
-        if self.ends[0] < 3:
+        """number of waves in each band; a band holds the coarser ones too"""
+        if self.ends[0] < FEWEST_COARSE_WAVES:
             raise ValueError(f"{modules} modules: too few to decode; needs about 16 or more")
         self.inverse = np.zeros((len(BANDS), 2, self.ends[-1]))
-        for row, end in zip(self.inverse, self.ends, strict=True):
-            row[:, :end] = np.linalg.pinv(self.wave[:end])
-        self._spectra: dict[float, np.ndarray] = {}
+        """of each band, the pseudo-inverse (2, waves) of its wave vectors, m; 0 behind its end"""
+        for band, end in enumerate(self.ends):
+            self.inverse[band, :, :end] = np.linalg.pinv(self.wave[:end])
+        self._gains_of_width: dict[float, np.ndarray] = {}
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Complex code (..., D) of places (..., 2) in m."""
         return np.exp(1j * (np.asarray(x)[..., None, :] * self.wave).sum(-1))
 
     def spectrum(self, sigma: float) -> np.ndarray:
-        """Gains (D,), summing to 1, under which the similarity is about a Gaussian of width `sigma` (m)."""
-        if sigma not in self._spectra:
+        """Gains (D,), summing to 1, that make the similarity about a Gaussian of width `sigma` m."""
+        if sigma not in self._gains_of_width:
             power = (self.size * sigma) ** 2
             gain = power * np.exp(-power / 2)
-            self._spectra[sigma] = gain / gain.sum()
-        return self._spectra[sigma]
+            self._gains_of_width[sigma] = gain / gain.sum()
+        return self._gains_of_width[sigma]
 
     def similarity(self, x: np.ndarray, y: np.ndarray, sigma: float) -> np.ndarray:
-        """``S_sigma(x, y) = sum_j g_j cos(k_j . (x - y))``, about ``exp(-|x - y|^2 / (2 sigma^2))``; x, y (..., 2)."""
+        """``S_sigma(x, y) = sum_j g_j cos(k_j . (x - y))``, about ``exp(-|x - y|^2 / (2 sigma^2))``.
+
+        Args:
+            x: places (..., 2), m.
+            y: places (..., 2), m.
+            sigma: width of the kernel, m.
+
+        Returns:
+            (...), about 1 for the same place and 0 for places far apart.
+        """
         shift = np.asarray(x) - np.asarray(y)
         phase = shift[..., :1] * self.wave[:, 0] + shift[..., 1:] * self.wave[:, 1]
         return (np.cos(phase) * self.spectrum(sigma)).sum(-1)
 
     def decode(self, code: np.ndarray) -> np.ndarray:
-        """Displacement (n, 2) in m from bound codes ``encode(y) * conj(encode(x))``, (n, D): y - x."""
+        """Displacement y - x (n, 2) in m from bound codes ``encode(y) * conj(encode(x))``, (n, D)."""
         return decode_phases(np.angle(code[:, : self.ends[-1]]), self.wave, self.inverse, self.ends)
+
+
+def _hexagonal_waves(modules: int, seed: int, longest: float) -> np.ndarray:
+    """Wave vectors (3 * modules, 2) of hexagonal triplets, rad/m.
+
+    Args:
+        modules: number of triplets.
+        seed: of wavelengths and orientations.
+        longest: greatest wavelength, m.
+    """
+    rng = np.random.default_rng([seed, _SEED])
+    # One draw in each of equal parts of the (logarithmic) range.
+    share = (np.arange(modules) + rng.uniform(0.0, 1.0, modules)) / modules
+    wavelength = SHORTEST * (longest / SHORTEST) ** share
+    orientation = rng.uniform(0.0, np.pi / 3, modules)
+    # Three directions are a hexagon, since opposite vectors are one wave: 0, 60, 120 degrees.
+    angle = orientation[:, None] + np.pi / 3 * np.arange(3)
+    direction = np.stack([np.cos(angle), np.sin(angle)], axis=2)
+    wave = 2 * np.pi / wavelength[:, None, None] * direction
+    return wave.reshape(-1, 2)
 
 
 @njit(cache=True)
@@ -89,15 +120,28 @@ def wrap(angle: float) -> float:
 def displacement(
     phase: np.ndarray, wave: np.ndarray, inverse: np.ndarray, ends: np.ndarray
 ) -> tuple[float, float]:
-    """Displacement (m) that the phases (D,) of one bound code stand for, band by band from coarse to fine."""
-    dx = dy = 0.0
+    """Displacement (m) that the phases of one bound code stand for, from coarse to fine.
+
+    The coarsest band has no wave that wraps within the reach, and so gives a first value. What each
+    finer band adds is small enough not to wrap once the value so far is taken off its phases.
+
+    Args:
+        phase: (D,), rad.
+        wave: (D, 2), wave vectors of the code, rad/m.
+        inverse: (bands, 2, D), pseudo-inverses of the code, m.
+        ends: (bands,), number of waves in each band.
+    """
+    dx = 0.0
+    dy = 0.0
     for band in range(len(ends)):
-        right = up = 0.0
+        correction_x = 0.0
+        correction_y = 0.0
         for j in range(ends[band]):
             rest = wrap(phase[j] - (wave[j, 0] * dx + wave[j, 1] * dy))
-            right += inverse[band, 0, j] * rest
-            up += inverse[band, 1, j] * rest
-        dx, dy = dx + right, dy + up
+            correction_x += inverse[band, 0, j] * rest
+            correction_y += inverse[band, 1, j] * rest
+        dx += correction_x
+        dy += correction_y
     return dx, dy
 
 
@@ -105,8 +149,17 @@ def displacement(
 def decode_phases(
     phase: np.ndarray, wave: np.ndarray, inverse: np.ndarray, ends: np.ndarray
 ) -> np.ndarray:
-    """`displacement` of every row of `phase` (n, D)."""
-    out = np.empty((len(phase), 2))
+    """Displacements (n, 2) in m, as `displacement` gives them, of every row of phases.
+
+    Args:
+        phase: (n, D), rad.
+        wave: (D, 2), wave vectors of the code, rad/m.
+        inverse: (bands, 2, D), pseudo-inverses of the code, m.
+        ends: (bands,), number of waves in each band.
+    """
+    shifts = np.empty((len(phase), 2))
     for i in range(len(phase)):
-        out[i, 0], out[i, 1] = displacement(phase[i], wave, inverse, ends)
-    return out
+        dx, dy = displacement(phase[i], wave, inverse, ends)
+        shifts[i, 0] = dx
+        shifts[i, 1] = dy
+    return shifts
