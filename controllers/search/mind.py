@@ -9,10 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .graph import Cell, Graph
+
 TRAIL = 0.1
 """m, spacing of the points of the lived trail"""
 WORD = 64
 """bits of the integers in which the state of a generator, 128 bits long, is written down"""
+GRAPH_PREFIX = "graph."
+"""what the names of a graph's arrays begin with among those of its mind"""
 
 
 class Target(NamedTuple):
@@ -103,3 +107,32 @@ class Mind:
 def _high_and_low(number: int) -> tuple[int, int]:
     """A number of 128 bits as two of 64."""
     return number >> WORD, number & (2**WORD - 1)
+
+
+def graph_to_arrays(graph: Graph) -> dict[str, np.ndarray]:
+    """A graph as arrays, named so that they can stand among those of its mind."""
+    return {GRAPH_PREFIX + name: values for name, values in graph.to_arrays().items()}
+
+
+def graph_from_arrays(arrays: dict[str, np.ndarray]) -> Graph:
+    """The graph that `graph_to_arrays` wrote down, from the arrays of its mind."""
+    own = {
+        name.removeprefix(GRAPH_PREFIX): values
+        for name, values in arrays.items()
+        if name.startswith(GRAPH_PREFIX)
+    }
+    return Graph.from_arrays(own)
+
+
+def edge_to_row(edge: tuple[Cell, int] | None) -> tuple[bool, int, int, int]:
+    """An edge that may run as a row of numbers: whether it does, its place, its index in `STEPS`."""
+    if edge is None:
+        return False, -1, -1, -1
+    (i, j), index = edge
+    return True, i, j, index
+
+
+def edge_from_row(row: list[int]) -> tuple[Cell, int] | None:
+    """The edge that `edge_to_row` wrote down."""
+    runs, i, j, index = row
+    return ((i, j), index) if runs else None

@@ -1,14 +1,16 @@
-"""The same search where momentum is what limits: places of (position, velocity), edges that are held actions.
+"""The same search where momentum is what limits.
 
-A reconstruction inspired by Baranski & Tani (arXiv 2410.01349); every rule here is this project's. Where an action
-leads is not known beforehand, so an edge is (place, pattern, observed place); a pattern never tried at a place is hoped
-to lead straight to the goal.
+Places are cells of (position, velocity), edges are held actions (docs/systems/search.md,
+"Momentum"). A reconstruction inspired by Baranski & Tani (arXiv 2410.01349); every rule here is this
+project's. Where an action leads is not known beforehand, so an edge is (place, pattern, observed
+place); a pattern never tried at a place is hoped to lead straight to the goal.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -17,17 +19,22 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
+from ...checks import finite_number, whole_number
 from ...errors import LanceletError
 from ..core import Controller, Options, State
-from .graph import FLOOR
+from .graph import FLOOR, Cell
 
-Cell = tuple[int, int]
 GOAL = 0
 """vertex of the goal; places count from 1"""
 PENDULUM = {
-    "goal": (0.0, 0.0), "tolerance": (0.35, 1.5), "cell": (0.35, 1.0), "holds": (2, 4, 8), "actions": (-1.0, 0.0, 1.0),
-}  # fmt: skip
-"""options for Gymnasium's pendulum, upright in rad and rad/s; the defaults are for its continuous mountain car"""
+    "goal": (0.0, 0.0),
+    "tolerance": (0.35, 1.5),
+    "cell": (0.35, 1.0),
+    "holds": (2, 4, 8),
+    "actions": (-1.0, 0.0, 1.0),
+}
+"""options for Gymnasium's pendulum, upright in rad and rad/s; the defaults are for its continuous
+mountain car"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,56 +58,95 @@ class MomentumOptions(Options):
     eta_p: float = 0.5
     """share of the way to 1 by which an outcome strengthens its edge"""
     eta_m: float = 0.5
-    """share that the outcomes that did not come about lose; less than on a lattice, as cells alias outcomes"""
+    """share that the outcomes that did not come about lose; less than on a lattice, as cells alias
+    outcomes"""
     optimism: float = 1.0
     """steps a cell that an untried pattern is thought to need to the goal"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("goal", "tolerance", "cell"):
-            if len(getattr(self, name)) != 2:
-                raise LanceletError(
-                    f"{name} = {getattr(self, name)}: needs two numbers, position and velocity"
-                )
-        if min(self.cell) <= 0 or min(self.tolerance) <= 0:
+        self._check_pair("goal", self.goal)
+        self._check_pair("tolerance", self.tolerance)
+        self._check_pair("cell", self.cell)
+        for value in self.tolerance:
+            finite_number("tolerance", value, above=0)
+        for value in self.cell:
+            finite_number("cell", value, above=0)
+        if not self.holds or not self.actions:
             raise LanceletError(
-                f"cell = {self.cell}, tolerance = {self.tolerance}: must be above 0"
+                f"holds = {self.holds}, actions = {self.actions}: need at least one of each"
             )
-        if not self.holds or min(self.holds) < 1 or not self.actions:
-            raise LanceletError(
-                f"holds = {self.holds}, actions = {self.actions}: need at least one, of 1 step or more"
-            )
-        if not (0 < self.w0 <= 1 and 0 < self.eta_p <= 1 and 0 <= self.eta_m < 1):
-            raise LanceletError(
-                f"w0 = {self.w0}, eta_p = {self.eta_p}, eta_m = {self.eta_m}: must lie within 0 .. 1"
-            )
+        for steps in self.holds:
+            whole_number("holds", steps, least=1)
+        finite_number("w0", self.w0, above=0, most=1)
+        finite_number("eta_p", self.eta_p, above=0, most=1)
+        finite_number("eta_m", self.eta_m, least=0, below=1)
+
+    @staticmethod
+    def _check_pair(name: str, values: tuple[float, ...]) -> None:
+        if len(values) != 2:
+            raise LanceletError(f"{name} = {values}: needs two numbers, position and velocity")
+
+
+class Pattern(NamedTuple):
+    """An action that is held for some steps."""
+
+    hold: int
+    """steps"""
+    level: float
+    """share of the action's range, -1 to 1"""
 
 
 class MomentumMind:
-    """Graph of one agent: outcomes of patterns at places, and the pattern that runs."""
+    """Graph of one agent: outcomes of patterns at places, and the pattern that runs.
+
+    A vertex is the goal (`GOAL`) or a place, by its number. An edge is one outcome of one pattern at
+    one place; a pattern that is observed to lead to several places has as many edges.
+
+    Args:
+        options: of the search.
+        agent: number of the agent in its batch.
+    """
 
     def __init__(self, options: MomentumOptions, agent: int) -> None:
         self.options = options
         self.offset = np.random.default_rng([options.seed, agent]).uniform(0.0, 1.0, 2)
-        self.patterns = [(hold, level) for hold in options.holds for level in options.actions]
+        """(2,), of the lattice, in cells"""
+        self.patterns = [
+            Pattern(hold=hold, level=level) for hold in options.holds for level in options.actions
+        ]
         self.cells: dict[Cell, int] = {}
+        """vertex of each place that was visited, by its cell"""
         self.untried: list[list[int]] = [[]]
         """of each vertex: patterns never tried there, shortest first"""
         self.hope: list[float] = [0.0]
         """of each vertex: steps to the goal, as the crow flies"""
+
         self.edges: dict[tuple[int, int], dict[int, int]] = {}
-        """(place, pattern) -> number of the edge to each outcome"""
+        """(place, pattern) -> outcome -> number of the edge"""
         self.start: list[int] = []
+        """of each edge: the vertex that it leaves"""
         self.end: list[int] = []
+        """of each edge: the vertex that it leads to, its outcome"""
         self.pattern: list[int] = []
+        """of each edge: the pattern"""
         self.weight: list[float] = []
-        """of each edge"""
+        """of each edge: in (0, 1]"""
+
         self.running: tuple[int, int] | None = None
-        self.left = self.life = self.wrong = self.successes = 0
-        """steps left of the pattern; steps lived; outcomes that were not the expected one; goals reached"""
+        """place and pattern that run"""
+        self.left = 0
+        """steps left of the pattern that runs"""
         self.inside = False
-        """whether the pattern began at the goal"""
+        """whether the pattern that runs began at the goal"""
         self.expected = GOAL
+        """outcome that the pattern that runs is meant to have"""
+        self.life = 0
+        """steps lived"""
+        self.wrong = 0
+        """outcomes that were not the expected one"""
+        self.successes = 0
+        """goals reached"""
 
     def there(self, state: np.ndarray) -> bool:
         """Whether (position, velocity) is at the goal."""
@@ -109,29 +155,33 @@ class MomentumMind:
     def act(self, state: np.ndarray) -> float:
         """Level of the action at (position, velocity)."""
         self.life += 1
-        here = self.there(state)
-        if self.running is not None and (self.left == 0 or (here and not self.inside)):
+        is_there = self.there(state)
+        # A pattern that comes upon the goal ends there, so that the goal is its outcome.
+        reaches_goal = is_there and not self.inside
+        if self.running is not None and (self.left == 0 or reaches_goal):
             self.observe(state)
         if self.running is None:
             place = self._place(state)
             self.expected, pattern = self._plan(place)
-            self.running, self.left, self.inside = (place, pattern), self.patterns[pattern][0], here
+            self.running = (place, pattern)
+            self.left = self.patterns[pattern].hold
+            self.inside = is_there
         self.left -= 1
-        return self.patterns[self.running[1]][1]
+        _, pattern = self.running
+        return self.patterns[pattern].level
 
     def observe(self, state: np.ndarray) -> None:
-        """Hebb on the outcome of the pattern that ran, anti-Hebb on the outcomes that did not come about."""
+        """The pattern that ran has led to (position, velocity).
+
+        Hebb on this outcome, anti-Hebb on those that did not come about.
+        """
         if self.running is None:
             return
         place, pattern = self.running
         reached = GOAL if self.there(state) else self._place(state)
-        outcomes = self.edges.setdefault(self.running, {})
+        outcomes = self.edges.setdefault((place, pattern), {})
         if reached not in outcomes:
-            outcomes[reached] = len(self.weight)
-            self.start.append(place)
-            self.end.append(reached)
-            self.pattern.append(pattern)
-            self.weight.append(self.options.w0)
+            outcomes[reached] = self._add_edge(place, pattern, reached)
         for outcome, edge in outcomes.items():
             if outcome == reached:
                 self.weight[edge] += self.options.eta_p * (1 - self.weight[edge])
@@ -139,18 +189,73 @@ class MomentumMind:
                 self.weight[edge] = max(self.weight[edge] * (1 - self.options.eta_m), FLOOR)
         if pattern in self.untried[place]:
             self.untried[place].remove(pattern)
-        self.wrong += int(reached != self.expected)
-        self.successes += int(reached == GOAL)
+        if reached != self.expected:
+            self.wrong += 1
+        if reached == GOAL:
+            self.successes += 1
         self.running = None
 
+    def _add_edge(self, place: int, pattern: int, outcome: int) -> int:
+        """Number of a new edge."""
+        number = len(self.weight)
+        self.start.append(place)
+        self.end.append(outcome)
+        self.pattern.append(pattern)
+        self.weight.append(self.options.w0)
+        return number
+
+    def _place(self, state: np.ndarray) -> int:
+        """Vertex of the place that holds (position, velocity), made where there is none."""
+        scaled = state / self.options.cell - self.offset
+        cell = (round(float(scaled[0])), round(float(scaled[1])))
+        if cell not in self.cells:
+            self.cells[cell] = len(self.hope)
+            outside = np.abs(state - self.options.goal) - self.options.tolerance
+            cells_away = float(np.hypot(*np.maximum(outside / self.options.cell, 0.0)))
+            self.hope.append(self.options.optimism * cells_away)
+            self.untried.append(self._shortest_first())
+        return self.cells[cell]
+
+    def _shortest_first(self) -> list[int]:
+        """All patterns, the shortest first."""
+        return sorted(range(len(self.patterns)), key=lambda pattern: self.patterns[pattern].hold)
+
+    def _plan(self, place: int) -> tuple[int, int]:
+        """The outcome and the pattern that begin the cheapest path from `place`.
+
+        An observed edge costs the steps of its pattern over its weight. Of the patterns that were
+        never tried at a place the shortest one is an edge straight to the goal.
+        """
+        hold = np.array([pattern.hold for pattern in self.patterns])
+        hope = np.array(self.hope)
+        tried_cost = np.zeros(0)
+        if self.weight:
+            tried_cost = hold[self.pattern] / np.array(self.weight)
+
+        hopeful = np.array([vertex for vertex, untried in enumerate(self.untried) if untried], int)
+        hopeful_pattern = np.array([self.untried[vertex][0] for vertex in hopeful], int)
+        hopeful_cost = (hold[hopeful_pattern] + hope[hopeful]) / self.options.w0
+
+        start = np.concatenate([np.array(self.start, int), hopeful])
+        end = np.concatenate([np.array(self.end, int), np.full(len(hopeful), GOAL)])
+        pattern = np.concatenate([np.array(self.pattern, int), hopeful_pattern])
+        cost = np.concatenate([tried_cost, hopeful_cost])
+
+        cost_to_go = _costs_to_goal(start, end, cost, vertices=len(self.hope))
+        from_here = np.flatnonzero(start == place)
+        total = cost[from_here] + cost_to_go[end[from_here]]
+        choice = from_here[np.argmin(total)]
+        return int(end[choice]), int(pattern[choice])
+
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Everything in it."""
-        untried = np.zeros((len(self.hope), len(self.patterns)), bool)
-        for vertex, left in enumerate(self.untried):
-            untried[vertex, left] = True
-        running = (-1, -1) if self.running is None else self.running
+        """The whole mind as arrays."""
+        is_untried = np.zeros((len(self.hope), len(self.patterns)), bool)
+        for vertex, patterns in enumerate(self.untried):
+            is_untried[vertex, patterns] = True
+        place, pattern = (-1, -1) if self.running is None else self.running
         counts = [
-            *running,
+            place,
+            pattern,
             self.left,
             self.life,
             self.wrong,
@@ -161,68 +266,66 @@ class MomentumMind:
         return {
             "cells": np.array(list(self.cells), np.int64).reshape(-1, 2),
             "hope": np.array(self.hope),
-            "untried": untried,
+            "untried": is_untried,
             "edges": np.array([self.start, self.end, self.pattern], np.int64),
             "weight": np.array(self.weight, float),
             "counts": np.array(counts, np.int64),
         }
 
     def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Become the mind that `to_arrays` took down."""
-        self.cells = {(i, j): number for number, (i, j) in enumerate(arrays["cells"].tolist(), 1)}
-        self.hope, self.weight = arrays["hope"].tolist(), arrays["weight"].tolist()
-        shortest = self._shortest_first()
-        self.untried = [[p for p in shortest if row[p]] for row in arrays["untried"]]
+        """Become the mind that `to_arrays` wrote down."""
+        first_place = GOAL + 1
+        cells = enumerate(arrays["cells"].tolist(), first_place)
+        self.cells = {(i, j): vertex for vertex, (i, j) in cells}
+        self.hope = arrays["hope"].tolist()
+        self.weight = arrays["weight"].tolist()
+        shortest_first = self._shortest_first()
+        self.untried = []
+        for is_untried in arrays["untried"]:
+            self.untried.append([pattern for pattern in shortest_first if is_untried[pattern]])
         self.start, self.end, self.pattern = arrays["edges"].tolist()
         self.edges = {}
-        for edge, (start, end, pattern) in enumerate(
-            zip(self.start, self.end, self.pattern, strict=True)
-        ):
+        rows = zip(self.start, self.end, self.pattern, strict=True)
+        for edge, (start, end, pattern) in enumerate(rows):
             self.edges.setdefault((start, pattern), {})[end] = edge
-        place, pattern, self.left, self.life, self.wrong, self.successes, inside, self.expected = (
-            arrays["counts"].tolist()
-        )
-        self.running, self.inside = None if place < 0 else (place, pattern), bool(inside)
+        place, pattern, *counts = arrays["counts"].tolist()
+        self.left, self.life, self.wrong, self.successes, inside, self.expected = counts
+        self.running = None if place < 0 else (place, pattern)
+        self.inside = bool(inside)
 
-    def _shortest_first(self) -> list[int]:
-        return sorted(range(len(self.patterns)), key=lambda pattern: self.patterns[pattern][0])
 
-    def _place(self, state: np.ndarray) -> int:
-        scaled = state / self.options.cell - self.offset
-        cell = (round(float(scaled[0])), round(float(scaled[1])))
-        if cell not in self.cells:
-            self.cells[cell] = len(self.hope)
-            away = np.abs(state - self.options.goal) - self.options.tolerance
-            self.hope.append(
-                self.options.optimism * float(np.hypot(*np.maximum(away / self.options.cell, 0.0)))
-            )
-            self.untried.append(self._shortest_first())
-        return self.cells[cell]
+def _costs_to_goal(
+    start: np.ndarray, end: np.ndarray, cost: np.ndarray, vertices: int
+) -> np.ndarray:
+    """Cost of the cheapest path from each vertex to the goal, by Dijkstra's algorithm backwards.
 
-    def _plan(self, place: int) -> tuple[int, int]:
-        """The outcome and the pattern that begin the cheapest path from `place`."""
-        hold = np.array([hold for hold, _ in self.patterns])
-        fresh = np.array([vertex for vertex, untried in enumerate(self.untried) if untried], int)
-        first = np.array([self.untried[vertex][0] for vertex in fresh], int)
-        start = np.concatenate([np.array(self.start, int), fresh])
-        end = np.concatenate([np.array(self.end, int), np.full(len(fresh), GOAL)])
-        pattern = np.concatenate([np.array(self.pattern, int), first])
-        tried = hold[self.pattern] / np.array(self.weight) if self.weight else np.zeros(0)
-        cost = np.concatenate([tried, (hold[first] + np.array(self.hope)[fresh]) / self.options.w0])
-        n, order = len(self.hope), np.argsort(cost, kind="stable")
-        key, cheapest = np.unique((end * n + start)[order], return_index=True)
-        backward = csr_matrix((cost[order][cheapest], (key // n, key % n)), shape=(n, n))
-        away = dijkstra(backward, indices=GOAL)
-        mine = np.flatnonzero(start == place)
-        choice = mine[np.argmin(cost[mine] + away[end[mine]])]
-        return int(end[choice]), int(pattern[choice])
+    Args:
+        start: (edges,), vertices that the edges leave.
+        end: (edges,), vertices that they lead to.
+        cost: (edges,), steps.
+        vertices: number of vertices.
+
+    Returns:
+        (vertices,), steps; infinite where there is no path.
+    """
+    # Of parallel edges only the cheapest may enter the matrix, which would add them up. `unique`
+    # keeps the first of equal keys; after a stable sort by cost that is the cheapest.
+    cheapest_first = np.argsort(cost, kind="stable")
+    end_and_start = (end * vertices + start)[cheapest_first]
+    pair, first = np.unique(end_and_start, return_index=True)
+    cheapest_cost = cost[cheapest_first][first]
+    backward = csr_matrix(
+        (cheapest_cost, (pair // vertices, pair % vertices)), shape=(vertices, vertices)
+    )
+    return dijkstra(backward, indices=GOAL)
 
 
 class MomentumSearch(Controller):
-    """Systematic search over (position, velocity): mountain car, pendulum; no training before, no model.
+    """Systematic search over (position, velocity): mountain car, pendulum.
 
-    Observation (n, 2): position, velocity; or (n, 3): cosine and sine of an angle, and its velocity, where position
-    is the angle in rad. Action (n, 1) within its Box. State: one mind an agent, a list, changed in place.
+    There is no training before, and no model. Observation (n, 2): position, velocity; or (n, 3):
+    cosine and sine of an angle, and its velocity, where position is the angle in rad. Action (n, 1)
+    within its Box. State: one mind an agent, a list, changed in place.
 
     Raises:
         LanceletError: other spaces; an observation that is not finite.
@@ -235,41 +338,46 @@ class MomentumSearch(Controller):
         self, observation_space: spaces.Space, action_space: spaces.Space, options: Any
     ) -> None:
         super().__init__(observation_space, action_space, options)
-        if not isinstance(observation_space, spaces.Box) or observation_space.shape not in (
-            (2,),
-            (3,),
-        ):
+        is_box = isinstance(observation_space, spaces.Box)
+        if not is_box or observation_space.shape not in ((2,), (3,)):
             need = "(position, velocity) or (cos, sin, velocity)"
             raise LanceletError(
                 f"MomentumSearch cannot read observation space {observation_space}: needs {need}"
             )
-        if (
-            not isinstance(action_space, spaces.Box)
-            or action_space.shape != (1,)
-            or not action_space.is_bounded()
+        if not (
+            isinstance(action_space, spaces.Box)
+            and action_space.shape == (1,)
+            and action_space.is_bounded()
         ):
             raise LanceletError(
                 f"MomentumSearch cannot act in {action_space}: needs a bounded Box of 1 number"
             )
         self._middle = float(action_space.high[0] + action_space.low[0]) / 2
-        self._half = float(action_space.high[0] - action_space.low[0]) / 2
+        self._half_range = float(action_space.high[0] - action_space.low[0]) / 2
 
     def initial_state(self, batch: int) -> State:
         """Newborn minds."""
         return [MomentumMind(self.options, agent) for agent in range(batch)]
 
     def reset(self, state: State, mask: Tensor) -> State:
-        """`state` with newborn minds where `mask` is True."""
-        return [MomentumMind(self.options, i) if mask[i] else mind for i, mind in enumerate(state)]
+        """`state` with newborn minds where `mask` (batch,) is True."""
+        minds = list(state)
+        for agent in torch.nonzero(mask).flatten().tolist():
+            minds[agent] = MomentumMind(self.options, agent)
+        return minds
 
     def forward(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Actions (n, 1), and `state`, changed in place."""
-        seen = self._seen(observation)
-        if not np.isfinite(seen).all():
-            row = int(np.flatnonzero(~np.isfinite(seen).all(1))[0])
-            raise LanceletError(f"observation of agent {row}: {seen[row]}: must be finite")
-        levels = [mind.act(row) for mind, row in zip(state, seen, strict=True)]
-        return torch.tensor([[self._middle + self._half * level] for level in levels]), state
+        states = self.positions_and_velocities(observation)
+        is_finite = np.isfinite(states).all(1)
+        if not is_finite.all():
+            agent = int(np.flatnonzero(~is_finite)[0])
+            raise LanceletError(f"observation of agent {agent}: {states[agent]}: must be finite")
+        actions = []
+        for mind, position_and_velocity in zip(state, states, strict=True):
+            level = mind.act(position_and_velocity)
+            actions.append([self._middle + self._half_range * level])
+        return torch.tensor(actions), state
 
     def learn(
         self,
@@ -280,20 +388,36 @@ class MomentumSearch(Controller):
         next_observation: Any,
         state: State,
     ) -> State:
-        """Take in an episode's last step: the outcome at the goal; a pattern that was cut short teaches nothing."""
-        seen = self._seen(next_observation)
-        for row in np.flatnonzero(ended.numpy()):
-            if state[row].there(seen[row]):
-                state[row].observe(seen[row])
-            state[row].running = None
+        """Take in an episode's last step: the outcome, if it is the goal.
+
+        A pattern that was cut short elsewhere teaches nothing.
+
+        Args:
+            observation: before the step; not looked at.
+            action: of the step; not looked at.
+            reward: of the step; not looked at.
+            ended: (n,), True from an agent's last step on.
+            next_observation: after the step, the true last one where an episode ended.
+            state: changed in place.
+
+        Returns:
+            `state`.
+        """
+        states = self.positions_and_velocities(next_observation)
+        for agent in np.flatnonzero(ended.numpy()):
+            mind = state[agent]
+            if mind.there(states[agent]):
+                mind.observe(states[agent])
+            mind.running = None
         return state
 
     def signals(self, state: State) -> dict[str, Tensor]:
-        """Of every agent (n, 1): places, edges, outcomes that surprised, goals reached."""
-        rows = [(len(m.cells), len(m.weight), m.wrong, m.successes) for m in state]
-        names = ("places", "edges", "refutations", "successes")
+        """Places, edges, outcomes that surprised and goals reached, of every agent: (n, 1) each."""
         return {
-            name: torch.tensor([[float(row[k])] for row in rows]) for k, name in enumerate(names)
+            "places": _column(len(mind.cells) for mind in state),
+            "edges": _column(len(mind.weight) for mind in state),
+            "refutations": _column(mind.wrong for mind in state),
+            "successes": _column(mind.successes for mind in state),
         }
 
     def to_arrays(self, state: State) -> list[dict[str, np.ndarray]]:
@@ -301,17 +425,22 @@ class MomentumSearch(Controller):
         return [mind.to_arrays() for mind in state]
 
     def from_arrays(self, agents: list[dict[str, np.ndarray]]) -> State:
-        """The state that `to_arrays` took down."""
+        """The state that `to_arrays` wrote down."""
         state = self.initial_state(len(agents))
         for mind, arrays in zip(state, agents, strict=True):
             mind.from_arrays(arrays)
         return state
 
     @staticmethod
-    def _seen(observation: Tensor) -> np.ndarray:
-        seen = observation.numpy().astype(float)
-        return (
-            seen
-            if seen.shape[1] == 2
-            else np.stack([np.arctan2(seen[:, 1], seen[:, 0]), seen[:, 2]], axis=1)
-        )
+    def positions_and_velocities(observation: Tensor) -> np.ndarray:
+        """Positions and velocities (n, 2) from observations (n, 2), or (n, 3) of an angle."""
+        numbers = observation.numpy().astype(float)
+        if numbers.shape[1] == 2:
+            return numbers
+        cosine, sine, velocity = numbers.T
+        return np.stack([np.arctan2(sine, cosine), velocity], axis=1)
+
+
+def _column(values: Iterable[int]) -> Tensor:
+    """Numbers (n,) as a tensor (n, 1)."""
+    return torch.tensor([[float(value)] for value in values])

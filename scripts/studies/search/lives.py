@@ -1,4 +1,4 @@
-"""Lives of navigators in mazes, many side by side: what every part of the search study measures with."""
+"""Lives of navigators in mazes, many side by side: what every part of the study measures with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from scipy.stats import bootstrap
 
 from lancelet import controllers
 from lancelet.controllers import Controller, Population
@@ -16,8 +17,24 @@ from lancelet.training.rollout import make_env, rollout
 from lancelet.training.statistics import interval
 
 TASK = "lancelet/PointMaze-v0"
-FAR = {"umaze": ((1, 1), (3, 1)), "medium": ((1, 1), (6, 6)), "large": ((1, 1), (7, 10))}
-"""start and goal of the fixed pairs (spec 9)"""
+FAR = {
+    "umaze": ((1, 1), (3, 1)),
+    "medium": ((1, 1), (6, 6)),
+    "large": ((1, 1), (7, 10)),
+}
+"""start and goal cell of each maze's fixed pair"""
+FIRST = 0
+"""column of the first trial"""
+SECOND = 1
+"""column of the second trial"""
+THIRD = 2
+"""column of the third trial"""
+FOURTH = 3
+"""column of the fourth trial"""
+SEEDS_OF_A_TRIAL = 1000
+"""seeds of start states between two trials of one life"""
+RESAMPLES = 2000
+"""of the bootstrap of a ratio"""
 
 
 @dataclass(frozen=True)
@@ -25,8 +42,11 @@ class World:
     """Where agents live: one map or one each, of one size; start and goal cells (n, 2)."""
 
     maps: list[mazes.Map]
+    """of each agent"""
     starts: np.ndarray
+    """(n, 2), cells"""
     goals: np.ndarray
+    """(n, 2), cells"""
 
     @property
     def n(self) -> int:
@@ -40,14 +60,9 @@ class World:
         return np.array([mazes.shortest(layout, start, goal) for layout, start, goal in pairs])
 
     def changed(self, cells: dict[tuple[int, int], str]) -> World:
-        """The same with walls (``#``) or free cells (``.``) put in."""
-        return World(
-            [mazes.with_cells(layout, cells) for layout in self.maps], self.starts, self.goals
-        )
-
-    def to(self, goal: tuple[int, int]) -> World:
-        """The same with another goal."""
-        return World(self.maps, self.starts, np.tile(goal, (self.n, 1)))
+        """The same world with walls (``#``) or free cells (``.``) put in."""
+        maps = [mazes.with_cells(layout, cells) for layout in self.maps]
+        return World(maps, self.starts, self.goals)
 
 
 def fixed(maze: str, n: int) -> World:
@@ -57,17 +72,29 @@ def fixed(maze: str, n: int) -> World:
 
 
 def random_pairs(maps: Sequence[mazes.Map], each: int, seed: int, least: int = 4) -> World:
-    """`each` random pairs of free cells in every map, `least` moves apart or more."""
-    rng, whole, starts, goals = np.random.default_rng(seed), [], [], []
+    """An agent on each of several random pairs of free cells in every map.
+
+    Args:
+        maps: of one size.
+        each: pairs a map.
+        seed: of the draw.
+        least: moves that start and goal must be apart.
+    """
+    rng = np.random.default_rng(seed)
+    layouts = []
+    starts = []
+    goals = []
     for layout in maps:
         free = np.argwhere(~mazes.walls(layout))
-        while len(starts) < (len(whole) // each + 1) * each:
+        pairs_here = 0
+        while pairs_here < each:
             start, goal = free[rng.choice(len(free), 2, replace=False)]
             if mazes.shortest(layout, start, goal) >= least:
                 starts.append(start)
                 goals.append(goal)
-        whole += [layout] * each
-    return World(whole, np.array(starts), np.array(goals))
+                pairs_here += 1
+        layouts += [layout] * each
+    return World(layouts, np.array(starts), np.array(goals))
 
 
 @dataclass(frozen=True)
@@ -77,45 +104,55 @@ class Lives:
     steps: np.ndarray
     """environment steps of each trial, babble included; `budget` where the goal was not reached"""
     solved: np.ndarray
+    """whether each trial reached its goal"""
     path: np.ndarray
-    """m travelled"""
+    """m travelled in each trial"""
     budget: int
+    """most steps of a trial"""
     state: Any
     """of the agents at the end"""
 
     @property
     def minds(self) -> list[Any]:
-        """Of the agents."""
-        return self.state[1]
+        """Minds of the agents at the end."""
+        _, minds = self.state
+        return minds
 
-    def told(self, trial: int = 0) -> str:
-        """Median, 90th percentile, worst and censored count of a trial."""
+    def censored(self, trial: int = FIRST) -> int:
+        """Number of agents that did not reach the goal of a trial."""
+        return int((~self.solved[:, trial]).sum())
+
+    def told(self, trial: int = FIRST) -> str:
+        """Median, 90th percentile, worst and censored count of a trial, in words."""
         steps = self.steps[:, trial]
-        censored = int((~self.solved[:, trial]).sum())
         return (
-            f"median {np.median(steps):,.0f}, p90 {np.percentile(steps, 90):,.0f}, worst {steps.max():,.0f}; "
-            f"{censored} of {len(steps)} censored at {self.budget:,}"
+            f"median {np.median(steps):,.0f}, p90 {np.percentile(steps, 90):,.0f}, "
+            f"worst {steps.max():,.0f}; "
+            f"{self.censored(trial)} of {len(steps)} censored at {self.budget:,}"
         )
 
-    def median(self, trial: int = 0) -> float:
-        """Of the steps of a trial, censored ones at the budget."""
+    def median(self, trial: int = FIRST) -> float:
+        """Median of the steps of a trial, censored ones at the budget."""
         return float(np.median(self.steps[:, trial]))
 
-    def interval(self, trial: int = 0) -> tuple[float, float]:
-        """95 % interval of the median."""
+    def interval(self, trial: int = FIRST) -> tuple[float, float]:
+        """95 % interval of the median of a trial."""
         return interval(self.steps[:, trial], np.median)
 
     def medians(self) -> str:
-        """Of all trials."""
-        return ", ".join(f"{self.median(trial):,.0f}" for trial in range(self.steps.shape[1]))
+        """Medians of all trials, in words."""
+        trials = range(self.steps.shape[1])
+        return ", ".join(f"{self.median(trial):,.0f}" for trial in trials)
 
     def then(self, later: Lives) -> Lives:
         """These trials and later ones of the same agents."""
-        steps, solved, path = (
-            np.concatenate([getattr(self, name), getattr(later, name)], 1)
-            for name in ("steps", "solved", "path")
+        return Lives(
+            steps=np.concatenate([self.steps, later.steps], axis=1),
+            solved=np.concatenate([self.solved, later.solved], axis=1),
+            path=np.concatenate([self.path, later.path], axis=1),
+            budget=self.budget,
+            state=later.state,
         )
-        return Lives(steps, solved, path, self.budget, later.state)
 
 
 def agent(name: str = "search", **options: Any) -> Controller:
@@ -148,50 +185,78 @@ def live(
         **reset: more options of every reset (``gain``).
     """
     options = {"reset_cell": world.starts, "goal_cell": world.goals, **reset}
-    maps: dict[str, Any] = {"maze_map": world.maps} if len(set(world.maps)) > 1 else {}
+    # Walls outlive a reset: maps of their own are given at the first reset alone.
+    first_options = dict(options)
+    if len(set(world.maps)) > 1:
+        first_options["maze_map"] = world.maps
     env = make_env(TASK, world.n, max_episode_steps=budget, nthread=1, maze_map=world.maps[0])
     agents = Population(who, world.n)
-    state = agents.initial_state() if state is None else state
+    if state is None:
+        state = agents.initial_state()
     if before is not None:
-        env.reset(seed=seed, options=options | maps)
+        env.reset(seed=seed, options=first_options)
         before(env)
-        maps = {}
-    look: Any = (
-        None if on_step is None else lambda _: on_step(env, state)
-    )  # agents' states change in place
+        first_options = options
+
     scores = []
     for trial in range(trials):
-        score, state = rollout(
-            env, agents, seed + 1000 * trial, options | maps, state, on_step=look
-        )
+        trial_options = first_options if trial == 0 else options
+        trial_seed = seed + SEEDS_OF_A_TRIAL * trial
+        watch = None if on_step is None else _watcher(on_step, env, state)
+        score, state = rollout(env, agents, trial_seed, trial_options, state, on_step=watch)
         scores.append(score)
-        maps = {}  # walls outlive a reset
     env.close()
-    solved = np.stack([score.metrics["success"] > 0 for score in scores], 1)
-    steps = np.where(solved, np.stack([score.lengths for score in scores], 1), budget)
+    lengths = np.stack([score.lengths for score in scores], axis=1)
+    solved = np.stack([score.metrics["success"] > 0 for score in scores], axis=1)
     return Lives(
-        steps, solved, np.stack([score.metrics["path"] for score in scores], 1), budget, state
+        steps=np.where(solved, lengths, budget),
+        solved=solved,
+        path=np.stack([score.metrics["path"] for score in scores], axis=1),
+        budget=budget,
+        state=state,
     )
+
+
+def _watcher(
+    on_step: Callable[[VectorEnv, Any], object], env: VectorEnv, state: Any
+) -> Callable[[int], None]:
+    """`on_step` as a rollout calls it; it sees the agents live, as their states change in place."""
+
+    def watch(_: int) -> None:
+        on_step(env, state)
+
+    return watch
 
 
 def oracle(world: World, trials: int = 1, **options: Any) -> Lives:
     """Oracles beside each other, each with the true map of its own world."""
-    one = {layout: agent("oracle", maze_map=layout) for layout in set(world.maps)}
-    who: Any = one[world.maps[0]]
-    state = who.initial_state(world.n)
-    minds: Any = [one[layout].born(i) for i, layout in enumerate(world.maps)]  # pyright: ignore[reportCallIssue]
-    return live(who, world, trials, state=(state[0], minds), **options)
+    oracle_of: dict[mazes.Map, Any] = {
+        layout: agent("oracle", maze_map=layout) for layout in set(world.maps)
+    }
+    # The body is alike for all of them; what knows the map is the mind.
+    controller = oracle_of[world.maps[0]]
+    body, _ = controller.initial_state(world.n)
+    minds = [oracle_of[layout].born(number) for number, layout in enumerate(world.maps)]
+    return live(controller, world, trials, state=(body, minds), **options)
 
 
 def ratio(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """Ratio of the medians, ours over theirs, and its 95 % interval; lives of equal number are resampled in pairs."""
-    from scipy.stats import bootstrap
+    """Ratio of the medians, ours over theirs, and its 95 % interval by the percentile bootstrap.
 
-    def statistic(one: np.ndarray, other: np.ndarray, axis: int = -1) -> np.ndarray:
-        return np.median(one, axis=axis) / np.median(other, axis=axis)
+    Lives of equal number are resampled in pairs.
+    """
 
-    found = bootstrap(
-        (ours, theirs), statistic, paired=len(ours) == len(theirs), n_resamples=2000, method="percentile",
-        vectorized=True, rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
-    return float(statistic(ours, theirs)), (float(found.low), float(found.high))
+    def ratio_of_medians(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.median(first, axis=axis) / np.median(second, axis=axis)
+
+    result = bootstrap(
+        (ours, theirs),
+        ratio_of_medians,
+        paired=len(ours) == len(theirs),
+        n_resamples=RESAMPLES,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    low, high = result.confidence_interval
+    return float(ratio_of_medians(ours, theirs)), (float(low), float(high))

@@ -1,7 +1,12 @@
-"""The search in mazes it has never seen: fixed and random pairs, perfect mazes, coarse lattices, what it is made of."""
+"""The search in mazes it has never seen.
+
+Fixed and random pairs, perfect mazes, coarse lattices, and what it is made of. "The prototype" is
+the one of docs/systems/search.md, "Row codes": the same rules, built before this workbench.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +14,10 @@ import numpy as np
 from lancelet.envs import mazes
 from lancelet.scripts.rows import Row, at_least, at_most
 from lancelet.scripts.studies.search.lives import (
+    FIRST,
+    FOURTH,
+    SECOND,
+    THIRD,
     Lives,
     World,
     agent,
@@ -25,8 +34,12 @@ SEEDS = {"quick": 20, "shown": 40, "full": 200}
 """agents on a fixed pair; random pairs a maze that random edges, which are slow, are tried on"""
 HELD_AGENTS = {"quick": 20, "shown": 100, "full": 200}
 """agents on a fixed pair that hold random actions"""
+HELD_BUDGET = {"quick": 30_000, "shown": 100_000, "full": 100_000}
+"""control steps of a trial of held random actions"""
 RANDOM_PAIRS = {"quick": 20, "shown": 300, "full": 300}
 """random pairs a maze: with 40 the intervals of the medians reach over the targets"""
+RANDOM_EDGE_BUDGET = 40_000
+"""control steps of a trial of random edges"""
 PAIR_SEED = 11
 """of the draw of random pairs; the first of the draws that LRTA* is compared on"""
 LRTA_DRAWS = {"quick": 1, "shown": 5, "full": 5}
@@ -36,23 +49,128 @@ BUDGET = 10_000
 STARTS_OF_A_DRAW = 100_000
 """seeds of start states between two draws, so that none is used twice"""
 LRTA_TARGET = 0.85
-"""the search's median over LRTA*'s (spec 10: at least 15 % below)"""
+"""the search's median over LRTA*'s at most: at least 15 % below"""
+ORACLE_TARGET = 1.6
+"""the search's third trial over the oracle's, at most"""
+
+
+@dataclass(frozen=True)
+class FixedPair:
+    """What the search is held against on the fixed pair of a maze; steps."""
+
+    first_at_most: float
+    """target of the first trial's median"""
+    third_at_most: float
+    """target of the third trial's median"""
+    prototype_first: int
+    """the prototype's median of the first trial"""
+    prototype_third: int
+    """the prototype's median of the third trial"""
+    prototype_held: int
+    """the prototype's median of held random actions"""
+    held_over_search: float | None
+    """target of held random actions over the search, at least; None: no claim"""
+
+
 FIXED = {
-    "umaze": (800, 280, 550, 210),
-    "medium": (1100, 430, 717, 331),
-    "large": (1100, 700, 673, 549),
+    "umaze": FixedPair(
+        first_at_most=800,
+        third_at_most=280,
+        prototype_first=550,
+        prototype_third=210,
+        prototype_held=581,
+        held_over_search=None,
+    ),
+    "medium": FixedPair(
+        first_at_most=1100,
+        third_at_most=430,
+        prototype_first=717,
+        prototype_third=331,
+        prototype_held=7698,
+        held_over_search=7,
+    ),
+    "large": FixedPair(
+        first_at_most=1100,
+        third_at_most=700,
+        prototype_first=673,
+        prototype_third=549,
+        prototype_held=15019,
+        held_over_search=12,
+    ),
 }
-"""first and third trial at most (spec 10); the prototype's"""
+FIXED_TRIALS = 5
+"""trials of a life on a fixed pair"""
+
+
+@dataclass(frozen=True)
+class RandomPairs:
+    """What the search is held against on random pairs of a maze; steps of the first trial."""
+
+    median_at_most: float
+    p90_at_most: float
+    prototype: str
+    """the prototype's median and 90th percentile"""
+
+
 PAIRS = {
-    "umaze": (400, 900, "269 / 621"), "medium": (450, 900, "306 / 646"), "large": (900, 3000, "598 / 1,891"),
-}  # fmt: skip
-"""median and p90 at most; the prototype's"""
-HELD = {"umaze": 581, "medium": 7698, "large": 15019}
-"""steps of the prototype's held random actions"""
-PERFECT = {3: None, 5: 2884, 7: None}
-"""rooms a side; the prototype's median"""
+    "umaze": RandomPairs(median_at_most=400, p90_at_most=900, prototype="269 / 621"),
+    "medium": RandomPairs(median_at_most=450, p90_at_most=900, prototype="306 / 646"),
+    "large": RandomPairs(median_at_most=900, p90_at_most=3000, prototype="598 / 1,891"),
+}
 
 
+@dataclass(frozen=True)
+class Unseen:
+    """Random mazes of one kind and size, from corner to corner (N6)."""
+
+    kind: str
+    """``perfect``: one way between any two rooms; ``loops``: several"""
+    rooms: int
+    """a side"""
+    first_at_most: float | None = None
+    """target of the first trial's median, steps; None: no claim"""
+    prototype: float | None = None
+    """the prototype's median of the first trial, steps"""
+    compares_lrta: bool = False
+    """whether LRTA* is tried on them too"""
+    lrta_at_most: float | None = None
+    """target of the search over LRTA*, first trial; None: no claim"""
+    prototype_lrta: float | None = None
+    """the prototype's search over LRTA*"""
+    is_quick: bool = False
+    """whether a quick study measures them"""
+
+
+UNSEEN = (
+    Unseen("perfect", rooms=3),
+    Unseen(
+        "perfect",
+        rooms=5,
+        first_at_most=4000,
+        prototype=2884,
+        compares_lrta=True,
+        lrta_at_most=0.85,
+        prototype_lrta=1.0,
+        is_quick=True,
+    ),
+    Unseen("perfect", rooms=7),
+    Unseen("loops", rooms=5, prototype=1338, compares_lrta=True, prototype_lrta=0.79),
+)
+UNSEEN_MAZES = {"quick": 24, "shown": 48, "full": 200}
+"""mazes of each kind and size, one agent in each"""
+UNSEEN_BUDGET = 40_000
+"""control steps of a trial in them"""
+
+COARSE_SPACING = 4.0
+"""m, lattice constant that Medium cannot be solved with"""
+COARSE_AGENTS = {"quick": 20, "shown": 20, "full": 100}
+"""agents that begin with it"""
+COARSE_BUDGET = 20_000
+"""control steps of their trial"""
+ABLATED_AGENTS = 20
+"""agents without depression"""
+ABLATED_BUDGET = 8_000
+"""control steps in which none of them reaches the goal"""
 OTHER_LATTICES: dict[str, dict[str, Any]] = {
     "phase noise of 0.6 rad": {"phase_noise": 0.6},
     "the curious variant (w0 = 0.7, eta_m = 0.9)": {"w0": 0.7, "eta_m": 0.9},
@@ -62,169 +180,239 @@ OTHER_LATTICES: dict[str, dict[str, Any]] = {
 """options of the search that are compared with its defaults on Large's fixed pair"""
 
 
-def first(
-    study: Study, name: str, kind: Any, lives: Lives, most: float, trial: int = 0, **rest: Any
+def median_row(
+    study: Study,
+    name: str,
+    lives: Lives,
+    most: float,
+    trial: int = FIRST,
+    reference: float | str | None = None,
 ) -> None:
-    """The row of a trial's median."""
-    shown: dict[str, Any] = {"interval": lives.interval(trial), "note": lives.told(trial), **rest}
-    study.add(at_most(name, kind, lives.median(trial), most, seeds=len(lives.steps), **shown))
+    """Add the gate that a trial's median is `most` steps or fewer.
+
+    Args:
+        study: gets the row.
+        name: of the row.
+        lives: what the agents did.
+        most: target, steps.
+        trial: column of `lives`.
+        reference: what the prototype measured.
+    """
+    row = at_most(
+        name,
+        "gate",
+        lives.median(trial),
+        most,
+        seeds=len(lives.steps),
+        interval=lives.interval(trial),
+        note=lives.told(trial),
+        reference=reference,
+    )
+    study.add(row)
 
 
 def all_solved(study: Study, name: str, lives: Lives, kind: Any = "gate") -> None:
-    """The row of the share of trials, later ones too, that reached their goals."""
-    note = f"{lives.solved.size} trials, at most {lives.budget:,} steps each"
-    value = float(lives.solved.mean())
-    study.add(
-        at_least(
-            f"{name}, solved", kind, value, 1.0, seeds=len(lives.steps), note=note, reference=1.0
-        )
+    """Add the row of the share of trials, later ones too, that reached their goals.
+
+    Args:
+        study: gets the row.
+        name: what was solved: the beginning of the row's name.
+        lives: what the agents did.
+        kind: of the row.
+    """
+    row = at_least(
+        f"{name}, solved",
+        kind,
+        float(lives.solved.mean()),
+        1.0,
+        seeds=len(lives.steps),
+        note=f"{lives.solved.size} trials, at most {lives.budget:,} steps each",
+        reference=1.0,
     )
+    study.add(row)
 
 
 def fixed_pairs(study: Study, data: dict[str, Any]) -> None:
-    """Three trials of newborn agents, and what else could be done."""
-    count, most_held = SEEDS[study.size], 30_000 if study.size == "quick" else 100_000
-    for maze, (most, third, measured, later) in FIXED.items():
-        world = fixed(maze, count)
-        lives = data[f"{maze} search"] = live(agent(), world, 5)
-        all_solved(study, f"{maze} fixed pair", lives)
-        first(
-            study, f"{maze} fixed pair, first trial, steps", "gate", lives, most, reference=measured
-        )
-        first(
-            study,
-            f"{maze} fixed pair, third trial, steps",
-            "gate",
-            lives,
-            third,
-            2,
-            reference=later,
-        )
-        late = lives.steps[:, 3:]
-        note = f"worst {late.max():,}; {(~lives.solved[:, 3:]).sum()} of {late.size} trials censored at {lives.budget:,}"
-        name = f"{maze} fixed pair, fourth and fifth trial, p99 of steps"
-        study.add(Row(name, "info", float(np.percentile(late, 99)), seeds=count, note=note))
-        known = data[f"{maze} oracle"] = oracle(world, 5)
-        value, between = ratio(lives.steps[:, 2], known.steps[:, 2])
-        note = f"the oracle has the map and the same motor layer: {known.told(2)}"
-        name = f"{maze} fixed pair, third trial over the oracle's"
-        kind: Any = "claim" if maze == "large" else "info"
-        study.add(at_most(name, kind, value, 1.6, interval=between, seeds=count, note=note))
-        chance = fixed(maze, HELD_AGENTS[study.size])
-        held = data[f"{maze} held"] = live(agent("random-held"), chance, budget=most_held)
-        value, between = ratio(held.steps[:, 0], lives.steps[:, 0])
-        reference, note = (
-            f"{HELD[maze] / measured:.2g}",
-            f"random action held 10 steps: {held.told()}",
-        )
-        name = f"{maze} fixed pair, held random actions over search"
-        rest: dict[str, Any] = {
-            "interval": between,
-            "seeds": len(held.steps),
-            "note": note,
-            "reference": reference,
-        }
-        if maze == "umaze":
-            study.add(
-                Row(
-                    name,
-                    "info",
-                    value,
-                    **{**rest, "note": f"no claim here: chance does it too. {note}"},
-                )
-            )
-        else:
-            study.add(at_least(name, "gate", value, 7 if maze == "medium" else 12, **rest))
-    each = [np.mean([memory(mind) for mind in data[f"{maze} search"].minds]) for maze in FIXED]
-    places = [
-        np.mean([mind.graph.count for mind in data[f"{maze} search"].minds]) for maze in FIXED
-    ]
-    note = "nine weights and counts a place; " + ", ".join(
-        f"{maze} {count:.0f} places" for maze, count in zip(FIXED, places, strict=True)
+    """Several trials of newborn agents on each maze's far pair, and what else could be done.
+
+    Args:
+        study: gets the rows.
+        data: gets the lives, for the pictures and the other parts.
+    """
+    for maze, pair in FIXED.items():
+        world = fixed(maze, SEEDS[study.size])
+        lives = live(agent(), world, FIXED_TRIALS)
+        data[f"{maze} search"] = lives
+        _search_on_fixed_pair(study, maze, pair, lives)
+        data[f"{maze} oracle"] = _oracle_on_fixed_pair(study, maze, world, lives)
+        data[f"{maze} held"] = _held_actions_on_fixed_pair(study, maze, pair, lives)
+    _graph_memory(study, {maze: data[f"{maze} search"] for maze in FIXED})
+
+
+def _search_on_fixed_pair(study: Study, maze: str, pair: FixedPair, lives: Lives) -> None:
+    """Rows of the search alone."""
+    name = f"{maze} fixed pair"
+    all_solved(study, name, lives)
+    median_row(
+        study,
+        f"{name}, first trial, steps",
+        lives,
+        pair.first_at_most,
+        reference=pair.prototype_first,
     )
-    study.add(
-        Row(
-            "graph memory per visited place, bytes",
-            "info",
-            float(np.max(each)),
-            seeds=count,
-            note=note,
-        )
+    median_row(
+        study,
+        f"{name}, third trial, steps",
+        lives,
+        pair.third_at_most,
+        trial=THIRD,
+        reference=pair.prototype_third,
     )
+    late = lives.steps[:, FOURTH:]
+    censored = (~lives.solved[:, FOURTH:]).sum()
+    row = Row(
+        f"{name}, fourth and fifth trial, p99 of steps",
+        "info",
+        float(np.percentile(late, 99)),
+        seeds=len(lives.steps),
+        note=f"worst {late.max():,}; {censored} of {late.size} trials censored at {lives.budget:,}",
+    )
+    study.add(row)
+
+
+def _oracle_on_fixed_pair(study: Study, maze: str, world: World, lives: Lives) -> Lives:
+    """The row of the search against an oracle; the oracle's lives."""
+    known = oracle(world, FIXED_TRIALS)
+    value, between = ratio(lives.steps[:, THIRD], known.steps[:, THIRD])
+    row = at_most(
+        f"{maze} fixed pair, third trial over the oracle's",
+        "claim" if maze == "large" else "info",
+        value,
+        ORACLE_TARGET,
+        interval=between,
+        seeds=world.n,
+        note=f"the oracle has the map and the same motor layer: {known.told(THIRD)}",
+    )
+    study.add(row)
+    return known
+
+
+def _held_actions_on_fixed_pair(study: Study, maze: str, pair: FixedPair, lives: Lives) -> Lives:
+    """The row of held random actions against the search; the lives that hold them."""
+    world = fixed(maze, HELD_AGENTS[study.size])
+    controller: Any = agent("random-held")
+    held = live(controller, world, budget=HELD_BUDGET[study.size])
+    value, between = ratio(held.steps[:, FIRST], lives.steps[:, FIRST])
+    name = f"{maze} fixed pair, held random actions over search"
+    note = f"random action held {controller.options.hold} steps: {held.told()}"
+    rest: dict[str, Any] = {
+        "interval": between,
+        "seeds": len(held.steps),
+        "reference": f"{pair.prototype_held / pair.prototype_first:.2g}",
+    }
+    if pair.held_over_search is None:
+        note = f"no claim here: chance does it too. {note}"
+        study.add(Row(name, "info", value, note=note, **rest))
+    else:
+        study.add(at_least(name, "gate", value, pair.held_over_search, note=note, **rest))
+    return held
+
+
+def _graph_memory(study: Study, lives_of: dict[str, Lives]) -> None:
+    """The row of the graphs' memory, in the maze where a place takes most."""
+    bytes_a_place = []
+    told = []
+    for maze, lives in lives_of.items():
+        bytes_a_place.append(np.mean([memory(mind) for mind in lives.minds]))
+        places = np.mean([mind.graph.count for mind in lives.minds])
+        told.append(f"{maze} {places:.0f} places")
+    row = Row(
+        "graph memory per visited place, bytes",
+        "info",
+        float(np.max(bytes_a_place)),
+        seeds=SEEDS[study.size],
+        note=f"nine weights and counts a place; {', '.join(told)}",
+    )
+    study.add(row)
 
 
 def memory(mind: Any) -> float:
     """Bytes of a graph per place in it."""
-    return sum(array.nbytes for array in mind.graph.to_arrays().values()) / max(mind.graph.count, 1)
+    size = sum(array.nbytes for array in mind.graph.to_arrays().values())
+    return size / max(mind.graph.count, 1)
 
 
 def pairs(study: Study) -> None:
     """Random pairs, against LRTA*, random edges, and the search without its spread."""
-    for maze, (most, tail, measured) in PAIRS.items():
+    for maze, expected in PAIRS.items():
         layout = mazes.named(maze)
         world = random_pairs([layout], RANDOM_PAIRS[study.size], seed=PAIR_SEED)
-        lives = live(agent(), world, 3)
-        rest: dict[str, Any] = {"seeds": world.n}
-        all_solved(study, f"{maze} random pairs", lives)
-        first(
-            study,
-            f"{maze} random pairs, first trial, steps",
-            "gate",
-            lives,
-            most,
-            reference=measured,
-        )
-        study.add(
-            at_most(
-                f"{maze} random pairs, first trial, p90",
-                "gate",
-                float(np.percentile(lives.steps[:, 0], 90)),
-                tail,
-                reference=measured,
-                interval=interval(lives.steps[:, 0], _ninetieth),
-                **rest,
-            )
-        )
-        study.add(
-            Row(
-                f"{maze} random pairs, third trial, steps",
-                "info",
-                lives.median(2),
-                interval=lives.interval(2),
-                note=lives.told(2),
-                **rest,
-            )
-        )
-        far = lives.path[:, 0] / world.shortest
-        study.add(
-            Row(
-                f"{maze} random pairs, path over shortest, first trial",
-                "info",
-                float(np.median(far)),
-                note=f"p90 {np.percentile(far, 90):.2f}; below 1 where corners are cut and the disc of success is near",
-                **rest,
-            )
-        )
+        lives = live(agent(), world, trials=3)
+        _search_on_random_pairs(study, f"{maze} random pairs", expected, world, lives)
+
         others = {"LRTA*": live(agent("lrta"), world)}
         if study.size != "quick":
             others["without spread"] = live(agent(lesions=("spread",)), world)
             # The first pairs of the same draw: random edges need ten times the steps.
             fewer = random_pairs([layout], SEEDS[study.size], seed=PAIR_SEED)
-            others["random edges"] = live(agent("random-edge"), fewer, budget=40_000)
-        for name, other in others.items():
+            others["random edges"] = live(agent("random-edge"), fewer, budget=RANDOM_EDGE_BUDGET)
+        for label, other in others.items():
             count = len(other.steps)
-            value, between = ratio(lives.steps[:count, 0], other.steps[:, 0])
-            label = f"{maze} random pairs, search over {name}"
-            study.add(
-                Row(
-                    label,
-                    "info",
-                    value,
-                    interval=between,
-                    note=f"{name}: {other.told()}",
-                    seeds=count,
-                )
+            value, between = ratio(lives.steps[:count, FIRST], other.steps[:, FIRST])
+            row = Row(
+                f"{maze} random pairs, search over {label}",
+                "info",
+                value,
+                interval=between,
+                note=f"{label}: {other.told()}",
+                seeds=count,
             )
+            study.add(row)
+
+
+def _search_on_random_pairs(
+    study: Study, name: str, expected: RandomPairs, world: World, lives: Lives
+) -> None:
+    """Rows of the search alone."""
+    all_solved(study, name, lives)
+    median_row(
+        study,
+        f"{name}, first trial, steps",
+        lives,
+        expected.median_at_most,
+        reference=expected.prototype,
+    )
+    first_steps = lives.steps[:, FIRST]
+    row = at_most(
+        f"{name}, first trial, p90",
+        "gate",
+        float(np.percentile(first_steps, 90)),
+        expected.p90_at_most,
+        reference=expected.prototype,
+        interval=interval(first_steps, _ninetieth),
+        seeds=world.n,
+    )
+    study.add(row)
+    row = Row(
+        f"{name}, third trial, steps",
+        "info",
+        lives.median(THIRD),
+        interval=lives.interval(THIRD),
+        note=lives.told(THIRD),
+        seeds=world.n,
+    )
+    study.add(row)
+    # Moves are as long as cells, 1 m.
+    path_over_shortest = lives.path[:, FIRST] / world.shortest
+    row = Row(
+        f"{name}, path over shortest, first trial",
+        "info",
+        float(np.median(path_over_shortest)),
+        note=f"p90 {np.percentile(path_over_shortest, 90):.2f}; "
+        "below 1 where corners are cut and the disc of success is near",
+        seeds=world.n,
+    )
+    study.add(row)
 
 
 def _ninetieth(values: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -233,40 +421,29 @@ def _ninetieth(values: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def against_lrta(study: Study) -> None:
-    """Large: the search against LRTA* on the same pairs, from the same starts, in draws of many pairs."""
+    """Large: the search against LRTA* on the same pairs, from the same starts, in many draws."""
     draws = LRTA_DRAWS[study.size]
+    count = RANDOM_PAIRS[study.size]
     ours = []
     theirs = []
     for draw in range(draws):
-        found = study.stage(
-            f"lrta-{draw}", lambda draw=draw: _one_draw(draw, RANDOM_PAIRS[study.size])
+        steps = study.stage(f"lrta-{draw}", lambda draw=draw: _one_draw(draw, count))
+        our_steps = np.asarray(steps["search"])
+        their_steps = np.asarray(steps["lrta"])
+        value, between = ratio(our_steps, their_steps)
+        row = Row(
+            f"LRTA* on large, draw {draw}: search over LRTA*",
+            "info",
+            value,
+            interval=between,
+            seeds=len(our_steps),
+            note=f"medians {np.median(our_steps):,.0f} and {np.median(their_steps):,.0f} steps, "
+            "first trial",
         )
-        ours.append(np.asarray(found["search"]))
-        theirs.append(np.asarray(found["lrta"]))
-        value, between = ratio(ours[-1], theirs[-1])
-        study.add(
-            Row(
-                f"LRTA* on large, draw {draw}: search over LRTA*",
-                "info",
-                value,
-                interval=between,
-                seeds=len(ours[-1]),
-                note=f"medians {np.median(ours[-1]):,.0f} and {np.median(theirs[-1]):,.0f} steps, first trial",
-            )
-        )
-    every_ours = np.concatenate(ours)
-    every_theirs = np.concatenate(theirs)
-    value, between = ratio(every_ours, every_theirs)
-    censored = int((every_ours >= BUDGET).sum()), int((every_theirs >= BUDGET).sum())
-    note = (
-        f"{draws} draws of {RANDOM_PAIRS[study.size]} pairs, both from the same starts, resampled in pairs; medians "
-        f"{np.median(every_ours):,.0f} and {np.median(every_theirs):,.0f}; censored at {BUDGET:,}: "
-        f"{censored[0]} and {censored[1]}"
-    )
-    rest: dict[str, Any] = {"interval": between, "seeds": len(every_ours), "note": note}
-    name = "LRTA* on large: search over LRTA*, first trial"
-    study.add(at_most(name, "gate", value, LRTA_TARGET, reference=0.66, **rest))
-    study.add(at_most(f"{name}, fewer steps at all", "claim", value, 1.0, **rest))
+        study.add(row)
+        ours.append(our_steps)
+        theirs.append(their_steps)
+    _over_all_draws(study, np.concatenate(ours), np.concatenate(theirs))
 
 
 def _one_draw(draw: int, count: int) -> dict[str, np.ndarray]:
@@ -275,90 +452,165 @@ def _one_draw(draw: int, count: int) -> dict[str, np.ndarray]:
     starts = STARTS_OF_A_DRAW * draw
     ours = live(agent(seed=draw), world, budget=BUDGET, seed=starts)
     theirs = live(agent("lrta", seed=draw), world, budget=BUDGET, seed=starts)
-    return {"search": ours.steps[:, 0], "lrta": theirs.steps[:, 0]}
+    return {"search": ours.steps[:, FIRST], "lrta": theirs.steps[:, FIRST]}
+
+
+def _over_all_draws(study: Study, ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Gate and claim on the steps (pairs,) of the search and of LRTA*, all draws together."""
+    value, between = ratio(ours, theirs)
+    our_censored = int((ours >= BUDGET).sum())
+    their_censored = int((theirs >= BUDGET).sum())
+    note = (
+        f"{LRTA_DRAWS[study.size]} draws of {RANDOM_PAIRS[study.size]} pairs, both from the same "
+        f"starts, resampled in pairs; medians {np.median(ours):,.0f} and {np.median(theirs):,.0f}; "
+        f"censored at {BUDGET:,}: {our_censored} and {their_censored}"
+    )
+    rest: dict[str, Any] = {"interval": between, "seeds": len(ours), "note": note}
+    name = "LRTA* on large: search over LRTA*, first trial"
+    study.add(at_most(name, "gate", value, LRTA_TARGET, reference=0.66, **rest))
+    study.add(at_most(f"{name}, fewer steps at all", "claim", value, 1.0, **rest))
 
 
 def corners(kind: str, n: int, seeds: int) -> World:
-    """One agent in each of `seeds` random mazes of n x n rooms, from corner to corner."""
+    """One agent in each of several random mazes, from corner to corner.
+
+    Args:
+        kind: of the mazes, ``perfect`` or ``loops``.
+        n: rooms a side.
+        seeds: number of mazes.
+    """
     maps = [mazes.named(f"{kind}:{n}", seed) for seed in range(seeds)]
-    return World(maps, np.tile((1, 1), (seeds, 1)), np.tile((2 * n - 1, 2 * n - 1), (seeds, 1)))
+    last = 2 * n - 1
+    return World(maps, np.tile((1, 1), (seeds, 1)), np.tile((last, last), (seeds, 1)))
 
 
 def unseen(study: Study) -> None:
     """N6: perfect mazes and mazes with loops, from corner to corner."""
-    count = {"quick": 24, "shown": 48, "full": 200}[study.size]
-    for kind, n in [*(("perfect", n) for n in PERFECT), ("loops", 5)]:
-        if study.size == "quick" and (kind, n) != ("perfect", 5):
+    for family in UNSEEN:
+        if study.size == "quick" and not family.is_quick:
             continue
-        world = corners(kind, n, count)
-        lives = live(agent(), world, 3, 40_000)
-        name = f"N6 {kind} mazes of {n} x {n} rooms"
-        all_solved(study, name, lives)
-        known, rest = oracle(world), dict[str, Any](seeds=count)
-        note = f"shortest {np.median(world.shortest):.0f} cells; {lives.told()}; oracle {known.median():,.0f}"
-        label = f"{name}, first trial, steps"
-        if (kind, n) == ("perfect", 5):
-            shown: dict[str, Any] = {
-                "interval": lives.interval(),
-                "note": note,
-                "reference": PERFECT[5],
-            }
-            study.add(at_most(label, "gate", lives.median(), 4000, **shown, **rest))
-        else:
-            reference = 1338 if kind == "loops" else None
-            study.add(Row(label, "info", lives.median(), interval=lives.interval(), note=note, reference=reference,
-                          **rest))  # fmt: skip
-        value, between = ratio(lives.steps[:, 1], known.steps[:, 0])
-        later = f"second trial {lives.told(1)}; third {lives.median(2):,.0f}"
-        study.add(
-            Row(
-                f"{name}, second trial over the oracle's",
-                "info",
-                value,
-                interval=between,
-                note=later,
-                **rest,
-            )
-        )
-        if n == 5:
-            korf = live(agent("lrta"), world, budget=40_000)
-            value, between = ratio(lives.steps[:, 0], korf.steps[:, 0])
-            label, measured = f"{name}, search over LRTA*", {"perfect": 1.0, "loops": 0.79}[kind]
-            rest |= {"interval": between, "note": f"LRTA*: {korf.told()}"}
-            if kind == "perfect":
-                study.add(at_most(label, "claim", value, 0.85, reference=measured, **rest))
-            else:
-                study.add(Row(label, "info", value, reference=measured, **rest))
+        _unseen_mazes(study, family)
+
+
+def _unseen_mazes(study: Study, family: Unseen) -> None:
+    """Rows of mazes of one kind and size."""
+    count = UNSEEN_MAZES[study.size]
+    name = f"N6 {family.kind} mazes of {family.rooms} x {family.rooms} rooms"
+    world = corners(family.kind, family.rooms, count)
+    lives = live(agent(), world, 3, UNSEEN_BUDGET)
+    all_solved(study, name, lives)
+
+    known = oracle(world)
+    first: dict[str, Any] = {
+        "interval": lives.interval(),
+        "note": f"shortest {np.median(world.shortest):.0f} cells; {lives.told()}; "
+        f"oracle {known.median():,.0f}",
+        "reference": family.prototype,
+        "seeds": count,
+    }
+    label = f"{name}, first trial, steps"
+    if family.first_at_most is None:
+        study.add(Row(label, "info", lives.median(), **first))
+    else:
+        study.add(at_most(label, "gate", lives.median(), family.first_at_most, **first))
+
+    value, between = ratio(lives.steps[:, SECOND], known.steps[:, FIRST])
+    row = Row(
+        f"{name}, second trial over the oracle's",
+        "info",
+        value,
+        interval=between,
+        note=f"second trial {lives.told(SECOND)}; third {lives.median(THIRD):,.0f}",
+        seeds=count,
+    )
+    study.add(row)
+    if family.compares_lrta:
+        _unseen_against_lrta(study, name, family, world, lives)
+
+
+def _unseen_against_lrta(
+    study: Study, name: str, family: Unseen, world: World, lives: Lives
+) -> None:
+    """The row of the search over LRTA* in mazes of one kind and size."""
+    korf = live(agent("lrta"), world, budget=UNSEEN_BUDGET)
+    value, between = ratio(lives.steps[:, FIRST], korf.steps[:, FIRST])
+    label = f"{name}, search over LRTA*"
+    rest: dict[str, Any] = {
+        "reference": family.prototype_lrta,
+        "interval": between,
+        "note": f"LRTA*: {korf.told()}",
+        "seeds": world.n,
+    }
+    if family.lrta_at_most is None:
+        study.add(Row(label, "info", value, **rest))
+    else:
+        study.add(at_most(label, "claim", value, family.lrta_at_most, **rest))
 
 
 def lattices(study: Study, data: dict[str, Any]) -> None:
-    """Other lattices, planners and readings; and the part that does the work."""
-    count = 20 if study.size != "full" else 100
-    lives = live(agent(spacing=4.0), fixed("medium", count), budget=20_000)
-    refined = np.array([mind.level + 6 * mind.rearmed for mind in lives.minds])
-    all_solved(study, "medium, lattice of 4 m", lives)
-    note = f"{(refined > 0).sum()} of {count} agents refined theirs; {lives.told()}"
-    name = "medium, lattice of 4 m, agents that refined it"
-    study.add(
-        at_least(
-            name, "gate", float((refined > 0).sum()), 1, seeds=count, note=note, reference="1 of 6"
-        )
-    )
-    fails = live(agent(lesions=("depression",)), fixed("umaze", 20), budget=8000)
-    note = "eta_m = 0: without anti-Hebb it tries the same for ever, so the change of the graph does the work"
-    name = "ablation: no depression, umaze, agents that reach the goal in 8,000 steps"
-    study.add(
-        at_most(name, "gate", float(fails.solved.sum()), 0, seeds=20, note=note, reference="0 of 4")
-    )
+    """Other lattices, planners and readings; and the part that does the work.
+
+    Args:
+        study: gets the rows.
+        data: holds the lives of `fixed_pairs`.
+    """
+    _coarse_lattice(study)
+    _without_depression(study)
     if study.size == "quick":
         return
-    whole = data["large search"]
     for label, options in OTHER_LATTICES.items():
-        world = fixed("large", SEEDS[study.size])
-        other = live(agent(**options), world, 3)
-        value, between = ratio(other.steps[:, 0], whole.steps[:, 0])
-        note = (
-            f"first {other.told()}; third {other.median(2):,.0f}, {whole.median(2):,.0f} by default"
-        )
-        name = f"large fixed pair, {label}, over the default"
-        study.add(Row(name, "info", value, interval=between, note=note, seeds=world.n))
+        _other_lattice(study, label, options, data["large search"])
+
+
+def _coarse_lattice(study: Study) -> None:
+    """A lattice too coarse for Medium is refined, and the maze is solved."""
+    count = COARSE_AGENTS[study.size]
+    world = fixed("medium", count)
+    lives = live(agent(spacing=COARSE_SPACING), world, budget=COARSE_BUDGET)
+    refined_count = sum(mind.level > 0 or mind.rearmed > 0 for mind in lives.minds)
+    name = f"medium, lattice of {COARSE_SPACING:g} m"
+    all_solved(study, name, lives)
+    row = at_least(
+        f"{name}, agents that refined it",
+        "gate",
+        float(refined_count),
+        1,
+        seeds=count,
+        note=f"{refined_count} of {count} agents refined theirs; {lives.told()}",
+        reference="1 of 6",
+    )
+    study.add(row)
+
+
+def _without_depression(study: Study) -> None:
+    """Without the change of the graph the goal is not reached."""
+    world = fixed("umaze", ABLATED_AGENTS)
+    lives = live(agent(lesions=("depression",)), world, budget=ABLATED_BUDGET)
+    row = at_most(
+        f"ablation: no depression, umaze, agents that reach the goal in {ABLATED_BUDGET:,} steps",
+        "gate",
+        float(lives.solved.sum()),
+        0,
+        seeds=ABLATED_AGENTS,
+        note="eta_m = 0: without anti-Hebb it tries the same for ever, "
+        "so the change of the graph does the work",
+        reference="0 of 4",
+    )
+    study.add(row)
+
+
+def _other_lattice(study: Study, label: str, options: dict[str, Any], default: Lives) -> None:
+    """The row of a search with other options over the default one, on Large's fixed pair."""
+    world = fixed("large", SEEDS[study.size])
+    other = live(agent(**options), world, trials=3)
+    value, between = ratio(other.steps[:, FIRST], default.steps[:, FIRST])
+    row = Row(
+        f"large fixed pair, {label}, over the default",
+        "info",
+        value,
+        interval=between,
+        note=f"first {other.told()}; third {other.median(THIRD):,.0f}, "
+        f"{default.median(THIRD):,.0f} by default",
+        seeds=world.n,
+    )
+    study.add(row)

@@ -54,7 +54,7 @@ def lives(
             None, action, torch.zeros(n), torch.as_tensor(ended), torch.as_tensor(last), state
         )
         step += 1
-        for i, at in enumerate(judge._seen(torch.as_tensor(last))):  # pyright: ignore[reportCallIssue]
+        for i, at in enumerate(judge.positions_and_velocities(torch.as_tensor(last))):  # pyright: ignore[reportCallIssue]
             if episode[i] < episodes and mind.there(at):
                 inside[i, episode[i]] += 1
                 if not solved[i, episode[i]]:

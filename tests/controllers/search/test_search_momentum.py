@@ -25,7 +25,7 @@ def life(id, episodes, limit, seed=0, state=None, **options):
             seen, _, terminated, truncated, _ = env.step(action.numpy()[0])
             ended = terminated or truncated
             now = torch.as_tensor(seen)[None]
-            there.append(state[0].there(controller._seen(now)[0]))
+            there.append(state[0].there(controller.positions_and_velocities(now)[0]))
             state = controller.learn(
                 None, action, torch.zeros(1), torch.tensor([ended]), now, state
             )
