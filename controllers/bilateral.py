@@ -12,7 +12,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from ..errors import LanceletError
-from .core import Controller, Options, State, box, sigmoid
+from .boxes import box
+from .core import Controller, Options, State, sigmoid
 from .recurrent import gated
 
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Protocol,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ..checks import plain, seed_number
-from ..errors import LanceletError, unknown
+from ..errors import unknown
+
+Observation = Any
+"""A tensor (batch, k), or a dict of such, however deep."""
 
 State = Any
-"""any pytree of tensors, agents first; () for none"""
+"""Any pytree of tensors, agents first; ``()`` for a controller that has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +41,8 @@ class Options:
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
             value = plain(getattr(self, name))
-            if isinstance(value, list):  # from JSON
+            if isinstance(value, list):
+                # JSON has no tuples: a list in a file stands for one.
                 value = tuple(value)
             if name == "seed":
                 value = seed_number(value)
@@ -39,20 +52,79 @@ class Options:
 
     @classmethod
     def of_first_format(cls, saved: dict[str, Any], action_space: spaces.Space) -> dict[str, Any]:
-        """Options as a file of format 1 meant them, where defaults have changed since; `saved` is left as it is."""
+        """Options of a file of format 1, with what its defaults meant spelled out; `saved` is left as it is.
+
+        A class whose defaults have changed since overrides this.
+
+        Args:
+            saved: options as the file has them.
+            action_space: of the saved controller.
+        """
         return saved
 
 
-def interval_of(options: type[Options], env: Any) -> dict[str, float]:
-    """The option `interval` (s from one action to the next) that a controller of `env` is made with.
+@runtime_checkable
+class Clocked(Protocol):
+    """Options of a controller that counts time: it must know how long a step is."""
 
-    Empty where `options` have none, or where the environment has no `control_dt` to take it from.
+    interval: float
+    """time from one action to the next, s"""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """An environment that says how often it takes an action."""
+
+    control_dt: float
+    """time from one action to the next, s"""
+
+
+def interval_of(options: type[Options], env: Any) -> dict[str, float]:
+    """The option `interval` that a controller of `env` is made with, for `options` that are `Clocked`.
+
+    Args:
+        options: class of the controller's options.
+        env: an environment, single or vector.
+
+    Returns:
+        ``{"interval": s}``; empty where `options` have none, or where the environment has no `control_dt`.
     """
-    known = any(field.name == "interval" for field in dataclasses.fields(options))
-    control_dt = getattr(getattr(env, "unwrapped", env), "control_dt", None)
-    if not known or control_dt is None:
+    is_clocked = any(field.name == "interval" for field in dataclasses.fields(options))
+    innermost = getattr(env, "unwrapped", env)
+    if not is_clocked or not isinstance(innermost, Timed) or innermost.control_dt is None:
         return {}
-    return {"interval": float(control_dt)}
+    return {"interval": float(innermost.control_dt)}
+
+
+@runtime_checkable
+class ManyAgents(Protocol):
+    """A vector environment: it says which spaces each of its agents has."""
+
+    single_observation_space: spaces.Space
+    single_action_space: spaces.Space
+
+
+class AgentSpaces(NamedTuple):
+    """The spaces that one agent lives in."""
+
+    observation: spaces.Space
+    action: spaces.Space
+
+
+def agent_spaces(env: Any) -> AgentSpaces:
+    """Spaces of one agent of `env`, a Gymnasium environment, single or vector."""
+    if isinstance(env, ManyAgents):
+        return AgentSpaces(env.single_observation_space, env.single_action_space)
+    return AgentSpaces(env.observation_space, env.action_space)
+
+
+class Exploration(NamedTuple):
+    """Action noise that reinforcement learning begins with."""
+
+    standard_deviation: float
+    """in units of half the action's range, of 1 where an action has no bounds"""
+    is_learned: bool
+    """False: the noise stays as it is"""
 
 
 class Controller(nn.Module):
@@ -73,52 +145,73 @@ class Controller(nn.Module):
     """
 
     Options: ClassVar[type[Options]] = Options
+    """dataclass of this controller's options"""
     pure: ClassVar[bool] = True
-    exploration: ClassVar[tuple[float, bool]] = (0.693, True)
-    """Action noise that reinforcement learning begins with: standard deviation in units of half the action's range
-    (of 1 where an action has no bounds), and whether it is learned."""
+    """False: the controller is plastic"""
+    exploration: ClassVar[tuple[float, bool]] = Exploration(
+        standard_deviation=0.693, is_learned=True
+    )
+    """noise for circuits that know nothing of their task yet"""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "forward" in vars(cls) and "unroll" not in vars(
-            cls
-        ):  # a parent's short cut would not be this class's
+        own = vars(cls)
+        if "forward" in own and "unroll" not in own:
+            # A parent's short cut through time is one through the parent's `forward`, not through this one.
             cls.unroll = Controller.unroll
 
     def __init__(
-        self, observation_space: spaces.Space, action_space: spaces.Space, options: Any
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        options: Any,
     ) -> None:
         super().__init__()
-        self.observation_space, self.action_space, self.options = (
-            observation_space,
-            action_space,
-            options,
-        )
-        known = self.parts()
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.options = options
+        known_parts = self.parts()
         for part in options.lesions:
-            if part not in known:
-                raise unknown(f"part of {type(self).__name__}", part, known)
+            if part not in known_parts:
+                raise unknown(f"part of {type(self).__name__}", part, known_parts)
 
     def parts(self) -> list[str]:
-        """Names of the parts that `lesion` can silence."""
+        """Names of the parts that `lesion` can silence.
+
+        Called while the controller is being built, before it has weights.
+        """
         return []
 
     def initial_state(self, batch: int) -> State:
         """State of `batch` agents at the start of an episode."""
         return ()
 
-    def forward(self, observation: Any, state: State) -> tuple[Tensor, State]:
-        """Actions (batch, m) and next states."""
+    def forward(self, observation: Observation, state: State) -> tuple[Tensor, State]:
+        """Actions (batch, m) and next states.
+
+        Args:
+            observation: (batch, k), or a dict of such.
+            state: what `initial_state` or the last call gave.
+        """
         raise NotImplementedError
 
-    def unroll(self, observation: Any, state: State) -> tuple[Tensor, State]:
-        """Actions (steps, batch, m) over observations (steps, batch, k) in time order, and the last state.
+    def unroll(self, observation: Observation, state: State) -> tuple[Tensor, State]:
+        """Actions of many steps, and the last state.
 
-        `forward` step by step; a controller that can go through time faster may do so, with equal numbers to rounding.
+        This calls `forward` step by step; a controller that can go through time faster may do so, with numbers that
+        are equal to rounding.
+
+        Args:
+            observation: (steps, batch, k) in time order, or a dict of such.
+            state: before the first step.
+
+        Returns:
+            Actions (steps, batch, m), and the state after the last step.
         """
+        steps = tree_leaves(observation)[0].shape[0]
         actions = []
-        for now in range(tree_leaves(observation)[0].shape[0]):
-            action, state = self(tree_map(lambda x: x[now], observation), state)  # noqa: B023 - called at once
+        for step in range(steps):
+            action, state = self(_at_step(observation, step), state)
             actions.append(action)
         return torch.stack(actions), state
 
@@ -127,22 +220,32 @@ class Controller(nn.Module):
         fresh = self.initial_state(mask.shape[0])
 
         def pick(old: Tensor, new: Tensor) -> Tensor:
-            return torch.where(mask.reshape(-1, *[1] * (old.dim() - 1)), new, old)
+            one_per_agent = mask.reshape(-1, *[1] * (old.dim() - 1))
+            return torch.where(one_per_agent, new, old)
 
         return tree_map(pick, state, fresh)
 
     def learn(
         self,
-        observation: Any,
+        observation: Observation,
         action: Tensor,
         reward: Tensor,
         ended: Tensor,
-        next_observation: Any,
+        next_observation: Observation,
         state: State,
     ) -> State:
-        """Change within an episode after a step.
+        """Change within an episode, after a step; most controllers do not.
 
-        `ended` (batch,) is True from an agent's last step on; at that step `next_observation` is the true last one.
+        Args:
+            observation: before the step, (batch, k) or a dict of such.
+            action: taken in the step, (batch, m).
+            reward: of the step, (batch,).
+            ended: (batch,) True from an agent's last step on.
+            next_observation: after the step; at an agent's last step the true last one, not that of a new episode.
+            state: what `forward` gave in the step.
+
+        Returns:
+            The state for the next step.
         """
         return state
 
@@ -150,24 +253,38 @@ class Controller(nn.Module):
         """Named activity to record, (batch, ...) each."""
         return {}
 
+    def counted_interval(self) -> float | None:
+        """Time in s that this controller takes one step to last; None: it does not count time."""
+        if isinstance(self.options, Clocked):
+            return self.options.interval
+        return None
+
     @property
     def memoryless(self) -> bool:
         """Whether `forward` may be given ``()`` as state: there is none, or it only tells of the last activity."""
-        state = self.initial_state(1) if self.pure else None
-        return isinstance(state, tuple) and not state
+        if not self.pure:
+            return False
+        state = self.initial_state(1)
+        return isinstance(state, tuple) and len(state) == 0
 
     @property
     def parameter_count(self) -> int:
         """Number of trainable numbers."""
-        return sum(p.numel() for p in self.parameters())
+        return sum(weight.numel() for weight in self.parameters())
 
     def silenced(self, kind: str) -> list[int]:
         """Indices, from 0, of the lesioned parts named ``kind:number`` (numbers count from 1)."""
-        return [
-            int(part.split(":")[1]) - 1
-            for part in self.options.lesions
-            if part.startswith(f"{kind}:")
-        ]
+        indices = []
+        for part in self.options.lesions:
+            if part.startswith(f"{kind}:"):
+                number = int(part.split(":")[1])
+                indices.append(number - 1)
+        return indices
+
+
+def _at_step(observation: Observation, step: int) -> Observation:
+    """The observation (batch, k) at one step of observations (steps, batch, k), or a dict of such."""
+    return tree_map(lambda values: values[step], observation)
 
 
 def lesion(controller: Controller, *parts: str) -> Controller:
@@ -176,88 +293,11 @@ def lesion(controller: Controller, *parts: str) -> Controller:
     Raises:
         LanceletError: an unknown part; the message lists near names.
     """
-    options = dataclasses.replace(controller.options, lesions=(*controller.options.lesions, *parts))
+    lesions = (*controller.options.lesions, *parts)
+    options = dataclasses.replace(controller.options, lesions=lesions)
     copy = type(controller)(controller.observation_space, controller.action_space, options)
     copy.load_state_dict(controller.state_dict())
     return copy
-
-
-def box(space: spaces.Space, who: str, what: str) -> int:
-    """Length of a one-dimensional Box, or the error that `who` cannot read `what`."""
-    if not isinstance(space, spaces.Box) or len(space.shape) != 1:
-        raise LanceletError(f"{who} cannot read {what} {space}: needs a one-dimensional Box")
-    return space.shape[0]
-
-
-def input_names(space: spaces.Space, who: str) -> list[str]:
-    """Names of the numbers that `flatten` gives, for lesions: ``1``, ``2``, ..., in a Dict with the key before.
-
-    Raises:
-        LanceletError: anything but a one-dimensional Box, or a Dict of such, however deep.
-    """
-    if isinstance(space, spaces.Dict):
-        return [f"{key}:{name}" for key in sorted(space) for name in input_names(space[key], who)]
-    return [str(number) for number in range(1, box(space, who, "the observation space") + 1)]
-
-
-def flatten(observation: Any, space: spaces.Space) -> Tensor:
-    """An observation (..., k), or a dict of such in the order of its keys, as one tensor (..., size)."""
-    if not isinstance(space, spaces.Dict):
-        return observation
-    return torch.cat([flatten(observation[key], space[key]) for key in sorted(space)], dim=-1)
-
-
-def half_ranges(space: spaces.Box) -> np.ndarray:
-    """Half the range of every action, flat, float64; 1 where a bound is missing."""
-    low, high = (np.asarray(bound, np.float64).ravel() for bound in (space.low, space.high))
-    bounded = np.isfinite(low) & np.isfinite(high)
-    # Halved before they are subtracted: the range of two large bounds is infinite.
-    return np.where(bounded, np.where(bounded, high, 0) / 2 - np.where(bounded, low, 0) / 2, 1.0)
-
-
-class Span(nn.Module):
-    """Numbers in [-1, 1] stretched over the action box, low to high.
-
-    An action with one bound spans the two units beside it; an action without bounds stays in [-1, 1]. Where the box
-    is [-1, 1] already, nothing is computed.
-
-    Args:
-        space: one-dimensional Box.
-        stretches: False: leave every number in [-1, 1], whatever the box.
-    """
-
-    centre: Tensor
-    half_range: Tensor
-    low: Tensor
-    high: Tensor
-
-    def __init__(self, space: spaces.Box, stretches: bool = True) -> None:
-        super().__init__()
-        half_range = half_ranges(space)
-        low = np.asarray(space.low, np.float64)
-        high = np.asarray(space.high, np.float64)
-        low = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 2, -1.0))
-        high = np.where(np.isfinite(high), high, low + 2)
-        self._is_unit = not stretches or is_unit(space)
-        values = {"centre": low / 2 + high / 2, "half_range": half_range, "low": low, "high": high}
-        for name, value in values.items():
-            self.register_buffer(
-                name, torch.as_tensor(value, dtype=torch.get_default_dtype()), persistent=False
-            )
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Actions (..., m) within the box."""
-        if self._is_unit:
-            return values
-        # Clamped, since the sum may be rounded to a number just beyond the bound.
-        return (self.centre + self.half_range * values).clamp(self.low, self.high)
-
-
-def is_unit(space: spaces.Space) -> bool:
-    """Whether every action runs from -1 to 1."""
-    return isinstance(space, spaces.Box) and bool(
-        (space.low == -1).all() and (space.high == 1).all()
-    )
 
 
 def sigmoid(x: Tensor) -> Tensor:

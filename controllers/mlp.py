@@ -11,7 +11,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from ..errors import LanceletError
-from .core import Controller, Options, Span, State, box, flatten, input_names, is_unit
+from .boxes import Span, box, flatten, input_names, is_unit
+from .core import Controller, Options, State
 
 _ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 

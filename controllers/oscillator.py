@@ -14,7 +14,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from ..errors import LanceletError
-from .core import Controller, Options, State, box, sigmoid
+from .boxes import box
+from .core import Controller, Options, State, sigmoid
 
 SHARED, JOINT, SENSOR = [0.0, 0.0], [0.0, 0.5, 1.0, math.pi, 1.0, 1.0], [0.0, 0.0]
 """parameters at birth: the whole's, a joint's row, a sensor's row"""

@@ -11,7 +11,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from ..errors import LanceletError
-from .core import Controller, Options, State, box
+from .boxes import box
+from .core import Controller, Options, State
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from ..errors import LanceletError
-from .core import Controller, Options, Span, State, box, flatten, input_names, is_unit, sigmoid
+from .boxes import Span, box, flatten, input_names, is_unit
+from .core import Controller, Options, State, sigmoid
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from ..errors import LanceletError
-from .core import Controller, Options, State, box, sigmoid
+from .boxes import box
+from .core import Controller, Options, State, sigmoid
 
 RATE, FLOW, GROWTH = 0.3, 0.2, 0.1
 """unit of the stretch rate: one q_max in 0.3 s; of the lateral flow, m/s; of the oscillator's growth, per step"""

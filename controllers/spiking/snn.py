@@ -11,7 +11,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from ...errors import LanceletError
-from ..core import Controller, Options, State, box
+from ..boxes import box
+from ..core import Controller, Options, State
 
 BOUNDS = {
     "encoder_weight": (-2.0, 2.0), "encoder_bias": (-1.0, 1.0), "encoder_synapse": (0.0, 0.99),

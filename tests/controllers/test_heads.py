@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lancelet import controllers, training
-from lancelet.controllers.core import Span, half_ranges
+from lancelet.controllers.boxes import Span, half_ranges
 from lancelet.controllers.sum import Sum
 
 NETWORKS = ("mlp", "gru", "lstm")

@@ -17,7 +17,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import NormalActionNoise
 
 from ...controllers import Controller
-from ...controllers.core import half_ranges
+from ...controllers.boxes import half_ranges
 from ...envs import Task
 from ...errors import LanceletError
 from ..runs import interrupt

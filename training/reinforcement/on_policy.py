@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...controllers import Controller
-from ...controllers.core import half_ranges
+from ...controllers.boxes import half_ranges
 from ...errors import LanceletError
 from .base import Reinforcement
 
