@@ -1,4 +1,7 @@
-"""What an arm is trained for: the losses of arXiv 2401.14057 as they were meant and as they were run (spec 5)."""
+"""What an arm is trained for: the losses of arXiv 2401.14057 as they were meant and as they were run.
+
+Both modes are explained in docs/systems/arm.md, "Losses".
+"""
 
 from __future__ import annotations
 
@@ -9,63 +12,98 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...morphology.arm import MUSCLES
+
 Mode = Literal["intended", "as_released"]
 MUSCLE = ("activation", "length", "speed", "passive", "active_length", "active", "force")
+"""parts of a muscle's state, in the order in which the released code concatenates them"""
 TERMS = ("E", "P1", "P2", "R")
+"""names of the terms: fields of `Loss`"""
 RATE = 0.05
 """weight of a rate of change beside a level, in R"""
+SENSED_COUNT = 2 * len(MUSCLES)
+"""muscle lengths and speeds, which stand first in an observation"""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Weights of the four terms."""
+    """Weights of the four terms of a loss."""
 
     E: float
     """mean squared excitation"""
     P1: float
-    """mean distance per axis (m)"""
+    """mean distance an axis, m"""
     P2: float
-    """ten times the mean squared distance per axis (m²)"""
+    """ten times the mean squared distance an axis, m²"""
     R: float
     """regulariser: levels and rates of the hidden layers, or of what `mode` says"""
 
 
-LOSSES = {"mixed": Loss(1, 2.5, 2.5, 0.01), "loss1": Loss(0, 5, 0, 0.02), "loss2": Loss(2, 0, 5, 0)}
-"""mixed is the mean of the two; loss 1 (dominant, by the spec's reading) drives the left column, loss 2 the right"""
+LOSSES = {
+    "mixed": Loss(E=1, P1=2.5, P2=2.5, R=0.01),
+    "loss1": Loss(E=0, P1=5, P2=0, R=0.02),
+    "loss2": Loss(E=2, P1=0, P2=5, R=0),
+}
+"""mixed is the mean of the two others; by the usual reading of "dominant", loss 1 drives the left
+column and loss 2 the right"""
 
 
-def penalty(y: Tensor, dt: float) -> Tensor:
-    """R of activity (steps, rows, ..., ...) for each row, (rows,): mean square + 0.05 mean squared rate."""
-    rate = torch.diff(y, dim=0) / dt
-    return y.square().mean((0, 2, 3)) + RATE * rate.square().mean((0, 2, 3))
+def penalty(activity: Tensor, dt: float) -> Tensor:
+    """The regulariser R of each row, (rows,): mean square + 0.05 x mean squared rate of change.
+
+    Args:
+        activity: of any units, (steps, rows, ..., ...).
+        dt: s, of a step.
+    """
+    rate = torch.diff(activity, dim=0) / dt
+    return activity.square().mean((0, 2, 3)) + RATE * rate.square().mean((0, 2, 3))
 
 
 def position(hand: Tensor, target: Tensor) -> dict[str, Tensor]:
     """P1 and P2 (rows,) of hand positions (steps, rows, batch, 2) against targets (rows, batch, 2)."""
-    miss = hand - target
-    return {"P1": miss.abs().mean((0, 2, 3)), "P2": 10 * miss.square().mean((0, 2, 3))}
+    error = hand - target
+    return {
+        "P1": error.abs().mean((0, 2, 3)),
+        "P2": 10 * error.square().mean((0, 2, 3)),
+    }
 
 
 def released(trace: Mapping[str, Tensor], dt: float, hidden_layers: int) -> Tensor:
-    """R (rows,) where the released code puts it: as many outputs, alphabetically, as there are hidden layers.
+    """R (rows,) where the released code puts it: on its outputs in alphabetical order.
 
-    They are joint state, whole muscle state, delayed proprioception and vision (spec 5).
+    As many outputs are penalised as there are hidden layers: joint state, whole muscle state,
+    delayed proprioception, vision (docs/systems/arm.md, "Losses").
+
+    Args:
+        trace: an episode of `Cohort.unroll`, (steps, rows, batch, size) each.
+        dt: s, of a step.
+        hidden_layers: of the models, 1 to 4.
     """
-    outputs = [
-        lambda: torch.cat([trace["q"], trace["v"]], -1),
-        lambda: torch.cat([trace[name] for name in MUSCLE], -1),
-        lambda: trace["seen"][..., :12],
-        lambda: trace["hand"],
-    ]
-    terms = [penalty(make(), dt) for make in outputs[:hidden_layers]]
+    outputs = {
+        "joint state": ("q", "v"),
+        "muscle state": MUSCLE,
+        "proprioception": ("seen",),
+        "vision": ("hand",),
+    }
+    terms = []
+    for output, names in list(outputs.items())[:hidden_layers]:
+        activity = torch.cat([trace[name] for name in names], -1)
+        if output == "proprioception":
+            activity = activity[..., :SENSED_COUNT]
+        terms.append(penalty(activity, dt))
     return sum(terms[1:], terms[0])
 
 
-def weights(names: Sequence[str]) -> dict[str, Tensor]:
-    """Weights of the terms, (rows,) each, of rows that are trained by the named losses."""
-    return {term: torch.tensor([getattr(LOSSES[name], term) for name in names]) for term in TERMS}
+def weights(names: Sequence[str], losses: Mapping[str, Loss] = LOSSES) -> dict[str, Tensor]:
+    """Weights of the terms, (rows,) each, of rows that are trained by the named losses.
+
+    Args:
+        names: the loss of every row.
+        losses: what the names mean.
+    """
+    return {term: torch.tensor([getattr(losses[name], term) for name in names]) for term in TERMS}
 
 
 def total(terms: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Tensor:
-    """The weighted sum, (rows,)."""
+    """The weighted sum of the `TERMS`, (rows,)."""
     return sum((weights[name] * terms[name] for name in TERMS), torch.zeros(()))
