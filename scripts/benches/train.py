@@ -35,7 +35,7 @@ def _sb3(quick: bool) -> list[Row]:
     rounds, rollouts = (2, 1) if quick else (5, 2)
     subproc = SubprocVecEnv(
         [_single] * 2, start_method="spawn"
-    )  # before any physics thread: see facts/mujoco.md 9
+    )  # before any physics thread: docs/libraries.md, "Threads and forks"
     ours = {"n_steps": ROLLOUT, "batch_size": BATCH}
     models = {
         "ours": _model(make_sb3_env(ID, ENVS), **ours),

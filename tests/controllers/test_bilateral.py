@@ -1,4 +1,4 @@
-"""The bilateral network: sizes, callosum by hand, lesions, first weights, columns apart (spec bilateral 4)."""
+"""The bilateral network: sizes, callosum by hand, lesions, first weights, columns apart."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The circuit against its equations (spec ncap 3; acceptance A2)."""
+"""The circuit against its equations (docs/systems/ncap.md, "The circuit")."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The PID against its law, sample by sample (spec blimp_snn 3)."""
+"""The PID against its law, sample by sample (docs/systems/blimp.md, "The controllers")."""
 
 import math
 

@@ -41,9 +41,11 @@ def test_it_starts_at_rest_within_the_limits_and_observes_hand_and_target():
     np.testing.assert_allclose(seen[:, 12:14], env.sim.site_xpos[:, 0, :2], atol=1e-6)
     assert not seen[:, 6:12].any() and np.isfinite(BODY.angles_at(seen[:, 14:])).all()
     distance = np.linalg.norm(seen[:, 14:] - seen[:, 12:14], axis=1)
-    assert distance.mean() == pytest.approx(0.438, rel=0.05)  # spec bilateral 3
+    assert distance.mean() == pytest.approx(0.438, rel=0.05)  # m, of the published tasks
     np.testing.assert_allclose(told(env)["distance"], distance, atol=1e-6)
-    assert env.memory["near_limit"].mean() == pytest.approx(0.13, abs=0.04)  # trap 10
+    assert env.memory["near_limit"].mean() == pytest.approx(
+        0.13, abs=0.04
+    )  # share of targets near a joint limit
 
 
 def test_muscles_are_as_long_and_as_fast_as_the_spec_says():

@@ -1,4 +1,4 @@
-"""The swimmer's constants (spec ncap, section 1; acceptance A1) and what it refuses."""
+"""The swimmer's constants (docs/systems/ncap.md, "The body") and what it refuses."""
 
 import math
 

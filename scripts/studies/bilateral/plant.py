@@ -16,12 +16,12 @@ from lancelet.training.twins.arm import ArmTwin, trials
 TASKS = {"reach": "lancelet/ArmReach-v0", "hold": "lancelet/ArmHold-v0"}
 STEPS = 50
 INERTIA = {0: (0.4625, 0.1688, 0.0959), 90: (0.3166, 0.0959, 0.0959)}
-"""elbow, degrees -> H11, H12, H22, kg m^2 (spec bilateral 2)"""
+"""elbow, degrees -> H11, H12, H22, kg m^2 (docs/systems/arm.md, "The arm")"""
 ANCHORS = {
     0.0: {"hold_mean": 0.224, "hold_final": 0.461, "P1": 0.143, "P2": 0.481, "reach_mean": 0.387, "reach_final": 0.368},
     0.1: {"hold_mean": 0.207, "hold_final": 0.415, "P1": 0.132, "P2": 0.413, "reach_mean": 0.393, "reach_final": 0.378},
 }  # fmt: skip
-"""constant excitation -> figures on 8,192 trials (spec bilateral 8)"""
+"""constant excitation -> figures on 8,192 trials (docs/systems/arm.md, "Row codes", A1)"""
 MARGIN, EXCITED = 0.02, 0.3
 """rad, that a path keeps from the limits to count as avoiding them; largest excitation: under stronger ones few do"""
 

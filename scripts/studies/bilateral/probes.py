@@ -1,4 +1,4 @@
-"""Dynamic dominance beyond the paper: fields, novel inertia and rotation that no network has met (spec bilateral 9).
+"""Dynamic dominance beyond the paper: fields, novel inertia and rotation that no network has met.
 
 In people the dominant arm is straighter in a velocity-squared field and adapts to novel inertia, the other one in a
 linear field of varying gain, and a rotation tells them not apart (Yadav & Sainburg 2014; Sainburg 2002).

@@ -1,6 +1,7 @@
 """Two hemispheres, one arm: Left/Right Brain, human motor control (Rinaldo et al. 2024, arXiv 2401.14057).
 
-Rows A1 to A7 are of spec bilateral 8; "probe" rows are beyond the paper. Seven models learn two tasks under two losses:
+What rows A1 to A7 ask stands in docs/systems/arm.md, "Row codes"; "probe" rows are beyond the
+paper. Seven models learn two tasks under two losses:
 `intended`, as the loss is named, and `as_released`, where the published code puts its regulariser. A model is U (one
 column), B (two) or CC (two and a callosum); N: mixed loss, D or ND: loss 1 (the dominant hand, by the spec's reading)
 or loss 2, S: a column each. U8-N has one column of 8 units, E-N is the mean of two networks of 5. The unit of every

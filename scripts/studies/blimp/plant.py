@@ -1,4 +1,7 @@
-"""The blimp itself: gate G2, and the plant held against one logged flight of the real one (spec blimp_snn 2.3, 7)."""
+"""The blimp itself: gate G2, and the plant held against one logged flight of the real one.
+
+The plant and its figures: docs/systems/blimp.md, "The plant".
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,7 @@ def plant(study: Study) -> None:
     fitted = calibrate(study) if study.size == "full" else Blimp(**values)
     found = features([nominal, fitted, free])
     value = dict(zip(LOGGED, found[0], strict=True))
-    note = "nominal plant of spec 2.5; one deterministic flight"
+    note = "nominal plant; one deterministic flight"
     study.within("G2 PD, +1 m: rise (s)", "gate", value["rise"], 2.5, 3.5, reference=3.0, note=note)
     study.within(
         "G2 PD: limit cycle (m)",

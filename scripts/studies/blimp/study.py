@@ -1,7 +1,8 @@
 """Blimp altitude: Evolving Spiking Neural Networks to Mimic PID Control (Burgers et al. 2023, arXiv 2309.12937).
 
-Rows R1 to R9 are the paper's (spec blimp_snn 6), G1 to G9 the gates of spec 7, "beyond" goals of this project. The
-paper flew a real blimp; here the plant of spec 2.5 flies: its figures in cm are references, not what must come out.
+Rows R1 to R9 are the paper's, G1 to G9 are gates (docs/systems/blimp.md, "Row codes"), "beyond" goals of this project. The
+paper flew a real blimp; here the plant of docs/systems/blimp.md, "The plant", flies: its figures
+in cm are references, not what must come out.
 Its PD data were recorded in flight; ours are recorded in this plant with targets clipped to the command's range, and
 the derivative kick at a reference step left out, so that losses compare within this table only.
 """
@@ -281,7 +282,7 @@ def _by_validation(group: list[Job]) -> int:
 
 
 def _slow(circuit: Controller) -> float:
-    """Audit (trap 9): the slowest membrane or synapse of the hidden layer."""
+    """Audit: the slowest membrane or synapse of the hidden layer."""
     assert isinstance(circuit, SNN)
     values = {name: value.detach() for name, value in circuit.values().items()}
     return float(torch.maximum(values["membrane"], values["synapse"]).max())

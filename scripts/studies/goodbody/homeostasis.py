@@ -1,6 +1,7 @@
 """Sensor homeostasis: how alike a robot's sensor series are across environments, by dynamic time warping.
 
-Powers et al. 2021 (arXiv 2108.08398; spec codesign 3). The step pattern is Sakoe & Chiba's symmetric2, the distance
+Powers et al. 2021 (arXiv 2108.08398; docs/systems/goodbody.md, "Homeostasis"). The step pattern is
+Sakoe & Chiba's symmetric2, the distance
 that sum over the summed lengths, as in the DTW library of R and Julia. dtw-python has both but keeps the whole matrix
 (0.8 GB twice for 10,001 samples); dtaidistance, tslearn and aeon have other step patterns. So the recursion is here,
 along diagonals, in memory of three; tests hold it against dtw-python.

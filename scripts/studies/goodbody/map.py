@@ -14,7 +14,7 @@ from lancelet.scripts.study import Study
 from lancelet.training.statistics import interval
 
 EVOLVED = (-0.319624, 0.297618, 0.251331, 0.323397)
-"""logged near evaluation 104 of the paper's first co-optimisation (spec codesign 5)"""
+"""logged near evaluation 104 of the paper's first co-optimisation"""
 DIAGONAL = tuple(float(x) for x in design(80))
 NAMED = {"evolved": EVOLVED, "canonical": CANONICAL, "diagonal": DIAGONAL}
 BODIES = {"quick": 60, "shown": 300, "full": CORNERS**4}
@@ -185,7 +185,7 @@ def tail(study: Study, data: dict[str, np.ndarray]) -> None:
 
 
 def traps(study: Study) -> None:
-    """How far r1 is a matter of integrator, grid and threshold (spec codesign 7.1, 7.6)."""
+    """How far r1 is a matter of integrator, grid and threshold."""
     limits = (0.05, 0.075, 0.15, 0.5)
     for name, body in NAMED.items():
         found: list[Manifolds] = manifolds(body, 61, near=limits)

@@ -23,7 +23,7 @@ BODIES = {"quick": 16, "shown": 200, "full": 400}
 REPEATS = {"quick": 3, "shown": 5, "full": 10}
 SEEDS = {"quick": 6, "shown": 30, "full": 30}
 POPULATION, PARETO = 10, 50
-"""of SNES and DE; of NSGA-II, which is the paper's first population (spec codesign 4)"""
+"""of SNES and DE; of NSGA-II, which is the paper's first population"""
 WEIGHTS = [(-1.0, -1.0), (1.0, 1.0)]
 """low, high"""
 

@@ -1,7 +1,8 @@
 """Where sensors sit and what interferes, after Powers, Kriegman, Bongard 2021 (arXiv 2108.08398).
 
 Model K is the paper's own system, compiled anew; the column "reference" has figures of its public data, or of another
-re-implementation (spec codesign 5), since tables and tests of the paper could not be read. Searches are this house's:
+re-implementation (docs/systems/goodbody.md, "Model K"), since tables and tests of the paper could
+not be read. Searches are this house's:
 every row and picture names what stands for what. r1 is the share of a policy grid that solves all four environments,
 r2 that share of the policies that solve any. `--body` measures one placement alone.
 """

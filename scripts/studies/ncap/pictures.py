@@ -71,7 +71,7 @@ def _untrained(study: Study, found: dict[int, np.ndarray], reference: dict[int, 
     axes.set_xticks(list(reference))
     axes.set_ylim(0, 1000)
     axes.legend(frameon=False)
-    study.picture("untrained", "Ten start states each; reference: spec 7.1.", plot)
+    study.picture("untrained", "Ten start states each; crosses: the published code.", plot)
 
 
 def _periods(study: Study, scan: dict[int, list[float]], periods: tuple[int, ...]) -> None:
@@ -81,7 +81,7 @@ def _periods(study: Study, scan: dict[int, list[float]], periods: tuple[int, ...
         axes.plot(periods, PERIOD_REFERENCE[joints], "x", color=color)
     axes.plot([], [], "x", color="gray", label="reference")
     axes.legend(frameon=False)
-    study.picture("periods", "Lines: measured, 2 start states; crosses: spec 7.3.", plot)
+    study.picture("periods", "Lines: measured, 2 start states; crosses: the published code.", plot)
 
 
 def _curves(

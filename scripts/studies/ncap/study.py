@@ -1,7 +1,7 @@
 """NCAP swimmer: Neural Circuit Architectural Priors for Embodied Control (Bhattasali et al. 2022, arXiv 2201.05242).
 
-Claims and reference figures: spec ncap sections 7 and 9. Reference figures were measured by the spec's author with
-the published code, not read from the paper; start states follow its random scheme (`start`). A7, A9 and A10 (PPO, DDPG)
+Claims and reference figures: docs/systems/ncap.md, "Reference figures". They were measured with the published code,
+not read from the paper; start states follow its random scheme (`start`). A7, A9 and A10 (PPO, DDPG)
 are a study of their own, `lancelet reproduce reinforcement`.
 """
 
@@ -418,7 +418,7 @@ def evolution(study: Study, data: dict[str, Any], seeds: int) -> Controller:
 
 
 def larger(study: Study, run: bool) -> None:
-    """The evolution strategy at the budget that a third party calls the paper's: P = 64, 100 epochs (spec 6)."""
+    """The evolution strategy at the budget that a third party calls the paper's: P = 64, 100 epochs."""
     name = "A8 evolution strategy, P = 64, 100 epochs"
     if not run:
         study.add(Row(name, "info", note="not run: --full"))

@@ -49,9 +49,9 @@ STARTS = 64
 BUDGET, WEIGHTS = 2_000_000, 40
 """environment steps of a search, those of validation included; weights of the circuit"""
 NCAP_CEILING = 927.0
-"""return of the best NCAP of fixed period that the spec's author found (spec ncap 7.4)"""
+"""return of the best NCAP of fixed period found with the published code (docs/systems/ncap.md, "Reference figures")"""
 REFERENCE_PERCEPTRON = 976.0
-"""return of the spec's author's perceptron of 73,221 weights, on other start states (spec ncap 7.5)"""
+"""return of a third party's perceptron of 73,221 weights, on other start states (docs/systems/ncap.md, "Reference figures")"""
 STEPS, EPISODES, POPULATION, VALIDATED, EVERY = 300, 2, 32, 32, 10
 """of a training episode; start states a generation; candidates; validation starts; generations between validations"""
 BARE: dict[str, Any] = {"hears": "front", "head": False, "flow": False}

@@ -1,7 +1,8 @@
-"""NCAP and a perceptron under PPO and DDPG: A7, A9, A10 of the NCAP paper's study (arXiv 2201.05242; spec ncap 4 to 9).
+"""NCAP and a perceptron under PPO and DDPG: A7, A9, A10 of the NCAP paper's study (arXiv 2201.05242).
 
 The runs are those of training/configs (swim-ncap-ppo, swim-mlp-ppo, swim-ncap-ddpg, swim-mlp-ddpg), which `lancelet
-bench table` reads too: runs/configs. PPO has the settings of spec section 5: one segment of 4,096 steps, up to 80
+bench table` reads too: runs/configs. PPO has the settings of docs/systems/ncap.md, "Algorithms":
+one segment of 4,096 steps, up to 80
 whole-batch passes, stopped at a divergence of 0.015, gamma 0.99, lambda 0.97, no gradient clipping. DDPG has a fifth
 of section 5's updates (10 for every 50 steps), since 2e5 updates of (256, 256) networks take half an hour each here.
 """
@@ -44,7 +45,7 @@ REFERENCE = {
         500: 976,
     },
 }
-"""spec 7.5: thousands of steps -> test mean of one PPO run, sampled actions"""
+"""thousands of steps -> test mean of one PPO run, sampled actions"""
 
 
 PARTS = {"kept": ("A9 MLP, best by validation, held-out starts",)}
@@ -265,5 +266,7 @@ def _picture(study: Study, data: dict[str, Any]) -> None:
     for axes in both:
         axes.legend(frameon=False, loc="lower right")
     study.picture(
-        "trainers", "Mean and range over seeds of tests of 5 episodes; crosses: spec 7.5.", plot
+        "trainers",
+        "Mean and range over seeds of tests of 5 episodes; crosses: a replication by others.",
+        plot,
     )

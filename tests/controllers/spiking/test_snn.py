@@ -1,4 +1,4 @@
-"""The spiking network against its equations, neuron by neuron (spec blimp_snn 4; gate G1)."""
+"""The spiking network against its equations, neuron by neuron (docs/systems/blimp.md, "The neurons")."""
 
 import itertools
 

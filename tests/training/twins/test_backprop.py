@@ -1,4 +1,4 @@
-"""Back-propagation through a twin: losses, routing by column, stacking, run folders (spec bilateral 5 and 6)."""
+"""Back-propagation through a twin: losses, routing by column, stacking, run folders."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Evolution with two gradients routed by column: what each weight climbs by, and that it helps (spec bilateral 7)."""
+"""Evolution with two gradients routed by column: what each weight climbs by, and that it helps."""
 
 import gymnasium as gym
 import numpy as np
