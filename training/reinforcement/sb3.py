@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -23,7 +23,15 @@ from ...controllers import Controller
 from ...envs import VectorEnv
 from ...errors import LanceletError
 from ..runs import interrupt
+from . import sb3_compat
 from .critic import Critic, flat, hand_down
+
+DEFAULT_STD = 0.693
+"""standard deviation of the action noise at the start, in units of the actions"""
+DEFAULT_HIDDEN = (64, 64)
+"""units of the critic's hidden layers"""
+DEFAULT_RATES = (3e-4, 1e-3)
+"""learning rates of the actor and of the critic"""
 
 
 def make_sb3_env(
@@ -38,14 +46,15 @@ def make_sb3_env(
         nthread: physics threads, 0 for all.
         **task: fields of the task.
     """
-    limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+    options = dict(task)
+    if max_episode_steps is not None:
+        options["max_episode_steps"] = max_episode_steps
     env = gym.make_vec(
         id,
         num_envs=n,
         autoreset_mode=AutoresetMode.SAME_STEP.value,
         nthread=nthread,
-        **limit,
-        **task,
+        **options,
     )
     return SB3VecEnv(env.unwrapped)
 
@@ -76,18 +85,9 @@ class SB3VecEnv(VecEnv):
 
     def reset(self) -> Any:
         """Start episodes everywhere, from the seeds of `seed` and the options of `set_options`, for all or for none."""
-        names = sorted({name for options in self._options for name in options})
-        try:
-            options = {
-                name: np.stack([options[name] for options in self._options]) for name in names
-            }
-        except KeyError as error:
-            raise LanceletError(
-                f"reset option {error} must be given for every simulation, or for none"
-            ) from error
-        observation, _ = self.env.reset(seed=self._seeds, options=options)
-        self._reset_seeds()
-        self._reset_options()
+        options = _columns(sb3_compat.reset_options(self))
+        observation, _ = self.env.reset(seed=sb3_compat.reset_seeds(self), options=options)
+        sb3_compat.forget_reset_requests(self)
         return observation
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -99,28 +99,42 @@ class SB3VecEnv(VecEnv):
         observation, reward, terminated, truncated, info = self.env.step(self._actions)
         done = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        if np.count_nonzero(done):
-            last, now = info["final_info"], round(time.time() - self._begun, 6)
-            for i in np.flatnonzero(done):
-                infos[i] = {
-                    "terminal_observation": info["final_obs"][i],
-                    "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
-                    "episode": {
-                        "r": float(last["episode"]["r"][i]),
-                        "l": int(last["episode"]["l"][i]),
-                        "t": now,
-                    },
-                    "metrics": {
-                        k: v[i] for k, v in last.get("metrics", {}).items() if not k.startswith("_")
-                    },
-                }
-                if "success" in infos[i]["metrics"]:
-                    # NaN, which counts as true, where the physics diverged
-                    infos[i]["is_success"] = bool(infos[i]["metrics"]["success"] > 0)
-                if "diverged" in last and last["diverged"][i]:
-                    infos[i]["diverged"] = True
-                    infos[i]["diverged_reason"] = last["diverged_reason"][i]
+        for number in np.flatnonzero(done):
+            cut_short = bool(truncated[number] and not terminated[number])
+            infos[number] = self._info_at_end(info, number, cut_short)
         return observation, reward.astype(np.float32), done, infos
+
+    def _info_at_end(self, info: dict[str, Any], number: int, cut_short: bool) -> dict[str, Any]:
+        """Stable-baselines3's info of an episode that has ended.
+
+        Args:
+            info: of the vector env, at the step that ended it.
+            number: of the simulation.
+            cut_short: whether it was ended by its time limit alone.
+        """
+        final = info["final_info"]
+        metrics = {
+            name: values[number]
+            for name, values in final.get("metrics", {}).items()
+            if not name.startswith("_")  # Gymnasium's masks, which say where there are values
+        }
+        result = {
+            "terminal_observation": info["final_obs"][number],
+            "TimeLimit.truncated": cut_short,
+            "episode": {
+                "r": float(final["episode"]["r"][number]),
+                "l": int(final["episode"]["l"][number]),
+                "t": round(time.time() - self._begun, 6),
+            },
+            "metrics": metrics,
+        }
+        if "success" in metrics:
+            # Compared, since NaN, which stands there where the physics diverged, would count as true.
+            result["is_success"] = bool(metrics["success"] > 0)
+        if "diverged" in final and final["diverged"][number]:
+            result["diverged"] = True
+            result["diverged_reason"] = final["diverged_reason"][number]
+        return result
 
     def close(self) -> None:
         """Close the vector env."""
@@ -132,7 +146,7 @@ class SB3VecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """The vector env's attribute, once for every index."""
-        return [getattr(self.env, attr_name)] * len(list(self._get_indices(indices)))
+        return [getattr(self.env, attr_name)] * self._count(indices)
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Set an attribute of the vector env: of all simulations at once."""
@@ -143,34 +157,56 @@ class SB3VecEnv(VecEnv):
         self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
     ) -> list[Any]:
         """Call a method of the vector env once; its result stands for every index."""
-        if (
-            method_name not in self.env.task.forwarded
-        ):  # those, such as compute_reward, are of no simulation
+        # The task's own methods, such as compute_reward, belong to no simulation.
+        if method_name not in self.env.task.forwarded:
             self._only_all(f"call {method_name!r}", indices)
         result = getattr(self.env, method_name)(*method_args, **method_kwargs)
-        return [result] * len(list(self._get_indices(indices)))
+        return [result] * self._count(indices)
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
         """False for every index: there are no wrappers."""
-        return [False] * len(list(self._get_indices(indices)))
+        return [False] * self._count(indices)
+
+    def _count(self, indices: Any) -> int:
+        """Number of simulations that `indices` stands for."""
+        return len(sb3_compat.simulation_numbers(self, indices))
 
     def _only_all(self, what: str, indices: Any) -> None:
-        if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
+        """Refuse to do `what` for some of the simulations only."""
+        numbers = sb3_compat.simulation_numbers(self, indices)
+        if sorted(numbers) != list(range(self.num_envs)):
             raise LanceletError(
                 f"cannot {what} for some simulations only: they share one vector env; use env.field"
             )
 
 
+def _columns(options: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Reset options, one dict a simulation, as one array an option: (n, ...).
+
+    Raises:
+        LanceletError: an option is given for some simulations only.
+    """
+    names = sorted({name for of_one in options for name in of_one})
+    try:
+        return {name: np.stack([of_one[name] for of_one in options]) for name in names}
+    except KeyError as error:
+        raise LanceletError(
+            f"reset option {error} must be given for every simulation, or for none"
+        ) from error
+
+
 def state_refusal(controller: Controller) -> str | None:
     """Why these algorithms, which learn from shuffled single steps, cannot train `controller`; None: they can."""
-    why = "keeps a state from step to step (ncap: only the time, which clock=True observes)"
-    return None if controller.memoryless else why
+    if controller.memoryless:
+        return None
+    return "keeps a state from step to step (ncap: only the time, which clock=True observes)"
 
 
 class Reward(BaseCallback):
     """Sum over vector steps of the mean reward; each step is a safe point for Ctrl-C."""
 
     total = 0.0
+    """sum so far"""
 
     def _on_step(self) -> bool:
         interrupt.check()
@@ -184,8 +220,8 @@ def episode_figures(model: BaseAlgorithm) -> dict[str, float]:
     if not episodes:
         return {}
     return {
-        name: float(np.mean([item[key] for item in episodes]))
-        for name, key in (("mean", "r"), ("length", "l"))
+        "mean": float(np.mean([episode["r"] for episode in episodes])),
+        "length": float(np.mean([episode["l"] for episode in episodes])),
     }
 
 
@@ -205,7 +241,8 @@ class ActorCritic(nn.Module):
 
     def __init__(self, controller: Controller, critic: Critic) -> None:
         super().__init__()
-        self.controller, self.critic = controller, critic
+        self.controller = controller
+        self.critic = critic
         self.latent_dim_pi = flatdim(controller.action_space)
         self.latent_dim_vf = 1
 
@@ -215,11 +252,29 @@ class ActorCritic(nn.Module):
 
     def forward_actor(self, observation: Any) -> Tensor:
         """Mean action (batch, m)."""
-        return self.controller(observation, ())[0].flatten(1)
+        action, _ = self.controller(observation, ())
+        return action.flatten(1)
 
     def forward_critic(self, observation: Any) -> Tensor:
         """Value (batch, 1)."""
         return self.critic(observation)
+
+
+class _Parts(NamedTuple):
+    """What a policy is built from, and how it is trained."""
+
+    controller: Controller
+    """the actor"""
+    hidden: tuple[int, ...]
+    """units of the critic's hidden layers"""
+    std: float | np.ndarray
+    """of the action noise at the start, in units of the actions"""
+    learn_std: bool
+    """whether the noise is trained"""
+    actor_rate: float
+    """learning rate of controller and noise"""
+    critic_rate: float
+    """learning rate of the critic"""
 
 
 class ControllerPolicy(ActorCriticPolicy):
@@ -251,10 +306,10 @@ class ControllerPolicy(ActorCriticPolicy):
         lr_schedule: Any,
         *,
         controller: Controller,
-        std: float | np.ndarray = 0.693,
+        std: float | np.ndarray = DEFAULT_STD,
         learn_std: bool = True,
-        critic: Sequence[int] = (64, 64),
-        learning_rates: tuple[float, float] = (3e-4, 1e-3),
+        critic: Sequence[int] = DEFAULT_HIDDEN,
+        learning_rates: tuple[float, float] = DEFAULT_RATES,
         use_sde: bool = False,
     ) -> None:
         reason = state_refusal(controller)
@@ -266,13 +321,18 @@ class ControllerPolicy(ActorCriticPolicy):
             raise LanceletError(
                 "use_sde=True: state-dependent noise needs features, which a controller has not"
             )
-        self._parts = [
-            controller,
-            tuple(critic),
-            std,
-            learn_std,
-            learning_rates,
-        ]  # a list: Module.__init__ has not run
+        actor_rate, critic_rate = learning_rates
+        parts = _Parts(
+            controller=controller,
+            hidden=tuple(critic),
+            std=std,
+            learn_std=learn_std,
+            actor_rate=actor_rate,
+            critic_rate=critic_rate,
+        )
+        # `super().__init__` below builds the networks and needs the parts, but a module cannot be an attribute of
+        # another one before that has run: the tuple hides the controller from torch.
+        self._parts = parts
         super().__init__(
             observation_space,
             action_space,
@@ -293,20 +353,27 @@ class ControllerPolicy(ActorCriticPolicy):
         return self.mlp_extractor.critic  # pyright: ignore[reportReturnType]
 
     def _build_mlp_extractor(self) -> None:
-        controller, hidden, _, _, _ = self._parts
-        size = flatdim(self.observation_space)
-        self.mlp_extractor = ActorCritic(controller, Critic(size, hidden))  # pyright: ignore[reportAttributeAccessIssue]
+        critic = Critic(flatdim(self.observation_space), self._parts.hidden)
+        self.mlp_extractor = ActorCritic(self._parts.controller, critic)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
-        _, _, std, learn_std, (actor, critic) = self._parts
-        self.action_net, self.value_net = nn.Identity(), nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+        parts = self._parts
+        # Action and value come out of the extractor: the layers that stand behind it there do nothing.
+        self.action_net = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+        self.value_net = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
         with torch.no_grad():
-            self.log_std.copy_(torch.as_tensor(np.log(std)))
-        self.log_std.requires_grad_(learn_std)
-        acting = [*self.controller.parameters(), *([self.log_std] if learn_std else [])]
-        judging = list(self.critic.parameters())
-        groups = [{"params": acting, "lr": actor}, {"params": judging, "lr": critic}]
+            self.log_std.copy_(torch.as_tensor(np.log(parts.std)))
+        self.log_std.requires_grad_(parts.learn_std)
+
+        actor_weights = list(self.controller.parameters())
+        if parts.learn_std:
+            actor_weights.append(self.log_std)
+        groups = [
+            {"params": actor_weights, "lr": parts.actor_rate},
+            {"params": list(self.critic.parameters()), "lr": parts.critic_rate},
+        ]
+        # A controller without weights, with noise that stays, has nothing for Adam, which refuses an empty group.
         self.optimizer = torch.optim.Adam([group for group in groups if group["params"]])
 
     @torch.no_grad()
@@ -317,7 +384,6 @@ class ControllerPolicy(ActorCriticPolicy):
             observations: of the rollout, (..., k), or a dict of such.
             returns: the critic's targets for them, of any shape.
         """
-        self.critic.update(
-            flat(observations, self.observation_space), torch.as_tensor(returns).flatten()
-        )
+        rows = flat(observations, self.observation_space)
+        self.critic.update(rows, torch.as_tensor(returns).flatten())
         hand_down(self.critic.seen, self.controller)

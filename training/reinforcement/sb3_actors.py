@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,36 +18,57 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
 from ...controllers import Controller
+from . import sb3_compat
 from .critic import Running, flat, flat_rows, hand_down
 from .sb3 import Raw
 
 STD_RANGE = (1e-3, 1.0)
-"""of the learned action noise, in units of half the action range"""
+"""least and largest std of the learned action noise, in units of half the action range"""
+LOG_STD_RANGE = (math.log(STD_RANGE[0]), math.log(STD_RANGE[1]))
+"""the logarithms of both"""
 
 
 class _Within(torch.autograd.Function):
     """`clamp` whose gradient still leads back: it is zero outside only where descent would lead further out."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.low, ctx.high = low, high
-        return x.clamp(low, high)
+    def forward(ctx: Any, values: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(values)
+        ctx.low = low
+        ctx.high = high
+        return values.clamp(low, high)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (x,), gradient = ctx.saved_tensors, gradients[0]
-        out = ((x > ctx.high) & (gradient < 0)) | ((x < ctx.low) & (gradient > 0))
-        return gradient.masked_fill(out, 0.0), None, None
+        (values,) = ctx.saved_tensors
+        gradient = gradients[0]
+        # Descent goes against the gradient: a negative one leads up, a positive one down.
+        leads_further_up = (values > ctx.high) & (gradient < 0)
+        leads_further_down = (values < ctx.low) & (gradient > 0)
+        stopped = leads_further_up | leads_further_down
+        # `low` and `high` have no gradient.
+        return gradient.masked_fill(stopped, 0.0), None, None
 
 
-def within(x: Tensor, low: float = -1.0, high: float = 1.0) -> Tensor:
-    """`x` clipped; outside, only a gradient that leads further out is stopped (after Hausknecht and Stone 2016)."""
-    return _Within.apply(x, low, high)  # pyright: ignore[reportReturnType]
+def within(values: Tensor, low: float = -1.0, high: float = 1.0) -> Tensor:
+    """`values` clipped; outside, only a gradient that leads further out is stopped (after Hausknecht and Stone 2016).
+
+    Args:
+        values: of any shape.
+        low: the least value that comes out.
+        high: the largest value that comes out.
+    """
+    return _Within.apply(values, low, high)  # pyright: ignore[reportReturnType]
 
 
 class ControllerActor(BasePolicy):
-    """The action of a controller on the raw observation, in stable-baselines3's units: [-1, 1] spans the action box."""
+    """The action of a controller on the raw observation, in stable-baselines3's units: [-1, 1] spans the action box.
+
+    Args:
+        observation_space: Box, or Dict of Box.
+        action_space: bounded Box.
+        controller: the actor; stateless.
+    """
 
     def __init__(
         self, observation_space: spaces.Space, action_space: spaces.Box, controller: Controller
@@ -57,24 +78,28 @@ class ControllerActor(BasePolicy):
             action_space,
             features_extractor=Raw(observation_space),
             normalize_images=False,
-            squash_output=True,  # our actions are scaled, which is what stable-baselines3 asks this for
+            # Not that a tanh squashes ours: stable-baselines3 scales actions to the box where this is set.
+            squash_output=True,
         )
         self.controller = controller
-        low, high = (
-            np.asarray(bound, np.float64).ravel() for bound in (action_space.low, action_space.high)
-        )
+        low = np.asarray(action_space.low, np.float64).ravel()
+        high = np.asarray(action_space.high, np.float64).ravel()
+        gain = 2 / (high - low)
+        shift = -(high + low) / (high - low)
         self.gain: Tensor
         self.shift: Tensor
-        self.register_buffer("gain", torch.as_tensor(2 / (high - low)).float(), persistent=False)
-        self.register_buffer(
-            "shift", torch.as_tensor(-(high + low) / (high - low)).float(), persistent=False
-        )
-        self._unit = bool((low == -1).all() and (high == 1).all())
+        # They follow from the space, and are not saved.
+        self.register_buffer("gain", torch.as_tensor(gain).float(), persistent=False)
+        self.register_buffer("shift", torch.as_tensor(shift).float(), persistent=False)
+        self._unit_box = bool((low == -1).all() and (high == 1).all())
 
     def scaled(self, observation: Any) -> Tensor:
-        """Action (batch, m) before it is clipped."""
-        action = self.controller(observation, ())[0].flatten(1)
-        return action if self._unit else action * self.gain + self.shift
+        """Action (batch, m) before it is clipped; [-1, 1] spans the action box."""
+        action, _ = self.controller(observation, ())
+        action = action.flatten(1)
+        if self._unit_box:
+            return action
+        return action * self.gain + self.shift
 
     def forward(self, observation: Any) -> Tensor:
         """Action (batch, m) in [-1, 1]."""
@@ -106,23 +131,27 @@ class GaussianActor(ControllerActor):
         std: float | np.ndarray,
     ) -> None:
         super().__init__(observation_space, action_space, controller)
-        start = (torch.as_tensor(std, dtype=torch.float32) * self.gain).clamp(*STD_RANGE)
-        self.log_std = nn.Parameter(start.log())
+        scaled_std = torch.as_tensor(std, dtype=torch.float32) * self.gain
+        least, largest = STD_RANGE
+        self.log_std = nn.Parameter(scaled_std.clamp(least, largest).log())
 
     def bounded_log_std(self) -> Tensor:
         """Logarithm of the std (m,) in units of half the action range, within `STD_RANGE`."""
-        return within(self.log_std, *map(math.log, STD_RANGE))
+        low, high = LOG_STD_RANGE
+        return within(self.log_std, low, high)
 
     def forward(self, observation: Any, deterministic: bool = False) -> Tensor:
         """Action (batch, m) in [-1, 1]."""
         mean = self.scaled(observation)
         if deterministic:
             return within(mean)
-        return within(mean + torch.randn_like(mean) * self.bounded_log_std().exp())
+        noise = torch.randn_like(mean) * self.bounded_log_std().exp()
+        return within(mean + noise)
 
     def action_log_prob(self, observation: Any) -> tuple[Tensor, Tensor]:
         """Sampled action (batch, m) and minus the entropy (batch,)."""
         action = self(observation)
+        # The entropy of a Gaussian, ln(std) + ln(2 pi e) / 2, summed over independent actions.
         entropy = (self.bounded_log_std() + 0.5 * math.log(2 * math.pi * math.e)).sum()
         return action, (-entropy).expand(len(action))
 
@@ -134,10 +163,15 @@ class Normalised(BaseFeaturesExtractor):
     """The observation, flat, by running statistics, for the critics and their targets together.
 
     `mean` and `std` stand still while `update` is not called.
+
+    Args:
+        observation_space: Box, or Dict of Box.
     """
 
     mean: Tensor
+    """(size,) mean of each number"""
     std: Tensor
+    """(size,) standard deviation of each number"""
 
     def __init__(self, observation_space: spaces.Space) -> None:
         size = flatdim(observation_space)
@@ -147,7 +181,7 @@ class Normalised(BaseFeaturesExtractor):
         self.register_buffer("std", torch.ones(size))
 
     def forward(self, observation: Any) -> Tensor:
-        """(batch, size)."""
+        """Normalised rows (batch, size)."""
         return (flat_rows(observation).to(self.mean.dtype) - self.mean) / self.std
 
     def update(self, rows: Tensor) -> None:
@@ -162,37 +196,54 @@ class Critics(ContinuousCritic):
 
     def forward(self, obs: Any, actions: Tensor) -> tuple[Tensor, ...]:
         """Values (batch, 1), one tensor a critic."""
-        seen = torch.cat([self.features_extractor(obs), actions], 1)
-        return tuple(self._value(net, seen, actions.requires_grad) for net in self.q_networks)
+        rows = self._rows(obs, actions)
+        # Only an actor's loss has actions with a gradient: the critics' own has those of the replay buffer.
+        frozen = actions.requires_grad
+        return tuple(_value(network, rows, frozen) for network in self.q_networks)
 
     def q1_forward(self, obs: Any, actions: Tensor) -> Tensor:
         """Value (batch, 1) by the first critic."""
-        return self._value(
-            self.q_networks[0], torch.cat([self.features_extractor(obs), actions], 1), True
-        )
+        return _value(self.q_networks[0], self._rows(obs, actions), frozen=True)
 
-    def _value(self, net: Any, x: Tensor, frozen: bool) -> Tensor:
-        if not frozen:
-            return net(x)
-        for layer in net:
-            linear = isinstance(layer, nn.Linear)
-            x = (
-                nn.functional.linear(x, layer.weight.detach(), layer.bias.detach())
-                if linear
-                else layer(x)
-            )
-        return x
+    def _rows(self, observation: Any, actions: Tensor) -> Tensor:
+        """What a critic reads: the observation, normalised, and the action, (batch, size + m)."""
+        return torch.cat([self.features_extractor(observation), actions], dim=1)
+
+
+def _value(network: Any, rows: Tensor, frozen: bool) -> Tensor:
+    """Value (batch, 1) of `rows`; where `frozen`, gradients flow to the rows and not to the network's weights."""
+    if not frozen:
+        return network(rows)
+    for layer in network:
+        if isinstance(layer, nn.Linear):
+            rows = nn.functional.linear(rows, layer.weight.detach(), layer.bias.detach())
+        else:
+            rows = layer(rows)
+    return rows
+
+
+class _Given(NamedTuple):
+    """What a policy is built from, and how it is trained."""
+
+    controller: Controller
+    """the actor, the caller's own"""
+    actor_rate: float
+    """learning rate of the actor"""
+    critic_rate: float
+    """learning rate of the critics"""
 
 
 class _Parts:
     """What our two policies share: the caller's controller, critics over one normaliser, learning rates apart."""
 
-    controller: Controller
     normaliser: Normalised
+    """of the observations, for the critics and their targets"""
 
     def _begin(self, controller: Controller, learning_rates: tuple[float, float]) -> None:
-        # in a list: before Module.__init__ has run a module cannot be an attribute
-        self._given: list[Any] = [controller, learning_rates]
+        """Keep what the policy is built from; before `__init__` of stable-baselines3's class, which builds it."""
+        actor_rate, critic_rate = learning_rates
+        # The tuple hides the controller from torch: before Module.__init__ has run, a module cannot be an attribute.
+        self._given = _Given(controller, actor_rate, critic_rate)
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """One normaliser for all critics."""
@@ -204,22 +255,31 @@ class _Parts:
         self, features_extractor: BaseFeaturesExtractor | None = None
     ) -> ContinuousCritic:
         """Critics on (observation, action)."""
-        return Critics(**self._update_features_extractor(self.critic_kwargs, features_extractor))  # pyright: ignore[reportAttributeAccessIssue]
+        settings = self.critic_kwargs  # pyright: ignore[reportAttributeAccessIssue]
+        return Critics(**sb3_compat.arguments_of_network(self, settings, features_extractor))
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)  # pyright: ignore[reportAttributeAccessIssue]
-        _, rates = self._given
-        for module, rate in zip((self.actor, self.critic), rates, strict=True):  # pyright: ignore[reportAttributeAccessIssue]
-            weights = [weight for weight in module.parameters() if weight.requires_grad]
-            module.optimizer = torch.optim.Adam(weights, lr=rate, fused=True)
+        _use_adam(self.actor, self._given.actor_rate)  # pyright: ignore[reportAttributeAccessIssue]
+        _use_adam(self.critic, self._given.critic_rate)  # pyright: ignore[reportAttributeAccessIssue]
 
     @torch.no_grad()
     def update_statistics(self, observations: Any) -> None:
         """Take observations (..., k), or a dict of such, into the statistics of critics, controller and its target."""
-        self.normaliser.update(flat(observations, self.observation_space))  # pyright: ignore[reportAttributeAccessIssue]
-        for actor in (self.actor, getattr(self, "actor_target", None)):  # pyright: ignore[reportAttributeAccessIssue]
-            if actor is not None:
-                hand_down(self.normaliser.seen, actor.controller)
+        rows = flat(observations, self.observation_space)  # pyright: ignore[reportAttributeAccessIssue]
+        self.normaliser.update(rows)
+        for actor in self._actors():
+            hand_down(self.normaliser.seen, actor.controller)
+
+    def _actors(self) -> list[Any]:
+        """The actor, and its target where the algorithm has one."""
+        return [self.actor]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _use_adam(module: Any, rate: float) -> None:
+    """Give an actor or the critics, in place, an optimiser with a learning rate of their own."""
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    module.optimizer = torch.optim.Adam(weights, lr=rate, fused=True)
 
 
 class DeterministicPolicy(_Parts, TD3Policy):
@@ -259,15 +319,26 @@ class DeterministicPolicy(_Parts, TD3Policy):
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Any:
         """The actor, and at the second call its target."""
-        controller = self._given[0]
-        mine = copy.deepcopy(controller) if hasattr(self, "actor") else controller
-        return ControllerActor(self.observation_space, self.action_space, mine)  # pyright: ignore[reportArgumentType]
+        controller = self._given.controller
+        is_target = hasattr(self, "actor")
+        if is_target:
+            controller = copy.deepcopy(controller)
+        return ControllerActor(self.observation_space, self.action_space, controller)  # pyright: ignore[reportArgumentType]
+
+    def _actors(self) -> list[Any]:
+        return [self.actor, self.actor_target]
 
 
 class StochasticPolicy(_Parts, SACPolicy):
-    """A controller for `stable_baselines3.SAC`; see `GaussianActor`, and `DeterministicPolicy` for the arguments.
+    """A controller for `stable_baselines3.SAC`, with the noise of a `GaussianActor`.
 
     Args:
+        observation_space: Box, or Dict of Box.
+        action_space: bounded Box.
+        lr_schedule: stable-baselines3's; not used: see `learning_rates`.
+        controller: the mean of the actor; stateless.
+        critic: hidden units of each critic.
+        learning_rates: of the actor and of the critics.
         std: standard deviation of the action noise at the start, in units of the action space.
         use_sde: must be False.
     """
@@ -298,4 +369,6 @@ class StochasticPolicy(_Parts, SACPolicy):
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Any:
         """The actor."""
-        return GaussianActor(self.observation_space, self.action_space, self._given[0], self._std)  # pyright: ignore[reportArgumentType]
+        return GaussianActor(
+            self.observation_space, self.action_space, self._given.controller, self._std
+        )  # pyright: ignore[reportArgumentType]
