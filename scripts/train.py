@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lancelet import LanceletError
@@ -47,11 +48,13 @@ def main(argv: list[str] | None = None) -> int | None:
     own, options = changed(parsed.controller), parsed.task.options()
     if parsed.episodes.max_episode_steps is not None:
         options["max_episode_steps"] = parsed.episodes.max_episode_steps
+    folders: list[Path] = []
     try:
-        run = parsed.trainer.train(task_id(task), controller, options, own)
+        run = parsed.trainer.train(task_id(task), controller, options, own, opened=folders.append)
     except KeyboardInterrupt:
+        folder = folders[-1] if folders else "RUN"
         print(
-            f"\ninterrupted: continue with the same command and --folder {_folder()} --resume",
+            f"\ninterrupted: continue with the same command and --folder {folder} --resume",
             file=sys.stderr,
         )
         raise
@@ -93,12 +96,6 @@ def changed(options: Any, defaults: Any = None) -> dict[str, Any]:
         for name in names
         if getattr(options, name) != getattr(defaults, name)
     }
-
-
-def _folder() -> str:
-    from lancelet.training.runs.folder import RunFolder
-
-    return str(RunFolder.last or "RUN")
 
 
 def _print(rows: list[list[str]], starts: int) -> None:

@@ -140,6 +140,7 @@ class Trainer(ABC):
         task_options: Mapping[str, Any] | None = None,
         controller_options: Mapping[str, Any] | None = None,
         watch: Callable[[dict[str, float]], None] | None = None,
+        opened: Callable[[Path], None] | None = None,
     ) -> Run:
         """Train a controller on a task.
 
@@ -149,6 +150,8 @@ class Trainer(ABC):
             task_options: fields of the task, and ``max_episode_steps``.
             controller_options: of the controller.
             watch: told the figures of every line of the log.
+            opened: told the run folder as soon as it is open: what an interrupted run can be
+                continued from.
 
         Raises:
             LanceletError: unknown names or options, or a folder that cannot be used; one line says which.
@@ -162,6 +165,8 @@ class Trainer(ABC):
                 _begin_with(setup.controller, self.start)
             run = self._open_run(task, controller, setup)
             run.watch = watch
+            if opened is not None:
+                opened(run.path)
             try:
                 return self._train_in(run, task, setup)
             finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,35 @@ FORMAT = 1
 def save(path: str | Path, tree: Any) -> None:
     """Write dicts, lists, arrays, tensors and JSON values to `path`, all at once (see `write_atomic`)."""
     tensors: dict[str, torch.Tensor] = {}
-
-    def pack(value: Any, name: str) -> Any:
-        if isinstance(value, np.ndarray | torch.Tensor):
-            tensors[name] = torch.as_tensor(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
-            tensors[name] = tensors[name].detach().contiguous().clone()
-            return {"$array": name, "numpy": isinstance(value, np.ndarray)}
-        if isinstance(value, dict):
-            return {key: pack(item, f"{name}/{key}") for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [pack(item, f"{name}/{i}") for i, item in enumerate(value)]
-        if value is None or isinstance(value, bool | int | float | str):
-            return value
-        raise TypeError(f"cannot save {name}: {type(value).__name__} is neither an array nor JSON")
-
-    about = {"format": FORMAT, "lancelet": __version__, "tree": pack(tree, "")}
+    packed = _pack(tree, "", tensors)
+    about = {"format": FORMAT, "lancelet": __version__, "tree": packed}
     write_atomic(path, to_bytes(tensors, {"lancelet": json.dumps(about)}))
+
+
+def _pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """`value` as JSON, with a reference in place of each array, which is added to `tensors`.
+
+    Args:
+        value: a tree, or a part of one.
+        name: of this part: the path to it.
+        tensors: the arrays so far, by name; added to.
+
+    Raises:
+        TypeError: something in it is neither an array nor JSON.
+    """
+    if isinstance(value, np.ndarray | torch.Tensor):
+        is_numpy = isinstance(value, np.ndarray)
+        tensor = torch.as_tensor(np.ascontiguousarray(value) if is_numpy else value)
+        # A copy: safetensors refuses tensors that share memory.
+        tensors[name] = tensor.detach().contiguous().clone()
+        return {"$array": name, "numpy": is_numpy}
+    if isinstance(value, dict):
+        return {key: _pack(item, f"{name}/{key}", tensors) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_pack(item, f"{name}/{i}", tensors) for i, item in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"cannot save {name}: {type(value).__name__} is neither an array nor JSON")
 
 
 def load(path: str | Path, inside: str | Path | None = None) -> Any:
@@ -53,17 +67,22 @@ def load(path: str | Path, inside: str | Path | None = None) -> Any:
     about, tensors = foreign.read_tensors(path, "checkpoint", foreign.CHECKPOINT_BYTES, inside)
     if about["format"] != FORMAT:
         writer = about.get("lancelet")
-        raise LanceletError(f"{path} has format {about['format']!r}, written by Lancelet {writer!r}: needs {FORMAT}")
+        raise LanceletError(
+            f"{path} has format {about['format']!r}, written by Lancelet {writer!r}: needs {FORMAT}"
+        )
     # Cloned into aligned memory: products of matrices that lie otherwise round otherwise.
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-
-    def unpack(value: Any) -> Any:
-        if isinstance(value, dict) and "$array" in value:
-            tensor = tensors[value["$array"]]
-            return tensor.numpy() if value["numpy"] else tensor
-        if isinstance(value, dict):
-            return {key: unpack(item) for key, item in value.items()}
-        return [unpack(item) for item in value] if isinstance(value, list) else value
-
     with foreign.described_by(path):
-        return unpack(about["tree"])
+        return _unpack(about["tree"], tensors)
+
+
+def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """The tree that `_pack` made JSON of, from that and the arrays by name."""
+    if isinstance(value, dict) and "$array" in value:
+        tensor = tensors[value["$array"]]
+        return tensor.numpy() if value["numpy"] else tensor
+    if isinstance(value, dict):
+        return {key: _unpack(item, tensors) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    return value

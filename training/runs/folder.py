@@ -56,9 +56,6 @@ class RunFolder:
             drives it, or the folder cannot be made.
     """
 
-    last: Path | None = None
-    """where this process opened a run last: what to tell a user who interrupts it"""
-
     def __init__(
         self,
         config: Mapping[str, Any],
@@ -92,7 +89,6 @@ class RunFolder:
         except BaseException:
             self._lock.close()
             raise
-        RunFolder.last = self.path
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, all at once."""
@@ -142,7 +138,9 @@ class RunFolder:
 
     def close(self) -> None:
         """Let the folder go."""
-        with contextlib.ExitStack() as stack:  # closes the next also where one fails, last in first out
+        with (
+            contextlib.ExitStack() as stack
+        ):  # closes the next also where one fails, last in first out
             for file in (self._lock, self._events, self._log):
                 if file is not None:
                     stack.callback(file.close)
@@ -166,7 +164,9 @@ def hold(folder: Path) -> Any:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
-        raise LanceletError(f"{folder} is being trained by another process: wait, or give another --folder") from error
+        raise LanceletError(
+            f"{folder} is being trained by another process: wait, or give another --folder"
+        ) from error
     except OSError as error:
         lock.close()
         raise LanceletError(
@@ -191,14 +191,18 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise LanceletError(f"{path} is not a configuration of Lancelet, or is cut short")
     version = config["format"]
     if version != FORMAT or isinstance(version, bool):
-        raise LanceletError(f"{path} has format {version!r}: this version of Lancelet ({__version__}) reads {FORMAT}")
+        raise LanceletError(
+            f"{path} has format {version!r}: this version of Lancelet ({__version__}) reads {FORMAT}"
+        )
     for name in _NAMES:
         if not isinstance(config.get(name, ""), str):
             raise LanceletError(f"{path}: {name} = {config[name]!r}: must be a name")
     for name in _OPTIONS:
         options = config.setdefault(name, {})
         if not isinstance(options, dict):
-            raise LanceletError(f"{path}: {name} = {options!r}: must be a mapping of names to values")
+            raise LanceletError(
+                f"{path}: {name} = {options!r}: must be a mapping of names to values"
+            )
     return config
 
 
@@ -267,7 +271,12 @@ def _git_hash() -> str | None:
     folder = Path(__file__).resolve().parent
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=True
+            ["git", "rev-parse", "HEAD"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
         )
         return done.stdout.strip()
     return None
@@ -333,7 +342,9 @@ def _previous(path: Path, resume: bool) -> dict[str, Any] | None:
     """
     if os.path.lexists(path / "config.yaml"):
         if not resume:
-            raise LanceletError(f"{path} already holds a run: give --resume to continue it, or another --folder")
+            raise LanceletError(
+                f"{path} already holds a run: give --resume to continue it, or another --folder"
+            )
         return read_config(path)
     for name in _LEFT_BY_A_RUN:
         if os.path.lexists(path / name):
@@ -364,10 +375,14 @@ def _same_run(
     unchanged(path, kept, options, [name for name in options if name not in may_change])
 
 
-def unchanged(path: Path, old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str]) -> None:
+def unchanged(
+    path: Path, old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str]
+) -> None:
     """Refuse to go on with what is at `path` under other settings than it was begun with; as JSON values."""
     new = json.loads(to_json(new))
     for name in names:
         if old.get(name) != new.get(name):
             had, given = old.get(name), new.get(name)
-            raise LanceletError(f"{path} was run with {name} = {had!r}, not {given!r}: give another --folder")
+            raise LanceletError(
+                f"{path} was run with {name} = {had!r}, not {given!r}: give another --folder"
+            )

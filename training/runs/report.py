@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,9 @@ _STYLE = (
     "img,video{max-width:100%}.yes{color:#176b2c}.no{color:#b3261e}"
 )
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self' file:"
-
-
-
-
-
-
-
-
+"""Content-Security-Policy: the page loads nothing but its own pictures and the film beside it"""
+_CURVES = ("mean", "best", "validation")
+"""figures of the log that are drawn as learning curves"""
 
 
 def figure(plot: Any) -> str:
@@ -44,17 +39,25 @@ def figure(plot: Any) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """An HTML table; every cell is escaped."""
-    lines = ["".join(f"<th>{html.escape(str(cell))}</th>" for cell in head)]
-    lines += ["".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in rows]
+    lines = [_cells("th", head)]
+    lines += [_cells("td", row) for row in rows]
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _cells(tag: str, values: Sequence[Any]) -> str:
+    """The cells of a row of a table, escaped."""
+    return "".join(f"<{tag}>{html.escape(str(value))}</{tag}>" for value in values)
 
 
 def write_page(path: str | Path, title: str, *parts: str) -> None:
     """Write a page of HTML `parts` that loads nothing from elsewhere."""
-    head = f'<meta charset=utf-8><meta http-equiv=Content-Security-Policy content="{_POLICY}"><style>{_STYLE}</style>'
+    policy = f'<meta http-equiv=Content-Security-Policy content="{_POLICY}">'
     name = html.escape(title)
-    body = f"<!doctype html><html lang=en><head>{head}<title>{name}</title></head><body><h1>{name}</h1>"
-    write_atomic(path, body + "\n".join(parts) + "</body></html>")
+    page = (
+        f"<!doctype html><html lang=en><head><meta charset=utf-8>{policy}<style>{_STYLE}</style>"
+        f"<title>{name}</title></head><body><h1>{name}</h1>"
+    )
+    write_atomic(path, page + "\n".join(parts) + "</body></html>")
 
 
 def summary_rows(summary: Mapping[str, Mapping[str, Sequence[float]]]) -> list[list[str]]:
@@ -70,8 +73,11 @@ def summary_rows(summary: Mapping[str, Mapping[str, Sequence[float]]]) -> list[l
         cells = [_cell(summary[which][name]) for which in ("untrained", "trained")]
         rows.append([name, *cells])
     if any(sum(failed) for failed in failures.values()):
-        told = [f"{sum(failures[which]):g} of {len(failures[which])}" for which in ("untrained", "trained")]
-        rows.append(["failed", *told])
+        counts = [
+            f"{sum(failures[which]):g} of {len(failures[which])}"
+            for which in ("untrained", "trained")
+        ]
+        rows.append(["failed", *counts])
     return rows
 
 
@@ -85,31 +91,55 @@ def _cell(values: Sequence[float | None]) -> str:
 
 
 def write_report(
-    folder: Path, config: Mapping[str, Any], log: Sequence[Mapping[str, float]], summary: Mapping[str, Any]
+    folder: Path,
+    config: Mapping[str, Any],
+    log: Sequence[Mapping[str, float]],
+    summary: Mapping[str, Any],
 ) -> None:
-    """Write `report.html` into a run folder."""
+    """Write `report.html` into a run folder.
+
+    Args:
+        folder: of the run.
+        config: of the run, as `config.yaml` holds it.
+        log: its lines, in the order of time.
+        summary: figures of episodes, ``untrained`` and ``trained``: name -> a value a start state.
+    """
+    start_count = len(summary["trained"]["return"])
+    parts = [
+        f"<h2>On {start_count} start states that training never saw (mean, 95 % interval)</h2>",
+        table(["", "untrained", "trained"], summary_rows(summary)),
+    ]
+    curves = [name for name in _CURVES if any(name in line for line in log)]
+    if curves:
+        parts.append(f"<h2>Training</h2>{_learning_curves(log, curves)}")
+    parts.append('<video src="video.mp4" controls></video>')
+    settings = html.escape(yaml.safe_dump(dict(config), sort_keys=False))
+    parts.append(f"<h2>Configuration</h2><pre>{settings}</pre>")
+    title = f"{config['controller']} on {config['task']}, {config['algorithm']}"
+    write_page(folder / "report.html", title, *parts)
+
+
+def _learning_curves(log: Sequence[Mapping[str, float]], names: Sequence[str]) -> str:
+    """The named figures of a log over environment steps, or over updates where there are none."""
     import matplotlib
 
+    # Chosen before pyplot is imported: reports are written where there is no screen.
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    parts = []
-    starts = len(summary["trained"]["return"])
-    parts.append(f"<h2>On {starts} start states that training never saw (mean, 95 % interval)</h2>")
-    parts.append(table(["", "untrained", "trained"], summary_rows(summary)))
-    names = [name for name in ("mean", "best", "validation") if any(name in line for line in log)]
-    if names:
-        at, unit = ("steps", "environment steps") if "steps" in log[0] else ("step", "updates")  # open loop: none
-        plot, axes = plt.subplots(figsize=(7, 3.5))
-        for name in names:
-            lines = [line for line in log if name in line]
-            style = {"marker": "o", "markersize": 3} if name == "validation" else {}
-            axes.plot([line[at] for line in lines], [line[name] for line in lines], label=name, **style)
-        axes.set_xlabel(unit)
-        axes.set_ylabel("return" if at == "steps" else "loss")
-        axes.legend()
-        axes.spines[["top", "right"]].set_visible(False)
-        parts.append(f"<h2>Training</h2>{figure(plot)}")
-    parts.append('<video src="video.mp4" controls></video>')
-    parts.append(f"<h2>Configuration</h2><pre>{html.escape(yaml.safe_dump(dict(config), sort_keys=False))}</pre>")
-    write_page(folder / "report.html", f"{config['controller']} on {config['task']}, {config['algorithm']}", *parts)
+    has_steps = "steps" in log[0]  # an open-loop training runs no environment
+    x_name = "steps" if has_steps else "step"
+    plot, axes = plt.subplots(figsize=(7, 3.5))
+    for name in names:
+        lines = [line for line in log if name in line]
+        x = [line[x_name] for line in lines]
+        y = [line[name] for line in lines]
+        if name == "validation":
+            axes.plot(x, y, label=name, marker="o", markersize=3)
+        else:
+            axes.plot(x, y, label=name)
+    axes.set_xlabel("environment steps" if has_steps else "updates")
+    axes.set_ylabel("return" if has_steps else "loss")
+    axes.legend()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure(plot)

@@ -12,7 +12,7 @@ import torch
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The global generators of torch and numpy seeded inside, and as they were outside."""
+    """The global generators of torch and numpy are seeded inside, and as they were outside."""
     before = np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -24,10 +24,14 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def generators() -> dict[str, Any]:
-    """The global generators of torch and numpy."""
-    numpy: Any = np.random.get_state()
-    words = numpy[1].astype(np.int64)
-    return {"torch": torch.get_rng_state(), "numpy": [words, int(numpy[2]), int(numpy[3]), float(numpy[4])]}
+    """The state of the global generators of torch and numpy, as arrays and JSON values."""
+    state: Any = np.random.get_state()
+    _, words, position, has_gauss, cached_gauss = state
+    return {
+        "torch": torch.get_rng_state(),
+        # Torch, which writes checkpoints, has no unsigned integers of 32 bits.
+        "numpy": [words.astype(np.int64), int(position), int(has_gauss), float(cached_gauss)],
+    }
 
 
 def restore_generators(saved: dict[str, Any]) -> None:
@@ -38,11 +42,16 @@ def restore_generators(saved: dict[str, Any]) -> None:
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """What the optimiser has gathered, by the number of the parameter; rates are options, not state."""
-    return {str(i): values for i, values in optimizer.state_dict()["state"].items()}
+    """What the optimiser has gathered, by the number of the parameter.
+
+    Learning rates are not part of it: they are options, which a resumed run may change.
+    """
+    state = optimizer.state_dict()["state"]
+    return {str(number): values for number, values in state.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
     """Continue from `optimizer_state`."""
-    state = {int(i): values for i, values in saved.items()}
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    state = {int(number): values for number, values in saved.items()}
+    present_groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": present_groups})
