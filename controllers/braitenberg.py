@@ -14,6 +14,8 @@ from ..errors import LanceletError
 from .boxes import box
 from .core import Controller, Options, State
 
+LARGEST_GAIN = 1000
+
 
 @dataclass(frozen=True, kw_only=True)
 class BraitenbergOptions(Options):
@@ -29,19 +31,29 @@ class BraitenbergOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, low, high in (("left", -1, 1), ("right", -1, 1), ("gain", 0, 1000)):
-            value = getattr(self, name)
-            if not number_within(value, low, high):
-                raise LanceletError(f"Braitenberg {name} = {value!r}: must be from {low} to {high}")
+        _check_within("left", self.left, -1, 1)
+        _check_within("right", self.right, -1, 1)
+        _check_within("gain", self.gain, 0, LARGEST_GAIN)
+
+
+def _check_within(name: str, value: float, low: float, high: float) -> None:
+    """Refuse an option that is not a number from `low` to `high`."""
+    if not number_within(value, low, high):
+        raise LanceletError(f"Braitenberg {name} = {value!r}: must be from {low} to {high}")
 
 
 class Braitenberg(Controller):
-    """Observation (batch, 2), sensors 1 and 2; action (batch, 2), wheels left and right: tanh(gain weight sensor).
+    """Each of two wheels is driven by the sensor on the other side: wheel = tanh(gain weight sensor).
 
-    The two weights are one parameter `weights` (2,), left wheel first. Parts to lesion: ``left``, ``right``.
+    Observation (batch, 2): sensors 1 and 2. Action (batch, 2): wheels left and right. The two weights are one
+    parameter `weights` (2,), left wheel first. Parts to lesion: ``left``, ``right``.
     """
 
     Options: ClassVar[type[Options]] = BraitenbergOptions
+    options: BraitenbergOptions
+
+    sound: Tensor
+    """(2,) 1 for a synapse that works, 0 for a lesioned one, left wheel first"""
 
     def __init__(
         self,
@@ -49,26 +61,24 @@ class Braitenberg(Controller):
         action_space: spaces.Space,
         options: BraitenbergOptions,
     ) -> None:
-        seen = box(observation_space, "Braitenberg", "the observation space")
-        sizes = seen, box(action_space, "Braitenberg", "the action space")
-        if sizes != (2, 2):
+        sensors = box(observation_space, "Braitenberg", "the observation space")
+        wheels = box(action_space, "Braitenberg", "the action space")
+        if (sensors, wheels) != (2, 2):
             raise LanceletError(
-                f"Braitenberg reads 2 sensors and drives 2 wheels: {sizes[0]} and {sizes[1]} given"
+                f"Braitenberg reads 2 sensors and drives 2 wheels: {sensors} and {wheels} given"
             )
         super().__init__(observation_space, action_space, options)
-        self.weights = nn.Parameter(
-            torch.tensor([options.left, options.right], dtype=torch.float32)
-        )
-        self.sound: Tensor
-        kept = torch.tensor([float(part not in options.lesions) for part in self.parts()])
-        self.register_buffer("sound", kept, persistent=False)
+        weights = torch.tensor([options.left, options.right], dtype=torch.float32)
+        self.weights = nn.Parameter(weights)
+        sound = torch.tensor([float(part not in options.lesions) for part in self.parts()])
+        self.register_buffer("sound", sound, persistent=False)
 
     def parts(self) -> list[str]:
         """The two synapses, by the wheel they drive."""
         return ["left", "right"]
 
     def forward(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
-        """Wheel speeds (batch, 2) as shares of the top speed."""
-        return torch.tanh(
-            self.options.gain * self.weights * self.sound * observation.flip(-1)
-        ), state
+        """Wheel speeds (batch, 2) as shares of the top speed; the state is passed on."""
+        opposite_sensor = observation.flip(-1)
+        drive = self.options.gain * self.weights * self.sound * opposite_sensor
+        return torch.tanh(drive), state

@@ -10,11 +10,14 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from ..errors import LanceletError
+from ..checks import whole_numbers
 from .boxes import Span, box, flatten, input_names, is_unit
-from .core import Controller, Options, State
+from .core import Controller, Observation, Options, State
 
-_ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
+_ACTIVATIONS = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class MLPOptions(Options):
     activation: Literal["tanh", "relu"] = "tanh"
     """of the hidden layers"""
     output: Literal["tanh", "linear"] = "tanh"
-    """of the action"""
+    """what the action is passed through"""
     span: bool = True
     """tanh reaches from the lower to the upper bound of every action; off: from -1 to 1, whatever the bounds are"""
     seed: int = 0
@@ -34,16 +37,11 @@ class MLPOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.hidden, tuple) or any(
-            not isinstance(units, int) or units < 1 for units in self.hidden
-        ):
-            raise LanceletError(
-                f"MLP hidden = {self.hidden}: must be whole numbers, 1 or more each"
-            )
+        whole_numbers("MLP hidden", self.hidden, least=1)
 
     @classmethod
     def of_first_format(cls, saved: dict[str, Any], action_space: spaces.Space) -> dict[str, Any]:
-        """See `Options.of_first_format`; there the tanh reached from -1 to 1."""
+        """As `Options.of_first_format`; in that format the tanh reached from -1 to 1."""
         return {"span": is_unit(action_space), **saved}
 
 
@@ -54,50 +52,68 @@ class MLP(Controller):
 
     `mean` and `std` (buffers, saved with the weights) normalise the observation; a trainer that keeps running
     statistics sets them between rollouts. Parts to lesion: ``input:i`` (``input:KEY:i`` of a Dict) and ``layer1:i``,
-    ``layer2:i``, ...
+    ``layer2:i``, ...; a lesioned input reads its mean, a lesioned unit sends 0.
     """
 
     Options: ClassVar[type[Options]] = MLPOptions
+    options: MLPOptions
+
+    mean: Tensor
+    """(k,) of the observation"""
+    std: Tensor
+    """(k,) of the observation"""
 
     def __init__(
-        self, observation_space: spaces.Space, action_space: spaces.Space, options: MLPOptions
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        options: MLPOptions,
     ) -> None:
         self._input_names = input_names(observation_space, "MLP")
-        inputs = len(self._input_names)
-        outputs = box(action_space, "MLP", "the action space")
-        self._sizes = [inputs, *options.hidden]
+        input_count = len(self._input_names)
+        action_count = box(action_space, "MLP", "the action space")
+        # `parts` reads the options before the base class has kept them.
+        self._hidden_sizes = options.hidden
         super().__init__(observation_space, action_space, options)
-        sizes = [*self._sizes, outputs]
+
+        sizes = [input_count, *options.hidden, action_count]
         with torch.random.fork_rng():
             torch.manual_seed(options.seed)
-            self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.mean: Tensor
-        self.std: Tensor
-        self.mask_0: Tensor
-        self.register_buffer("mean", torch.zeros(inputs))
-        self.register_buffer("std", torch.ones(inputs))
+            layers = [nn.Linear(inputs, outputs) for inputs, outputs in pairwise(sizes)]
+        self.layers = nn.ModuleList(layers)
+        self.register_buffer("mean", torch.zeros(input_count))
+        self.register_buffer("std", torch.ones(input_count))
         self.span = Span(action_space, options.span)  # pyright: ignore[reportArgumentType] - `box` has checked it
-        for k, names in enumerate(self._part_names()):
+        for depth, names in enumerate(self._parts_by_layer()):
             mask = torch.tensor([float(name not in options.lesions) for name in names])
-            self.register_buffer(f"mask_{k}", mask, persistent=False)
+            self.register_buffer(f"mask_{depth}", mask, persistent=False)
 
-    def _part_names(self) -> list[list[str]]:
+    def _parts_by_layer(self) -> list[list[str]]:
         """Names of the inputs, and of the units of each hidden layer."""
-        names = [[f"input:{name}" for name in self._input_names]]
-        for k, units in enumerate(self._sizes[1:], start=1):
-            names.append([f"layer{k}:{i}" for i in range(1, units + 1)])
-        return names
+        layers = [[f"input:{name}" for name in self._input_names]]
+        for depth, units in enumerate(self._hidden_sizes, start=1):
+            layers.append([f"layer{depth}:{number}" for number in range(1, units + 1)])
+        return layers
 
     def parts(self) -> list[str]:
         """Every input and every hidden unit."""
-        return [name for names in self._part_names() for name in names]
+        names = []
+        for layer_names in self._parts_by_layer():
+            names += layer_names
+        return names
 
-    def forward(self, observation: Any, state: State) -> tuple[Tensor, State]:
-        """Actions (batch, m); within the action box where the output is tanh."""
-        x = flatten(observation, self.observation_space).to(self.mean.dtype)
-        x = (x - self.mean) / self.std * self.mask_0
-        for k, layer in enumerate(self.layers[:-1], start=1):
-            x = _ACTIVATIONS[self.options.activation](layer(x)) * getattr(self, f"mask_{k}")
-        x = self.layers[-1](x)
-        action = self.span(torch.tanh(x)) if self.options.output == "tanh" else x
+    def _mask(self, depth: int) -> Tensor:
+        """1 for every whole unit of a layer, 0 for every lesioned one; depth 0 is the input, 1 the first layer."""
+        return getattr(self, f"mask_{depth}")
+
+    def forward(self, observation: Observation, state: State) -> tuple[Tensor, State]:
+        """Actions (batch, m), within the action box where the output is tanh; the state is passed on."""
+        vector = flatten(observation, self.observation_space).to(self.mean.dtype)
+        activity = (vector - self.mean) / self.std * self._mask(0)
+        activation = _ACTIVATIONS[self.options.activation]
+        for depth, layer in enumerate(self.layers[:-1], start=1):
+            activity = activation(layer(activity)) * self._mask(depth)
+        action = self.layers[-1](activity)
+        if self.options.output == "tanh":
+            action = self.span(torch.tanh(action))
         return action, state

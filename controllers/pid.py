@@ -1,8 +1,10 @@
-"""PID: the conventional altitude controller of the blimp (arXiv 2309.12937; spec blimp_snn 3)."""
+"""PID: the conventional altitude controller of the blimp (arXiv 2309.12937).
+
+Its gains stand in docs/systems/blimp.md, "The controllers".
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,6 +12,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from ..checks import number_within
 from ..errors import LanceletError
 from .boxes import box
 from .core import Controller, Options, State
@@ -34,18 +37,25 @@ class PIDOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("kp", "ki", "kd", "dt", "integral_limit"):
-            value = getattr(self, name)
-            if name == "integral_limit" and value is None:
-                continue
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not math.isfinite(value)
-            ):
-                raise LanceletError(f"PID {name} = {value!r}: must be a finite number")
-            if name in ("dt", "integral_limit") and value <= 0:
-                raise LanceletError(f"PID {name} = {value!r}: must be > 0")
+        _check_finite("kp", self.kp)
+        _check_finite("ki", self.ki)
+        _check_finite("kd", self.kd)
+        _check_positive("dt", self.dt)
+        if self.integral_limit is not None:
+            _check_positive("integral_limit", self.integral_limit)
+
+
+def _check_finite(name: str, value: float) -> None:
+    """Refuse an option that is no finite number."""
+    if not number_within(value, -float("inf"), float("inf")):
+        raise LanceletError(f"PID {name} = {value!r}: must be a finite number")
+
+
+def _check_positive(name: str, value: float) -> None:
+    """Refuse an option that is no finite number above 0."""
+    _check_finite(name, value)
+    if value <= 0:
+        raise LanceletError(f"PID {name} = {value!r}: must be > 0")
 
 
 class PID(Controller):
@@ -60,22 +70,25 @@ class PID(Controller):
     """
 
     Options: ClassVar[type[Options]] = PIDOptions
-    kp: Tensor
-    ki: Tensor
-    kd: Tensor
+    options: PIDOptions
 
     def __init__(
-        self, observation_space: spaces.Space, action_space: spaces.Space, options: PIDOptions
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        options: PIDOptions,
     ) -> None:
         self._size = box(action_space, "PID", "the action space")
-        seen = box(observation_space, "PID", "the observation space")
-        if seen != self._size:
+        errors = box(observation_space, "PID", "the observation space")
+        if errors != self._size:
             raise LanceletError(
-                f'PID reads one error an action: {seen} observations, {self._size} actions (the blimp has track="snn")'
+                f"PID reads one error an action: {errors} observations, {self._size} actions "
+                f'(the blimp has track="snn")'
             )
         super().__init__(observation_space, action_space, options)
-        for name in ("kp", "ki", "kd"):
-            setattr(self, name, nn.Parameter(torch.tensor(float(getattr(options, name)))))
+        self.kp = nn.Parameter(torch.tensor(float(options.kp)))
+        self.ki = nn.Parameter(torch.tensor(float(options.ki)))
+        self.kd = nn.Parameter(torch.tensor(float(options.kd)))
 
     def parts(self) -> list[str]:
         """The three terms."""
@@ -87,17 +100,25 @@ class PID(Controller):
         return rest, rest, rest
 
     def forward(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
-        """Commands (batch, m)."""
-        integral, before, last = state
-        limit, lesions = self.options.integral_limit, self.options.lesions
-        integral = integral + self.options.dt * observation
+        """Commands (batch, m) from the error, and the next state."""
+        error = observation
+        last_integral, last_error, last_slope = state
+        integral = last_integral + self.options.dt * error
+        limit = self.options.integral_limit
         if limit is not None:
             integral = integral.clamp(-limit, limit)
-        slope = (observation - before) / self.options.dt
-        rate = (slope + last) / 2 if self.options.derivative == "mean" else slope
-        terms = {"p": self.kp * observation, "i": self.ki * integral, "d": self.kd * rate}
-        action = sum(
-            (term for name, term in terms.items() if name not in lesions),
-            torch.zeros_like(observation),
-        )
-        return action, (integral, observation, slope)
+        slope = (error - last_error) / self.options.dt
+        derivative = slope
+        if self.options.derivative == "mean":
+            derivative = (slope + last_slope) / 2
+
+        terms = {
+            "p": self.kp * error,
+            "i": self.ki * integral,
+            "d": self.kd * derivative,
+        }
+        command = torch.zeros_like(error)
+        for name, term in terms.items():
+            if name not in self.options.lesions:
+                command = command + term
+        return command, (integral, error, slope)
