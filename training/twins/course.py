@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,15 +16,36 @@ from ...registry import Registry
 Trials = dict[str, Tensor]
 
 
+State = dict[str, Tensor]
+SEEN_MUSCLES = 12
+"""muscle lengths and speeds in the arm's observation"""
+SEEN_HAND = 2
+"""x and y of the hand in the arm's observation"""
+SEEN_TARGET = 2
+"""x and y of the target in the arm's observation"""
+
+
+class Twin(Protocol):
+    """The equations of a task in torch, over leading dimensions of any number; see `twins.arm.ArmTwin`."""
+
+    def start(self, angles: Tensor) -> State:
+        """The state at rest at these angles."""
+        ...
+
+    def step(self, state: State, excitation: Tensor, force: Tensor | None = None) -> State:
+        """The state after a control step."""
+        ...
+
+    def observe(self, state: State, target: Tensor) -> Tensor:
+        """What a controller sees."""
+        ...
+
+
 @dataclass(frozen=True)
 class Course:
-    """A twin, its trials and its clock.
+    """A twin, its trials and its clock."""
 
-    The twin has ``start(angles)``, ``step(state, action, force)`` and ``observe(state, target)``, all over leading
-    dimensions of any number; see `twins.arm.ArmTwin`.
-    """
-
-    twin: Any
+    twin: Twin
     trials: Callable[[int, torch.Generator], Trials]
     """(count, generator) -> ``angles``, ``target``, ``force``, (count, 2) each"""
     steps: int
@@ -41,7 +62,7 @@ register = twins.register
 
 
 def course(task: Task, steps: int) -> Course:
-    """The course of a task over episodes of `steps`.
+    """The course of a task over episodes of `steps` control steps.
 
     Raises:
         LanceletError: it has no twin, or the twin knows nothing of one of its options.
@@ -49,7 +70,7 @@ def course(task: Task, steps: int) -> Course:
     cls = type(task)
     name = f"{cls.__module__}:{cls.__qualname__}"
     if name not in twins:
-        known = ", ".join(each.rpartition(":")[2] for each in twins)
+        known = ", ".join(registered.rpartition(":")[2] for registered in twins)
         raise LanceletError(
             f"{cls.__qualname__} has no differentiable twin to back-propagate through; known: {known}"
         )
@@ -77,10 +98,10 @@ def arm(task: Any, steps: int) -> Course:
     from .arm import ArmTwin, trials
 
     cls = type(task)
-    usual = cls()
+    default_task = cls()
     for name in _UNKNOWN_TO_THE_ARM:
         given = getattr(task, name)
-        known = getattr(usual, name)
+        known = getattr(default_task, name)
         if given != known:
             raise LanceletError(
                 f"{name} = {given!r}: without effect on the arm's twin, which knows {known!r} only; "
@@ -91,14 +112,24 @@ def arm(task: Any, steps: int) -> Course:
         raise LanceletError(
             f"{cls.__name__}.body = {task.body!r}: the twin is of one arm with the original muscles"
         )
-    body = body.loaded(task.load)
+    loaded = body.loaded(task.load)
     kind = "reach" if task.reaches else "hold"
-    ages = ((12, task.proprioception_delay), (2, task.vision_delay), (2, 0.0))
-    delays = tuple((size, round(age / PERIOD)) for size, age in ages)
+
+    def draw(count: int, generator: torch.Generator) -> Trials:
+        return trials(kind, count, generator, loaded)
+
+    delays = ()
+    if task.proprioception_delay or task.vision_delay:
+        delays = (
+            (SEEN_MUSCLES, round(task.proprioception_delay / PERIOD)),
+            (SEEN_HAND, round(task.vision_delay / PERIOD)),
+            (SEEN_TARGET, 0),
+        )
+    plant_steps = round(PERIOD / task.dt_plant)
     return Course(
-        ArmTwin(body, PERIOD, round(PERIOD / task.dt_plant)),
-        lambda count, generator: trials(kind, count, generator, body),
-        steps,
-        PERIOD,
-        delays if any(age for _, age in delays) else (),
+        twin=ArmTwin(loaded, PERIOD, plant_steps),
+        trials=draw,
+        steps=steps,
+        dt=PERIOD,
+        delays=delays,
     )

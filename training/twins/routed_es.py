@@ -1,7 +1,8 @@
-"""Two score-function gradients, each for its column: specialised columns where a task has no twin (spec bilateral 7).
+"""Two score-function gradients, each for its column: specialised columns where a task has no twin.
 
-The population of the NCAP code's strategy (`openai_es`) is scored by both losses of arXiv 2401.14057 at once, on the
-MuJoCo arm; each column climbs by its own, combiner and motor layer by the mean of both.
+The population of the NCAP code's strategy (`openai_es`) is scored by both losses of arXiv 2401.14057
+at once (docs/systems/arm.md, "Losses"), on the MuJoCo arm. Each column climbs by its own loss,
+combiner and motor layer by the mean of both.
 """
 
 from __future__ import annotations
@@ -30,56 +31,68 @@ if TYPE_CHECKING:
     from evotorch import Problem
 
 ORDER = ("mixed", "loss1", "loss2")
+"""losses in the columns of the scores; the first one ranks candidates, the others drive columns"""
 
 
 class Watched(Population):
     """A population that adds up the regulariser R of its hidden layers over an episode."""
 
     def initial_state(self) -> State:
-        """See `Population`; the sums begin anew."""
-        self._level, self._rate, self._before, self._steps = (
-            np.zeros(self.n),
-            np.zeros(self.n),
-            None,
-            0,
-        )
+        """Begin an episode, as `Population` does; the sums begin anew."""
+        self._level_sum = np.zeros(self.n)
+        self._rate_sum = np.zeros(self.n)
+        self._last_activity: np.ndarray | None = None
+        self._steps = 0
         return super().initial_state()
 
     def __call__(self, observation: Any, state: State) -> tuple[np.ndarray, State]:
-        """See `Population`."""
+        """Act, as `Population` does, and add this step to the sums."""
         action, state = super().__call__(observation, state)
-        signals = self.signals(state)
-        layers = torch.cat(
-            [rows.reshape(self.n, -1, rows.shape[-1]) for rows in signals.values()], 1
-        ).numpy()
-        self._level += np.square(layers).mean(2).sum(1)
-        if self._before is not None:
-            self._rate += np.square((layers - self._before) / PERIOD).mean(2).sum(1)
-        self._before, self._steps = layers, self._steps + 1
+        activity = self._activity(state)
+        # Mean over the units of a layer, sum over layers.
+        self._level_sum += np.square(activity).mean(2).sum(1)
+        if self._last_activity is not None:
+            rate = (activity - self._last_activity) / PERIOD
+            self._rate_sum += np.square(rate).mean(2).sum(1)
+        self._last_activity = activity
+        self._steps += 1
         return action, state
+
+    def _activity(self, state: State) -> np.ndarray:
+        """Activity of the hidden layers, (n, layers, units)."""
+        layers = [rows.reshape(self.n, -1, rows.shape[-1]) for rows in self.signals(state).values()]
+        return torch.cat(layers, 1).numpy()
 
     def penalty(self) -> np.ndarray:
         """R (n,) of the steps so far, summed over hidden layers."""
-        return self._level / self._steps + RATE * self._rate / max(1, self._steps - 1)
+        # The first step has no rate of change: there is one less of them.
+        rate_count = max(1, self._steps - 1)
+        return self._level_sum / self._steps + RATE * self._rate_sum / rate_count
 
 
 class LossArena(Arena):
     """Candidates scored by the mixed loss, loss 1 and loss 2, each with its sign turned."""
 
     def agents(self, n: int, genomes: Tensor) -> Population:
-        """See `Arena`."""
+        """Candidates that add up R while they act, as `Arena` asks for them."""
         return Watched(self.controller, n, genomes)
 
     def worth(self, score: Score, agents: Population) -> np.ndarray:
         """Minus the three losses, (episodes, 3)."""
         assert isinstance(agents, Watched)
-        terms = {name: score.metrics[name] for name in ("E", "P1", "P2")} | {"R": agents.penalty()}
-        losses = [
-            sum(getattr(LOSSES[name], term) * rows for term, rows in terms.items())
-            for name in ORDER
-        ]
+        terms = {
+            "E": score.metrics["E"],
+            "P1": score.metrics["P1"],
+            "P2": score.metrics["P2"],
+            "R": agents.penalty(),
+        }
+        losses = []
+        for name in ORDER:
+            weighted = [getattr(LOSSES[name], term) * rows for term, rows in terms.items()]
+            losses.append(sum(weighted))
         worth = -np.stack(losses, 1)  # pyright: ignore[reportCallIssue, reportArgumentType]
-        return np.where(score.failed[:, None] | ~np.isfinite(worth), FAILED, worth)
+        is_failed = score.failed[:, None] | ~np.isfinite(worth)
+        return np.where(is_failed, FAILED, worth)
 
 
 @dataclass(kw_only=True)
@@ -99,11 +112,12 @@ class RoutedES(OpenAIES):
     """column that loss 1 drives"""
 
     def refusal(self, controller: Controller) -> str | None:
-        """Anything without two columns."""
-        columns = isinstance(controller, Bilateral) and len(controller.sides) == 2
-        return super().refusal(controller) or (
-            None if columns else "has no left and right column to specialise"
-        )
+        """Why a controller cannot be trained: it needs two columns, beside what evolution needs."""
+        reason = super().refusal(controller)
+        has_columns = isinstance(controller, Bilateral) and len(controller.sides) == 2
+        if reason is None and not has_columns:
+            reason = "has no left and right column to specialise"
+        return reason
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
         """Refuse a task that does not tell the terms of the losses."""
@@ -116,29 +130,35 @@ class RoutedES(OpenAIES):
     def learn(
         self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]
     ) -> None:
-        """See `Evolve`."""
+        """Evolve, as `OpenAIES` does, with the columns and floors of this controller."""
         assert isinstance(controller, Bilateral)
         self._weights = [(name, weight.numel()) for name, weight in controller.named_parameters()]
-        self._side_of, self._least = controller.side_of, controller.floors()
+        self._side_of = controller.side_of
+        self._least = controller.floors()
         super().learn(run, controller, task, task_options)
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
         """Make the search that climbs each weight by its column's loss."""
         from .routed_searcher import RoutedSearcher
 
-        first, second = ("left", "right") if self.dominance == "left" else ("right", "left")
-        share = {first: (1.0, 0.0), second: (0.0, 1.0), None: (0.5, 0.5)}
-        shares = torch.tensor(
-            [share[self._side_of(name)] for name, size in self._weights for _ in range(size)]
-        ).T
-        least = [
-            self._least.get(name, -torch.inf) for name, size in self._weights for _ in range(size)
-        ]
+        # Shares of the gradients of loss 1 and of loss 2.
+        by_loss1 = (1.0, 0.0)
+        by_loss2 = (0.0, 1.0)
+        by_both = (0.5, 0.5)
+        if self.dominance == "left":
+            share_of_side = {"left": by_loss1, "right": by_loss2, None: by_both}
+        else:
+            share_of_side = {"left": by_loss2, "right": by_loss1, None: by_both}
+        shares = []
+        floors = []
+        for name, size in self._weights:
+            shares += [share_of_side[self._side_of(name)]] * size
+            floors += [self._least.get(name, -torch.inf)] * size
         return RoutedSearcher(
             problem,
             start,
-            shares=shares,
-            floors=torch.tensor(least),
+            shares=torch.tensor(shares).T,
+            floors=torch.tensor(floors),
             popsize=self.population,
             sigma=self.sigma,
             rate=self.rate,
