@@ -20,6 +20,7 @@ from ..morphology import scenery
 from ..morphology.blimp import COMMAND, Blimp, thrust_curve
 from . import steps
 from .checks import reset_option, within
+from .simulation import Simulation
 from .task import Memory, Task
 from .thruster import forces
 
@@ -180,7 +181,7 @@ class BlimpAltitude(Task):
         """Box of one command."""
         return spaces.Box(-COMMAND, COMMAND, (1,), np.float32)
 
-    def control_dt(self, sim: Any) -> float:
+    def control_dt(self, sim: Simulation) -> float:
         """0.1 s."""
         return PERIOD
 
@@ -218,7 +219,7 @@ class BlimpAltitude(Task):
 
     def reset(
         self,
-        sim: Any,
+        sim: Simulation,
         memory: Memory,
         ids: np.ndarray,
         rngs: Sequence[np.random.Generator],
@@ -288,7 +289,7 @@ class BlimpAltitude(Task):
         efficiency = np.where(ballast < 0, plant["down_efficiency"], 1.0)
         return np.sign(ballast) * thrust * efficiency
 
-    def _write_plant(self, sim: Any, memory: Memory, ids: np.ndarray) -> None:
+    def _write_plant(self, sim: Simulation, memory: Memory, ids: np.ndarray) -> None:
         """Write the quantities that MuJoCo computes with into the models of simulations `ids`."""
         plant = self._plant(memory)
         sim.field("dof_damping")[ids] = plant["damping"][ids, None]
@@ -303,7 +304,7 @@ class BlimpAltitude(Task):
         """Quantity -> its live column (n,)."""
         return dict(zip(PLANT, memory["plant"].T, strict=True))
 
-    def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
+    def advance(self, sim: Simulation, memory: Memory, action: np.ndarray) -> None:
         """The command goes through firmware and motors, the reference may step, the response is measured."""
         height_before = self._height(sim, memory)
         # The first step of the reference is the start of the episode.
@@ -350,7 +351,7 @@ class BlimpAltitude(Task):
         last_begun = begun.sum(1) - 1
         return memory["levels"][np.arange(len(last_begun)), last_begun]
 
-    def _height(self, sim: Any, memory: Memory) -> np.ndarray:
+    def _height(self, sim: Simulation, memory: Memory) -> np.ndarray:
         """What the LiDAR tells, m (n,): with noise, in whole marks, within its range."""
         plant = self._plant(memory)
         noise = memory["noise"]
@@ -361,7 +362,7 @@ class BlimpAltitude(Task):
         lowest, highest = memory["lidar"].T
         return np.minimum(np.maximum(in_marks, lowest), highest)
 
-    def observe(self, sim: Any, memory: Memory) -> np.ndarray:
+    def observe(self, sim: Simulation, memory: Memory) -> np.ndarray:
         """The table of the class."""
         height = self._height(sim, memory)
         error = memory["reference"] - height
@@ -373,13 +374,13 @@ class BlimpAltitude(Task):
         return np.stack([height, climb, error, memory["integral"]], axis=1)
 
     def reward(
-        self, sim: Any, memory: Memory, action: np.ndarray
+        self, sim: Simulation, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Minus the size of the error."""
         reward = -np.abs(memory["reference"] - self._height(sim, memory))
         return reward, {"error": reward}
 
-    def metrics(self, sim: Any, memory: Memory) -> dict[str, np.ndarray]:
+    def metrics(self, sim: Simulation, memory: Memory) -> dict[str, np.ndarray]:
         """Of the response to the reference's steps."""
         return steps.figures(memory, PERIOD)
 

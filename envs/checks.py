@@ -57,3 +57,28 @@ def reset_option(
     if not inside.all():
         raise LanceletError(f"options[{name!r}] = {given!r}: must be from {low:g} to {high:g}")
     return values
+
+
+def finite_reset_option(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A reset option of finite numbers, such as a start state, as an array with one row a simulation.
+
+    Args:
+        name: key of ``reset(options=)``, for the error.
+        given: one row for all simulations, or one each.
+        shape: (n, k) of the array.
+
+    Returns:
+        The array; it may share its memory between rows, and is not to be written to.
+
+    Raises:
+        LanceletError: another shape, or a number that is not finite.
+    """
+    try:
+        values = np.broadcast_to(np.asarray(given, float), shape)
+    except ValueError as error:
+        raise LanceletError(
+            f"options[{name!r}] has shape {np.shape(given)}: must be {shape[1:]} or {shape}"
+        ) from error
+    if not np.isfinite(values).all():
+        raise LanceletError(f"options[{name!r}] holds a number that is not finite")
+    return values

@@ -23,6 +23,7 @@ from ..checks import plain, whole_number
 from ..errors import LanceletError, check_names
 from ..registry import load_object
 from .batches import Observation, copy_rows, masked, row_of
+from .checks import finite_reset_option
 from .compat import RecordedInfo, statistics_are_recorded
 from .simulation import Field, Simulation
 from .task import StatefulSimulator, Task
@@ -257,24 +258,12 @@ class VectorEnv(gym.vector.VectorEnv):
             for name in ("qpos", "qvel"):
                 if name in options:
                     state = getattr(self.sim, name)
-                    state[ids] = self._start_state(name, options[name], state.shape)[ids]
+                    state[ids] = finite_reset_option(name, options[name], state.shape)[ids]
             self.sim.forward(ids)
         self._steps[ids] = 0
         self._returns[ids] = 0.0
         self._live[ids] = True
         self._all_live = bool(self._live.all())
-
-    def _start_state(self, name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
-        """The reset option ``qpos`` or ``qvel`` as an array of `shape` (n, ...), checked."""
-        try:
-            value = np.broadcast_to(np.asarray(given, float), shape)
-        except ValueError as error:
-            raise LanceletError(
-                f"options[{name!r}] has shape {np.shape(given)}: must be {shape[1:]} or {shape}"
-            ) from error
-        if not np.isfinite(value).all():
-            raise LanceletError(f"options[{name!r}] holds a number that is not finite")
-        return value
 
     # -- step ---------------------------------------------------------------------------------------------------------
 

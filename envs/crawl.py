@@ -16,6 +16,7 @@ from ..errors import LanceletError
 from ..morphology.creature import Creature
 from .checks import within
 from .compat import quiet
+from .simulation import Simulation
 from .task import Memory, Task
 
 LARGEST_BEND = 0.05
@@ -144,7 +145,7 @@ class Crawl(Task):
 
     def reset(
         self,
-        sim: Any,
+        sim: Simulation,
         memory: Memory,
         ids: np.ndarray,
         rngs: Sequence[np.random.Generator],
@@ -161,7 +162,7 @@ class Crawl(Task):
             sim.qpos[i, :ROOT_SIZE] = settled[:ROOT_SIZE]
             sim.qpos[i, ROOT_SIZE:] = np.clip(angles, -ranges[i], ranges[i])
 
-    def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
+    def advance(self, sim: Simulation, memory: Memory, action: np.ndarray) -> None:
         """Five substeps towards the angles asked for."""
         before = _ahead(sim)
         memory["origin"][:] = np.where(memory["steps"] == 0, before, memory["origin"])
@@ -170,23 +171,23 @@ class Crawl(Task):
         memory["steps"] += 1
         memory["effort"] += self._effort(sim, memory)
 
-    def _effort(self, sim: Any, memory: Memory) -> np.ndarray:
+    def _effort(self, sim: Simulation, memory: Memory) -> np.ndarray:
         """Mean over the hinges of (torque / largest torque)^2 at present, (n,)."""
         return ((sim.actuator_force / memory["torque"]) ** 2).mean(1)
 
-    def observe(self, sim: Any, memory: Memory) -> np.ndarray:
+    def observe(self, sim: Simulation, memory: Memory) -> np.ndarray:
         """The table of the class."""
         return np.tanh(sim.sensordata[:, self._columns] * memory["scale"])
 
     def reward(
-        self, sim: Any, memory: Memory, action: np.ndarray
+        self, sim: Simulation, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Speed, less the effort."""
         forward = (_ahead(sim) - memory["before"]) / self.control_dt(sim)
         effort = -self.cost * self._effort(sim, memory)
         return forward + effort, {"forward": forward, "effort": effort}
 
-    def metrics(self, sim: Any, memory: Memory) -> dict[str, np.ndarray]:
+    def metrics(self, sim: Simulation, memory: Memory) -> dict[str, np.ndarray]:
         """Of the episode so far."""
         steps = np.maximum(memory["steps"], 1)
         # Before the first step no origin has been noted.
@@ -195,7 +196,7 @@ class Crawl(Task):
         return {"distance": distance, "speed": speed, "effort": memory["effort"] / steps}
 
 
-def _ahead(sim: Any) -> np.ndarray:
+def _ahead(sim: Simulation) -> np.ndarray:
     """Place of every creature's centre of mass along x, m (n,): a live view."""
     return sim.subtree_com[:, CREATURE_BODY, 0]
 

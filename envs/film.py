@@ -253,6 +253,7 @@ def main(job_file: str) -> int:
 
 
 def _print_count(count: int) -> None:
+    """Tell the process that waits how many frames were just drawn."""
     print(count, flush=True)
 
 

@@ -19,6 +19,7 @@ from ..errors import LanceletError, unknown
 from ..morphology import scenery
 from ..morphology.ball import Ball
 from . import mazes, walls
+from .simulation import Simulation
 from .task import Array, Memory, Task
 
 RADIUS = 0.45
@@ -164,7 +165,7 @@ class PointMaze(Task):
         """Box of two commands."""
         return spaces.Box(-1.0, 1.0, (2,), np.float32)
 
-    def control_dt(self, sim: Any) -> float:
+    def control_dt(self, sim: Simulation) -> float:
         """0.01 s x frame_skip."""
         return sim.timestep * self.frame_skip
 
@@ -187,7 +188,7 @@ class PointMaze(Task):
 
     def reset(
         self,
-        sim: Any,
+        sim: Simulation,
         memory: Memory,
         ids: Array,
         rngs: Sequence[np.random.Generator],
@@ -336,7 +337,9 @@ class PointMaze(Task):
                 )
         return maps
 
-    def _check_start(self, qpos: Array, maps: Sequence[mazes.Map], ids: Array, sim: Any) -> None:
+    def _check_start(
+        self, qpos: Array, maps: Sequence[mazes.Map], ids: Array, sim: Simulation
+    ) -> None:
         """Refuse the reset option ``qpos`` where it puts an agent of `ids` into a wall of its map."""
         if qpos.shape not in ((2,), (sim.n, 2)) or not np.isfinite(qpos).all():
             return  # the core refuses it
@@ -349,11 +352,11 @@ class PointMaze(Task):
 
     # -- the changing world --------------------------------------------------------------------------------------------
 
-    def maps(self, sim: Any) -> list[mazes.Map]:
+    def maps(self, sim: Simulation) -> list[mazes.Map]:
         """The n mazes as they are now; a block that `move_wall` moved is no wall of its cell."""
         return walls.maps(sim, self.layout)
 
-    def set_walls(self, sim: Any, maze_map: Any, ids: Any = None) -> None:
+    def set_walls(self, sim: Simulation, maze_map: Any, ids: Any = None) -> None:
         """Change the walls of simulations `ids` (None: all) now and for good.
 
         Args:
@@ -372,7 +375,9 @@ class PointMaze(Task):
             self._check_new_walls(sim, i, maps[i], stood_before[i])
         walls.write(sim, self.layout, maps, chosen)
 
-    def _check_new_walls(self, sim: Any, i: int, layout: mazes.Map, stood_before: Array) -> None:
+    def _check_new_walls(
+        self, sim: Simulation, i: int, layout: mazes.Map, stood_before: Array
+    ) -> None:
         """Refuse a map for simulation `i` as it is now; `stood_before` (rows, columns) are its present walls."""
         agent_xy = sim.qpos[i]
         goal_xy = sim.mocap_pos[i, 0, :2]
@@ -393,7 +398,7 @@ class PointMaze(Task):
                 f"at {mazes.name_of(goal_cell)} (allow_unreachable=True lets it)"
             )
 
-    def move_wall(self, sim: Any, cell: Cells, xy: Any, ids: Any = None) -> None:
+    def move_wall(self, sim: Simulation, cell: Cells, xy: Any, ids: Any = None) -> None:
         """Put the block of `cell` with its centre at `xy` (m), off the lattice too, in simulations `ids` (None: all).
 
         Blocks may overlap: the block of a free cell, moved 0.3 m along a wall, leaves a slit of 0.3 m.
@@ -404,7 +409,7 @@ class PointMaze(Task):
         (checked_cell,) = mazes.check_cells("cell", cell, 1, self.layout)
         walls.move(sim, self.layout, checked_cell, xy, _as_ids(ids, sim.n))
 
-    def set_gain(self, sim: Any, gain: Any, ids: Any = None) -> None:
+    def set_gain(self, sim: Simulation, gain: Any, ids: Any = None) -> None:
         """Mix actions into motors by `gain` ((2, 2), or one for each of `ids`) in simulations `ids`, for good.
 
         A motor takes at most full command, whatever the gain.
@@ -414,7 +419,7 @@ class PointMaze(Task):
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def advance(self, sim: Any, memory: Memory, action: Array) -> None:
+    def advance(self, sim: Simulation, memory: Memory, action: Array) -> None:
         """Velocities are clipped before each simulator step, as in Gymnasium-Robotics."""
         live_rows = slice(None) if sim.live is None else sim.live
         before = sim.qpos.copy()
@@ -427,7 +432,7 @@ class PointMaze(Task):
         memory["path"] += _distance(sim.qpos, before)
         memory["reached"] |= self._at_goal(sim)
 
-    def observe(self, sim: Any, memory: Memory) -> dict[str, Array]:
+    def observe(self, sim: Simulation, memory: Memory) -> dict[str, Array]:
         """The three parts of the class's table."""
         state = np.concatenate([sim.qpos, sim.qvel], axis=1)
         return {
@@ -436,16 +441,18 @@ class PointMaze(Task):
             "desired_goal": sim.mocap_pos[:, 0, :2].copy(),
         }
 
-    def reward(self, sim: Any, memory: Memory, action: Array) -> tuple[Array, dict[str, Array]]:
+    def reward(
+        self, sim: Simulation, memory: Memory, action: Array
+    ) -> tuple[Array, dict[str, Array]]:
         """As `compute_reward`."""
         reward = self.compute_reward(sim.qpos, sim.mocap_pos[:, 0, :2], {})
         return reward, {"goal": reward}
 
-    def terminated(self, sim: Any, memory: Memory) -> Array:
+    def terminated(self, sim: Simulation, memory: Memory) -> Array:
         """At the goal, unless the episode goes on there."""
         return self._at_goal(sim) & ~memory["continuing"]
 
-    def metrics(self, sim: Any, memory: Memory) -> dict[str, Array]:
+    def metrics(self, sim: Simulation, memory: Memory) -> dict[str, Array]:
         """Of the episode so far."""
         distance = _distance(sim.qpos, sim.mocap_pos[:, 0, :2])
         return {
@@ -454,7 +461,7 @@ class PointMaze(Task):
             "distance": distance,
         }
 
-    def _at_goal(self, sim: Any) -> Array:
+    def _at_goal(self, sim: Simulation) -> Array:
         """True (n,) for the agents within reach of their goals."""
         return self.goal_reached(sim.qpos, sim.mocap_pos[:, 0, :2])
 

@@ -1,7 +1,7 @@
 """Maps of mazes: named ones, random ones, cells and metres, shortest paths.
 
-A map is a tuple of rows of characters: ``#`` wall, ``.`` free; ``r`` start, ``g`` goal, ``c`` both: cells that the draw of
-a start or a goal prefers. Cells are 1 m wide, (row, column); the origin is the middle of the map, x grows with the
+A map is a tuple of rows of characters: ``#`` wall, ``.`` free; ``r`` start, ``g`` goal, ``c`` both: cells that the
+draw of a start or a goal prefers. Cells are 1 m wide, (row, column); the origin is the middle of the map, x grows with the
 column and y falls with the row, as in Gymnasium-Robotics' PointMaze (docs/systems/search.md, "The mazes").
 """
 

@@ -128,9 +128,9 @@ class _Drawer(threading.Thread):
             LanceletError: the thread is gone, after a fork or because Python ends.
         """
         if not self.is_alive():
-            raise LanceletError(
-                FORKED if _inherited else "Python is ending: nothing can be drawn any more"
-            )
+            if _inherited:
+                raise LanceletError(FORKED)
+            raise LanceletError("Python is ending: nothing can be drawn any more")
         return self.post(job).result()
 
     def open(self, model: mujoco.MjModel, width: int, height: int) -> mujoco.MjrContext:

@@ -18,6 +18,7 @@ from ..errors import LanceletError
 from ..morphology import scenery
 from ..morphology.braitenberg import HALF, Braitenberg
 from .checks import reset_option, within
+from .simulation import Simulation
 from .task import Memory, Task
 
 LIGHTS = np.array(
@@ -137,7 +138,7 @@ class Phototaxis(Task):
 
     def reset(
         self,
-        sim: Any,
+        sim: Simulation,
         memory: Memory,
         ids: np.ndarray,
         rngs: Sequence[np.random.Generator],
@@ -160,18 +161,18 @@ class Phototaxis(Task):
         memory["least"][ids] = distance
         memory["before"][ids] = distance
 
-    def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
+    def advance(self, sim: Simulation, memory: Memory, action: np.ndarray) -> None:
         """Drive, and note how near that came."""
         super().advance(sim, memory, action)
         memory["before"][:] = memory["least"]
         np.minimum(memory["least"], self._distance(sim, memory), out=memory["least"])
 
-    def _distance(self, sim: Any, memory: Memory) -> np.ndarray:
+    def _distance(self, sim: Simulation, memory: Memory) -> np.ndarray:
         """Distance (n,) of the deck's middle from the light's centre, seen from above, m."""
         vector = sim.qpos[:, :2] - memory["light"]
         return np.hypot(vector[:, 0], vector[:, 1])
 
-    def observe(self, sim: Any, memory: Memory) -> np.ndarray:
+    def observe(self, sim: Simulation, memory: Memory) -> np.ndarray:
         """The two sensors."""
         height = np.full((sim.n, 1), HEIGHT)
         light = np.concatenate([memory["light"], height], axis=1)
@@ -179,17 +180,17 @@ class Phototaxis(Task):
         return 1 / np.maximum(np.stack(squared_distances, axis=1), RADIUS**2)
 
     def reward(
-        self, sim: Any, memory: Memory, action: np.ndarray
+        self, sim: Simulation, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """By how much the least distance fell."""
         nearer = memory["before"] - memory["least"]
         return nearer, {"nearer": nearer}
 
-    def terminated(self, sim: Any, memory: Memory) -> np.ndarray:
+    def terminated(self, sim: Simulation, memory: Memory) -> np.ndarray:
         """The light is reached."""
         return memory["least"] <= memory["near"]
 
-    def metrics(self, sim: Any, memory: Memory) -> dict[str, np.ndarray]:
+    def metrics(self, sim: Simulation, memory: Memory) -> dict[str, np.ndarray]:
         """Success and the least distance."""
         return {
             "success": self.terminated(sim, memory).astype(float),

@@ -6,13 +6,14 @@ See docs/libraries.md, "Pictures".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
 
 from .compat import quiet
 from .opengl import Canvas
+from .simulation import Simulation
 
 LINE_WIDTH = 4.0
 """pixels, of a line drawn in"""
@@ -77,7 +78,7 @@ class Painter:
         self._model = model
         self._camera, self._camera_stands_still = _own_camera(model)
 
-    def of(self, sim: Any, i: int) -> np.ndarray:
+    def of(self, sim: Simulation, i: int) -> np.ndarray:
         """RGB picture (height, width, 3) of simulation `i` as it is now, geoms moved by its parameters too."""
         # Where bodies differ, the painter was made for this simulation's own model, moved geoms and all.
         geoms_moved = "geom_pos" in sim.compiled and not sim.models
@@ -136,6 +137,7 @@ class Painter:
             return self._strobe(configurations)
 
     def _strobe(self, configurations: Sequence[Configuration]) -> np.ndarray:
+        """What `strobe` returns; MuJoCo's warnings are not kept out."""
         points = []
         for configuration in configurations:
             self._place(configuration)

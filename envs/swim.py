@@ -18,6 +18,8 @@ from .. import morphology
 from ..checks import finite_number
 from ..errors import LanceletError
 from ..morphology import scenery
+from .checks import finite_reset_option
+from .simulation import Simulation
 from .task import Memory, Task
 
 HORIZON = 1000
@@ -139,7 +141,7 @@ class Swim(Task):
 
     def reset(
         self,
-        sim: Any,
+        sim: Simulation,
         memory: Memory,
         ids: np.ndarray,
         rngs: Sequence[np.random.Generator],
@@ -154,7 +156,7 @@ class Swim(Task):
             sim.qpos[i, HEADING] = rng.uniform(-np.pi, np.pi)
             sim.qpos[i, FIRST_JOINT:] = rng.uniform(lower[i], upper[i])
 
-    def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
+    def advance(self, sim: Simulation, memory: Memory, action: np.ndarray) -> None:
         """Fifteen substeps under constant motor commands."""
         if np.count_nonzero(memory["steps"]) < sim.n:
             at_start = memory["steps"] == 0
@@ -163,7 +165,7 @@ class Swim(Task):
         memory["steps"] += 1
         memory["forward"] -= sim.sensordata[:, HEAD_VELOCITY_Y]
 
-    def observe(self, sim: Any, memory: Memory) -> np.ndarray:
+    def observe(self, sim: Simulation, memory: Memory) -> np.ndarray:
         """The table of the class."""
         links = self.joints + 1
         observation = np.empty((sim.n, self._size), np.float32)
@@ -181,14 +183,14 @@ class Swim(Task):
         return observation
 
     def reward(
-        self, sim: Any, memory: Memory, action: np.ndarray
+        self, sim: Simulation, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Forward speed of the head, ramped."""
         part_of_full_speed = sim.sensordata[:, HEAD_VELOCITY_Y] / -SPEED
         reward = np.minimum(np.maximum(part_of_full_speed, 0.0), 1.0)
         return reward, {"forward": reward}
 
-    def metrics(self, sim: Any, memory: Memory) -> dict[str, np.ndarray]:
+    def metrics(self, sim: Simulation, memory: Memory) -> dict[str, np.ndarray]:
         """Mean speeds of the episode so far."""
         steps = np.maximum(memory["steps"], 1)
         centre_of_mass = sim.subtree_com[:, SWIMMER_BODY, :2]
@@ -252,7 +254,7 @@ class SwimNavigate(Swim):
 
     def reset(
         self,
-        sim: Any,
+        sim: Simulation,
         memory: Memory,
         ids: np.ndarray,
         rngs: Sequence[np.random.Generator],
@@ -267,21 +269,22 @@ class SwimNavigate(Swim):
             sim.mocap_pos[i, 0] = [x, y, TARGET_HEIGHT]
         if "target" in options:
             # After the draw: the generators go on alike, whether a target is given or not.
-            sim.mocap_pos[ids, 0, :2] = _targets(options["target"], sim.n)[ids]
+            targets = finite_reset_option("target", options["target"], (sim.n, 2))
+            sim.mocap_pos[ids, 0, :2] = targets[ids]
 
-    def advance(self, sim: Any, memory: Memory, action: np.ndarray) -> None:
+    def advance(self, sim: Simulation, memory: Memory, action: np.ndarray) -> None:
         """Advance as `Swim` does, and note the least distance."""
         super().advance(sim, memory, action)
         np.minimum(memory["closest"], self._distance(sim), out=memory["closest"])
 
-    def observe(self, sim: Any, memory: Memory) -> np.ndarray:
+    def observe(self, sim: Simulation, memory: Memory) -> np.ndarray:
         """The table of the class."""
         observation = super().observe(sim, memory)
         observation[:, self.joints : self.joints + 2] = self._to_target(sim)
         return observation
 
     def reward(
-        self, sim: Any, memory: Memory, action: np.ndarray
+        self, sim: Simulation, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Long-tailed fall-off with the distance beyond the target's radius."""
         beyond = np.maximum(self._distance(sim) - self.radius, 0.0)
@@ -290,7 +293,7 @@ class SwimNavigate(Swim):
         reward = 1.0 / ((3.0 * beyond) ** 2 + 1.0)
         return reward, {"near": reward}
 
-    def metrics(self, sim: Any, memory: Memory) -> dict[str, np.ndarray]:
+    def metrics(self, sim: Simulation, memory: Memory) -> dict[str, np.ndarray]:
         """Those of `Swim`, and whether the target was reached."""
         reached = (memory["closest"] <= self.radius).astype(float)
         return super().metrics(sim, memory) | {
@@ -298,27 +301,14 @@ class SwimNavigate(Swim):
             "success": reached,
         }
 
-    def _to_target(self, sim: Any) -> np.ndarray:
+    def _to_target(self, sim: Simulation) -> np.ndarray:
         """Vector (n, 2) from nose to target in the head's frame, m."""
         vector = sim.mocap_pos[:, 0] - sim.sensor("nose")
         left = (sim.sensor("head_x") * vector).sum(1)
         behind = (sim.sensor("head_y") * vector).sum(1)
         return np.stack([left, behind], axis=1)
 
-    def _distance(self, sim: Any) -> np.ndarray:
+    def _distance(self, sim: Simulation) -> np.ndarray:
         """Distance (n,) from nose to target, seen from above, m."""
         vector = sim.mocap_pos[:, 0, :2] - sim.sensor("nose")[:, :2]
         return np.hypot(vector[:, 0], vector[:, 1])
-
-
-def _targets(given: Any, n: int) -> np.ndarray:
-    """The reset option ``target`` as an array (n, 2), checked."""
-    try:
-        targets = np.broadcast_to(np.asarray(given, float), (n, 2))
-    except ValueError as error:
-        raise LanceletError(
-            f"options['target'] has shape {np.shape(given)}: must be (2,) or ({n}, 2)"
-        ) from error
-    if not np.isfinite(targets).all():
-        raise LanceletError("options['target'] holds a number that is not finite")
-    return targets

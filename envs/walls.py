@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import LanceletError
 from ..morphology import scenery
 from . import mazes
+from .simulation import Simulation
 
 HALF_CELL = 0.5
 """m, half the width of a cell and of its block"""
@@ -55,7 +56,7 @@ def add(spec: mujoco.MjSpec, layout: mazes.Map) -> None:
         )
 
 
-def standing(sim: Any, layout: mazes.Map) -> np.ndarray:
+def standing(sim: Simulation, layout: mazes.Map) -> np.ndarray:
     """True (n, rows, columns) where a cell's block stands at home: a block that was moved is no wall of its cell."""
     blocks = sim.field("geom_pos").values[:, _blocks(sim, layout)]
     distance = np.abs(blocks[:, :, :Z] - _homes(layout)).max(2)
@@ -63,7 +64,7 @@ def standing(sim: Any, layout: mazes.Map) -> np.ndarray:
     return is_wall.reshape(sim.n, *mazes.shape(layout))
 
 
-def maps(sim: Any, layout: mazes.Map) -> list[mazes.Map]:
+def maps(sim: Simulation, layout: mazes.Map) -> list[mazes.Map]:
     """The n mazes as they are now."""
     if "geom_pos" not in sim.compiled:
         # No block of any simulation was ever moved.
@@ -71,7 +72,7 @@ def maps(sim: Any, layout: mazes.Map) -> list[mazes.Map]:
     return [_with_walls(layout, is_wall.tobytes()) for is_wall in standing(sim, layout)]
 
 
-def write(sim: Any, layout: mazes.Map, maps: Sequence[mazes.Map], ids: np.ndarray) -> None:
+def write(sim: Simulation, layout: mazes.Map, maps: Sequence[mazes.Map], ids: np.ndarray) -> None:
     """Let the walls of some simulations be those of their maps, all blocks at home.
 
     Args:
@@ -89,7 +90,7 @@ def write(sim: Any, layout: mazes.Map, maps: Sequence[mazes.Map], ids: np.ndarra
     field[ids] = positions
 
 
-def move(sim: Any, layout: mazes.Map, cell: np.ndarray, xy: Any, ids: np.ndarray) -> None:
+def move(sim: Simulation, layout: mazes.Map, cell: np.ndarray, xy: Any, ids: np.ndarray) -> None:
     """Put the block of one cell elsewhere, standing.
 
     Args:
@@ -118,7 +119,7 @@ def move(sim: Any, layout: mazes.Map, cell: np.ndarray, xy: Any, ids: np.ndarray
     field[ids] = positions
 
 
-def clear(sim: Any, xy: np.ndarray, blocks: np.ndarray, what: str) -> None:
+def clear(sim: Simulation, xy: np.ndarray, blocks: np.ndarray, what: str) -> None:
     """Refuse blocks that cover the ball, which would stay inside.
 
     Args:
@@ -141,7 +142,7 @@ def clear(sim: Any, xy: np.ndarray, blocks: np.ndarray, what: str) -> None:
         )
 
 
-def _blocks(sim: Any, layout: mazes.Map) -> slice:
+def _blocks(sim: Simulation, layout: mazes.Map) -> slice:
     """MuJoCo's numbers of the geoms that are blocks."""
     rows, columns = mazes.shape(layout)
     first = sim.model.geom("block_0_0").id

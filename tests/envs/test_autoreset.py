@@ -6,7 +6,10 @@ from gymnasium.vector import AutoresetMode
 
 from lancelet import LanceletError
 
-N, LIMIT = 3, 4
+N = 3
+"""simulations of a batch"""
+LIMIT = 4
+"""control steps of an episode"""
 
 
 def make(mode, id=SWIM, **options):

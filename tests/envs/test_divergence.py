@@ -7,7 +7,12 @@ from gymnasium.vector import AutoresetMode
 from lancelet.envs import VectorEnv
 from lancelet.envs.swim import Swim
 
-N, BAD, STEPS = 4, 2, 3
+N = 4
+"""simulations of a batch"""
+BAD = 2
+"""the simulation that is made to blow up"""
+STEPS = 3
+"""number of the step in which it does"""
 OTHERS = [i for i in range(N) if i != BAD]
 
 
@@ -190,8 +195,10 @@ def test_the_single_environment_gives_no_numbers_too():
 def test_an_error_of_the_engine_is_the_fault_of_one_simulation():
     env, plain = make(), make()
     env.field("opt.integrator")[BAD] = 99
-    env.reset(seed=0), plain.reset(seed=0)
-    (seen, _, terminated, _, info), (want, *_) = env.step(action(0)), plain.step(action(0))
+    env.reset(seed=0)
+    plain.reset(seed=0)
+    seen, _, terminated, _, info = env.step(action(0))
+    want, *_ = plain.step(action(0))
     np.testing.assert_array_equal(terminated, np.arange(N) == BAD)
     assert "invalid integrator" in info["diverged_reason"][BAD]
     np.testing.assert_array_equal(seen[OTHERS], want[OTHERS])

@@ -327,7 +327,8 @@ def test_frame_skip_repeats_the_action_with_the_velocity_clipped_every_time():
     assert five.task.control_dt(five.sim) == pytest.approx(0.05)
     for env in (once, five):
         env.reset(seed=0, options={"reset_cell": (2, 1), "goal_cell": (1, 3), "qvel": [8.0, 0.0]})
-    push(once, [0.9, 0.1], 25), push(five, [0.9, 0.1], 5)
+    push(once, [0.9, 0.1], 25)
+    push(five, [0.9, 0.1], 5)
     np.testing.assert_array_equal(once.sim.qpos, five.sim.qpos)
     np.testing.assert_array_equal(once.sim.qvel, five.sim.qvel)
 

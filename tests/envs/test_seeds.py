@@ -5,7 +5,11 @@ from conftest import NAVIGATE, SWIM
 
 from lancelet import LanceletError
 
-N, LIMIT, EPISODES = 4, 5, 3
+N = 4
+"""simulations of a batch"""
+LIMIT = 5
+"""control steps of an episode"""
+EPISODES = 3
 
 
 def action(simulation, step):

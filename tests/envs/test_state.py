@@ -9,7 +9,10 @@ from gymnasium.vector import AutoresetMode
 import lancelet
 from lancelet import morphology
 
-N, LIMIT = 3, 7
+N = 3
+"""simulations of a batch"""
+LIMIT = 7
+"""control steps of an episode"""
 
 
 def action(step, n=N):

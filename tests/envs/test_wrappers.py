@@ -5,7 +5,10 @@ from conftest import NAVIGATE, SWIM
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from gymnasium.wrappers import RecordEpisodeStatistics, vector
 
-N, LIMIT = 3, 5
+N = 3
+"""simulations of a batch"""
+LIMIT = 5
+"""control steps of an episode"""
 
 
 def action(step):

@@ -11,6 +11,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from ...envs.compat import quiet
 from ...errors import LanceletError
 from ...files import written_elsewhere
 from ...foreign import described_by
@@ -95,7 +96,8 @@ def silhouette(axes: Any, genome: Genome) -> tuple[float, float]:
 
     model = decode(genome).build().compile()
     data = mujoco.MjData(model)
-    mujoco.mj_forward(model, data)
+    with quiet:
+        mujoco.mj_forward(model, data)
     own = [g for g in range(model.ngeom) if model.geom_bodyid[g] and model.geom_rgba[g, 3] > 0]
     own = [g for g in own if model.geom_type[g] != mujoco.mjtGeom.mjGEOM_PLANE]
     places = data.geom_xpos[own]
