@@ -1,4 +1,4 @@
-"""Rollouts and optimisers. Importing this package registers the ids."""
+"""Training and evaluation: what users call by name. `registry` is the table of algorithms."""
 
 from __future__ import annotations
 
@@ -7,29 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LanceletError, check_names
-from ..registry import Registry
+from .registry import algorithms, register
 from .rollout import Score, evaluate
 from .trainer import Run, Trainer
 
 __all__ = ["Run", "Score", "Trainer", "algorithms", "evaluate", "evolve", "register"]
-
-algorithms = Registry("algorithm")
-register = algorithms.register
-
-register("snes", "lancelet.training.evolution.strategies:SNES")
-register("pgpe", "lancelet.training.evolution.strategies:PGPE")
-register("cma-es", "lancelet.training.evolution.strategies:CMAES")
-register("openai-es", "lancelet.training.evolution.openai_es:OpenAIES")
-register("ppo", "lancelet.training.reinforcement.ppo:PPO")
-register("ddpg", "lancelet.training.reinforcement.off_policy:DDPG")
-register("td3", "lancelet.training.reinforcement.off_policy:TD3")
-register("sac", "lancelet.training.reinforcement.off_policy:SAC")
-register("rllib", "lancelet.training.reinforcement.rllib:RLlib")
-register("routed-es", "lancelet.training.twins.routed_es:RoutedES")
-register("imitate", "lancelet.training.imitation.imitate:Imitate")
-register("surrogate", "lancelet.training.imitation.surrogate:Surrogate")
-register("backprop", "lancelet.training.twins.backprop:Backprop")
-register("recurrent-ppo", "lancelet.training.reinforcement.recurrent_ppo:RecurrentPPO")
 
 
 def evolve(
@@ -45,7 +27,7 @@ def evolve(
     controller_options: dict[str, Any] | None = None,
     **options: Any,
 ) -> Run:
-    """Evolve a controller's weights; see `training.evolution.Evolve` for what `options` may hold.
+    """Evolve a controller's weights.
 
     Args:
         id: the task.
@@ -58,27 +40,28 @@ def evolve(
         quiet: no progress bar.
         task_options: fields of the task, and ``max_episode_steps``.
         controller_options: of the controller.
-        **options: of the algorithm (``population``, ``episodes``, ...).
+        **options: of the algorithm (``population``, ``episodes``, ...): fields of its class, such as
+            `training.evolution.strategies.SNES`.
 
     Returns:
         The run: ``run.folder``, ``run.controller`` (best by validation), ``run.summary``.
+
+    Raises:
+        LanceletError: unknown names or options, an algorithm that does not evolve, or a folder that cannot be used.
     """
-    cls = algorithms.get(algorithm)
-    check_names(
-        f"option of algorithm {algorithm}",
-        options,
-        [field.name for field in dataclasses.fields(cls)],
-    )
-    if "generations" not in [field.name for field in dataclasses.fields(cls)]:
+    algorithm_class = algorithms.get(algorithm)
+    fields = [field.name for field in dataclasses.fields(algorithm_class)]
+    check_names(f"option of algorithm {algorithm}", options, fields)
+    if "generations" not in fields:
         raise LanceletError(
             f"algorithm {algorithm!r} does not evolve: use snes, pgpe, cma-es or openai-es"
         )
-    where = None if folder is None else str(folder)
-    common = {
-        "generations": generations,
-        "seed": seed,
-        "folder": where,
-        "resume": resume,
-        "quiet": quiet,
-    }
-    return cls(**common, **options).train(id, controller, task_options, controller_options)
+    trainer = algorithm_class(
+        generations=generations,
+        seed=seed,
+        folder=None if folder is None else str(folder),
+        resume=resume,
+        quiet=quiet,
+        **options,
+    )
+    return trainer.train(id, controller, task_options, controller_options)

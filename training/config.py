@@ -24,11 +24,17 @@ class Config:
     """One training but for its seed and folder; options left out have their defaults."""
 
     task: str
+    """its id, or a short name of it"""
     controller: str
+    """its registered name"""
     algorithm: str
+    """its registered name"""
     task_options: dict[str, Any] = field(default_factory=dict)
+    """fields of the task, and ``max_episode_steps``"""
     controller_options: dict[str, Any] = field(default_factory=dict)
+    """of the controller"""
     algorithm_options: dict[str, Any] = field(default_factory=dict)
+    """of the algorithm"""
     seeds: int = 1
     """how many times it is to be run, from seed 0"""
 
@@ -40,26 +46,28 @@ class Config:
         """
         from . import algorithms
 
-        cls = algorithms.get(self.algorithm)
-        check_names(
-            f"option of algorithm {self.algorithm}",
-            self.algorithm_options,
-            [item.name for item in fields(cls)],
-        )
-        lists = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in self.algorithm_options.items()
-        }
-        return cls(**lists, **common)
+        algorithm = algorithms.get(self.algorithm)
+        known = [item.name for item in fields(algorithm)]
+        check_names(f"option of algorithm {self.algorithm}", self.algorithm_options, known)
+        options = {}
+        for name, value in self.algorithm_options.items():
+            # YAML has lists where options are tuples.
+            options[name] = tuple(value) if isinstance(value, list) else value
+        return algorithm(**options, **common)
 
     def train(self, seed: int, **common: Any) -> Run:
-        """Run it with one seed, which is also that of the weights at birth where a controller draws them."""
-        drawn = "seed" in [
-            item.name for item in fields(controllers.controllers.get(self.controller).Options)
-        ]
-        options = {**({"seed": seed} if drawn else {}), **self.controller_options}
-        return self.trainer(seed=seed, **common).train(
-            self.task, self.controller, self.task_options, options
-        )
+        """Run it with one seed, which is also that of the first weights where a controller draws them.
+
+        Args:
+            seed: of everything random.
+            **common: further options of every trainer (``folder``, ``resume``, ...).
+        """
+        controller_options = dict(self.controller_options)
+        known = [item.name for item in fields(controllers.controllers.get(self.controller).Options)]
+        if "seed" in known:
+            controller_options.setdefault("seed", seed)
+        trainer = self.trainer(seed=seed, **common)
+        return trainer.train(self.task, self.controller, self.task_options, controller_options)
 
     def shorter(self, **options: Any) -> Config:
         """The same with other options of the algorithm."""
@@ -67,9 +75,10 @@ class Config:
 
     def task_fields(self) -> dict[str, Any]:
         """All options of the task as the algorithm needs it: what the trained controller is to be evaluated with."""
-        return self.trainer().prepare(
+        _, task_options, _ = self.trainer().prepare(
             self.task, self.controller, self.task_options, self.controller_options
-        )[1]
+        )
+        return task_options
 
     def write(self, path: str | Path) -> None:
         """Write it to a file."""
@@ -86,21 +95,21 @@ def read(path: str | Path) -> Config:
     """
     from . import algorithms
 
-    found = foreign.read_yaml(path, by_hand=True)
-    if not isinstance(found, dict):
+    content = foreign.read_yaml(path, by_hand=True)
+    if not isinstance(content, dict):
         raise LanceletError(
             f"{path} is not a training configuration: needs task, controller and algorithm"
         )
-    check_names(f"key of {path}", found, [item.name for item in fields(Config)])
+    check_names(f"key of {path}", content, [item.name for item in fields(Config)])
     for name in ("task", "controller", "algorithm"):
-        if not isinstance(found.get(name), str):
-            raise LanceletError(f"{path}: {name} = {found.get(name)!r}: must be a name")
+        if not isinstance(content.get(name), str):
+            raise LanceletError(f"{path}: {name} = {content.get(name)!r}: must be a name")
     for name in ("task_options", "controller_options", "algorithm_options"):
-        if not isinstance(found.get(name, {}), dict):
+        if not isinstance(content.get(name, {}), dict):
             raise LanceletError(
-                f"{path}: {name} = {found[name]!r}: must be a mapping of names to values"
+                f"{path}: {name} = {content[name]!r}: must be a mapping of names to values"
             )
-    config = Config(**found)
+    config = Config(**content)
     whole_number(f"{path}: seeds", config.seeds, 1)
     check_names("controller", [config.controller], controllers.controllers)
     check_names("algorithm", [config.algorithm], algorithms)
@@ -115,19 +124,22 @@ def folder(name: str, seed: int) -> Path:
 def train_all(names: Iterable[str], quiet: bool = False) -> None:
     """Train committed configurations with all their seeds, two runs at a time; what is there is taken up."""
     configs = committed()
-    jobs = [(name, seed, configs[name]) for name in names for seed in range(configs[name].seeds)]
+    jobs = []
+    for name in names:
+        for seed in range(configs[name].seeds):
+            jobs.append((name, seed, configs[name]))
     with progress("training", len(jobs), "runs", quiet=quiet) as advance:
         for _ in parallel(_train, jobs):
             advance()
 
 
 def _train(job: tuple[str, int, Config]) -> None:
+    """Train a configuration, given with its name and a seed, in a worker process."""
     name, seed, config = job
     config.train(seed=seed, folder=str(folder(name, seed)), resume=True, quiet=True, test=0)
 
 
 def committed() -> dict[str, Config]:
     """Name -> configuration of every file in `training/configs`: what `lancelet bench table` runs."""
-    return {
-        path.stem: read(path) for path in sorted((Path(__file__).parent / "configs").glob("*.yaml"))
-    }
+    paths = sorted((Path(__file__).parent / "configs").glob("*.yaml"))
+    return {path.stem: read(path) for path in paths}

@@ -10,6 +10,9 @@ import numpy as np
 from ..controllers import Controller, Population
 from ..controllers.core import State
 
+NOISE_STREAM = 1
+"""second word of the seed of an agent's noise, which must not be that of its start state"""
+
 
 class Sampled(Population):
     """`Population` of one controller whose actions are Normal(action, std); each agent has a stream of its own.
@@ -30,19 +33,22 @@ class Sampled(Population):
     ) -> None:
         super().__init__(controller, len(seeds))
         shape = (steps, *controller.action_space.shape)  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
-        blocks = [
-            np.random.default_rng([seed, 1]).standard_normal(shape, np.float32) for seed in seeds
-        ]
-        self._noise = np.stack(blocks, 1) * np.asarray(std, np.float32)
+        blocks = []
+        for seed in seeds:
+            generator = np.random.default_rng([seed, NOISE_STREAM])
+            blocks.append(generator.standard_normal(shape, np.float32))
+        # Steps first, agents second: a step's noise has the shape of the actions.
+        self._noise = np.stack(blocks, axis=1) * np.asarray(std, np.float32)
         self._step = 0
 
     def initial_state(self) -> State:
-        """States of all agents at the start of an episode; the noise begins anew."""
+        """States of all agents at the start of an episode; the noise begins again with its first step."""
         self._step = 0
         return super().initial_state()
 
     def __call__(self, observation: Any, state: State) -> tuple[np.ndarray, State]:
-        """Actions (n, m) with noise, and next states."""
-        action, state = super().__call__(observation, state)
+        """Actions (n, m) with the noise of this step, and next states."""
+        action, next_state = super().__call__(observation, state)
+        noise = self._noise[self._step]
         self._step += 1
-        return action + self._noise[self._step - 1], state
+        return action + noise, next_state

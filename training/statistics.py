@@ -7,39 +7,61 @@ from typing import Any
 
 import numpy as np
 
+RESAMPLES = 5000
+"""of the bootstrap, for means and differences"""
+INTERQUARTILE_RESAMPLES = 2000
+"""of the bootstrap, for interquartile means, which are slow"""
+BOOTSTRAP_SEED = 0
+"""intervals are always the same for the same values"""
+INTERVAL_PERCENTILES = (2.5, 97.5)
+"""ends of a 95 % interval"""
+TRIMMED_SHARE = 0.25
+"""share of the values that the interquartile mean leaves out at each end"""
+
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """P values of a family, corrected for it (Holm 1979), in the same order."""
+    """P values of a family, corrected for it (Holm 1979), in the same order.
+
+    The i-th smallest of m values is multiplied by m - i + 1, is no smaller than those before it, and at most 1.
+    """
     raw = np.asarray(p, float)
-    order, corrected = np.argsort(raw, kind="stable"), np.empty(len(raw))
-    corrected[order] = np.minimum(
-        np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)), 1.0
-    )
+    order = np.argsort(raw, kind="stable")
+    factors = np.arange(len(raw), 0, -1)
+    corrected = np.empty(len(raw))
+    corrected[order] = np.minimum(np.maximum.accumulate(raw[order] * factors), 1.0)
     return corrected
 
 
 def interval(
     values: Sequence[float] | np.ndarray, statistic: Callable[..., Any] = np.mean
 ) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean, or of another statistic; seeded, so that it is always the same.
+    """95 % percentile bootstrap interval of the mean, or of another statistic; always the same for the same values.
 
     Args:
         values: one a seed.
         statistic: of values and ``axis``.
+
+    Returns:
+        Both ends; the mean twice where there is one value, or where all are equal.
     """
     from scipy.stats import bootstrap
 
     sample = np.asarray(values, float)
     if len(sample) < 2 or np.ptp(sample) == 0:
         return float(sample.mean()), float(sample.mean())
-    found = bootstrap(
-        (sample,), statistic, n_resamples=5000, method="percentile", rng=np.random.default_rng(0)
+    result = bootstrap(
+        (sample,),
+        statistic,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(BOOTSTRAP_SEED),
     )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    ends = result.confidence_interval
+    return float(ends.low), float(ends.high)
 
 
 def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """Mean of `ours` - `theirs` on the same start states, and its 95 % percentile bootstrap interval; seeded.
+    """Mean of `ours` - `theirs` on the same start states, with a 95 % percentile bootstrap interval.
 
     Start states are resampled for both sides together, trainings on each side by themselves: a start state that is
     hard for both does not widen the interval.
@@ -47,45 +69,55 @@ def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, tupl
     Args:
         ours: returns (trainings, start states).
         theirs: returns (trainings, start states): other trainings, the same start states in the same order.
+
+    Returns:
+        The mean, and both ends of its interval.
     """
     if ours.ndim != 2 or theirs.ndim != 2 or ours.shape[1] != theirs.shape[1]:
         raise ValueError(
             f"shapes {ours.shape} and {theirs.shape}: must be (trainings, start states), equal starts"
         )
-    rng = np.random.default_rng(0)
-    resamples = 5000
-    differences = np.empty(resamples)
-    for i in range(resamples):
-        starts = rng.integers(ours.shape[1], size=ours.shape[1])
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    start_count = ours.shape[1]
+    differences = np.empty(RESAMPLES)
+    for resample in range(RESAMPLES):
+        starts = rng.integers(start_count, size=start_count)
         our_trainings = rng.integers(len(ours), size=len(ours))
         their_trainings = rng.integers(len(theirs), size=len(theirs))
         our_mean = ours[our_trainings].mean(axis=0)[starts].mean()
         their_mean = theirs[their_trainings].mean(axis=0)[starts].mean()
-        differences[i] = our_mean - their_mean
-    low, high = np.percentile(differences, [2.5, 97.5])
+        differences[resample] = our_mean - their_mean
+    low, high = np.percentile(differences, INTERVAL_PERCENTILES)
     return float(ours.mean() - theirs.mean()), (float(low), float(high))
 
 
 def interquartile(values: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """Interquartile mean of all `values` (seeds, episodes), and its 95 % interval by resampling seeds.
+    """Interquartile mean of all values: the mean of their middle half (Agarwal et al. 2021, NeurIPS).
 
-    Source: Agarwal et al. 2021 (NeurIPS), the mean of the middle half. One seed alone is resampled by its episodes.
+    Args:
+        values: (seeds, episodes).
+
+    Returns:
+        The mean, and both ends of its 95 % interval by resampling seeds; one seed alone is resampled by its episodes.
     """
     from scipy.stats import bootstrap, trim_mean
 
     rows = values if len(values) > 1 else values.T
 
     def statistic(index: np.ndarray) -> float:
-        return float(trim_mean(rows[index.astype(int)].ravel(), 0.25))
+        return float(trim_mean(rows[index.astype(int)].ravel(), TRIMMED_SHARE))
 
-    value = statistic(np.arange(len(rows)))
+    row_numbers = np.arange(len(rows))
+    mean = statistic(row_numbers)
     if np.ptp(values) == 0:
-        return value, (value, value)
-    settings: Any = {
-        "n_resamples": 2000,
-        "vectorized": False,
-        "method": "percentile",
-        "rng": np.random.default_rng(0),
-    }
-    found = bootstrap((np.arange(len(rows)),), statistic, **settings).confidence_interval
-    return value, (float(found.low), float(found.high))
+        return mean, (mean, mean)
+    result = bootstrap(
+        (row_numbers,),
+        statistic,
+        n_resamples=INTERQUARTILE_RESAMPLES,
+        vectorized=False,
+        method="percentile",
+        rng=np.random.default_rng(BOOTSTRAP_SEED),
+    )
+    ends = result.confidence_interval
+    return mean, (float(ends.low), float(ends.high))

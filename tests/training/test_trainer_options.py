@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from conftest import SWIM
 
 from lancelet import LanceletError, training
@@ -168,3 +169,22 @@ def test_cma_es_on_thousands_of_weights_keeps_variances(tmp_path):
     assert trainer.separable is False, "a trainer may train another controller next"
     state = training.runs.checkpoint.load(run.folder / "checkpoint" / "state.safetensors")
     assert state["searcher"]["own"]["C"].shape == (run.controller.parameter_count,)
+
+
+def test_training_leaves_the_threads_of_torch_alone(tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        options = {"generations": 1, "population": 2, "validation": 1, "validate_every": 1}
+        task = {"joints": 3, "max_episode_steps": 3}
+        folder = tmp_path / "run"
+        inside = []
+        trainer = training.algorithms.get("snes")(**options, test=1, quiet=True, folder=str(folder))
+        trainer.train(SWIM, "ncap", task, watch=lambda _: inside.append(torch.get_num_threads()))
+        assert torch.get_num_threads() == 3
+        assert inside == [1]
+        with pytest.raises(LanceletError, match="already holds a run"):
+            training.evolve(SWIM, "ncap", folder=folder, task_options=task, test=0, **options)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

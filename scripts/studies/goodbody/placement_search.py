@@ -17,15 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from evotorch import Problem, SolutionBatch
-from evotorch.algorithms import SNES, GeneticAlgorithm
-from evotorch.operators import PolynomialMutation, SimulatedBinaryCrossOver
 from scipy.optimize import differential_evolution
 
 from ....envs.kinematic import NEAR
 from ....errors import LanceletError, unknown
-
-logging.getLogger("evotorch").setLevel(logging.WARNING)
 
 LABELS = {
     "random": "random search",
@@ -162,25 +157,43 @@ def _pattern(ledger: _Ledger, rng: np.random.Generator, population: int) -> None
                 step /= 2
 
 
-class _Problem(Problem):
-    def __init__(
-        self, ledger: _Ledger, rng: np.random.Generator, objectives: int, **settings: Any
-    ) -> None:
-        super().__init__(
-            ["min"] * objectives, solution_length=len(ledger.low), dtype=torch.float64,
-            seed=int(rng.integers(2**31)), **settings,
-        )  # fmt: skip
-        self._ledger, self._objectives = ledger, objectives
+def _problem(ledger: _Ledger, rng: np.random.Generator, objectives: int, **settings: Any) -> Any:
+    """The search as an EvoTorch problem that is minimised.
 
-    def _evaluate_batch(self, batch: SolutionBatch) -> None:
-        found = self._ledger(torch.as_tensor(batch.values).numpy())
-        evals = found if self._objectives > 1 else found.sum(1, keepdims=True)
-        batch.set_evals(torch.from_numpy(np.ascontiguousarray(evals)))
+    EvoTorch is imported here: commands that only look at the list of studies shall not wait for it.
+
+    Args:
+        ledger: counts the evaluations.
+        rng: of the problem's seed.
+        objectives: 4: every distance is one; 1: their sum.
+        **settings: of the problem: its bounds.
+    """
+    from evotorch import Problem, SolutionBatch
+
+    logging.getLogger("evotorch").setLevel(logging.WARNING)
+
+    class Placement(Problem):
+        """Points of the ledger's box."""
+
+        def _evaluate_batch(self, batch: SolutionBatch) -> None:
+            distances = ledger(torch.as_tensor(batch.values).numpy())
+            evals = distances if objectives > 1 else distances.sum(1, keepdims=True)
+            batch.set_evals(torch.from_numpy(np.ascontiguousarray(evals)))
+
+    return Placement(
+        ["min"] * objectives,
+        solution_length=len(ledger.low),
+        dtype=torch.float64,
+        seed=int(rng.integers(2**31)),
+        **settings,
+    )
 
 
 def _snes(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
     """Centre drawn from the box, standard deviation a quarter of its width; samples outside count as on its edge."""
-    problem = _Problem(ledger, rng, 1, initial_bounds=(-1, 1))
+    from evotorch.algorithms import SNES
+
+    problem = _problem(ledger, rng, 1, initial_bounds=(-1, 1))
     centre = torch.from_numpy(ledger.uniform(rng, 1)[0])
     width = torch.from_numpy((ledger.high - ledger.low) / 4)
     searcher = SNES(problem, stdev_init=width, center_init=centre, popsize=population)  # pyright: ignore[reportArgumentType]
@@ -200,7 +213,10 @@ def _de(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
 
 def _nsga2(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
     """Four objectives, the four distances; simulated binary crossover and polynomial mutation."""
-    problem = _Problem(ledger, rng, 4, bounds=(ledger.low.tolist(), ledger.high.tolist()))
+    from evotorch.algorithms import GeneticAlgorithm
+    from evotorch.operators import PolynomialMutation, SimulatedBinaryCrossOver
+
+    problem = _problem(ledger, rng, 4, bounds=(ledger.low.tolist(), ledger.high.tolist()))
     operators = [
         SimulatedBinaryCrossOver(problem, tournament_size=2, cross_over_rate=1.0, eta=15),
         PolynomialMutation(problem, eta=20),

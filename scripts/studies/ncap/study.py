@@ -28,7 +28,6 @@ from lancelet.scripts.studies.ncap.episodes import NAVIGATE, TASK, circuit, scor
 from lancelet.scripts.studies.ncap.pictures import draw
 from lancelet.scripts.studies.swimming import com_speed, kept
 from lancelet.scripts.study import Study
-from lancelet.training.evolution.evotorch_compat import Evaluation
 from lancelet.training.evolution.lockstep import Lockstep
 from lancelet.training.evolution.openai_es import OpenAIES
 from lancelet.training.rollout import make_env, rollout
@@ -360,6 +359,9 @@ def strategies(
         seeds = [TRAINING + epoch * n + i for i in range(n)]
         returns = rollout(env, Population(ncap, n, torch.cat(candidates)), seeds)[0].returns
         return list(torch.as_tensor(returns, dtype=torch.float32).split(size))
+
+    # EvoTorch is imported here: commands that only look at the list of studies shall not wait for it.
+    from lancelet.training.evolution.evotorch_compat import Evaluation
 
     meet = Lockstep(len(starts), evaluate)
     options = OpenAIES(population=size)
