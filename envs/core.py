@@ -194,9 +194,7 @@ class VectorEnv(gym.vector.VectorEnv):
         """Seed the generators of simulations `ids`: i by seed + i, or by entry i; None leaves them as they are."""
         if seed is None:
             return
-        seeds = seed
-        if isinstance(seed, int | np.integer):
-            seeds = [seed + i for i in range(self.num_envs)]
+        seeds = _seed_of_each(seed, self.num_envs)
         if len(seeds) != self.num_envs:
             raise LanceletError(
                 f"seed has {len(seeds)} entries: needs one number, or {self.num_envs}, one each"
@@ -662,6 +660,13 @@ def _info_of(transition: Transition) -> dict[str, Any]:
         info["diverged_reason"] = transition.reasons
         info["_diverged_reason"] = transition.diverged
     return info
+
+
+def _seed_of_each(seed: int | Sequence[int | None], n: int) -> Sequence[int | None]:
+    """Seeds of n simulations from one number, or from a list, which may have any length."""
+    if isinstance(seed, int | np.integer):
+        return [seed + i for i in range(n)]
+    return seed
 
 
 def _generator_at(state: dict[str, Any]) -> np.random.Generator:

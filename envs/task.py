@@ -74,8 +74,8 @@ class PosedSimulator(Simulator, Protocol):
 
 
 # `Simulation` finds the arrays of MjData at their first use, where a look at its attributes does not see them yet.
-StatefulSimulator.register(Simulation)
-PosedSimulator.register(Simulation)
+StatefulSimulator.register(Simulation)  # pyright: ignore[reportAttributeAccessIssue]
+PosedSimulator.register(Simulation)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @dataclass(kw_only=True)
