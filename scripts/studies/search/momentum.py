@@ -1,4 +1,7 @@
-"""Mountain car and pendulum by the same search over (position, velocity) with action patterns (spec 6)."""
+"""Mountain car and pendulum by the same search over (position, velocity) with action patterns.
+
+See docs/systems/search.md, "Momentum".
+"""
 
 from __future__ import annotations
 
@@ -12,140 +15,207 @@ from gymnasium.vector import AutoresetMode
 from lancelet import controllers
 from lancelet.controllers.search.momentum import PENDULUM
 from lancelet.scripts.rows import Row, at_least, at_most
-from lancelet.scripts.studies.search.lives import ratio
+from lancelet.scripts.studies.search.lives import FIRST, THIRD, ratio
 from lancelet.scripts.study import Study
 from lancelet.training.statistics import interval
 
-CAR, SWING = "MountainCarContinuous-v0", "Pendulum-v1"
+CAR = "MountainCarContinuous-v0"
+SWING = "Pendulum-v1"
 AGENTS = {"quick": 4, "shown": 16, "full": 50}
+"""agents on each of the two"""
 HELD_STEPS = 16
 """steps that a random action is held on the mountain car"""
 LIMIT = {CAR: 5_000, SWING: 200}
 """steps of an episode"""
+CLIMBS = 5
+"""episodes of a life on the mountain car"""
+SWINGS = 22
+"""episodes of a life on the pendulum"""
+SWINGS_COMPARED = 6
+"""episodes at a life's beginning, and at its end, that are compared on the pendulum"""
+IN_WORDS = {6: "six"}
+"""numbers as the notes tell them"""
 
 
 def lives(
     id: str, name: str, n: int, episodes: int, **options: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Steps until the goal is first touched (n, episodes), the limit where never; share of steps there; solved.
+    """What agents do that live side by side, each from episode to episode at its own pace.
 
-    Agents live side by side, each from episode to episode at its own pace, until the last has had `episodes`.
+    Args:
+        id: of the environment, `CAR` or `SWING`.
+        name: of the controller.
+        n: number of agents.
+        episodes: of each agent.
+        **options: of the controller.
+
+    Returns:
+        (n, episodes) each: steps until the goal is first touched, the limit where it never is;
+        share of an episode's steps at the goal; whether the goal was touched.
     """
     make: Any = gym.make_vec
-    env = make(id, num_envs=n, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
-               max_episode_steps=LIMIT[id])  # fmt: skip
-    one = gym.make(id)
-    who, judge = (
-        controllers.make(name, one, **options),
-        controllers.make("search-momentum", one, **_goal(id)),
+    env = make(
+        id,
+        num_envs=n,
+        vectorization_mode="sync",
+        vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+        max_episode_steps=LIMIT[id],
     )
-    state, seen = who.initial_state(n), env.reset(seed=0)[0]
-    first, inside = np.full((n, episodes), LIMIT[id]), np.zeros((n, episodes))
-    solved, episode, step = np.zeros((n, episodes), bool), np.zeros(n, int), np.zeros(n, int)
-    mind: Any = judge.initial_state(1)[0]
+    single_env = gym.make(id)
+    controller = controllers.make(name, single_env, **options)
+    # Whether an agent is at the goal is judged alike, whatever controls it.
+    judge: Any = controllers.make("search-momentum", single_env, **_goal(id))
+    judging_mind = judge.initial_state(1)[0]
+
+    steps_to_goal = np.full((n, episodes), LIMIT[id])
+    share_at_goal = np.zeros((n, episodes))
+    is_solved = np.zeros((n, episodes), bool)
+    episode = np.zeros(n, int)
+    step = np.zeros(n, int)
+    state = controller.initial_state(n)
+    observation, _ = env.reset(seed=0)
+    # Until the last agent is done; the others live on, and are no longer looked at.
     while (episode < episodes).any():
-        action, state = who(torch.as_tensor(seen), state)
-        seen, _, terminated, truncated, info = env.step(action.numpy())
+        action, state = controller(torch.as_tensor(observation), state)
+        observation, _, terminated, truncated, info = env.step(action.numpy())
         ended = terminated | truncated
-        last = seen.copy()
-        for i in np.flatnonzero(ended):
-            last[i] = info["final_obs"][i]
-        state = who.learn(
-            None, action, torch.zeros(n), torch.as_tensor(ended), torch.as_tensor(last), state
+        # Where an episode ended `observation` is the next one's first: this is its true last one.
+        outcome = observation.copy()
+        for agent in np.flatnonzero(ended):
+            outcome[agent] = info["final_obs"][agent]
+        state = controller.learn(
+            None, action, torch.zeros(n), torch.as_tensor(ended), torch.as_tensor(outcome), state
         )
         step += 1
-        for i, at in enumerate(judge.positions_and_velocities(torch.as_tensor(last))):  # pyright: ignore[reportCallIssue]
-            if episode[i] < episodes and mind.there(at):
-                inside[i, episode[i]] += 1
-                if not solved[i, episode[i]]:
-                    solved[i, episode[i]], first[i, episode[i]] = True, step[i]
-            if ended[i]:
-                if episode[i] < episodes:
-                    inside[i, episode[i]] /= step[i]
-                episode[i], step[i] = episode[i] + 1, 0
+        outcomes = judge.positions_and_velocities(torch.as_tensor(outcome))
+        for agent, position_and_velocity in enumerate(outcomes):
+            now = (agent, episode[agent])
+            is_counted = episode[agent] < episodes
+            if is_counted and judging_mind.there(position_and_velocity):
+                share_at_goal[now] += 1
+                if not is_solved[now]:
+                    is_solved[now] = True
+                    steps_to_goal[now] = step[agent]
+            if ended[agent]:
+                if is_counted:
+                    share_at_goal[now] /= step[agent]
+                episode[agent] += 1
+                step[agent] = 0
     env.close()
-    return first, inside, solved
+    return steps_to_goal, share_at_goal, is_solved
 
 
 def _goal(id: str) -> dict[str, Any]:
+    """Options of `search-momentum` that say what the goal of an environment is."""
     return PENDULUM if id == SWING else {}
 
 
 def car(study: Study, data: dict[str, Any]) -> None:
-    """Mountain car from birth, and beside it actions drawn at random and held."""
+    """Mountain car from birth, and beside it actions drawn at random and held.
+
+    Args:
+        study: gets the rows.
+        data: gets the steps of all climbs.
+    """
     count = AGENTS[study.size]
-    first, _, solved = lives(CAR, "search-momentum", count, 5)
-    data["car"] = first
-    rest: dict[str, Any] = {"seeds": count}
-    solved_share = float(solved.mean())
-    study.add(
-        at_least(
-            "mountain car, solved",
-            "gate",
-            solved_share,
-            1.0,
-            note="5 episodes, 5,000 steps each",
-            **rest,
-        )
+    climbs, _, solved = lives(CAR, "search-momentum", count, CLIMBS)
+    data["car"] = climbs
+    first_climb = climbs[:, FIRST]
+    later_climbs = climbs[:, THIRD:].mean(axis=1)
+    _climbs(study, climbs, solved)
+
+    value, between = ratio(later_climbs, first_climb)
+    row = at_most(
+        "mountain car, third to fifth climb over the first",
+        "claim",
+        value,
+        1.0,
+        interval=between,
+        seeds=count,
     )
-    medians = ", ".join(f"{value:,.0f}" for value in np.median(first, axis=0))
-    study.add(
-        Row(
-            "mountain car, first climb, steps",
-            "info",
-            float(np.median(first[:, 0])),
-            interval=interval(first[:, 0], np.median),
-            note=f"medians of episodes 1 to 5: {medians}",
-            **rest,
-        )
+    study.add(row)
+
+    held_climbs, _, _ = lives(CAR, "random-held", count, 1, hold=HELD_STEPS)
+    held = held_climbs[:, FIRST]
+    note = f"actions held {HELD_STEPS} steps: median {np.median(held):,.0f}"
+    value, between = ratio(first_climb, held)
+    row = at_most(
+        "mountain car, first climb over held random actions",
+        "claim",
+        value,
+        1.0,
+        interval=between,
+        note=f"{note}; above 1 chance is faster",
+        seeds=count,
     )
-    later = first[:, 2:].mean(axis=1)
-    value, between = ratio(later, first[:, 0])
-    study.add(
-        at_most(
-            "mountain car, third to fifth climb over the first",
-            "claim",
-            value,
-            1.0,
-            interval=between,
-            **rest,
-        )
+    study.add(row)
+    value, between = ratio(later_climbs, held)
+    row = at_most(
+        "mountain car, third to fifth climb over held random actions",
+        "claim",
+        value,
+        1.0,
+        interval=between,
+        note=note,
+        seeds=count,
     )
-    chance, _, _ = lives(CAR, "random-held", count, 1, hold=HELD_STEPS)
-    note = f"actions held {HELD_STEPS} steps: median {np.median(chance):,.0f}"
-    value, between = ratio(first[:, 0], chance[:, 0])
-    name = "mountain car, first climb over held random actions"
-    study.add(
-        at_most(
-            name,
-            "claim",
-            value,
-            1.0,
-            interval=between,
-            note=f"{note}; above 1 chance is faster",
-            **rest,
-        )
+    study.add(row)
+
+
+def _climbs(study: Study, climbs: np.ndarray, solved: np.ndarray) -> None:
+    """Rows of the search alone: share of climbs that were made, and steps of the first one."""
+    count = len(climbs)
+    row = at_least(
+        "mountain car, solved",
+        "gate",
+        float(solved.mean()),
+        1.0,
+        note=f"{CLIMBS} episodes, {LIMIT[CAR]:,} steps each",
+        seeds=count,
     )
-    value, between = ratio(later, chance[:, 0])
-    name = "mountain car, third to fifth climb over held random actions"
-    study.add(at_most(name, "claim", value, 1.0, interval=between, note=note, **rest))
+    study.add(row)
+    medians = ", ".join(f"{value:,.0f}" for value in np.median(climbs, axis=0))
+    first_climb = climbs[:, FIRST]
+    row = Row(
+        "mountain car, first climb, steps",
+        "info",
+        float(np.median(first_climb)),
+        interval=interval(first_climb, np.median),
+        note=f"medians of episodes 1 to {CLIMBS}: {medians}",
+        seeds=count,
+    )
+    study.add(row)
 
 
 def pendulum(study: Study, data: dict[str, Any]) -> None:
-    """Pendulum: swung up within a life, and held longer at its end than at its beginning."""
+    """Pendulum: swung up within a life, and held longer at its end than at its beginning.
+
+    Args:
+        study: gets the rows.
+        data: gets the share of time upright in all episodes.
+    """
     count = AGENTS[study.size]
-    episodes = 22
-    first, inside, solved = lives(SWING, "search-momentum", count, episodes, **PENDULUM)
-    data["pendulum"] = inside
-    rest: dict[str, Any] = {"seeds": count}
-    value = float(solved[:, -6:].mean())
-    note = f"last 6 of {episodes} episodes of 200 steps; median {np.median(first[:, -6:]):.0f} steps to upright; "
-    note += f"time upright {inside[:, :6].mean():.2f} in the first six, {inside[:, -6:].mean():.2f} in the last"
-    study.add(
-        at_least(
-            "pendulum, swung up within a life of 22 episodes", "gate", value, 1.0, note=note, **rest
-        )
+    steps, share_upright, solved = lives(SWING, "search-momentum", count, SWINGS, **PENDULUM)
+    data["pendulum"] = share_upright
+    share_at_first = share_upright[:, :SWINGS_COMPARED].mean()
+    share_at_last = share_upright[:, -SWINGS_COMPARED:].mean()
+    compared = IN_WORDS[SWINGS_COMPARED]
+    row = at_least(
+        f"pendulum, swung up within a life of {SWINGS} episodes",
+        "gate",
+        float(solved[:, -SWINGS_COMPARED:].mean()),
+        1.0,
+        note=f"last {SWINGS_COMPARED} of {SWINGS} episodes of {LIMIT[SWING]} steps; "
+        f"median {np.median(steps[:, -SWINGS_COMPARED:]):.0f} steps to upright; "
+        f"time upright {share_at_first:.2f} in the first {compared}, {share_at_last:.2f} in the last",
+        seeds=count,
     )
-    value = float(inside[:, -6:].mean() / max(inside[:, :6].mean(), 1e-9))
-    name = "pendulum, time upright, last six episodes over the first six"
-    study.add(at_least(name, "claim", value, 1.0, **rest))
+    study.add(row)
+    row = at_least(
+        f"pendulum, time upright, last {compared} episodes over the first {compared}",
+        "claim",
+        float(share_at_last / max(share_at_first, 1e-9)),
+        1.0,
+        seeds=count,
+    )
+    study.add(row)
