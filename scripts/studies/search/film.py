@@ -1,16 +1,17 @@
-"""One life of the search, recorded with its graph: for the film, and for the pictures of the graph as it grows."""
+"""One life of the search, recorded with its graph: for the film, and for pictures of the graph."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 
 from lancelet.controllers import Controller, Population
-from lancelet.controllers.search.graph import STEPS, Graph, advance
+from lancelet.controllers.search.graph import STEPS, WITHIN, Graph, advance
 from lancelet.scripts.studies.search.lives import TASK, World
 from lancelet.training.rollout import make_env, rollout
 from lancelet.training.video import opengl as gl
@@ -18,10 +19,31 @@ from lancelet.training.video import video
 
 HEIGHT = 0.45
 """m, at which the graph hangs over the walls"""
-GOOD, BAD, PLAN = (0.1, 0.6, 0.25), (0.8, 0.15, 0.1), (0.1, 0.3, 0.9)
-"""strengthened, weakened; the behaviour that is run"""
+PLAN_HEIGHT = HEIGHT + 0.05
+"""m, at which the plan hangs over the graph"""
+GOOD = (0.1, 0.6, 0.25)
+"""colour (red, green, blue) of an edge that was strengthened"""
+BAD = (0.8, 0.15, 0.1)
+"""colour of an edge that was weakened"""
+PLAN = (0.1, 0.3, 0.9)
+"""colour of the behaviour that is run"""
+FAINTEST = 0.35
+"""opacity of an edge that was hardly strengthened"""
+EDGE_SHARE = 0.48
+"""share of an edge that is drawn from the place it leaves: its reverse has the other half"""
 SLOWER = 2
 """the film runs at half speed"""
+BUDGET = 10_000
+"""control steps of a trial"""
+
+
+class Moment(NamedTuple):
+    """The graph after a step at which it or the plan has changed."""
+
+    step: int
+    graph: Graph
+    plan: np.ndarray
+    """(k, 2) m, points of the behaviour"""
 
 
 @dataclass(frozen=True)
@@ -30,105 +52,160 @@ class Told:
 
     record: dict[str, np.ndarray]
     """``qpos`` and the rest of `Score.record`"""
-    graphs: list[tuple[int, Graph, np.ndarray]]
-    """after which step the graph or the plan changed: the graph, and the points (k, 2) of the plan"""
+    graphs: list[Moment]
+    """in the order of their steps"""
     solved: bool
+    """whether the goal was reached"""
 
     @property
     def track(self) -> np.ndarray:
-        """(steps + 1, 2) m."""
+        """Positions (steps + 1, 2), m."""
         return self.record["qpos"]
 
 
 def tell(
     who: Controller, world: World, trials: int = 1, state: Any = None, seed: int = 0
 ) -> tuple[list[Told], Any]:
-    """The trials of one agent, step by step, and its state; its graph is copied whenever it has changed."""
-    env = make_env(TASK, 1, 10_000, 1, maze_map=world.maps[0])
+    """Let one agent live, and copy its graph whenever it has changed.
+
+    Args:
+        who: the controller.
+        world: of which the first agent's map, start and goal are taken.
+        trials: of the life.
+        state: of an agent that has lived before; None: a newborn one.
+        seed: of the start states, trial t at ``seed + t``.
+
+    Returns:
+        The trials, and the state of the agent at their end.
+    """
+    env = make_env(TASK, 1, BUDGET, 1, maze_map=world.maps[0])
     agents = Population(who, 1)
-    state = agents.initial_state() if state is None else state
-    options, told = {"reset_cell": world.starts[:1], "goal_cell": world.goals[:1]}, []
+    if state is None:
+        state = agents.initial_state()
+    options = {"reset_cell": world.starts[:1], "goal_cell": world.goals[:1]}
+    told = []
     for trial in range(trials):
-        graphs: list[tuple[int, Graph, np.ndarray]] = []
-        mind, last = state[1][0], [()]  # minds change in place
-
-        def look(
-            step: int, mind: Any = mind, graphs: list[Any] = graphs, last: list[Any] = last
-        ) -> None:
-            mark = (mind.stalls, mind.graph.count, mind.level, mind.edge, tuple(mind.path))
-            if mark != last[0]:
-                last[0] = mark
-                graphs.append((step, Graph.from_arrays(mind.graph.to_arrays()), _plan(mind)))
-
-        score, state = rollout(env, agents, seed + trial, options, state, record=True, on_step=look)
-        told.append(Told(score.record, graphs, bool(score.metrics["success"][0])))
+        _, minds = state
+        moments: list[Moment] = []
+        watch = _watcher(minds[0], moments)
+        score, state = rollout(
+            env, agents, seed + trial, options, state, record=True, on_step=watch
+        )
+        is_solved = bool(score.metrics["success"][0])
+        told.append(Told(record=score.record, graphs=moments, solved=is_solved))
     env.close()
     return told, state
 
 
+def _watcher(mind: Any, moments: list[Moment]) -> Callable[[int], None]:
+    """What adds to `moments` after every step at which a mind, which changes in place, has changed."""
+    last_mark = None
+
+    def watch(step: int) -> None:
+        nonlocal last_mark
+        # Every change of the graph goes with one of these, and they are cheap to compare.
+        mark = (mind.stalls, mind.graph.count, mind.level, mind.edge, tuple(mind.path))
+        if mark != last_mark:
+            last_mark = mark
+            graph = Graph.from_arrays(mind.graph.to_arrays())
+            moments.append(Moment(step=step, graph=graph, plan=_plan(mind)))
+
+    return watch
+
+
 def _plan(mind: Any) -> np.ndarray:
-    """Points (k, 2) of the behaviour that a mind runs, m."""
+    """Points (k, 2) of the behaviour that a mind runs, m; the last one is the goal."""
     if mind.edge is None:
         return np.zeros((0, 2))
-    places = [mind.edge[0], advance(*mind.edge)]
-    for edge in mind.path:
-        places.append(advance(places[-1], edge))
-    points = [mind.graph.centre(place) for place in places[:-1]]
-    return np.array(
-        [*points, mind.goal if not mind.path else mind.graph.centre(places[-1]), mind.goal]
-    )
+    start, edge = mind.edge
+    places = [start, advance(start, edge)]
+    for following_edge in mind.path:
+        places.append(advance(places[-1], following_edge))
+    points = [mind.graph.centre(place) for place in places]
+    if not mind.path:
+        # The edge leads to the goal itself, not to the middle of its cell.
+        points[-1] = mind.goal
+    return np.array([*points, mind.goal])
 
 
 def edges(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
     """Half edges (e, 2, 2) from places, m, and weights (e,), of those that were ever changed."""
-    weight = graph.weight[: graph.count, :8]
+    weight = graph.weight[: graph.count, :WITHIN]
     rows, which = np.nonzero(weight != graph.w0)
     start = graph.offset + graph.spacing * graph.cells[rows]
-    return np.stack([start, start + 0.48 * graph.spacing * STEPS[which]], 1), weight[rows, which]
+    middle = start + EDGE_SHARE * graph.spacing * STEPS[which]
+    return np.stack([start, middle], axis=1), weight[rows, which]
 
 
 def lines(graph: Graph, plan: np.ndarray) -> np.ndarray:
-    """What the film draws in (k, 10): green where strengthened, red where weakened, blue the plan."""
+    """What the film draws: green where strengthened, red where weakened, blue the plan.
+
+    Args:
+        graph: of the agent.
+        plan: (k, 2) m, points of its behaviour.
+
+    Returns:
+        (lines, 10): start and end (m), and red, green, blue and opacity in [0, 1].
+    """
     ends, weight = edges(graph)
-    good = (weight > graph.w0)[:, None]
-    shade = np.where(good, (weight[:, None] - graph.w0) / (1 - graph.w0), 1.0)
-    color = np.concatenate([np.where(good, GOOD, BAD), 0.35 + 0.65 * shade], 1)
-    drawn = np.concatenate([_raised(ends[:, 0], HEIGHT), _raised(ends[:, 1], HEIGHT), color], 1)
+    weight = weight[:, None]
+    is_good = weight > graph.w0
+    strength = np.where(is_good, (weight - graph.w0) / (1 - graph.w0), 1.0)
+    opacity = FAINTEST + (1 - FAINTEST) * strength
+    color = np.concatenate([np.where(is_good, GOOD, BAD), opacity], axis=1)
+    starts = _raised(ends[:, 0], HEIGHT)
+    middles = _raised(ends[:, 1], HEIGHT)
+    graph_lines = np.concatenate([starts, middles, color], axis=1)
     if len(plan) < 2:
-        return drawn
-    path = [
-        _raised(plan[:-1], HEIGHT + 0.05),
-        _raised(plan[1:], HEIGHT + 0.05),
-        np.tile([*PLAN, 1.0], (len(plan) - 1, 1)),
-    ]
-    return np.concatenate([drawn, np.concatenate(path, 1)])
+        return graph_lines
+    from_points = _raised(plan[:-1], PLAN_HEIGHT)
+    to_points = _raised(plan[1:], PLAN_HEIGHT)
+    plan_color = np.tile([*PLAN, 1.0], (len(plan) - 1, 1))
+    plan_lines = np.concatenate([from_points, to_points, plan_color], axis=1)
+    return np.concatenate([graph_lines, plan_lines])
 
 
 def _raised(points: np.ndarray, z: float) -> np.ndarray:
-    return np.concatenate([points, np.full((len(points), 1), z)], 1)
+    """Points (k, 2) as points (k, 3) at the height z, m."""
+    return np.concatenate([points, np.full((len(points), 1), z)], axis=1)
 
 
 def film(
     told: Told, world: World, path: Path, every: int = 2, width: int = 640, height: int = 480
 ) -> Path | None:
-    """The trial as a film with the graph drawn in; None where there is no OpenGL."""
+    """Draw a trial as a film with the graph in it.
+
+    Args:
+        told: the trial.
+        world: in which it was lived.
+        path: of the film.
+        every: control steps between two pictures.
+        width: pixels.
+        height: pixels.
+
+    Returns:
+        `path`; None where there is no OpenGL.
+    """
     if gl.probe() is None:
         return None
-    shown = np.arange(0, len(told.track), every)
-    when = np.array([step for step, _, _ in told.graphs])
-    drawn = [lines(graph, plan) for _, graph, plan in told.graphs]
-    ends = np.concatenate([[0], np.cumsum([len(one) for one in drawn])])
-    version = np.searchsorted(when, shown, side="right") - 1
-    of = np.where(version[:, None] >= 0, np.stack([ends[version], ends[version + 1]], 1), 0)
-    record = {
-        name: told.record[name][shown]
-        for name in ("qpos", "mocap_pos", "mocap_quat", "geom_pos")
-        if name in told.record
-    }
-    record |= {"lines": np.concatenate(drawn).astype(np.float32), "lines_of": of}
+    steps = np.arange(0, len(told.track), every)
+    names = ("qpos", "mocap_pos", "mocap_quat", "geom_pos")
+    record = {name: told.record[name][steps] for name in names if name in told.record}
+
+    # The lines of all moments one after the other, and the range of them that each picture shows.
+    lines_of_moments = [lines(moment.graph, moment.plan) for moment in told.graphs]
+    ends = np.concatenate([[0], np.cumsum([len(drawn) for drawn in lines_of_moments])])
+    moment_steps = np.array([moment.step for moment in told.graphs])
+    latest = np.searchsorted(moment_steps, steps, side="right") - 1
+    ranges = np.stack([ends[latest], ends[latest + 1]], axis=1)
+    has_graph = latest[:, None] >= 0
+    record["lines"] = np.concatenate(lines_of_moments).astype(np.float32)
+    record["lines_of"] = np.where(has_graph, ranges, 0)
+
     env: Any = gym.make(TASK, maze_map=world.maps[0]).unwrapped
-    fps = 1 / env.task.control_dt(env.vector.sim) / every / SLOWER
+    frames_per_second = 1 / env.task.control_dt(env.vector.sim) / every / SLOWER
     try:
-        return video.draw(env.vector.sim.model, record, path, fps, width, height)
+        model = env.vector.sim.model
+        return video.draw(model, record, path, frames_per_second, width, height)
     finally:
         env.close()

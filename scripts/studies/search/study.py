@@ -1,17 +1,17 @@
-"""Navigation by systematic search over a self-modifying graph, a reconstruction after Baranski & Tani (2410.01349).
+"""Navigation by systematic search over a self-modifying graph, after Baranski & Tani (2410.01349).
 
-The paper's equations, mazes, times and baselines could not be read: no figure here is the paper's. The column
-"reference" has the figures of a prototype of the same rules (spec systematic_search 9), where it measured one. Steps
-are environment steps over an agent's life, babble included; gates and goals are those of spec 10. CML (Stoeckl, Yang,
-Maass 2024) and linear spreading, the ablation planners of spec 6 and 4, are not built. N1 to N7 alone:
-`lancelet reproduce novel`.
+A reconstruction: the paper's equations, mazes, times and baselines could not be read, and no figure
+here is the paper's. The column "reference" has the figures of a prototype of the same rules, where
+it measured one. Steps are environment steps over an agent's life, babble included. What the rows
+mean, and which planners were not built, is told in docs/systems/search.md, "Row codes" and "What
+held". N1 to N7 alone: `lancelet reproduce novel`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from lancelet.scripts.studies.search import sac as _search_sac
+from lancelet.scripts.studies.search import sac
 from lancelet.scripts.studies.search.mazes import (
     OTHER_LATTICES,
     against_lrta,
@@ -43,7 +43,8 @@ PARTS = {
     "car": ("mountain car",),
     "pendulum": ("pendulum",),
 }
-"""what `--only` measures alone; proofs, SAC's rows and the pictures come with the whole study"""
+"""what `--only` measures alone, with the beginnings of its rows' names; proofs, SAC's rows and the
+pictures come with the whole study"""
 SEEDS_OF = {
     "theorem": "graphs",
     "code": "codes",
@@ -59,10 +60,17 @@ SEEDS_OF = {
 def run(study: Study) -> None:
     """All rows; a full study also trains SAC where `results/search/sac.json` lacks runs."""
     data: dict[str, Any] = {}
-    whole = study.only is None
-    if whole:
+    is_whole = study.only is None
+    if is_whole:
         proofs(study)
-    # The lattices are told as ratios to the fixed pairs' lives, so that each of the two parts needs them.
+    _parts(study, data)
+    if is_whole:
+        _sac_and_pictures(study, data)
+
+
+def _parts(study: Study, data: dict[str, Any]) -> None:
+    """The parts that can be measured alone; `data` gets what later ones and the pictures need."""
+    # The lattices are told as ratios to the fixed pairs' lives, so that both parts need them.
     if study.wants("fixed", "lattices"):
         fixed_pairs(study, data)
     if study.wants("pairs"):
@@ -79,9 +87,11 @@ def run(study: Study) -> None:
         car(study, data)
     if study.wants("pendulum"):
         pendulum(study, data)
-    if not whole:
-        return
+
+
+def _sac_and_pictures(study: Study, data: dict[str, Any]) -> None:
+    """SAC's rows, and pictures of all of it: they need the lives of the whole study."""
     if study.size == "full":
-        _search_sac.train_all()
-    _search_sac.rows(study, data["umaze search"], data)
+        sac.train_all()
+    sac.rows(study, data["umaze search"], data)
     draw(study, data)
