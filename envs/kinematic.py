@@ -1,4 +1,6 @@
-"""Model K: a kinematic two-wheeled light seeker in a plane (Powers et al. 2021, arXiv 2108.08398; spec codesign 2.1).
+"""Model K: a kinematic two-wheeled light seeker in a plane (Powers et al. 2021, arXiv 2108.08398).
+
+The equations stand in docs/systems/goodbody.md, "Model K".
 
 Explicit Euler in float64 is part of the task, not an approximation: sensors read 1 / distance^2 without bound, so that
 a robot near the light jumps metres in one step, and regions of policies that solve the task are speckled stripes.
@@ -21,23 +23,52 @@ from ..threads import in_threads
 
 STARTS = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0]]) * (4 / math.sqrt(2))
 """x, y of the four environments' starts; heading 0 in all, the light at the origin"""
-NEAR, DT, STEPS = 0.075, 0.05, 10_000
-"""a policy solves an environment that brings the body's centre nearer than this; step; steps of a rollout"""
+NEAR = 0.075
+"""m; a policy solves an environment that brings the body's centre nearer to the light than this"""
+DT = 0.05
+"""s, of the Euler step"""
+STEPS = 10_000
+"""steps of a rollout"""
 GRID = 121
 """weights a side of the policy grid"""
-_LANES, _BLOCK, _SPREAD = 8, 50, 64
-"""rollouts stepped in one sweep, as wide registers hold them; steps between two looks at which have ended;
-stride by which work is mixed, so that threads get equal parts"""
+_LANES = 8
+"""rollouts stepped in one sweep, as wide registers hold them"""
+_BLOCK = 50
+"""steps between two looks at which rollouts have ended"""
+_SPREAD = 64
+"""stride by which work is mixed, so that threads get equal parts"""
+
+# Rows of the state of all lanes, a flat array (_ROWS * _LANES,): row r of lane j is at
+# r * _LANES + j, so that one row of all lanes fills a register.
+_X = 0
+_Y = 1
+_HEADING = 2
+_W1 = 3
+"""weight from sensor 2 to the left wheel"""
+_W2 = 4
+"""weight from sensor 1 to the right wheel"""
+_LEAST = 5
+"""least squared distance from the light so far"""
+_FORWARD1 = 6
+"""place of sensor 1: metres before the centre"""
+_LEFT1 = 7
+"""place of sensor 1: metres to the left"""
+_FORWARD2 = 8
+"""place of sensor 2: metres before the centre"""
+_LEFT2 = 9
+"""place of sensor 2: metres to the left"""
 _ROWS = 12
-_FLIP = (
-    6755399441055744.0,
-    2 / math.pi,
-    1.57079632673412561417,
-    6.07710050630396597660e-11,
-    2.02226624871116645580e-21,
-)
-"""rounds to whole numbers; quarter turns in a radian; a quarter turn in three parts (Cody & Waite 1980)"""
-_MAGIC, _PER, _P1, _P2, _P3 = _FLIP
+"""rows in all; two are padding"""
+
+_MAGIC = 6755399441055744.0
+"""added and taken away again, it rounds a float64 to a whole number: 1.5 x 2^52"""
+_PER = 2 / math.pi
+"""quarter turns in a radian"""
+# A quarter turn in three parts, so that taking many of them from an angle loses no bits
+# (Cody & Waite 1980).
+_P1 = 1.57079632673412561417
+_P2 = 6.07710050630396597660e-11
+_P3 = 2.02226624871116645580e-21
 
 
 @njit(inline="always", fastmath={"contract"}, error_model="numpy")
@@ -46,24 +77,30 @@ def _turn(angle):
 
     Angles beyond 3e9 come out wrong. Only a kick that has sent the robot out of reach for good makes such an angle.
     """
-    k = (angle * _PER + _MAGIC) - _MAGIC
-    q = np.int32(k)
-    r = ((angle - k * _P1) - k * _P2) - k * _P3
+    quarters = (angle * _PER + _MAGIC) - _MAGIC
+    quadrant = np.int32(quarters)
+    r = ((angle - quarters * _P1) - quarters * _P2) - quarters * _P3
     z = r * r
+    # Horner's scheme, the highest power first.
     s = 2.75573137070700676789e-06 + z * (
         -2.50507602534068634195e-08 + z * 1.58969099521155010221e-10
     )
-    s = r + r * z * (-1.66666666666666324348e-01 + z * (8.33333333332248946124e-03
-                                                        + z * (-1.98412698298579493134e-04 + z * s)))  # fmt: skip
+    s = -1.98412698298579493134e-04 + z * s
+    s = 8.33333333332248946124e-03 + z * s
+    s = -1.66666666666666324348e-01 + z * s
+    s = r + r * z * s
     c = -2.75573143513906633035e-07 + z * (
         2.08757232129817482790e-09 - z * 1.13596475577881948265e-11
     )
-    c = 4.16666666666666019037e-02 + z * (
-        -1.38888888888741095749e-03 + z * (2.48015872894767294178e-05 + z * c)
-    )
+    c = 2.48015872894767294178e-05 + z * c
+    c = -1.38888888888741095749e-03 + z * c
+    c = 4.16666666666666019037e-02 + z * c
     c = 1.0 - (0.5 * z - z * z * c)
-    cos, sin = (c, s) if q & 1 == 0 else (s, c)
-    return (cos if (q + 1) & 2 == 0 else -cos), (sin if q & 2 == 0 else -sin)
+    # In every other quadrant sine and cosine change places; in two of four each changes its sign.
+    cos, sin = (c, s) if quadrant & 1 == 0 else (s, c)
+    signed_cos = cos if (quadrant + 1) & 2 == 0 else -cos
+    signed_sin = sin if quadrant & 2 == 0 else -sin
+    return signed_cos, signed_sin
 
 
 @njit(inline="always", fastmath={"contract"}, error_model="numpy")
@@ -76,19 +113,37 @@ def _sense(x, y, cos, sin, forward, left, floor):
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def _sweep(s, count, dt, floor):
-    """`count` Euler steps of all lanes; rows of `s`: x, y, heading, w1, w2, least d^2, forward, left of each sensor."""
+    """`count` Euler steps of all lanes of the state `s`, in place.
+
+    Args:
+        s: state of all lanes, (_ROWS * _LANES,).
+        count: steps.
+        dt: s.
+        floor: least squared distance that a sensor can read.
+    """
     for _ in range(count):
         for j in range(_LANES):
-            x, y, angle = s[j], s[_LANES + j], s[2 * _LANES + j]
+            x = s[_X * _LANES + j]
+            y = s[_Y * _LANES + j]
+            angle = s[_HEADING * _LANES + j]
             cos, sin = _turn(angle)
-            one = _sense(x, y, cos, sin, s[6 * _LANES + j], s[7 * _LANES + j], floor)
-            two = _sense(x, y, cos, sin, s[8 * _LANES + j], s[9 * _LANES + j], floor)
-            m1, m2 = s[3 * _LANES + j] / two, s[4 * _LANES + j] / one
-            v = dt * 0.5 * (m1 + m2)
-            x, y = x + v * cos, y + v * sin
-            s[j], s[_LANES + j], s[2 * _LANES + j] = x, y, angle + dt * (m2 - m1)
-            d, least = x * x + y * y, s[5 * _LANES + j]
-            s[5 * _LANES + j] = d if d < least else least
+            per_sensor1 = _sense(
+                x, y, cos, sin, s[_FORWARD1 * _LANES + j], s[_LEFT1 * _LANES + j], floor
+            )
+            per_sensor2 = _sense(
+                x, y, cos, sin, s[_FORWARD2 * _LANES + j], s[_LEFT2 * _LANES + j], floor
+            )
+            left_wheel = s[_W1 * _LANES + j] / per_sensor2
+            right_wheel = s[_W2 * _LANES + j] / per_sensor1
+            way = dt * 0.5 * (left_wheel + right_wheel)
+            x += way * cos
+            y += way * sin
+            s[_X * _LANES + j] = x
+            s[_Y * _LANES + j] = y
+            s[_HEADING * _LANES + j] = angle + dt * (right_wheel - left_wheel)
+            squared_distance = x * x + y * y
+            least = s[_LEAST * _LANES + j]
+            s[_LEAST * _LANES + j] = squared_distance if squared_distance < least else least
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -98,49 +153,66 @@ def _over(s, j, left, enough, dt):
     Outside the sensors' radius L the centre nears the light by at most dt W / (r - L)^2 a step, W = (|w1| + |w2|) / 2;
     so (r - L)^3 / 3 falls by at most dt W a step.
     """
-    r2, best2 = s[j] * s[j] + s[_LANES + j] * s[_LANES + j], s[5 * _LANES + j]
+    r2, best2 = (
+        s[_X * _LANES + j] * s[_X * _LANES + j] + s[_Y * _LANES + j] * s[_Y * _LANES + j],
+        s[_LEAST * _LANES + j],
+    )
     if left == 0 or best2 < enough * enough or not r2 < math.inf:
         return True
     r, best = math.sqrt(r2), math.sqrt(best2)
     radius = math.sqrt(
         max(
-            s[6 * _LANES + j] ** 2 + s[7 * _LANES + j] ** 2,
-            s[8 * _LANES + j] ** 2 + s[9 * _LANES + j] ** 2,
+            s[_FORWARD1 * _LANES + j] ** 2 + s[_LEFT1 * _LANES + j] ** 2,
+            s[_FORWARD2 * _LANES + j] ** 2 + s[_LEFT2 * _LANES + j] ** 2,
         )
     )
     if r <= radius:
         return False
     room = (r - radius) ** 3 - max(best - radius, 0.0) ** 3
-    return room > 1.5 * (abs(s[3 * _LANES + j]) + abs(s[4 * _LANES + j])) * dt * left * 1.000001
+    return room > 1.5 * (abs(s[_W1 * _LANES + j]) + abs(s[_W2 * _LANES + j])) * dt * left * 1.000001
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _rollouts(first, last, order, bodies, weights, starts, steps, dt, floor, enough, whole, out):
     """Least distances of rollouts ``order[first:last]`` (policies times environments); lanes refill as they end."""
     s = np.zeros(_ROWS * _LANES)
-    who, left = np.full(_LANES, -1), np.zeros(_LANES, np.int64)
-    following, busy = first, 0
+    items = np.full(_LANES, -1)  # rollout of each lane; -1: the lane is idle
+    left = np.zeros(_LANES, np.int64)  # steps that each lane still has
+    following = first
+    busy = 0
     for j in range(_LANES):
-        s[j] = s[_LANES + j] = s[6 * _LANES + j] = 1.0  # idle lanes circle where nothing overflows
+        # Idle lanes circle where nothing overflows.
+        s[_X * _LANES + j] = 1.0
+        s[_Y * _LANES + j] = 1.0
+        s[_FORWARD1 * _LANES + j] = 1.0
     while following < last or busy > 0:
         for j in range(_LANES):
-            if who[j] >= 0 and (_over(s, j, left[j], enough, dt) if not whole else left[j] == 0):
-                out[who[j]] = math.sqrt(s[5 * _LANES + j])
-                who[j], busy = -1, busy - 1
-            if who[j] < 0 and following < last:
+            if items[j] >= 0:
+                has_ended = left[j] == 0 if whole else _over(s, j, left[j], enough, dt)
+                if has_ended:
+                    out[items[j]] = math.sqrt(s[_LEAST * _LANES + j])
+                    items[j] = -1
+                    busy -= 1
+            if items[j] < 0 and following < last:
                 item = order[following]
-                policy, environment = item // len(starts), item % len(starts)
-                following, busy, who[j], left[j] = following + 1, busy + 1, item, steps
-                x, y = starts[environment]
+                policy = item // len(starts)
+                x, y = starts[item % len(starts)]
                 body = bodies[policy % len(bodies)]
-                s[j], s[_LANES + j], s[2 * _LANES + j] = x, y, 0.0
-                s[3 * _LANES + j], s[4 * _LANES + j] = weights[policy, 0], weights[policy, 1]
-                s[5 * _LANES + j] = x * x + y * y
+                following += 1
+                busy += 1
+                items[j] = item
+                left[j] = steps
+                s[_X * _LANES + j] = x
+                s[_Y * _LANES + j] = y
+                s[_HEADING * _LANES + j] = 0.0
+                s[_W1 * _LANES + j] = weights[policy, 0]
+                s[_W2 * _LANES + j] = weights[policy, 1]
+                s[_LEAST * _LANES + j] = x * x + y * y
                 for k in range(4):
-                    s[(6 + k) * _LANES + j] = body[k]
+                    s[(_FORWARD1 + k) * _LANES + j] = body[k]
         count = _BLOCK
         for j in range(_LANES):
-            if who[j] >= 0:
+            if items[j] >= 0:
                 count = min(count, left[j])
         _sweep(s, count, dt, floor)
         left -= count
@@ -303,12 +375,17 @@ def manifolds(
 def _trace(body, weights, start, steps, dt, floor, out):
     """States and sensor values of one rollout into `out` (steps + 1, 5)."""
     s = np.ones(_ROWS * _LANES)
-    s[0], s[_LANES], s[2 * _LANES], s[5 * _LANES] = start[0], start[1], 0.0, math.inf
-    s[3 * _LANES], s[4 * _LANES] = weights[0], weights[1]
+    s[_X * _LANES], s[_Y * _LANES], s[_HEADING * _LANES], s[_LEAST * _LANES] = (
+        start[0],
+        start[1],
+        0.0,
+        math.inf,
+    )
+    s[_W1 * _LANES], s[_W2 * _LANES] = weights[_X * _LANES], weights[1]
     for k in range(4):
-        s[(6 + k) * _LANES] = body[k]
+        s[(_FORWARD1 + k) * _LANES] = body[k]
     for t in range(steps + 1):
-        x, y, angle = s[0], s[_LANES], s[2 * _LANES]
+        x, y, angle = s[_X * _LANES], s[_Y * _LANES], s[_HEADING * _LANES]
         cos, sin = _turn(angle)
         out[t, 0], out[t, 1], out[t, 2] = x, y, angle
         out[t, 3] = 1.0 / _sense(x, y, cos, sin, body[0], body[1], floor)
