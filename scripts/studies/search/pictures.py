@@ -22,41 +22,77 @@ from lancelet.scripts.rows import Row
 from lancelet.scripts.studies.search.film import Told, edges, film, tell
 from lancelet.scripts.studies.search.lives import World, agent, fixed
 from lancelet.scripts.studies.search.novel import BLOCKS
+from lancelet.scripts.studies.search.sac import RELIABLE
 from lancelet.scripts.study import Study
 
-COLORS = ("#1f6f8b", "#d1495b", "#d99a2b", "#8a6fb0", "#4b9b5f")
+BLUE = "#1f6f8b"
+RED = "#d1495b"
+YELLOW = "#d99a2b"
+VIOLET = "#8a6fb0"
+PLAN_RED = "#e63946"
+"""of a proposed behaviour, over the activity"""
+MAZE_COLORS = {"umaze": BLUE, "medium": RED, "large": YELLOW}
+SAC_COLORS = {5: BLUE, 1: VIOLET}
+"""by action repeat"""
 SHOWN = 6
 """seed of the agent that is shown: an ordinary one, by its steps"""
+TRIALS_BEFORE = 3
+"""trials of its life before a wall falls"""
+TRIALS_AFTER = 4
+"""trials behind the wall"""
+SHOWN_AFTER = (0, 1, 3)
+"""trials behind the wall whose paths are drawn"""
+MOMENTS = (0.15, 0.5, 1.0)
+"""shares of the first trial's steps at which the graph is drawn"""
+FAINTEST = -20
+"""log10 of the activity that is drawn darkest"""
 
 
 def draw(study: Study, data: dict[str, Any]) -> None:
-    """All pictures, and the film but in a quick study."""
-    who, world = agent(seed=SHOWN), fixed("large", 1)
-    told, state = tell(who, world, 3)
+    """All pictures, and the film but in a quick study.
+
+    Args:
+        study: gets them.
+        data: lives of the study's other parts.
+    """
+    controller = agent(seed=SHOWN)
+    world = fixed("large", 1)
     shut = world.changed({BLOCKS[0]: mazes.WALL})
-    after, _ = tell(who, shut, 4, state, seed=100)
-    growth(study, told, world)
-    wavefront(study, told[0], world)
-    paths(study, told, after, world, shut)
+    before, state = tell(controller, world, TRIALS_BEFORE)
+    after, _ = tell(controller, shut, TRIALS_AFTER, state, seed=100)
+    growth(study, before, world)
+    wavefront(study, before[0], world)
+    paths(study, before, after, world, shut)
     trials(study, data)
     if data.get("sac"):
         sac(study, data)
     if study.size != "quick":
-        study.folder.mkdir(parents=True, exist_ok=True)
-        made = film(told[0], world, study.folder / "first.mp4")
-        note = "first.mp4, half speed: edges green as they hold, red as they fail, the plan blue"
-        note = note if made else "not drawn: no OpenGL here"
-        study.add(
-            Row(
-                "film of a first trial, its steps", "info", float(len(told[0].track) - 1), note=note
-            )
-        )
+        _film_row(study, before[0], world)
+
+
+def _film_row(study: Study, told: Told, world: World) -> None:
+    """Draw the film of a trial, and add its row."""
+    study.folder.mkdir(parents=True, exist_ok=True)
+    name = "first.mp4"
+    if film(told, world, study.folder / name):
+        note = f"{name}, half speed: edges green as they hold, red as they fail, the plan blue"
+    else:
+        note = "not drawn: no OpenGL here"
+    steps = float(len(told.track) - 1)
+    study.add(Row("film of a first trial, its steps", "info", steps, note=note))
 
 
 def maze(
     axes: Any, layout: mazes.Map, world: World | None = None, new: tuple[int, int] | None = None
 ) -> None:
-    """Walls, start and goal; a wall that is new stands out."""
+    """Draw walls, start and goal; a wall that is new stands out.
+
+    Args:
+        axes: to draw on.
+        layout: the map.
+        world: whose first start and goal are marked; None: no marks.
+        new: cell of a new wall.
+    """
     height, width = len(layout), len(layout[0])
     extent = (-width / 2, width / 2, -height / 2, height / 2)
     walls = mazes.walls(layout).astype(float)
@@ -78,11 +114,8 @@ def maze(
                 color="black",
                 fontweight="bold",
             )
-        axes.add_patch(
-            plt.Circle(
-                tuple(mazes.cell_to_xy(layout, world.goals[0])), RADIUS, color=COLORS[1], alpha=0.35
-            )
-        )
+        goal = tuple(mazes.cell_to_xy(layout, world.goals[0]))
+        axes.add_patch(plt.Circle(goal, RADIUS, color=RED, alpha=0.35))
     axes.set_xlim(extent[:2])
     axes.set_ylim(extent[2:])
     axes.set_xticks([])
@@ -104,21 +137,24 @@ def net(axes: Any, graph: Graph) -> Any:
 def growth(study: Study, told: list[Told], world: World) -> None:
     """The graph over the maze at moments of the first trial, and after the third."""
     plot, grid = plt.subplots(2, 2, figsize=(10.5, 8.2), layout="constrained")
-    first, steps = told[0], len(told[0].track) - 1
-    moments = [(first, round(share * steps)) for share in (0.15, 0.5, 1.0)] + [
-        (told[2], len(told[2].track) - 1)
-    ]
+    first = told[0]
+    third = told[2]
+    first_steps = len(first.track) - 1
+    third_steps = len(third.track) - 1
+    moments = []
+    for share in MOMENTS:
+        step = round(share * first_steps)
+        moments.append((first, step, f"First trial, step {step:,}"))
+    moments.append((third, third_steps, f"Third trial, at its end (step {third_steps:,})"))
     drawn: Any = None
-    for axes, (trial, until) in zip(grid.flat, moments, strict=True):
+    for axes, (trial, until, title) in zip(grid.flat, moments, strict=True):
         maze(axes, world.maps[0], world)
-        graph = [one for step, one, _ in trial.graphs if step <= until][-1]
+        graph = [moment.graph for moment in trial.graphs if moment.step <= until][-1]
         drawn = net(axes, graph)
         track = trial.track[: until + 1]
-        axes.plot(*track.T, color=COLORS[0], linewidth=1.2, alpha=0.8)
-        axes.plot(*track[-1], "o", color=COLORS[0], markersize=8, markeredgecolor="white")
-        which = "First trial" if trial is first else "Third trial, at its end"
-        when = f", step {until:,}" if trial is first else f" (step {until:,})"
-        axes.set_title(f"{which}{when}: {graph.count} places", loc="left", fontsize=10)
+        axes.plot(*track.T, color=BLUE, linewidth=1.2, alpha=0.8)
+        axes.plot(*track[-1], "o", color=BLUE, markersize=8, markeredgecolor="white")
+        axes.set_title(f"{title}: {graph.count} places", loc="left", fontsize=10)
     plot.colorbar(
         drawn, ax=grid, label="weight of an edge (0.3: never tried)", shrink=0.6, aspect=30
     )
@@ -133,27 +169,29 @@ def growth(study: Study, told: list[Told], world: World) -> None:
 def wavefront(study: Study, told: Told, world: World) -> None:
     """Activity of the places that a wave from the goal leaves, before and after the first trial."""
     plot, pair = plt.subplots(1, 2, figsize=(10.5, 4.3), layout="constrained")
-    last, layout = told.graphs[-1][1], world.maps[0]
-    goal, start = told.record["mocap_pos"][0, 0, :2].astype(float), told.track[0].astype(float)
+    layout = world.maps[0]
+    last = told.graphs[-1].graph
+    goal = told.record["mocap_pos"][0, 0, :2].astype(float)
+    start = told.track[0].astype(float)
     born = Graph(last.spacing, last.offset, last.w0)
     image: Any = None
-    for axes, graph, title in zip(
-        pair, (born, last), ("At birth", "After the first trial"), strict=True
-    ):
-        size = np.array([len(layout[0]), len(layout)]) / 2
-        low, high = graph.cell(-size), graph.cell(size)
-        wave = activation(graph, graph.cell(goal), low, high) / np.log(10)
-        begin, end = graph.centre(low) - graph.spacing / 2, graph.centre(high) + graph.spacing / 2
+    shown = ((born, "At birth"), (last, "After the first trial"))
+    for axes, (graph, title) in zip(pair, shown, strict=True):
+        half_size = np.array([len(layout[0]), len(layout)]) / 2
+        low = graph.cell(-half_size)
+        high = graph.cell(half_size)
+        log10_activity = activation(graph, graph.cell(goal), low, high) / np.log(10)
+        begin = graph.centre(low) - graph.spacing / 2
+        end = graph.centre(high) + graph.spacing / 2
         maze(axes, layout, world)
-        extent = (begin[0], end[0], begin[1], end[1])
         image = axes.imshow(
-            wave.T,
+            log10_activity.T,
             origin="lower",
-            extent=extent,
+            extent=(begin[0], end[0], begin[1], end[1]),
             cmap="viridis",
             alpha=0.8,
             zorder=2,
-            vmin=-20,
+            vmin=FAINTEST,
             vmax=0,
         )
         path = wavefront_path(graph, graph.cell(start), graph.cell(goal))
@@ -164,14 +202,14 @@ def wavefront(study: Study, told: Told, world: World) -> None:
         axes.plot(
             *points.T,
             "o-",
-            color="#e63946",
+            color=PLAN_RED,
             markersize=3,
             linewidth=1.6,
             zorder=4,
             label="proposed behaviour",
         )
-        for x in np.argwhere(mazes.walls(layout)):
-            corner = tuple(mazes.cell_to_xy(layout, x) - 0.5)
+        for wall in np.argwhere(mazes.walls(layout)):
+            corner = tuple(mazes.cell_to_xy(layout, wall) - 0.5)
             axes.add_patch(
                 plt.Rectangle(
                     corner, 1, 1, facecolor="black", alpha=0.25, edgecolor="none", zorder=3
@@ -191,17 +229,20 @@ def wavefront(study: Study, told: Told, world: World) -> None:
 def paths(study: Study, before: list[Told], after: list[Told], world: World, shut: World) -> None:
     """Paths of one life, trial by trial, and behind a wall on the shortest way."""
     plot, grid = plt.subplots(2, 3, figsize=(13, 7), layout="constrained")
-    shown = [(one, world, f"Trial {k + 1}") for k, one in enumerate(before)]
-    shown += [(after[k], shut, f"Blocked route, trial {k + 1} after") for k in (0, 1, 3)]
-    for axes, (one, where, title) in zip(grid.flat, shown, strict=True):
-        maze(axes, where.maps[0], where, BLOCKS[0] if where is shut else None)
-        moments = np.arange(len(one.track))
-        points = one.track.reshape(-1, 1, 2)
-        axes.add_collection(LineCollection(
-            list(np.concatenate([points[:-1], points[1:]], 1)), array=moments[:-1], cmap="plasma", linewidths=1.8,
-        ))  # fmt: skip  # pyright: ignore[reportArgumentType]
-        axes.plot(*one.track[0], "o", color="black", markersize=5)
-        axes.set_title(f"{title}: {len(one.track) - 1:,} steps", loc="left", fontsize=10)
+    shown = []
+    for number, told in enumerate(before, 1):
+        shown.append((told, world, f"Trial {number}"))
+    for trial in SHOWN_AFTER:
+        shown.append((after[trial], shut, f"Blocked route, trial {trial + 1} after"))
+    for axes, (told, where, title) in zip(grid.flat, shown, strict=True):
+        new_wall = BLOCKS[0] if where is shut else None
+        maze(axes, where.maps[0], where, new_wall)
+        points = told.track.reshape(-1, 1, 2)
+        stretches: Any = list(np.concatenate([points[:-1], points[1:]], axis=1))
+        moments = np.arange(len(stretches))
+        axes.add_collection(LineCollection(stretches, array=moments, cmap="plasma", linewidths=1.8))
+        axes.plot(*told.track[0], "o", color="black", markersize=5)
+        axes.set_title(f"{title}: {len(told.track) - 1:,} steps", loc="left", fontsize=10)
     caption = (
         "One life on Large: dark at a trial's start, yellow at its end. The first trial feels for walls, later ones "
         "run what held. After the third a wall falls onto the shortest way; the same graph finds the detour."
@@ -214,32 +255,8 @@ def trials(study: Study, data: dict[str, Any]) -> None:
     plot, (left, right) = plt.subplots(
         1, 2, figsize=(11.5, 4.2), layout="constrained", width_ratios=(1, 1.4)
     )
-    for color, name in zip(COLORS, ("umaze", "medium", "large"), strict=False):
-        steps = data[f"{name} search"].steps
-        _band(left, np.arange(1, steps.shape[1] + 1), steps, color, name)
-        best = float(np.median(data[f"{name} oracle"].steps))
-        left.axhline(best, color=color, linestyle=":", linewidth=1.2)
-    left.plot([], [], ":", color="grey", label="oracle, which has the map")
-    left.set_title("Fixed far pairs", loc="left", fontsize=10)
-    blocked = data["blocked"]
-    whole = np.concatenate([blocked["before"], blocked["after"], blocked["reopened"]], 1)
-    _band(right, np.arange(1, whole.shape[1] + 1), whole, COLORS[2], "one life")
-    begin = blocked["before"].shape[1]
-    fresh = blocked["fresh"]
-    _band(
-        right,
-        np.arange(begin + 1, begin + fresh.shape[1] + 1),
-        fresh,
-        COLORS[0],
-        "agents born behind the wall",
-    )
-    right.axvspan(begin + 0.5, begin + blocked["after"].shape[1] + 0.5, color="grey", alpha=0.15)
-    right.text(
-        begin + 0.6, 0.02, "shortest way blocked", transform=right.get_xaxis_transform(), fontsize=8
-    )
-    right.set_title(
-        "Large: a wall falls onto the shortest way, and goes again", loc="left", fontsize=10
-    )
+    _trials_on_fixed_pairs(left, data)
+    _trials_of_blocked_route(right, data["blocked"])
     for axes in (left, right):
         axes.set_xlabel("trial")
         axes.set_ylabel("environment steps to the goal")
@@ -254,7 +271,40 @@ def trials(study: Study, data: dict[str, Any]) -> None:
     )
 
 
-def _band(axes: Any, x: np.ndarray, steps: np.ndarray, color: str, label: str) -> None:
+def _trials_on_fixed_pairs(axes: Any, data: dict[str, Any]) -> None:
+    """The search in each maze, and as a dotted line the oracle there."""
+    for maze_name, color in MAZE_COLORS.items():
+        _band(axes, data[f"{maze_name} search"].steps, color, maze_name)
+        best = float(np.median(data[f"{maze_name} oracle"].steps))
+        axes.axhline(best, color=color, linestyle=":", linewidth=1.2)
+    axes.plot([], [], ":", color="grey", label="oracle, which has the map")
+    axes.set_title("Fixed far pairs", loc="left", fontsize=10)
+
+
+def _trials_of_blocked_route(axes: Any, blocked: dict[str, Any]) -> None:
+    """One life before, behind and after a wall, and lives that began behind it."""
+    one_life = np.concatenate([blocked["before"], blocked["after"], blocked["reopened"]], axis=1)
+    _band(axes, one_life, YELLOW, "one life")
+    trials_before = blocked["before"].shape[1]
+    trials_blocked = blocked["after"].shape[1]
+    label = "agents born behind the wall"
+    _band(axes, blocked["fresh"], BLUE, label, first_trial=trials_before + 1)
+    begin = trials_before + 0.5
+    axes.axvspan(begin, begin + trials_blocked, color="grey", alpha=0.15)
+    axes.text(
+        trials_before + 0.6,
+        0.02,
+        "shortest way blocked",
+        transform=axes.get_xaxis_transform(),
+        fontsize=8,
+    )
+    title = "Large: a wall falls onto the shortest way, and goes again"
+    axes.set_title(title, loc="left", fontsize=10)
+
+
+def _band(axes: Any, steps: np.ndarray, color: str, label: str, *, first_trial: int = 1) -> None:
+    """Draw the median and the middle half of steps (agents, trials), by the number of the trial."""
+    x = np.arange(first_trial, first_trial + steps.shape[1])
     low, middle, high = np.percentile(steps, [25, 50, 75], axis=0)
     axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
     axes.plot(x, middle, "o-", color=color, markersize=4, label=label)
@@ -264,12 +314,22 @@ def sac(study: Study, data: dict[str, Any]) -> None:
     """Share of success by environment steps on the UMaze: SAC+HER's evaluations, our first trials."""
     plot, axes = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
     ours = np.sort(data["umaze search"].steps[:, 0])
-    axes.step(ours, np.arange(1, len(ours) + 1) / len(ours), where="post", color=COLORS[1], linewidth=2.2,
-              label="search: share of agents whose first trial is over")  # fmt: skip
-    for color, repeat in ((COLORS[0], 5), (COLORS[3], 1)):
-        for k, run in enumerate(one for one in data["sac"] if one["repeat"] == repeat):
+    axes.step(
+        ours,
+        np.arange(1, len(ours) + 1) / len(ours),
+        where="post",
+        color=RED,
+        linewidth=2.2,
+        label="search: share of agents whose first trial is over",
+    )
+    for repeat, color in SAC_COLORS.items():
+        runs = [run for run in data["sac"] if run["repeat"] == repeat]
+        for number, run in enumerate(runs):
+            # One entry in the legend for all runs of an action repeat.
+            label = None
+            if number == 0:
+                label = f"SAC+HER, action repeat {repeat}: evaluation without noise"
             steps, success = zip(*run["curve"], strict=True)
-            label = f"SAC+HER, action repeat {repeat}: evaluation without noise" if k == 0 else None
             axes.plot(
                 steps,
                 success,
@@ -282,7 +342,7 @@ def sac(study: Study, data: dict[str, Any]) -> None:
             )
             if run["first"]:
                 axes.plot(run["first"], -0.05, "|", color=color, markersize=9)
-    axes.axhline(0.9, color="grey", linestyle=":", linewidth=1)
+    axes.axhline(RELIABLE, color="grey", linestyle=":", linewidth=1)
     axes.set_xscale("log")
     axes.set_ylim(-0.09, 1.04)
     axes.set_xlabel("environment steps (ticks below: SAC's first success while it explores)")
@@ -292,6 +352,6 @@ def sac(study: Study, data: dict[str, Any]) -> None:
     axes.legend(frameon=False, fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.5))
     study.picture(
         "sac",
-        "A run ends at its second evaluation in a row at 0.9 or above, or at its budget.",
+        f"A run ends at its second evaluation in a row at {RELIABLE} or above, or at its budget.",
         plot,
     )
