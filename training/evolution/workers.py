@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from ...envs import VectorEnv
 from ...envs.simulation import Simulation
 from ...errors import LanceletError
 from ..distributed.cluster import connected
-from ..distributed.pools import Call, Cluster, Pool
+from ..distributed.pools import Call, Cluster, Outcome, Pool
 from ..distributed.shipping import Names
 from ..rollout import FAILED, Score, make_env, rollout
 from ..runs import interrupt
@@ -45,27 +46,34 @@ class Arena:
     def __init__(
         self, controller: Controller, task: str, task_options: dict[str, Any], nthread: int = 0
     ) -> None:
-        self.controller, self.task, self.task_options, self._nthread = (
-            controller,
-            task,
-            task_options,
-            nthread,
-        )
+        self.controller = controller
+        self.task = task
+        self.task_options = task_options
+        self._nthread = nthread
         self._envs: dict[int, VectorEnv] = {}
+        """number of simulations -> the environment of that many, kept for the next call"""
 
     def score(self, genomes: Tensor, seeds: list[int]) -> tuple[Tensor, int]:
-        """Mean `worth` (p, ...) of the rows of `genomes` (p, parameters) over `seeds`, and the control steps taken."""
-        n = len(genomes) * len(seeds)
-        agents = self.agents(n, genomes)
-        score, _ = rollout(self._env(n), agents, seeds * len(genomes))
+        """Score candidates by whole episodes.
+
+        Args:
+            genomes: flat weights, one row a candidate (p, parameters).
+            seeds: of the episodes; every candidate meets all of them.
+
+        Returns:
+            Mean `worth` of each candidate over the episodes, (p, ...) float32, and the control steps taken in all.
+        """
+        simulations = len(genomes) * len(seeds)
+        agents = self.agents(simulations, genomes)
+        # A candidate's simulations lie side by side: all seeds of the first one, then of the second one.
+        score, _ = rollout(self._env(simulations), agents, seeds * len(genomes))
         worth = self.worth(score, agents)
-        means = worth.reshape(len(genomes), len(seeds), *worth.shape[1:]).mean(1)
-        return torch.as_tensor(means, dtype=torch.float32).clamp(min=FAILED), int(
-            score.lengths.sum()
-        )
+        by_episode = worth.reshape(len(genomes), len(seeds), *worth.shape[1:])
+        means = torch.as_tensor(by_episode.mean(1), dtype=torch.float32).clamp(min=FAILED)
+        return means, int(score.lengths.sum())
 
     def agents(self, n: int, genomes: Tensor) -> Population:
-        """Who acts in `n` simulations."""
+        """The agents of `n` simulations; each row of `genomes` has an equal share of them, side by side."""
         return Population(self.controller, n, genomes)
 
     def worth(self, score: Score, agents: Population) -> np.ndarray:
@@ -80,8 +88,11 @@ class Arena:
         """
         env = self._env(1)
         bodies = len(env.task.bodies()) if isinstance(env.sim, Simulation) else 1
-        step = bodies // math.gcd(bodies, episodes)
-        return -(-max(1, chunk // episodes) // step) * step
+        # The fewest candidates whose simulations fill whole rounds of the bodies.
+        round_of_candidates = bodies // math.gcd(bodies, episodes)
+        wanted = max(1, chunk // episodes)
+        rounds = math.ceil(wanted / round_of_candidates)
+        return rounds * round_of_candidates
 
     def _env(self, n: int) -> VectorEnv:
         if n not in self._envs:
@@ -93,15 +104,17 @@ class Scorer(ABC):
     """Any number of candidates, cut into chunks of a fixed size and put together again in order."""
 
     def __init__(self, arena: Arena, chunk: int) -> None:
-        self._arena, self._chunk = arena, chunk
+        self._arena = arena
+        self._chunk = chunk
 
     def score(self, genomes: Tensor, seeds: list[int]) -> tuple[Tensor, int]:
-        """See `Arena.score`."""
+        """Score candidates by whole episodes, as `Arena.score` does."""
         rows = self.rows(len(seeds))
-        found = self.compute(
-            [genomes[first : first + rows] for first in range(0, len(genomes), rows)], seeds
-        )
-        return torch.cat([fitness for fitness, _ in found]), sum(steps for _, steps in found)
+        chunks = [genomes[first : first + rows] for first in range(0, len(genomes), rows)]
+        results = self.compute(chunks, seeds)
+        fitness = torch.cat([fitness for fitness, _ in results])
+        steps = sum(steps for _, steps in results)
+        return fitness, steps
 
     def rows(self, episodes: int) -> int:
         """Candidates in a chunk."""
@@ -116,12 +129,12 @@ class Here(Scorer):
     """In this process, on all cores; several chunks make one batch, up to `BATCH` simulations."""
 
     def rows(self, episodes: int) -> int:
-        """See `Scorer`."""
+        """Candidates in a batch of whole chunks: as many as `BATCH` has room for, at least one."""
         rows = super().rows(episodes)
         return rows * max(1, BATCH // (rows * episodes))
 
     def compute(self, chunks: list[Tensor], seeds: list[int]) -> list[tuple[Tensor, int]]:
-        """See `Scorer`."""
+        """`Arena.score` of every chunk, in order."""
         return [self._arena.score(chunk, seeds) for chunk in chunks]
 
 
@@ -130,29 +143,36 @@ class Plan:
     """What a worker builds its arena from; the classes are registered there first."""
 
     kind: type[Arena]
+    """class of the arena"""
     names: Names
+    """task, controller and bodies, each with its class"""
     controller: str
+    """its name"""
     options: Any
-    spaces: tuple[spaces.Space, spaces.Space]
+    """of the controller"""
+    observation_space: spaces.Space
+    """of the controller"""
+    action_space: spaces.Space
+    """of the controller"""
     buffers: dict[str, np.ndarray]
     """the controller's tensors that are no weights: a fixed random matrix cannot be built again"""
     task_options: dict[str, Any]
+    """of the task"""
 
     @classmethod
     def of(cls, arena: Arena) -> Plan:
         """The plan of an arena in this process."""
-        own = arena.controller
-        name = controllers.name_of(type(own))
-        names = Names.of(arena.task, name, arena.task_options)
-        buffers = {name: value.numpy() for name, value in own.named_buffers()}
+        controller = arena.controller
+        name = controllers.name_of(type(controller))
         return cls(
-            type(arena),
-            names,
-            name,
-            own.options,
-            (own.observation_space, own.action_space),
-            buffers,
-            arena.task_options,
+            kind=type(arena),
+            names=Names.of(arena.task, name, arena.task_options),
+            controller=name,
+            options=controller.options,
+            observation_space=controller.observation_space,
+            action_space=controller.action_space,
+            buffers={name: value.numpy() for name, value in controller.named_buffers()},
+            task_options=arena.task_options,
         )
 
     @torch.no_grad()
@@ -160,14 +180,28 @@ class Plan:
         """The arena in this process, one thread for physics and one for torch."""
         torch.set_num_threads(1)
         self.names.register()
-        controller: Controller = controllers.get(self.controller)(*self.spaces, self.options)
+        make = controllers.get(self.controller)
+        controller: Controller = make(self.observation_space, self.action_space, self.options)
         for name, value in controller.named_buffers():
             value.copy_(torch.tensor(self.buffers[name]))
         return self.kind(controller, self.names.task, self.task_options, nthread=1)
 
 
+class _Job(NamedTuple):
+    """A chunk for a worker process."""
+
+    key: str
+    """of the arena that it is for"""
+    plan: list[Any]
+    """one reference to the arena's `Plan`, which is fetched where the key is new"""
+    genomes: np.ndarray
+    """flat weights, one row a candidate"""
+    seeds: list[int]
+    """of the episodes"""
+
+
 class Crew(Scorer):
-    """By Ray workers: a bounded number of chunks at once, a chunk whose worker died again.
+    """In Ray workers: a bounded number of chunks at once; a chunk whose worker died is computed again.
 
     Args:
         ray: the connected module.
@@ -176,18 +210,22 @@ class Crew(Scorer):
         at_once: chunks handed out at a time.
     """
 
-    def __init__(self, ray: Any, arena: Arena, chunk: int, at_once: int) -> None:
+    def __init__(self, ray: ModuleType, arena: Arena, chunk: int, at_once: int) -> None:
         super().__init__(arena, chunk)
-        self._pool, self._key = Cluster(ray, at_once), uuid.uuid4().hex
+        self._pool = Cluster(ray, at_once)
+        self._key = uuid.uuid4().hex
         self._plan = ray.put(Plan.of(arena))
 
     def compute(self, chunks: list[Tensor], seeds: list[int]) -> list[tuple[Tensor, int]]:
-        """See `Scorer`."""
-        calls = [
-            Call(_compute, (self._key, [self._plan], chunk.numpy(), seeds)) for chunk in chunks
-        ]
-        values = computed(self._pool, calls, "the same candidates")
-        results = {number: (torch.tensor(fitness), steps) for number, (fitness, steps) in values}
+        """`Arena.score` of every chunk, in order."""
+        calls = []
+        for chunk in chunks:
+            # The plan goes as a reference, which each worker fetches once: most chunks need none of it.
+            job = _Job(key=self._key, plan=[self._plan], genomes=chunk.numpy(), seeds=seeds)
+            calls.append(Call(_compute, job))
+        results: dict[int, tuple[Tensor, int]] = {}
+        for number, (fitness, steps) in computed(self._pool, calls, "the same candidates"):
+            results[number] = (torch.tensor(fitness), steps)
         return [results[number] for number in range(len(chunks))]
 
 
@@ -225,15 +263,17 @@ def computed(pool: Pool, calls: list[Call], what: str) -> Iterator[tuple[int, An
                     continue
                 deaths[outcome.key] += 1
                 if deaths[outcome.key] == TRIES:
-                    advice = (
-                        "; fewer workers would need less memory" if outcome.out_of_memory else ""
-                    )
-                    raise LanceletError(
-                        f"{TRIES} workers died over {what}; the last: {outcome.died}{advice}"
-                    )
+                    raise _too_many_deaths(what, outcome)
+                # At the front: it is the oldest.
                 waiting.appendleft(outcome.key)
     finally:
         pool.close()
+
+
+def _too_many_deaths(what: str, last: Outcome) -> LanceletError:
+    """The error where `TRIES` workers have died over one call; `last` is the last of its outcomes."""
+    advice = "; fewer workers would need less memory" if last.out_of_memory else ""
+    return LanceletError(f"{TRIES} workers died over {what}; the last: {last.died}{advice}")
 
 
 def parallel(function: Callable[..., Any], items: Iterable[Any], workers: int = 2) -> Iterator[Any]:
@@ -266,26 +306,34 @@ def _alone(work: tuple[Callable[..., Any], Any]) -> Any:
 
 
 _arena: tuple[str, Arena] | None = None
-"""of a worker process: the one it computed with last"""
+"""in a worker process: key and arena of the chunk that it computed last"""
 
 
-def _compute(what: tuple[str, list[Any], np.ndarray, list[int]]) -> tuple[np.ndarray, int]:
-    """A chunk in a worker process; the plan in its list is a reference, looked at where the key is new."""
+def _compute(job: _Job) -> tuple[np.ndarray, int]:
+    """Score a chunk in a worker process: fitness of each candidate, and the control steps taken."""
     global _arena
-    key, plan, genomes, seeds = what
-    if _arena is None or _arena[0] != key:
-        import ray
-        from ray.exceptions import RayError
-
-        try:
-            made: Any = ray.get(plan[0])
-        except RayError as error:
-            raise LanceletError(
-                f"a worker cannot load task or controller: {str(error).splitlines()[0]}"
-            ) from error
-        _arena = key, made.arena()
-    fitness, steps = _arena[1].score(torch.tensor(genomes), seeds)
+    if _arena is None or _arena[0] != job.key:
+        _arena = (job.key, _fetched(job.plan[0]))
+    _, arena = _arena
+    fitness, steps = arena.score(torch.tensor(job.genomes), job.seeds)
     return fitness.numpy(), steps
+
+
+def _fetched(plan: Any) -> Arena:
+    """The arena of the plan that a reference of Ray's stands for.
+
+    Raises:
+        LanceletError: task or controller cannot be imported here.
+    """
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        fetched: Any = ray.get(plan)
+    except RayError as error:
+        reason = str(error).splitlines()[0]
+        raise LanceletError(f"a worker cannot load task or controller: {reason}") from error
+    return fetched.arena()
 
 
 @contextlib.contextmanager
@@ -308,7 +356,7 @@ def scorer(
         return
     with connected(workers, address) as ray:
         slots = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        queue = (
-            workers if workers and address else 2 * slots
-        )  # a queue would run on a cluster's other slots
-        yield Crew(ray, arena, chunk, queue)
+        # Twice the slots, so that a worker that is done finds the next chunk; but a number of workers on a cluster
+        # of more slots is kept to: the chunks that wait would run on the other ones.
+        at_once = workers if workers and address else 2 * slots
+        yield Crew(ray, arena, chunk, at_once)

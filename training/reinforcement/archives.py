@@ -8,7 +8,7 @@ import logging
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -22,7 +22,29 @@ from ...controllers.store import archive_kind, untrusted
 from ...errors import LanceletError
 
 _MODULE = "learner_group/learner/rl_module/default_policy"
+"""where the module lies in the checkpoint of a whole algorithm"""
 _ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
+"""torch's layer -> the name of the activation in an `mlp`"""
+
+
+class _Layers(NamedTuple):
+    """The layers between the observation and the deterministic action of an ``MlpPolicy``."""
+
+    layers: list[nn.Module]
+    """linear ones, with an activation between two of them"""
+    squashed: bool
+    """whether a tanh follows"""
+
+
+class _Kind(NamedTuple):
+    """One of stable-baselines3's algorithms."""
+
+    mark: str
+    """a name that its archives alone hold"""
+    algorithm: type[Any]
+    """the class that opens them"""
+    layers_of: Callable[[Any], _Layers]
+    """policy -> its layers"""
 
 
 def open_archive(
@@ -58,10 +80,21 @@ def open_archive(
             f"{path} is {kind} that does not open: {type(error).__name__}: {reason}"
         ) from error
     for name in ("observation_space", "action_space"):
-        has, needs = getattr(controller, name), getattr(env, f"single_{name}", getattr(env, name))
-        if has.shape != needs.shape or (isinstance(has, spaces.Dict) and has != needs):
-            raise LanceletError(f"{path}: its {name} is {has}, this environment's is {needs}")
+        _check_space(path, name, getattr(controller, name), _space_of_one(env, name))
     return controller
+
+
+def _space_of_one(env: gym.Env | gym.vector.VectorEnv, name: str) -> spaces.Space:
+    """The space called `name` of one simulation, also of a vector environment."""
+    return getattr(env, f"single_{name}", getattr(env, name))
+
+
+def _check_space(path: str | Path, name: str, has: spaces.Space, needs: spaces.Space) -> None:
+    """Refuse an archive whose space called `name` is not the environment's."""
+    # Boxes of one shape may differ in their bounds: the environment clips.
+    same = has.shape == needs.shape and not (isinstance(has, spaces.Dict) and has != needs)
+    if not same:
+        raise LanceletError(f"{path}: its {name} is {has}, this environment's is {needs}")
 
 
 def _from_sb3(path: Path) -> Controller:
@@ -69,78 +102,104 @@ def _from_sb3(path: Path) -> Controller:
 
     from .sb3 import ControllerPolicy
 
-    marks = {
-        "clip_range": (sb3.PPO, _ppo),
-        "target_entropy": (sb3.SAC, _sac),
-        "policy_delay": (sb3.TD3, _td3),
-    }
-    found = [
-        marks[name] for name in marks if name in _keys(path)
-    ]  # DDPG is TD3 with one critic and no delay
-    if not found:
+    kinds = (
+        _Kind(mark="clip_range", algorithm=sb3.PPO, layers_of=_ppo),
+        _Kind(mark="target_entropy", algorithm=sb3.SAC, layers_of=_sac),
+        # DDPG is TD3 with one critic and no delay.
+        _Kind(mark="policy_delay", algorithm=sb3.TD3, layers_of=_td3),
+    )
+    names = _names(path)
+    kind = next((kind for kind in kinds if kind.mark in names), None)
+    if kind is None:
         raise LanceletError("of another algorithm than PPO, DDPG, TD3 and SAC")
-    cls, layers = found[0]
-    policy: Any = cls.load(path, device="cpu").policy
+    policy: Any = kind.algorithm.load(path, device="cpu").policy
     if isinstance(policy, ControllerPolicy):
         return copy.deepcopy(policy.controller)
-    return _mlp(policy, layers)
+    return _mlp(policy, kind.layers_of)
 
 
-def _keys(path: Path) -> set[str]:
+def _names(path: Path) -> set[str]:
     """Names in the archive's JSON part, whose values alone are pickled."""
     with zipfile.ZipFile(path) as archive:
         return set(json.loads(archive.read("data")))
 
 
-def _ppo(policy: Any) -> tuple[list[Any], bool]:
-    return [*policy.mlp_extractor.policy_net, policy.action_net], policy.squash_output
+def _ppo(policy: Any) -> _Layers:
+    layers = [*policy.mlp_extractor.policy_net, policy.action_net]
+    return _Layers(layers, squashed=policy.squash_output)
 
 
-def _sac(policy: Any) -> tuple[list[Any], bool]:
-    return [*policy.actor.latent_pi, policy.actor.mu], True
+def _sac(policy: Any) -> _Layers:
+    return _Layers([*policy.actor.latent_pi, policy.actor.mu], squashed=True)
 
 
-def _td3(policy: Any) -> tuple[list[Any], bool]:
-    *layers, last = policy.actor.mu
-    return (layers, True) if isinstance(last, nn.Tanh) else ([*layers, last], False)
+def _td3(policy: Any) -> _Layers:
+    layers = list(policy.actor.mu)
+    if isinstance(layers[-1], nn.Tanh):
+        return _Layers(layers[:-1], squashed=True)
+    return _Layers(layers, squashed=False)
 
 
-def _mlp(policy: Any, take: Callable[[Any], tuple[list[Any], bool]]) -> MLP:
-    """The `mlp` that acts as an ``MlpPolicy`` does when it is deterministic."""
+def _mlp(policy: Any, layers_of: Callable[[Any], _Layers]) -> MLP:
+    """The `mlp` that acts as an ``MlpPolicy`` does when it is deterministic.
+
+    Raises:
+        LanceletError: the policy is another one, or its layers are not those of an `mlp`.
+    """
+    _check_policy(policy)
+    policy_name = type(policy).__name__
+    space = policy.action_space
+    layers, squashed = layers_of(policy)
+    if squashed and not _is_unit_box(space):
+        raise LanceletError(f"its {policy_name} acts in {space}: an mlp with tanh acts in [-1, 1]")
+
+    # Linear layers and activations take turns; the first and the last one are linear.
+    linear_layers = layers[::2]
+    activations = {type(layer) for layer in layers[1::2]}
+    is_mlp = (
+        all(isinstance(layer, nn.Linear) and layer.bias is not None for layer in linear_layers)
+        and len(layers) % 2 == 1
+        and len(activations) <= 1
+        and activations <= set(_ACTIVATIONS)
+    )
+    if not is_mlp:
+        raise LanceletError(
+            f"its {policy_name} has layers that are not linear with tanh or relu between: {layers}"
+        )
+    # Without a hidden layer there is no activation: any will do.
+    activation = _ACTIVATIONS[activations.pop()] if activations else "tanh"
+    options = MLPOptions(
+        hidden=tuple(layer.out_features for layer in linear_layers[:-1]),  # pyright: ignore[reportArgumentType]
+        activation=activation,  # pyright: ignore[reportArgumentType]
+        output="tanh" if squashed else "linear",
+    )
+    mlp = MLP(policy.observation_space, space, options)
+    for own, layer in zip(mlp.layers, linear_layers, strict=True):
+        own.load_state_dict(layer.state_dict())
+    return mlp
+
+
+def _is_unit_box(space: spaces.Space) -> bool:
+    if not isinstance(space, spaces.Box):
+        return False
+    return bool(np.all(space.low == -1) and np.all(space.high == 1))
+
+
+def _check_policy(policy: Any) -> None:
+    """Refuse a policy that is no plain ``MlpPolicy`` of one of stable-baselines3's algorithms over a Box."""
     from stable_baselines3.common.policies import ActorCriticPolicy
     from stable_baselines3.common.torch_layers import FlattenExtractor
     from stable_baselines3.sac.policies import SACPolicy
     from stable_baselines3.td3.policies import TD3Policy
 
-    who, space = type(policy).__name__, policy.action_space
-    actor = getattr(policy, "actor", policy)
-    plain = type(policy) in (ActorCriticPolicy, SACPolicy, TD3Policy) and isinstance(
-        policy.observation_space, spaces.Box
-    )
-    if not plain or type(actor.features_extractor) is not FlattenExtractor:
-        raise LanceletError(f"its {who} is no MlpPolicy over a Box")
+    policy_name = type(policy).__name__
+    actor = getattr(policy, "actor", policy)  # PPO's policy is its own actor
+    is_plain = type(policy) in (ActorCriticPolicy, SACPolicy, TD3Policy)
+    reads_box = isinstance(policy.observation_space, spaces.Box)
+    if not is_plain or not reads_box or type(actor.features_extractor) is not FlattenExtractor:
+        raise LanceletError(f"its {policy_name} is no MlpPolicy over a Box")
     if getattr(actor, "use_sde", False):
-        raise LanceletError(f"its {who} explores by use_sde, which no controller here has")
-    layers, squashed = take(policy)
-    if squashed and not (
-        isinstance(space, spaces.Box) and np.all(space.low == -1) and np.all(space.high == 1)
-    ):
-        raise LanceletError(f"its {who} acts in {space}: an mlp with tanh acts in [-1, 1]")
-    linear, between = layers[::2], {type(layer) for layer in layers[1::2]}
-    known = all(isinstance(layer, nn.Linear) and layer.bias is not None for layer in linear)
-    if not known or not len(layers) % 2 or len(between) > 1 or not between <= set(_ACTIVATIONS):
-        raise LanceletError(
-            f"its {who} has layers that are not linear with tanh or relu between: {layers}"
-        )
-    options = MLPOptions(
-        hidden=tuple(layer.out_features for layer in linear[:-1]),
-        activation=_ACTIVATIONS[between.pop()] if between else "tanh",  # pyright: ignore[reportArgumentType]
-        output="tanh" if squashed else "linear",
-    )
-    mlp = MLP(policy.observation_space, space, options)
-    for own, layer in zip(mlp.layers, linear, strict=True):
-        own.load_state_dict(layer.state_dict())
-    return mlp
+        raise LanceletError(f"its {policy_name} explores by use_sde, which no controller here has")
 
 
 def _from_rllib(path: Path) -> Controller:
@@ -149,9 +208,10 @@ def _from_rllib(path: Path) -> Controller:
     from .rllib_module import ControllerModule
 
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)
-    module = RLModule.from_checkpoint(
-        str((path / _MODULE if (path / _MODULE).is_dir() else path).resolve())
-    )
+    # The folder is the checkpoint of an algorithm, or of its module alone.
+    inner = path / _MODULE
+    folder = inner if inner.is_dir() else path
+    module = RLModule.from_checkpoint(str(folder.resolve()))
     if not isinstance(module, ControllerModule):
         raise LanceletError(
             f"its module is {type(module).__module__}.{type(module).__name__}: no controller of ours"
