@@ -12,8 +12,22 @@ from lancelet import controllers
 from lancelet.scripts.benches._timing import take_turns
 from lancelet.scripts.rows import Row, at_least
 
-ID, ENVS, ROLLOUT, BATCH, EPOCHS, WIDTH, CRITIC = "lancelet/Swim-v0", 64, 32, 1024, 10, 64, (64, 64)
+ID = "lancelet/Swim-v0"
+"""the task"""
+ENVS = 64
+"""simulations"""
+ROLLOUT = 32
+"""control steps of each simulation in a rollout, and in a sequence"""
+BATCH = 1024
+"""control steps in a minibatch"""
+EPOCHS = 10
+"""passes over a rollout"""
+WIDTH = 64
+"""units of the recurrent cell"""
+CRITIC = (64, 64)
+"""units of the critic's hidden layers"""
 TARGET = 0.8
+"""least ratio of our rate to theirs"""
 NAME = "stateful PPO over a GRU vs sb3-contrib RecurrentPPO of equal width, steps/s"
 NEVER = 1e9
 """a divergence that no update reaches: both sides do all their epochs"""
@@ -24,7 +38,8 @@ def rows(quick: bool) -> list[Row]:
     if importlib.util.find_spec("sb3_contrib") is None:
         note = "not run: sb3-contrib is missing (pip install sb3-contrib==2.9.2)"
         return [Row(NAME, "speed", target=f">= {TARGET:g}", note=note)]
-    rounds, repeats = (5, 1) if quick else (9, 2)
+    rounds = 5 if quick else 9
+    repeats = 1 if quick else 2
     contenders = {
         "GRU": ours("gru"),
         "LSTM": ours("lstm"),
@@ -80,7 +95,8 @@ def ours(controller: str) -> Callable[[], Any]:
         target_kl=NEVER,
     )
     trainer.check()
-    return trainer.learner(controllers.make(controller, gym.make(ID), hidden=WIDTH), ID, {}).iterate
+    network = controllers.make(controller, gym.make(ID), hidden=WIDTH)
+    return trainer.learner(network, ID, {}).iterate
 
 
 def theirs(native: bool, **policy: Any) -> Callable[[], Any]:

@@ -11,9 +11,16 @@ from lancelet import controllers
 from lancelet.scripts.benches._timing import take_turns
 from lancelet.scripts.rows import Row, at_least
 
-ID, ENVS, ROLLOUT, BATCH = "lancelet/Swim-v0", 64, 32, 2048
-"""environments and rollout are the trainer's defaults; one batch a rollout, so that runners are what is timed"""
+ID = "lancelet/Swim-v0"
+"""the task"""
+ENVS = 64
+"""simulations, as many as the trainer has by default"""
+ROLLOUT = 32
+"""control steps of each simulation in a rollout, as many as the trainer has by default"""
+BATCH = 2048
+"""control steps in a minibatch: one a rollout, so that runners are what is timed"""
 TARGET = 1.5
+"""how many times as fast the native runner must be"""
 NAME = 'RLlib PPO, native vector runner vs its default "sync" runner'
 
 
@@ -35,7 +42,8 @@ def _rows(rounds: int) -> list[Row]:
 
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)
     with hushed():
-        native, sync = _config().build_algo(), _default(_config()).build_algo()
+        native = _config().build_algo()
+        sync = _default(_config()).build_algo()
     try:
         times = take_turns(rounds, native=native.train, sync=sync.train)
         alone = take_turns(rounds, native=native.env_runner.sample, sync=sync.env_runner.sample)

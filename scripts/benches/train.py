@@ -16,7 +16,14 @@ from lancelet.scripts.benches._timing import take_turns
 from lancelet.scripts.rows import Row, at_least
 from lancelet.training.reinforcement.sb3 import make_sb3_env
 
-ID, ENVS, ROLLOUT, BATCH = "lancelet/Swim-v0", 256, 32, 2048
+ID = "lancelet/Swim-v0"
+"""the task"""
+ENVS = 256
+"""simulations on our side"""
+ROLLOUT = 32
+"""control steps of each simulation in a rollout"""
+BATCH = 2048
+"""control steps in a minibatch"""
 STEPS = ENVS * ROLLOUT
 """control steps of a rollout on our side; the peers' steps are a multiple of it too"""
 
@@ -32,10 +39,10 @@ def _single() -> gym.Env:
 
 def _sb3(quick: bool) -> list[Row]:
     """PPO of stable-baselines3 with its own MlpPolicy everywhere: only the environments and batch sizes differ."""
-    rounds, rollouts = (2, 1) if quick else (5, 2)
-    subproc = SubprocVecEnv(
-        [_single] * 2, start_method="spawn"
-    )  # before any physics thread: docs/libraries.md, "Threads and forks"
+    rounds = 2 if quick else 5
+    rollouts = 1 if quick else 2
+    # Its processes start before any physics thread does (docs/libraries.md, "Threads and forks").
+    subproc = SubprocVecEnv([_single] * 2, start_method="spawn")
     ours = {"n_steps": ROLLOUT, "batch_size": BATCH}
     models = {
         "ours": _model(make_sb3_env(ID, ENVS), **ours),
@@ -49,8 +56,10 @@ def _sb3(quick: bool) -> list[Row]:
 
     times = take_turns(rounds, None, **{name: learn(model) for name, model in models.items()})
     subproc.close()
-    note = f"MlpPolicy, {rollouts * STEPS:,} steps a round, median of {rounds}, one torch thread; ours: {ENVS} envs, " \
-           f"n_steps {ROLLOUT}, batch {BATCH:,}"  # fmt: skip
+    note = (
+        f"MlpPolicy, {rollouts * STEPS:,} steps a round, median of {rounds}, one torch thread; "
+        f"ours: {ENVS} envs, n_steps {ROLLOUT}, batch {BATCH:,}"
+    )
     rows = []
     for name, target, peer in (
         ("dummy", 4.0, "SB3's defaults on DummyVecEnv"),
