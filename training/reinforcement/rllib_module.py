@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Collection
 from typing import Any
 
@@ -23,20 +21,16 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from ...controllers.core import State
 from ...registry import load_object
+from ..distributed.ray_compat import TemporaryLogFolder, append_to_pipeline, set_reset_seeds
 from ..trainer import TRAINING, start_seeds
 from .critic import Critic, flat, hand_down
 
+MOST_RUNNERS = 1024
+"""env runners that a run may have: so many streams of random numbers stand between two numbers of steps"""
 
-class Algorithm(PPO):
+
+class Algorithm(TemporaryLogFolder, PPO):
     """RLlib's PPO with a log folder that goes when it stops: RLlib's own lies in the home folder and stays."""
-
-    def _setup_logdir(self) -> None:
-        self._logdir = tempfile.mkdtemp(prefix="lancelet")
-
-    def cleanup(self) -> None:
-        """Stop the env runners."""
-        super().cleanup()
-        shutil.rmtree(self._logdir, ignore_errors=True)
 
 
 class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
@@ -53,10 +47,9 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     def setup(self) -> None:
         """Build controller, noise and critic; their weights come by `set_state`."""
         config: Any = self.model_config
-        cls = load_object(config["controller"])
-        self.controller = cls(
-            self.observation_space, self.action_space, cls.Options(**config["options"])
-        )
+        make = load_object(config["controller"])
+        options = make.Options(**config["options"])
+        self.controller = make(self.observation_space, self.action_space, options)
         log_std = torch.tensor(np.log(config["std"]), dtype=torch.float32)
         self.log_std: Tensor
         if config["learn_std"]:
@@ -72,44 +65,54 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
     def get_initial_state(self) -> dict[str, np.ndarray]:
         """State of one agent at the start of an episode; empty where there is none."""
-        return {
-            name: rows[0] for name, rows in self._pack(self.controller.initial_state(1)).items()
-        }
+        packed = self._pack(self.controller.initial_state(1))
+        return {name: rows[0] for name, rows in packed.items()}
 
     def _pack(self, state: State) -> dict[str, Any]:
-        leaves = [
-            leaf.reshape(len(leaf), *(leaf.shape[1:] or (1,))) for leaf in tree_flatten(state)[0]
-        ]
-        return {str(i): leaf for i, leaf in enumerate(leaves)}
+        """A controller's state as RLlib takes it: the number of each tensor in the tree -> the tensor."""
+        leaves, _ = tree_flatten(state)
+        packed = {}
+        for number, leaf in enumerate(leaves):
+            # RLlib takes no numbers without an axis of their own.
+            shape_of_one = leaf.shape[1:] or (1,)
+            packed[str(number)] = leaf.reshape(len(leaf), *shape_of_one)
+        return packed
 
     def _unpack(self, packed: dict[str, Tensor]) -> State:
-        like = enumerate(self._leaves)
-        rows = [packed[str(i)].to(leaf.dtype).reshape(-1, *leaf.shape[1:]) for i, leaf in like]
-        return tree_unflatten(rows, self._tree)
+        """The controller's state, of its own shapes and types, from what RLlib gives."""
+        leaves = []
+        for number, like in enumerate(self._leaves):
+            rows = packed[str(number)].to(like.dtype)
+            leaves.append(rows.reshape(-1, *like.shape[1:]))
+        return tree_unflatten(leaves, self._tree)
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        seen = batch[Columns.OBS]
+        observation = batch[Columns.OBS]
         if not self.is_stateful():
-            action, _ = self.controller(seen, ())
+            action, _ = self.controller(observation, ())
             return {Columns.ACTION_DIST_INPUTS: self._normal(action)}
-        state, actions = self._unpack(batch[Columns.STATE_IN]), []
-        for t in range(tree_flatten(seen)[0][0].shape[1]):
-            action, state = self.controller(tree_map(lambda rows, t=t: rows[:, t], seen), state)
+        # With a state, RLlib gives sequences: (batch, time, ...).
+        state = self._unpack(batch[Columns.STATE_IN])
+        actions = []
+        for step in range(_first_tensor(observation).shape[1]):
+            action, state = self.controller(_at_step(observation, step), state)
             actions.append(action)
-        packed = self._pack(state)
         return {
-            Columns.ACTION_DIST_INPUTS: self._normal(torch.stack(actions, 1)),
-            Columns.STATE_OUT: packed,
+            Columns.ACTION_DIST_INPUTS: self._normal(torch.stack(actions, dim=1)),
+            Columns.STATE_OUT: self._pack(state),
         }
 
     def _normal(self, mean: Tensor) -> Tensor:
+        """The parameters of the Gaussian as RLlib wants them: the mean and the logarithm of the std, (..., 2 m)."""
         return torch.cat([mean, self.log_std.expand_as(mean)], -1)
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
         """Values (B,), or (B, T) of a controller with a state."""
-        seen = batch[Columns.OBS]
-        shape = tree_flatten(seen)[0][0].shape[: 2 if self.is_stateful() else 1]
-        return self.critic(flat(seen, self.observation_space)).reshape(shape)  # pyright: ignore[reportArgumentType]
+        observation = batch[Columns.OBS]
+        batch_axes = 2 if self.is_stateful() else 1
+        shape = _first_tensor(observation).shape[:batch_axes]
+        rows = flat(observation, self.observation_space)  # pyright: ignore[reportArgumentType]
+        return self.critic(rows).reshape(shape)
 
     def get_state(
         self,
@@ -120,17 +123,16 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         **kwargs: Any,
     ) -> dict[str, np.ndarray]:
         """Weights and statistics, of their own precision: RLlib's version makes float32 of float64."""
-        values = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
-        return {
-            name: value
-            for name, value in values.items()
-            if not (inference_only and name.startswith("critic."))
-        }
+        state = {}
+        for name, value in self.state_dict().items():
+            if inference_only and name.startswith("critic."):
+                continue
+            state[name] = value.detach().cpu().numpy()
+        return state
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Take what `get_state` gave."""
-        own = self.state_dict()
-        self.load_state_dict({name: torch.tensor(state[name]) for name in own})
+        self.load_state_dict({name: torch.tensor(state[name]) for name in self.state_dict()})
 
     @torch.no_grad()
     def update_statistics(self, observations: Any, returns: Tensor) -> None:
@@ -139,15 +141,27 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         hand_down(self.critic.seen, self.controller)
 
 
+def _first_tensor(observation: Any) -> Tensor:
+    """A tensor of an observation, which may be a dict: all of them have the same batch."""
+    tensors, _ = tree_flatten(observation)
+    return tensors[0]
+
+
+def _at_step(observation: Any, step: int) -> Any:
+    """One step of observations (batch, time, ...)."""
+    return tree_map(lambda rows: rows[:, step], observation)
+
+
 class Remember(ConnectorV2):
     """Last piece of the learner's pipeline: keeps the batch for the statistics and the log."""
 
     batch: dict[str, Any]
+    """column -> rows, of the last batch"""
 
     def __call__(
         self, *, rl_module: Any, batch: dict[str, Any], episodes: Any, **kwargs: Any
     ) -> Any:
-        """The batch as it is."""
+        """Keep the batch and return it as it is."""
         self.batch = batch[DEFAULT_MODULE_ID]
         return batch
 
@@ -164,57 +178,62 @@ class Learner(PPOTorchLearner):
         """Add the piece that keeps the batch."""
         super().build()
         self.seen = Remember()
-        assert self._learner_connector is not None
-        self._learner_connector.append(self.seen)
+        append_to_pipeline(self, self.seen)
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        """Adam twice."""
+        """Register two Adams, for the actor and for the critic, each with its own learning rate."""
         module: Any = self.module[module_id]
-        critic = list(module.critic.parameters())
-        groups = {
-            "actor": [p for p in module.parameters() if all(p is not q for q in critic)],
-            "critic": critic,
-        }
-        for name, params in groups.items():
+        critic_weights = list(module.critic.parameters())
+        # Compared by identity: `==` of tensors compares their numbers.
+        critic_ids = {id(weight) for weight in critic_weights}
+        actor_weights = [weight for weight in module.parameters() if id(weight) not in critic_ids]
+        for name, weights in (("actor", actor_weights), ("critic", critic_weights)):
             rate = config.learner_config_dict[name]
-            optimizer = torch.optim.Adam(params, rate)
             self.register_optimizer(
                 module_id=module_id,
                 optimizer_name=name,
-                optimizer=optimizer,
-                params=params,
+                optimizer=torch.optim.Adam(weights, rate),
+                params=weights,
                 lr_or_lr_schedule=rate,
             )
 
     def compute_gradients(self, loss_per_module: Any, **kwargs: Any) -> Any:
         """Gradients; 0 for a weight that the action does not depend on (a lesioned part), where RLlib would stop."""
-        found: Any = super().compute_gradients(loss_per_module, **kwargs)
-        return {
-            weight: torch.zeros_like(weight) if grad is None else grad
-            for weight, grad in found.items()
-        }
+        gradients: Any = super().compute_gradients(loss_per_module, **kwargs)
+        result = {}
+        for weight, gradient in gradients.items():
+            result[weight] = torch.zeros_like(weight) if gradient is None else gradient
+        return result
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Take the batch into the statistics, when nothing is learned from it any more."""
         super().after_gradient_based_update(timesteps=timesteps)
         module: Any = self.module[DEFAULT_MODULE_ID]
-        module.update_statistics(
-            self.seen.taken(Columns.OBS), self.seen.taken(Postprocessing.VALUE_TARGETS)
-        )
+        observations = self.seen.taken(Columns.OBS)
+        targets = self.seen.taken(Postprocessing.VALUE_TARGETS)
+        module.update_statistics(observations, targets)
 
 
 def begin(*, env_runner: Any, seed: int, steps: int = 0, **kwargs: Any) -> None:
-    """Give an env runner, before its first reset, one thread and a stream of start states and noise of its own."""
+    """Give an env runner, before its first reset, one thread and a stream of start states and noise of its own.
+
+    Args:
+        env_runner: RLlib's; changed.
+        seed: of the run.
+        steps: control steps that the run has done before.
+        **kwargs: what else RLlib gives; not used.
+    """
     torch.set_num_threads(1)
-    stream = (steps << 10) + env_runner.worker_index
-    env_runner._seed = start_seeds(
-        TRAINING, seed, stream, env_runner.num_envs or env_runner.env.num_envs
-    )
-    torch.manual_seed(env_runner._seed[0])
+    stream = steps * MOST_RUNNERS + env_runner.worker_index
+    simulations = env_runner.num_envs or env_runner.env.num_envs
+    seeds = start_seeds(TRAINING, seed, stream, simulations)
+    set_reset_seeds(env_runner, seeds)
+    torch.manual_seed(seeds[0])
 
 
 def ended(*, episode: Any, metrics_logger: Any, **kwargs: Any) -> None:
     """Log return and length of an episode as our environment counts them: RLlib's length is one too many at times."""
     last = episode.get_infos(-1)["episode"]
-    for name, value in (("mean", last["r"]), ("length", last["l"]), ("episodes", 1)):
+    figures = {"mean": last["r"], "length": last["l"], "episodes": 1}
+    for name, value in figures.items():
         metrics_logger.log_value(("lancelet", name), float(value), reduce="sum")
