@@ -1,53 +1,87 @@
-"""What commands share: words first, then flags taken from dataclasses; errors in one line."""
+"""What commands share: words come first, then flags; an error is one line; studies and benches are found by name."""
 
 from __future__ import annotations
 
-import dataclasses
+import ast
 import importlib
+import importlib.util
 import os
+import pkgutil
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
-import tyro
 
 from lancelet import LanceletError, registered, task_id
 from lancelet.errors import LanceletWarning, Terminated, unknown
+from lancelet.optional import missing_extra
 from lancelet.registry import load_object
 
 TRACEBACK = "LANCELET_TRACEBACK"
 """environment variable that shows where an error came from"""
 
+STATUS_ERROR = 2
+"""exit status after an error that the user can mend"""
+STATUS_INTERRUPTED = 130
+"""exit status after Ctrl-C: 128 and the number of SIGINT, as shells have it"""
+STATUS_READER_LEFT = 141
+"""exit status where nobody reads the output any more: 128 and the number of SIGPIPE"""
+STATUS_TERMINATED = 143
+"""exit status after SIGTERM: 128 and its number"""
+
+STUDIES = "lancelet.scripts.studies"
+"""package whose folders are the studies"""
+
+
+# Errors
+
 
 def guard(main: Callable[[list[str] | None], int | None], argv: list[str] | None = None) -> int:
-    """Run a command: what the user can mend becomes one line on stderr and status 2.
+    """Run a command: what the user can mend becomes one line on stderr.
 
-    Ctrl-C gives status 130, SIGTERM 143.
+    That is a `LanceletError`, a package that an extra brings, and what the operating system refuses (a full disk, a
+    folder without permission, no memory for a fork). With ``LANCELET_TRACEBACK=1`` in the environment the traceback
+    comes first. Other exceptions are faults of the program and keep their traceback.
 
-    What the operating system refuses (a full disk, a folder without permission, no memory for a
-    fork) is such a line as well. With ``LANCELET_TRACEBACK=1`` in the environment the traceback
-    comes first.
+    Args:
+        main: the command, from its arguments to its exit status.
+        argv: the arguments; None: those of the process.
+
+    Returns:
+        The exit status.
     """
     warnings.formatwarning = _warning_line
     try:
         return main(argv) or 0
     except Terminated:
-        return 143
+        return STATUS_TERMINATED
     except KeyboardInterrupt:
-        return 130
+        return STATUS_INTERRUPTED
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the reader left; say nothing at exit
-        return 141
+        # Python flushes stdout at its end, which would fail again and print a traceback.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        return STATUS_READER_LEFT
+    except ImportError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        _print_error(missing)
+        return STATUS_ERROR
     except (LanceletError, gym.error.Error, OSError) as error:
-        if os.environ.get(TRACEBACK, "") not in ("", "0"):
-            traceback.print_exc()
-        print(f"error: {_reason(error)}", file=sys.stderr)
-        return 2
+        _print_error(error)
+        return STATUS_ERROR
+
+
+def _print_error(error: Exception) -> None:
+    """Print an exception that is being handled as one line on stderr, after its traceback where that is wanted."""
+    if os.environ.get(TRACEBACK, "") not in ("", "0"):
+        traceback.print_exc()
+    print(f"error: {_reason(error)}", file=sys.stderr)
 
 
 def _reason(error: Exception) -> str:
@@ -76,15 +110,27 @@ def _warning_line(
 
 
 def shield_gl() -> None:
-    """Keep a MUJOCO_GL whose library lacks from killing `import mujoco` here: only child processes draw."""
-    own = os.environ.get("MUJOCO_GL")
-    if own and "mujoco" not in sys.modules:
-        os.environ.update(LANCELET_GL=own, MUJOCO_GL="disable")
+    """Keep a MUJOCO_GL whose library is missing from ending this process at ``import mujoco``.
+
+    Only child processes draw: they find the user's choice in LANCELET_GL.
+    """
+    backend = os.environ.get("MUJOCO_GL")
+    if backend and "mujoco" not in sys.modules:
+        os.environ.update(LANCELET_GL=backend, MUJOCO_GL="disable")
+
+
+# Tasks by name
+
+
+def tasks() -> list[str]:
+    """Short names of all tasks."""
+    return list(registered())
 
 
 def spec_of(name: str) -> Any:
-    """Gymnasium's spec of the task called `name` (short name, id, or with ``module:`` before)."""
-    return gym.spec(task_id(name).rpartition(":")[2])
+    """Gymnasium's spec of the task called `name`: a short name or an id, with or without ``module:`` before it."""
+    _, _, id = task_id(name).rpartition(":")
+    return gym.spec(id)
 
 
 def task_cls(name: str) -> type:
@@ -94,13 +140,19 @@ def task_cls(name: str) -> type:
         LanceletError: no such task; near names are listed.
     """
     task = spec_of(name).kwargs["task"]
-    return load_object(task) if isinstance(task, str) else task
+    if isinstance(task, str):
+        return load_object(task)
+    return task
 
 
 def task_defaults(name: str) -> Any:
     """The task object with the defaults of its id: the instance that `parse` turns into flags."""
-    options = {key: value for key, value in spec_of(name).kwargs.items() if key != "task"}
+    options = dict(spec_of(name).kwargs)
+    del options["task"]
     return task_cls(name)(**options)
+
+
+# Words and flags
 
 
 def words(
@@ -110,42 +162,56 @@ def words(
     least: int | None = None,
     **known: Iterable[str],
 ) -> tuple[list[str], list[str]]:
-    """The words that come before the flags, and the flags: ``swim ncap --joints 7`` -> ([swim, ncap], [...]).
+    """Part the words that come first from the flags: ``swim ncap --joints 7`` -> ([swim, ncap], [--joints, 7]).
 
     Args:
         command: name of the command.
         about: one line for its help.
-        argv: without the program's name; None: the process's.
+        argv: the arguments without the program's name; None: those of the process.
         least: how many words must be given; None: all.
-        **known: one entry a word, in order: its name and what to list in the help.
+        **known: one entry a word, in order: its name, and what to list in the help.
 
     Raises:
         LanceletError: too few or too many words.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
-    count = next((i for i, word in enumerate(argv) if word.startswith("-")), len(argv))
-    given, flags = argv[:count], [_expanded(flag) for flag in argv[count:]]
-    least = len(known) if least is None else least
-    shown = " ".join(
-        name.upper() if i < least else f"[{name.upper()}]" for i, name in enumerate(known)
-    )
-    usage = f"lancelet {command} {shown} [flags]".replace("  ", " ")
-    if len(given) < least:
-        if {"-h", "--help"} & set(flags):
-            lists = [f"\n{name.upper():12} {', '.join(names)}" for name, names in known.items()]
-            tail = f"\n\nFlags follow from them: lancelet {command} {' '.join(map(_first, known.values()))} --help"
-            print(f"usage: {usage}\n\n{about}\n{''.join(lists)}{tail}")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    given = []
+    for argument in arguments:
+        if argument.startswith("-"):
+            break
+        given.append(argument)
+    flags = [_with_home_folder(argument) for argument in arguments[len(given) :]]
+    needed = len(known) if least is None else least
+    usage = _usage(command, list(known), needed)
+    if len(given) < needed:
+        if "-h" in flags or "--help" in flags:
+            print(_help(command, about, usage, known))
             raise SystemExit(0)
-        name, names = list(known.items())[len(given)]
-        raise LanceletError(f"{command}: {name} is missing ({', '.join(names)}); usage: {usage}")
+        missing = list(known)[len(given)]
+        choices = ", ".join(known[missing])
+        raise LanceletError(f"{command}: {missing} is missing ({choices}); usage: {usage}")
     if len(given) > len(known):
-        raise LanceletError(
-            f"{command}: {given[len(known)]!r} is one word too many; usage: {usage}"
-        )
+        surplus = given[len(known)]
+        raise LanceletError(f"{command}: {surplus!r} is one word too many; usage: {usage}")
     return given, flags
 
 
-def _expanded(flag: str) -> str:
+def _usage(command: str, names: list[str], needed: int) -> str:
+    """The line after "usage:"; words beyond the first `needed` stand in brackets."""
+    shown = [name.upper() for name in names[:needed]]
+    shown += [f"[{name.upper()}]" for name in names[needed:]]
+    return " ".join(["lancelet", command, *shown, "[flags]"])
+
+
+def _help(command: str, about: str, usage: str, known: dict[str, Iterable[str]]) -> str:
+    """The help of a command whose words are not given yet: they decide which flags there are."""
+    lists = "".join(f"\n{name.upper():12} {', '.join(names)}" for name, names in known.items())
+    example = " ".join(next(iter(names), "") for names in known.values())
+    tail = f"Flags follow from them: lancelet {command} {example} --help"
+    return f"usage: {usage}\n\n{about}\n{lists}\n\n{tail}"
+
+
+def _with_home_folder(flag: str) -> str:
     """``--folder=~/x`` with the home folder in place of ``~``, which a shell leaves alone there."""
     name, equals, value = flag.partition("=")
     if name.startswith("--") and equals and value.startswith("~"):
@@ -153,87 +219,45 @@ def _expanded(flag: str) -> str:
     return flag
 
 
-def _first(names: Iterable[str]) -> str:
-    return next(iter(names), "")
-
-
 def parse(
-    command: str, about: str, argv: Sequence[str], /, prefixed: Iterable[str] = (), **parts: Any
+    command: str,
+    about: str,
+    argv: Sequence[str],
+    /,
+    prefixed: Collection[str] = (),
+    **parts: Any,
 ) -> Any:
-    """Flags of several dataclasses as one command; returns an object with one attribute a part, filled in.
+    """Read the flags of several dataclasses as one command.
 
     ``parse("train swim ncap", "...", flags, prefixed=["controller"], task=Swim(), controller=NCAPOptions)`` takes
-    ``--joints 7 --controller.period 50``. Fields of type Any (bodies) are no flags. Help comes
-    from field docstrings; bad flags end the process with status 2 and say which.
+    ``--joints 7 --controller.period 50``. Fields of type Any (bodies) are no flags. Help comes from field docstrings;
+    bad flags end the process with status 2 and say which.
 
     Args:
         command: shown in the usage line.
         about: shown under it.
         argv: the flags.
-        prefixed: parts whose flags carry the part's name; the others' names must not meet.
+        prefixed: parts whose flags carry the part's name; names of the others' flags must differ.
         **parts: a dataclass, or an object of one whose values become the defaults.
+
+    Returns:
+        An object with one attribute a part: an object of its dataclass, filled in.
 
     Raises:
         LanceletError: values that a dataclass refuses.
     """
-    classes = {name: part if isinstance(part, type) else type(part) for name, part in parts.items()}
-    flags = {name: _flags(cls) for name, cls in classes.items()}
-    marks = {
-        name: flag if name in prefixed else Annotated[flag, tyro.conf.arg(name="")]
-        for name, flag in flags.items()
-    }
-    whole = dataclasses.make_dataclass("Flags", [(name, mark) for name, mark in marks.items()])
-    defaults = {
-        name: flags[name]() if isinstance(part, type) else flags[name](**_values(part))
-        for name, part in parts.items()
-    }
-    filled = tyro.cli(
-        whole,
-        args=list(argv),
-        default=whole(**defaults),
-        prog=f"lancelet {command}",
-        description=about,
-    )
-    result = {name: cls(**_values(getattr(filled, name))) for name, cls in classes.items()}
-    return dataclasses.make_dataclass("Parsed", list(result))(**result)
+    # Here, so that commands without flags start without tyro.
+    from lancelet.scripts import flags
+
+    return flags.parse(command, about, argv, prefixed, parts)
 
 
-def _flags(cls: type) -> Any:
-    """`cls` with its fields of type Any hidden from the command line."""
-    hidden = [field.name for field in dataclasses.fields(cls) if field.type in ("Any", Any)]
-    if not hidden:
-        return cls
-    frozen = cls.__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]
-    fields = [
-        (name, Annotated[Any, tyro.conf.Suppress], dataclasses.field(default=None))
-        for name in hidden
-    ]
-    made = dataclasses.make_dataclass(
-        cls.__name__, fields, bases=(cls,), frozen=frozen, kw_only=True
-    )
-    made.__module__, made.__doc__ = (
-        cls.__module__,
-        cls.__doc__,
-    )  # where the field docstrings are read
-    return made
-
-
-def _values(part: Any) -> Mapping[str, Any]:
-    return {
-        field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.init
-    }
-
-
-STUDIES = "lancelet.scripts.studies"
-"""package whose folders are the studies"""
+# Studies, benches and commands by name
 
 
 def studies() -> list[str]:
-    """Names of the studies: the folders of `scripts/studies/` that hold a `study.py`."""
-    import pkgutil
-
-    package = importlib.import_module(STUDIES)
-    return sorted(item.name for item in pkgutil.iter_modules(package.__path__) if item.ispkg)
+    """Names of the studies: the folders of `scripts/studies/`."""
+    return sorted(item.name for item in _modules(STUDIES) if item.ispkg)
 
 
 def study(name: str) -> Any:
@@ -248,7 +272,12 @@ def study(name: str) -> Any:
 
 
 def by_file(package: str, kind: str, name: str) -> Any:
-    """The module ``package.name`` found by its file name (benches).
+    """The module ``package.name`` found by its file name.
+
+    Args:
+        package: dotted name of a package: ``lancelet.scripts.benches``.
+        kind: what its modules are, for the error: "bench".
+        name: file name without its ending.
 
     Raises:
         LanceletError: no such file; near names are listed.
@@ -260,12 +289,29 @@ def by_file(package: str, kind: str, name: str) -> Any:
 
 def found(package: str) -> list[str]:
     """File names, without ending, of the modules in `package`; those that begin with _ are helpers."""
-    import pkgutil
-
-    modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
-    return sorted(item.name for item in modules if not item.name.startswith("_"))
+    return sorted(item.name for item in _modules(package) if not item.name.startswith("_"))
 
 
-def tasks() -> list[str]:
-    """Short names of all tasks."""
-    return list(registered())
+def _modules(package: str) -> Iterable[pkgutil.ModuleInfo]:
+    """Modules and packages in `package`, which are not imported."""
+    return pkgutil.iter_modules(importlib.import_module(package).__path__)
+
+
+def first_line(target: str) -> str:
+    """First line of the docstring of ``"module"`` or ``"module:Class"``, read from its source without importing it.
+
+    So that `list` and `--help` need not wait for the libraries of every command, nor have them. Empty where there is
+    no docstring.
+    """
+    module, _, class_name = target.partition(":")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return ""
+    node: Any = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    if class_name:
+        classes = [item for item in node.body if isinstance(item, ast.ClassDef)]
+        node = next((item for item in classes if item.name == class_name), None)
+    if node is None:
+        return ""
+    lines = (ast.get_docstring(node) or "").splitlines()
+    return lines[0] if lines else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,10 +16,19 @@ from lancelet.scripts import cli
 
 if TYPE_CHECKING:
     from lancelet.scripts.rows import Row
+    from lancelet.training.distributed.listening import Listener
 
-NEEDED = ("mujoco", "gymnasium", "torch", "numpy", "stable-baselines3", "ray", "evotorch")
+NEEDED = ("mujoco", "gymnasium", "torch", "numpy")
+"""distributions that everything needs"""
+EXTRAS = {"stable-baselines3": "rl", "ray": "cluster", "evotorch": "evolution"}
+"""distribution -> the extra that brings it"""
 PAIR = {"mujoco": ("3.17", "4"), "dm-control": ("1.0.50", "2")}
 """versions known to fit one another: from, and below"""
+PYTHON = ("3.11", "3.14")
+"""versions of Python that Lancelet runs under: from, and below"""
+RUN_SETUP = "run `make setup`"
+GIB = 2**30
+"""bytes"""
 
 
 @dataclass
@@ -27,6 +37,21 @@ class Doctor:
 
     json: str | None = None
     """also write the rows here"""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How the verdict of a row is shown."""
+
+    word: str
+    style: str
+
+
+MARKS = {
+    True: Mark("ok", "green"),
+    False: Mark("no", "bold red"),
+    None: Mark("--", "dim"),
+}
 
 
 def main(argv: list[str] | None = None) -> int | None:
@@ -39,15 +64,16 @@ def main(argv: list[str] | None = None) -> int | None:
 
     _, flags = cli.words("doctor", __doc__ or "", argv)
     options = cli.parse("doctor", __doc__ or "", flags, options=Doctor).options
-    console, rows = Console(), []
+    console = Console()
+    rows = []
     for row in checks():
         rows.append(row)
-        mark, style = {True: ("ok", "green"), False: ("no", "bold red"), None: ("--", "dim")}[
-            row.holds
-        ]
+        mark = MARKS[row.holds]
         note = f"   {row.note}" if row.note else ""
         line = Text.assemble(
-            (f"{mark}  ", style), (f"{row.name:18}", "cyan"), f" {row.value}{note}"
+            (f"{mark.word}  ", mark.style),
+            (f"{row.name:18}", "cyan"),
+            f" {row.value}{note}",
         )
         console.print(line, soft_wrap=True)
     if options.json:
@@ -65,29 +91,33 @@ def checks() -> Iterator[Row]:
     yield from _network()
 
 
+# Versions
+
+
 def _versions() -> Iterator[Row]:
+    """Python, what everything needs, what the extras bring, and whether MuJoCo and dm_control fit."""
     from lancelet.scripts.rows import Row
 
-    python = platform.python_version()
-    fits = _within(python, "3.11", "3.14")
-    yield Row(
-        "python",
-        "gate",
-        python,
-        ">= 3.11, < 3.14",
-        fits,
-        note="" if fits else "use Python 3.11, 3.12 or 3.13",
-    )
+    version = platform.python_version()
+    low, high = PYTHON
+    fits = _within(version, low, high)
+    note = "" if fits else "use Python 3.11, 3.12 or 3.13"
+    yield Row("python", "gate", version, f">= {low}, < {high}", fits, note=note)
     for name in NEEDED:
-        found = _version(name)
-        yield Row(
-            name,
-            "gate",
-            found or "missing",
-            holds=found is not None,
-            note="" if found else "run `make setup`",
-        )
+        yield _installed(name, RUN_SETUP)
+    for name, extra in EXTRAS.items():
+        yield _installed(name, f"pip install 'lancelet[{extra}]', or {RUN_SETUP}")
     yield _pair()
+
+
+def _installed(name: str, advice: str) -> Row:
+    """Whether a distribution is installed; `advice` says how to come by it."""
+    from lancelet.scripts.rows import Row
+
+    version = _version(name)
+    if version is None:
+        return Row(name, "gate", "missing", holds=False, note=advice)
+    return Row(name, "gate", version, holds=True)
 
 
 def _pair() -> Row:
@@ -95,37 +125,49 @@ def _pair() -> Row:
     from lancelet.scripts.rows import Row
 
     needed = dict(PAIR)
-    remark = ""
+    note = ""
     if why_no_dm_control() is not None and not expects_dm_control():
         del needed["dm-control"]
-        remark = NO_DM_CONTROL
+        note = NO_DM_CONTROL
     installed = {name: _version(name) for name in needed}
     faults = []
     for name, (low, high) in needed.items():
         if not _within(installed[name], low, high):
             faults.append(f"{name} {installed[name]} (needs >= {low}, < {high})")
     if faults:
-        remark = f"{', '.join(faults)}: run `make setup`"
+        note = f"{', '.join(faults)}: {RUN_SETUP}"
     value = " + ".join(f"{name} {version}" for name, version in installed.items())
-    return Row("dm-control pair", "gate", value, holds=not faults, note=remark)
+    return Row("dm-control pair", "gate", value, holds=not faults, note=note)
 
 
 def _within(version: str | None, low: str, high: str) -> bool:
-    from packaging.version import Version
-
+    """Whether a version is `low` or later, and before `high`; None is no version."""
     if version is None:
         return False
-    return Version(low) <= Version(version) < Version(high)
+    return _release(low) <= _release(version) < _release(high)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The numbers of a version that are compared: "3.17.0rc1" -> (3, 17, 0)."""
+    numbers = re.match(r"\d+(\.\d+)*", version)
+    if numbers is None:
+        return ()
+    return tuple(int(number) for number in numbers[0].split("."))
 
 
 def _version(name: str) -> str | None:
+    """Version of an installed distribution; None where it is missing."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
+# What must work
+
+
 def _physics() -> Row:
+    """Whether two swimmers compile, move, and move alike."""
     import numpy as np
 
     from lancelet.scripts.rows import Row
@@ -136,66 +178,72 @@ def _physics() -> Row:
         sim = Swim(joints=3).make(2, 1)
         sim.ctrl[:] = 1.0
         sim.step(100)
-        moved = (
-            np.ptp(sim.qpos[0]) > 0
-            and np.array_equal(sim.qpos[0], sim.qpos[1])
-            and np.isfinite(sim.state).all()
-        )
+        first, second = sim.qpos
+        moves = np.ptp(first) > 0
+        moves_alike = np.array_equal(first, second)
+        is_finite = np.isfinite(sim.state).all()
     except Exception as error:
-        return Row(
-            "physics",
-            "gate",
-            f"{type(error).__name__}: {error}",
-            holds=False,
-            note="run `make setup`",
-        )
-    return Row("physics", "gate", "swimmer compiles and moves", holds=bool(moved))
+        reason = f"{type(error).__name__}: {error}"
+        return Row("physics", "gate", reason, holds=False, note=RUN_SETUP)
+    works = bool(moves and moves_alike and is_finite)
+    return Row("physics", "gate", "swimmer compiles and moves", holds=works)
 
 
 def _drawing() -> Iterator[Row]:
+    """Which kinds of OpenGL draw a picture here."""
     from lancelet.scripts.rows import Row
-    from lancelet.training.video import opengl as gl
+    from lancelet.training.video import opengl
 
     works = []
-    for backend in gl.candidates():
-        reason = gl.why_not(backend)
-        works += [backend] if reason is None else []
-        note = "" if reason is None else gl.INSTALL.get(backend, "")
-        yield Row(
-            f"opengl {backend}",
-            "info",
-            "draws" if reason is None else reason,
-            holds=reason is None,
-            note=note,
-        )
-    value = f"by {works[0]}" if works else "not possible"
-    yield Row(
-        "render", "gate", value, holds=bool(works), note="" if works else "install one of the above"
-    )
+    for backend in opengl.candidates():
+        reason = opengl.why_not(backend)
+        if reason is None:
+            works.append(backend)
+            yield Row(f"opengl {backend}", "info", "draws", holds=True)
+        else:
+            advice = opengl.INSTALL.get(backend, "")
+            yield Row(f"opengl {backend}", "info", reason, holds=False, note=advice)
+    if works:
+        yield Row("render", "gate", f"by {works[0]}", holds=True)
+    else:
+        advice = "install one of the above"
+        yield Row("render", "gate", "not possible", holds=False, note=advice)
 
 
 def _ffmpeg() -> Row:
+    """Whether there is a program that writes films."""
+    from lancelet.optional import MissingExtra, extras
     from lancelet.scripts.rows import Row
 
     try:
-        import imageio_ffmpeg
+        with extras():
+            import imageio_ffmpeg
 
-        return Row("ffmpeg", "gate", imageio_ffmpeg.get_ffmpeg_version(), holds=True)
+        version = imageio_ffmpeg.get_ffmpeg_version()
+    except MissingExtra as error:
+        return Row("ffmpeg", "gate", "missing", holds=False, note=str(error))
     except (ImportError, RuntimeError, OSError) as error:
-        return Row(
-            "ffmpeg", "gate", str(error).split("\n")[0], holds=False, note="run `make setup`"
-        )
+        reason = str(error).split("\n")[0]
+        return Row("ffmpeg", "gate", reason, holds=False, note=RUN_SETUP)
+    return Row("ffmpeg", "gate", version, holds=True)
+
+
+# The machine and its network
 
 
 def _machine() -> Iterator[Row]:
+    """Cores, memory, and torch's threads."""
     import torch
 
     from lancelet.scripts.rows import Row
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Row("cores", "info", usable, note=f"{platform.system()} {platform.machine()}")
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count()
+    yield Row("cores", "info", cores, note=f"{platform.system()} {platform.machine()}")
     try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
         yield Row("memory", "info", f"{memory:.1f} GiB")
     except (ValueError, OSError, AttributeError):
         yield Row("memory", "info", "unknown")
@@ -207,32 +255,49 @@ def _machine() -> Iterator[Row]:
 def _network() -> Iterator[Row]:
     """How Ray would be started here, and what of it and of ours listens now."""
     from lancelet.scripts.rows import Row
-    from lancelet.training.distributed import ray_token
     from lancelet.training.distributed.cluster import LOOPBACK
     from lancelet.training.distributed.listening import PROC, listeners
 
     yield Row("ray pools", "info", f"listen on {LOOPBACK} only, with a token of their own")
-    try:
-        token = ray_token.users_token()
-    except LanceletError as error:
-        yield Row("ray token", "info", "none", holds=False, note=str(error))
-    else:
-        source = "none: a cluster that wants one cannot be joined with --address"
-        if token is not None:
-            source = token.source
-        yield Row("ray token", "info", source)
+    yield _ray_token()
     if not PROC.is_dir():
         yield Row("listening", "info", "unknown", note="no /proc here")
         return
-    found = listeners()
-    if not found:
+    listening = listeners()
+    if not listening:
         yield Row("listening", "info", "nothing of Ray or Lancelet")
-    for one in found:
-        reached = "this machine only" if one.on_loopback else "every machine that reaches this one"
-        asks = "asks for a token" if one.token else "asks for no Ray token"
-        value = f"{one.host} port {one.port}: {one.process} (process {one.pid})"
-        safe = one.on_loopback or one.token
-        yield Row("listening", "info", value, holds=safe, note=f"reached by {reached}; {asks}")
+    for listener in listening:
+        yield _listener(listener)
+
+
+def _ray_token() -> Row:
+    """Where the token lies with which a Ray cluster of the user's is joined."""
+    from lancelet.scripts.rows import Row
+    from lancelet.training.distributed import ray_token
+
+    try:
+        token = ray_token.users_token()
+    except LanceletError as error:
+        return Row("ray token", "info", "none", holds=False, note=str(error))
+    if token is None:
+        value = "none: a cluster that wants one cannot be joined with --address"
+        return Row("ray token", "info", value)
+    return Row("ray token", "info", token.source)
+
+
+def _listener(listener: Listener) -> Row:
+    """One process of Ray or Lancelet that listens: who reaches it, and whether it asks for a token."""
+    from lancelet.scripts.rows import Row
+
+    place = f"{listener.host} port {listener.port}"
+    value = f"{place}: {listener.process} (process {listener.pid})"
+    reached_by = (
+        "this machine only" if listener.on_loopback else "every machine that reaches this one"
+    )
+    asks = "asks for a token" if listener.token else "asks for no Ray token"
+    is_safe = listener.on_loopback or listener.token
+    note = f"reached by {reached_by}; {asks}"
+    return Row("listening", "info", value, holds=is_safe, note=note)
 
 
 if __name__ == "__main__":

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from lancelet import LanceletError
+import gymnasium as gym
+
+from lancelet import LanceletError, registered
+from lancelet.registry import Registry
 from lancelet.scripts import cli
+from lancelet.scripts.bench import BENCHES
+
+Entry = tuple[str, str]
+"""name, and a line about what it names"""
 
 
 def main(argv: list[str] | None = None) -> int | None:
-    """Print them, one line each."""
+    """Print one line each."""
     from rich.console import Console
     from rich.text import Text
 
     _, flags = cli.words("list", __doc__ or "", argv)
     cli.parse("list", __doc__ or "", flags)
     console = Console()
-    for kind, entries in _all():
+    for kind, entries in _kinds():
         console.print(Text(kind, style="bold"))
         for name, about in entries:
             line = Text.assemble("  ", (f"{name:18}", "cyan"), f" {about}")
@@ -29,31 +35,35 @@ def main(argv: list[str] | None = None) -> int | None:
     return 0
 
 
-def _all() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def _kinds() -> Iterator[tuple[str, Iterable[Entry]]]:
+    """What can be listed, kind by kind."""
+    yield (
+        "tasks",
+        [(name, _about(gym.spec(id).kwargs["task"])) for name, id in registered().items()],
+    )
+
     from lancelet import controllers, morphology, training
 
-    yield "tasks", [(name, _about(cli.task_cls, name)) for name in cli.tasks()]
-    yield "bodies", [(name, _about(morphology.bodies.get, name)) for name in morphology.bodies]
-    yield (
-        "controllers",
-        [(name, _about(controllers.controllers.get, name)) for name in controllers.controllers],
-    )
-    yield (
-        "algorithms",
-        [(name, _about(training.algorithms.get, name)) for name in training.algorithms],
-    )
-    yield "studies", [(name, _about(cli.study, name)) for name in cli.studies()]
-    benches = "lancelet.scripts.benches"
-    yield (
-        "benches",
-        [(name, _about(import_module, f"{benches}.{name}")) for name in cli.found(benches)],
-    )
+    yield "bodies", _registered(morphology.bodies)
+    yield "controllers", _registered(controllers.controllers)
+    yield "algorithms", _registered(training.algorithms)
+    yield "studies", [(name, _about(f"{cli.STUDIES}.{name}.study")) for name in cli.studies()]
+    yield "benches", [(name, _about(f"{BENCHES}.{name}")) for name in cli.found(BENCHES)]
 
 
-def _about(load: Callable[[str], Any], name: str) -> str:
-    """First line of the docstring; what does not load says so, and the list goes on."""
+def _registered(registry: Registry) -> list[Entry]:
+    return [(name, _about(registry.target(name))) for name in registry]
+
+
+def _about(target: Any) -> str:
+    """First line of the docstring of an object, or of the source behind ``"module:name"``, which is not loaded.
+
+    What does not load says so, and the list goes on.
+    """
     try:
-        return (load(name).__doc__ or "").strip().split("\n")[0]
+        if isinstance(target, str):
+            return cli.first_line(target)
+        return (target.__doc__ or "").strip().split("\n")[0]
     except (LanceletError, ImportError) as error:
         return f"does not load: {error}"
 

@@ -8,46 +8,52 @@ import sys
 
 from lancelet import __version__
 from lancelet.errors import unknown
-from lancelet.scripts.cli import found, guard
+from lancelet.scripts.cli import first_line, found, guard
 
-_NOT_COMMANDS = {"main", "cli", "rows", "study", "studies", "benches"}
+PACKAGE = "lancelet.scripts"
+_NOT_COMMANDS = {"main", "cli", "flags", "rows", "study", "studies", "benches"}
+"""modules and packages of this folder that are no subcommands"""
 
 
 def commands() -> list[str]:
     """Names of all subcommands."""
-    return [name for name in found("lancelet.scripts") if name not in _NOT_COMMANDS]
+    return [name for name in found(PACKAGE) if name not in _NOT_COMMANDS]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Dispatch to a subcommand; its exit status."""
-    argv = sys.argv[1:] if argv is None else argv
-    return guard(_run, argv)
-
-
-def _names_a_module(argv: list[str]) -> bool:
-    """Whether a word is ``module:name``, or the command is to trust a run folder, which may name a module."""
-    return "--trust" in argv or any(":" in word for word in argv)
+    """Run a subcommand and return its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    return guard(_run, arguments)
 
 
 def _run(argv: list[str] | None) -> int | None:
+    """Run the subcommand that the first of the arguments names, with the others."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(f"lancelet {__version__}\n\nusage: lancelet COMMAND ...\n")
-        for name in commands():
-            about = (
-                importlib.import_module(f"lancelet.scripts.{name}").__doc__ or ""
-            ).splitlines()[0]
-            print(f"  {name:10} {about}")
+        _print_help()
         return 0
-    if argv[0] == "--version":
+    command, *arguments = argv
+    if command == "--version":
         print(__version__)
         return 0
     if _names_a_module(argv):
         # Last: a file here must not stand in for an installed module. And only where it is asked for:
         # optional modules that are not installed would be found in a stranger's folder.
         sys.path.append(os.getcwd())
-    if argv[0] not in commands():
-        raise unknown("command", argv[0], commands())
-    return importlib.import_module(f"lancelet.scripts.{argv[0]}").main(argv[1:])
+    if command not in commands():
+        raise unknown("command", command, commands())
+    return importlib.import_module(f"{PACKAGE}.{command}").main(arguments)
+
+
+def _print_help() -> None:
+    """Print one line a subcommand; none of them is imported."""
+    print(f"lancelet {__version__}\n\nusage: lancelet COMMAND ...\n")
+    for name in commands():
+        print(f"  {name:10} {first_line(f'{PACKAGE}.{name}')}")
+
+
+def _names_a_module(argv: list[str]) -> bool:
+    """Whether a word is ``module:name``, or the command is to trust a run folder, which may name a module."""
+    return "--trust" in argv or any(":" in word for word in argv)
 
 
 if __name__ == "__main__":
