@@ -237,10 +237,10 @@ def _machine() -> Iterator[Row]:
 
     from lancelet.scripts.rows import Row
 
+    cores = os.cpu_count()
     if hasattr(os, "sched_getaffinity"):
+        # The cores that this process may use, which in a container can be fewer.
         cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count()
     yield Row("cores", "info", cores, note=f"{platform.system()} {platform.machine()}")
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB

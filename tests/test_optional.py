@@ -24,10 +24,13 @@ class Blocker:
 
     def find_spec(self, name, path=None, target=None):
         package = name.partition(".")[0]
-        if package in self.blocked:
+        if package in self.blocked - {{"dm_control"}}:
             raise ModuleNotFoundError(f"No module named {{package!r}}", name=package)
 
 sys.meta_path.insert(0, Blocker())
+# Lancelet asks whether there is a dm_control: that must find none, and not fail.
+if "dm_control" in Blocker.blocked:
+    sys.modules["dm_control"] = None
 """
 """code after which some packages cannot be imported, as if they were not installed"""
 

@@ -17,6 +17,7 @@ SOURCES = (
     "scripts",
     "pyproject.toml",
     "README.md",
+    "LICENSE",
 )
 
 CODE = """

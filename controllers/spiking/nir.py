@@ -22,8 +22,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import h5py
-import nir
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -31,7 +29,12 @@ from gymnasium import spaces
 from ... import foreign
 from ...errors import LanceletError
 from ...files import write_atomic
+from ...optional import extras
 from .snn import SNN, SNNOptions
+
+with extras():
+    import h5py
+    import nir
 
 BELOW_1 = float(np.nextafter(np.float32(1), np.float32(0)))
 LARGEST_FILE = 256 * foreign.MIB

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ...errors import LanceletError, unknown
+from ...optional import extras
 
 CONTESTANTS = 4
 CELLS = 10
@@ -86,7 +87,8 @@ class MapElites(Parents):
     """A uniformly drawn elite of a grid over the body's features."""
 
     def __init__(self, bounds: Sequence[tuple[float, float]], seed: int) -> None:
-        from ribs.archives import GridArchive
+        with extras():
+            from ribs.archives import GridArchive
 
         if not bounds:
             raise LanceletError(

@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from ...errors import LanceletError, warn
+from ...optional import extras
 from ..runs import interrupt
 from . import import_paths, ray_compat, ray_token
 from .ray_folders import session_folder
@@ -118,7 +119,8 @@ def _initialised(
         settings: further arguments of `ray.init`.
         folder: the session's, which holds its logs; None: they are on other machines.
     """
-    import ray
+    with extras():
+        import ray
 
     place = "this machine" if folder is not None else address
     try:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...optional import extras
+
 if TYPE_CHECKING:
     from ray.job_config import JobConfig
 
@@ -40,7 +42,8 @@ def address_kept() -> Iterator[None]:
     Elsewhere it puts the address in the place of that one by which other machines reach this one. The constant says
     whether Ray may form clusters of many machines; without them, as on macOS, it leaves the address as it is.
     """
-    from ray._private import ray_constants
+    with extras():
+        from ray._private import ray_constants
 
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False

@@ -14,8 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from evotorch import Problem, SolutionBatch
 from torch import Tensor
+
+from ...optional import extras
+
+with extras():
+    from evotorch import Problem, SolutionBatch
 
 logging.getLogger("evotorch").setLevel(logging.WARNING)
 

@@ -24,6 +24,7 @@ from ... import __version__, foreign
 from ...checks import plain
 from ...errors import LanceletError, warn
 from ...files import make_folder, to_json, user_path, write_atomic
+from ...optional import extras
 from ...tasks import short_name
 from . import checkpoint
 
@@ -109,7 +110,8 @@ class RunFolder:
 
     def begin_log(self, done: int) -> None:
         """Open the log and drop lines past step `done`: the checkpoint did not see them."""
-        from torch.utils.tensorboard.writer import SummaryWriter
+        with extras():
+            from torch.utils.tensorboard.writer import SummaryWriter
 
         path = self.path / "metrics.jsonl"
         kept = [figures for figures in _logged(path) if figures["step"] <= done]

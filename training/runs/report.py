@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from ...files import write_atomic
+from ...optional import extras
 from ..statistics import interval
 
 _STYLE = (
@@ -29,7 +30,8 @@ _CURVES = ("mean", "best", "validation")
 
 def figure(plot: Any) -> str:
     """A matplotlib figure as an `img` element; the figure is closed."""
-    import matplotlib.pyplot as plt
+    with extras():
+        import matplotlib.pyplot as plt
 
     data = io.BytesIO()
     plot.savefig(data, format="png", dpi=110, bbox_inches="tight")
@@ -121,7 +123,8 @@ def write_report(
 
 def _learning_curves(log: Sequence[Mapping[str, float]], names: Sequence[str]) -> str:
     """The named figures of a log over environment steps, or over updates where there are none."""
-    import matplotlib
+    with extras():
+        import matplotlib
 
     # Chosen before pyplot is imported: reports are written where there is no screen.
     matplotlib.use("Agg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -19,13 +20,23 @@ from ...checks import whole_number
 from ...errors import LanceletError
 from ...files import written_elsewhere
 from ...morphology import model_hash
+from ...optional import extras
 from ...tasks import check_task_options, known_task_id, registered, task_id
 from ..runs.folder import read_config, save_episode
-from . import opengl as gl
+from . import opengl
 
-FORMS = (".mp4", ".gif", ".png")
+WRITER_OF = {".mp4": "imageio_ffmpeg", ".gif": "imageio_ffmpeg", ".png": "matplotlib"}
+"""ending of a picture's name -> the package that writes it"""
+SMALLEST_SIDE = 16
+"""pixels"""
+LARGEST_SIDE = 4096
+"""pixels"""
 LONGEST = 100_000
 """control steps of an episode that is drawn from a run folder"""
+LEAST_FREE_SPACE = 2**20
+"""bytes; where the disk has less, drawing failed because it is full"""
+RECORD_KEYS = ("qpos", "mocap_pos", "mocap_quat", "geom_pos", "lines", "lines_of")
+"""arrays of a record that are drawn"""
 
 
 def draw(
@@ -41,58 +52,46 @@ def draw(
     """Draw recorded configurations to `out`: a film (.mp4), an animation (.gif) or one picture (.png).
 
     Args:
-        model: of the simulation.
-        record: ``qpos``, ``mocap_pos`` and ``mocap_quat``, one row a frame; where there are, ``geom_pos`` (frames,
-            geoms, 3), and lines drawn in: ``lines`` (k, 10), from xyz to xyz in m and rgba, with ``lines_of``
-            (frames, 2), the first and one past the last of each frame.
-        out: what was there before is replaced only by a whole file.
+        model: the model of the simulation.
+        record: ``qpos``, ``mocap_pos`` and ``mocap_quat``, one row a frame. It may hold ``geom_pos`` (frames, geoms,
+            3) and lines that are drawn in: ``lines`` (k, 10), from xyz to xyz in m and rgba, with ``lines_of``
+            (frames, 2), the first and one past the last line of each frame.
+        out: path of the picture; what was there before is replaced only by a whole file.
         fps: frames of the record in a second.
-        width: in pixels; None: 640, 320 (gif) or 1200 (png).
-        height: in pixels; None: 480, 240 or 400.
-        shadows: good looks for a third of the speed.
+        width: width in pixels; None: 640, 320 (gif) or 1200 (png).
+        height: height in pixels; None: 480, 240 or 400.
+        shadows: whether things throw shadows; drawing then takes three times as long.
         progress: called with the number of frames just drawn.
 
     Raises:
         LanceletError: no OpenGL here (the message says what to install), or the drawing failed.
     """
     out = Path(out)
-    if out.suffix not in FORMS:
-        raise LanceletError(f"cannot draw to {out}: its name must end in {', '.join(FORMS)}")
-    size = {"width": width, "height": height}
-    for name, value in size.items():
-        if value is not None and not (16 <= value <= 4096 and value % 2 == 0):
-            raise LanceletError(f"{name} = {value}: must be an even number from 16 to 4096")
+    _check_picture(out, width, height)
     if "qpos" not in record:
         raise LanceletError(
             "the recorded episode holds no configurations: only MuJoCo tasks have pictures"
         )
-    backend = gl.probe()
+    with extras():
+        importlib.import_module(WRITER_OF[out.suffix])
+    backend = opengl.probe()
     if backend is None:
-        raise LanceletError(gl.advice())
-    options = {"fps": fps, "shadows": shadows} | {
-        name: value for name, value in size.items() if value is not None
-    }
-    arrays: dict[str, Any] = {key: record[key] for key in _KEYS if key in record}
+        raise LanceletError(opengl.advice())
+
+    options: dict[str, Any] = {"fps": fps, "shadows": shadows}
+    if width is not None:
+        options["width"] = width
+    if height is not None:
+        options["height"] = height
     with (
         tempfile.TemporaryDirectory(prefix="lancelet-") as folder,
         written_elsewhere(out) as picture,
     ):
-        model_file = Path(folder) / "model.mjb"
-        record_file = Path(folder) / "record.npz"
-        job_file = Path(folder) / "job.json"
-        mujoco.mj_saveModel(model, str(model_file), None)
-        np.savez(record_file, **arrays)
-        job = {
-            "model": str(model_file),
-            "record": str(record_file),
-            "out": str(picture.resolve()),
-            "options": options,
-        }
-        job_file.write_text(json.dumps(job))
+        job_file = _write_job(Path(folder), model, record, picture, options)
         try:
-            _child(job_file, backend, progress)
+            _run_child(job_file, backend, progress)
         except LanceletError as error:
-            if shutil.disk_usage(picture.parent).free < 2**20:
+            if shutil.disk_usage(picture.parent).free < LEAST_FREE_SPACE:
                 raise LanceletError(
                     f"cannot write {out}: the disk is full; what was there before is untouched"
                 ) from error
@@ -100,16 +99,68 @@ def draw(
     return out
 
 
-_KEYS = ("qpos", "mocap_pos", "mocap_quat", "geom_pos", "lines", "lines_of")
+def _check_picture(out: Path, width: int | None, height: int | None) -> None:
+    """Refuse a file that is no picture, and sizes that films cannot have (their sides are even)."""
+    if out.suffix not in WRITER_OF:
+        raise LanceletError(f"cannot draw to {out}: its name must end in {', '.join(WRITER_OF)}")
+    for name, pixels in {"width": width, "height": height}.items():
+        if pixels is None:
+            continue
+        is_even = pixels % 2 == 0
+        if not (SMALLEST_SIDE <= pixels <= LARGEST_SIDE and is_even):
+            raise LanceletError(
+                f"{name} = {pixels}: must be an even number from {SMALLEST_SIDE} to {LARGEST_SIDE}"
+            )
 
 
-def _child(job: Path, backend: str, progress: Callable[[int], object] | None) -> None:
+def _write_job(
+    folder: Path,
+    model: mujoco.MjModel,
+    record: Mapping[str, np.ndarray],
+    picture: Path,
+    options: Mapping[str, Any],
+) -> Path:
+    """Write what the child process is to draw into `folder`, and return the path of the job.
+
+    Args:
+        folder: where the files of the job go.
+        model: the model of the simulation.
+        record: the configurations, as `draw` takes them.
+        picture: where the child is to draw to.
+        options: further arguments of the functions in `envs/film.py`.
+    """
+    model_file = folder / "model.mjb"
+    record_file = folder / "record.npz"
+    job_file = folder / "job.json"
+    arrays: dict[str, Any] = {key: record[key] for key in RECORD_KEYS if key in record}
+    mujoco.mj_saveModel(model, str(model_file), None)
+    np.savez(record_file, **arrays)
+    job = {
+        "model": str(model_file),
+        "record": str(record_file),
+        "out": str(picture.resolve()),
+        "options": options,
+    }
+    job_file.write_text(json.dumps(job))
+    return job_file
+
+
+def _run_child(job: Path, backend: str, progress: Callable[[int], object] | None) -> None:
+    """Draw a job in a child process, which prints how many frames it has drawn, a line each time.
+
+    Raises:
+        LanceletError: the child failed; the message is the last line of its stderr.
+    """
     # -P: a file in the present folder must not stand in for a module of the child's.
     command = [sys.executable, "-P", "-m", "lancelet.envs.film", str(job)]
     with (
         open(job.with_suffix(".err"), "w+") as errors,
         subprocess.Popen(
-            command, env=gl.environment(backend), stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            env=opengl.environment(backend),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         ) as child,
     ):
         try:
@@ -121,7 +172,8 @@ def _child(job: Path, backend: str, progress: Callable[[int], object] | None) ->
             raise
         if child.wait():
             errors.seek(0)
-            reason = (errors.read().strip().splitlines() or [f"status {child.returncode}"])[-1]
+            lines = errors.read().strip().splitlines()
+            reason = lines[-1] if lines else f"status {child.returncode}"
             raise LanceletError(f"drawing with MUJOCO_GL={backend} failed: {reason}")
 
 
@@ -134,17 +186,26 @@ def render_run(
     progress: Callable[[int], object] | None = None,
     trust: bool = False,
 ) -> Path:
-    """Draw a run's recorded episode, by default to ``video.mp4`` in its folder; see `draw`.
+    """Draw a run's recorded episode.
 
-    With `trust`, the module that the run names for a task from outside the workbench is imported.
+    Args:
+        folder: the run's.
+        out: path of the picture, as `draw` takes it; None: ``video.mp4`` in the folder.
+        width: width in pixels; None: that of `draw`.
+        height: height in pixels; None: that of `draw`.
+        shadows: whether things throw shadows; drawing then takes three times as long.
+        progress: called with the number of frames just drawn.
+        trust: import the module that the run names for a task from outside the workbench.
 
     Raises:
         LanceletError: no such run, half-written, of another version, or no OpenGL here.
     """
-    folder, config = Path(folder), read_config(folder)
-    env = _env(config, folder, trust)
+    folder = Path(folder)
+    config = read_config(folder)
+    env = _make_env(config, folder, trust)
     try:
-        model, fps = env.sim.model, 1 / env.task.control_dt(env.sim)
+        model = env.sim.model
+        fps = 1 / env.task.control_dt(env.sim)
         if config.get("model_hash") not in (None, model_hash(model)):
             print(
                 f"warning: {folder}: this version builds another body than the run had",
@@ -152,13 +213,13 @@ def render_run(
             )
         return draw(
             model,
-            episode(folder, trust),
-            out or folder / "video.mp4",
-            fps,
-            width,
-            height,
-            shadows,
-            progress,
+            record=episode(folder, trust),
+            out=out or folder / "video.mp4",
+            fps=fps,
+            width=width,
+            height=height,
+            shadows=shadows,
+            progress=progress,
         )
     finally:
         env.close()
@@ -212,7 +273,8 @@ def _options(config: Mapping[str, Any], folder: str | Path, task: str) -> dict[s
     return options
 
 
-def _env(config: Mapping[str, Any], folder: Path, trust: bool) -> Any:
+def _make_env(config: Mapping[str, Any], folder: Path, trust: bool) -> Any:
+    """One environment of the run's task, which must be one of MuJoCo."""
     from ..rollout import make_env
 
     path = folder / "config.yaml"
