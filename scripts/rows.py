@@ -23,6 +23,13 @@ from lancelet import files
 
 Kind = Literal["gate", "speed", "claim", "info"]
 PACKAGES = ("lancelet", "mujoco", "gymnasium", "torch", "numpy")
+"""distributions whose versions are told beside the rows"""
+VERDICT_WORD = {True: "yes", False: "no", None: "-"}
+VERDICT_STYLE = {True: "green", False: "bold red", None: ""}
+FILE_COLUMNS = 150
+"""width of a table that is printed to a file"""
+LEAST_COLUMNS_FOR_NOTES = 110
+"""width of a terminal below which notes are left out"""
 UNDECIDED = "the value is within the target, its interval is not"
 """what the note of a row says that a verdict by the value alone would have let pass"""
 
@@ -98,30 +105,32 @@ def judged_again(row: Row) -> Row:
     """A row from a file with the verdict of `judged`; as it is where it has no interval, or a target in words."""
     bounds = _bounds(row.target)
     has_interval = row.interval is not None and None not in row.interval
-    if (
-        row.holds is None
-        or bounds is None
-        or not has_interval
-        or not isinstance(row.value, int | float)
-    ):
+    has_figure = isinstance(row.value, int | float)
+    if row.holds is None or bounds is None or not has_interval or not has_figure:
         return row
-    known = {item.name: getattr(row, item.name) for item in fields(Row)}
-    del known["holds"]
-    again = judged(low=bounds[0], high=bounds[1], **known)
-    # The target in the text is rounded: it may take a verdict back, it never gives one.
-    return again if row.holds else row
+    if not row.holds:
+        # The target in the text is rounded: it may take a verdict back, it never gives one.
+        return row
+    values = {item.name: getattr(row, item.name) for item in fields(Row)}
+    del values["holds"]
+    low, high = bounds
+    return judged(low=low, high=high, **values)
 
 
 def _bounds(target: Any) -> tuple[float, float] | None:
     """Least and greatest value that a target such as ``">= 2"`` or ``"0 .. 1"`` lets pass; None: it is in words."""
+    text = str(target)
     number = r"(-?[0-9.]+(?:e[+-]?[0-9]+)?)"
-    if at_least := re.fullmatch(f">=? {number}", str(target)):
-        return float(at_least[1]), math.inf
-    if at_most := re.fullmatch(f"<=? {number}", str(target)):
-        return -math.inf, float(at_most[1])
-    if both := re.fullmatch(rf"{number} \.\. {number}", str(target)):
-        ends = sorted([float(both[1]), float(both[2])])
-        return ends[0], ends[1]
+    lower_bound = re.fullmatch(f">=? {number}", text)
+    if lower_bound:
+        return float(lower_bound[1]), math.inf
+    upper_bound = re.fullmatch(f"<=? {number}", text)
+    if upper_bound:
+        return -math.inf, float(upper_bound[1])
+    both_bounds = re.fullmatch(rf"{number} \.\. {number}", text)
+    if both_bounds:
+        low, high = sorted([float(both_bounds[1]), float(both_bounds[2])])
+        return low, high
     return None
 
 
@@ -143,15 +152,16 @@ def from_json(path: str | Path) -> list[Row]:
 
 
 def show(rows: Sequence[Row], title: str = "") -> None:
-    """Print the rows; a file gets 150 columns, a narrow terminal no notes (they are in the report and the JSON)."""
+    """Print the rows; notes are left out on a narrow terminal (they are in the report and the JSON)."""
     console = Console()
-    console = console if console.is_terminal else Console(width=150)
-    console.print(table(rows, title, notes=console.width >= 110))
+    if not console.is_terminal:
+        console = Console(width=FILE_COLUMNS)
+    console.print(table(rows, title, notes=console.width >= LEAST_COLUMNS_FOR_NOTES))
 
 
 def table(rows: Sequence[Row], title: str = "", notes: bool = True) -> Table:
     """The rows for `rich.print`, with or without their notes."""
-    whole = Table(
+    result = Table(
         title=title or None,
         title_justify="left",
         header_style="bold",
@@ -159,72 +169,89 @@ def table(rows: Sequence[Row], title: str = "", notes: bool = True) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
-    whole.add_column("name", ratio=3)
-    for heading in headings(rows)[1:-1]:
-        whole.add_column(heading, justify="left" if heading == "kind" else "right")
+    first_heading, *middle_headings, last_heading = headings(rows)
+    result.add_column(first_heading, ratio=3)
+    for heading in middle_headings:
+        result.add_column(heading, justify="left" if heading == "kind" else "right")
     if notes:
-        whole.add_column("note", ratio=4)
+        result.add_column(last_heading, ratio=4)
     for row in rows:
-        *shown, note = cells(row, rows)
-        style = {True: "green", False: "bold red", None: ""}[row.holds]
-        texts = [Text(cell) for cell in shown[:-1]] + [Text(shown[-1], style=style)]
-        whole.add_row(*texts, *([Text(note)] if notes else []))
-    return whole
+        *others, verdict, note = cells(row, rows)
+        texts = [Text(cell) for cell in others]
+        texts.append(Text(verdict, style=VERDICT_STYLE[row.holds]))
+        if notes:
+            texts.append(Text(note))
+        result.add_row(*texts)
+    return result
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """The rows as a markdown table."""
-    lines = [headings(rows), ["---"] * len(headings(rows)), *(cells(row, rows) for row in rows)]
-    return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines
-    )
+    names = headings(rows)
+    lines = [names, ["---"] * len(names)]
+    lines += [cells(row, rows) for row in rows]
+    return "".join(_markdown_line(line) for line in lines)
+
+
+def _markdown_line(line: Sequence[str]) -> str:
+    """One line of a markdown table."""
+    escaped = [cell.replace("|", "\\|") for cell in line]
+    return f"| {' | '.join(escaped)} |\n"
 
 
 def header() -> dict[str, str]:
-    """Where and with what the rows were measured."""
-    versions = {"python": platform.python_version()}
-    versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    """When, where and with which versions the rows were measured."""
+    versions = [f"python {platform.python_version()}"]
+    versions += [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "versions": ", ".join(versions),
     }
 
 
 def headings(rows: Sequence[Row]) -> list[str]:
     """Headings of a table of `rows`: columns that no row fills are left out."""
-    optional = [
-        name
-        for name in ("reference", "target")
-        if any(getattr(row, name) is not None for row in rows)
-    ]
-    measured = [
-        "measured",
-        *(name for name in ("interval", "seeds") if any(getattr(row, name) for row in rows)),
-    ]
-    return ["name", "kind", *optional, *measured, "holds", "note"]
+    names = ["name", "kind"]
+    for name in ("reference", "target"):
+        if any(getattr(row, name) is not None for row in rows):
+            names.append(name)
+    names.append("measured")
+    for name in ("interval", "seeds"):
+        if any(getattr(row, name) for row in rows):
+            names.append(name)
+    return [*names, "holds", "note"]
 
 
 def cells(row: Row, rows: Sequence[Row]) -> list[str]:
-    """One line of the table of `rows`."""
-    interval = (
-        "" if row.interval is None else f"{_text(row.interval[0])} .. {_text(row.interval[1])}"
-    )
-    holds = {True: "yes", False: "no", None: "-"}[row.holds]
-    seeds = "-" if row.seeds is None else f"{row.seeds} {row.seeds_of}".strip()
-    shown = {
+    """One line of the table of `rows`: a text under each of their headings."""
+    interval = ""
+    if row.interval is not None:
+        low, high = row.interval
+        interval = f"{_text(low)} .. {_text(high)}"
+    seeds = "-"
+    if row.seeds is not None:
+        seeds = f"{row.seeds} {row.seeds_of}".strip()
+    texts = {
+        "name": row.name,
+        "kind": row.kind,
+        "reference": _text(row.reference),
+        "target": _text(row.target),
         "measured": _text(row.value),
         "interval": interval,
         "seeds": seeds,
-        "holds": holds,
+        "holds": VERDICT_WORD[row.holds],
         "note": row.note,
     }
-    return [shown[name] if name in shown else _text(getattr(row, name)) for name in headings(rows)]
+    return [texts[name] for name in headings(rows)]
 
 
 def _text(value: Any) -> str:
+    """A figure with four digits, or all those before the point; words as they are; "-" where there is none."""
     if value is None:
         return "-"
     if isinstance(value, str | int):
         return str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"

@@ -98,9 +98,8 @@ class Study:
         self.rows.append(row)
         verdict = {True: "holds", False: "DOES NOT HOLD", None: "-"}[row.holds]
         value = row.value if row.value is not None else "not run"
-        self.say(
-            f"  {row.name}: {value if isinstance(value, str) else format(value, '.4g')}  {verdict}"
-        )
+        figure_text = value if isinstance(value, str) else f"{value:.4g}"
+        self.say(f"  {row.name}: {figure_text}  {verdict}")
 
     def _with_unit(self, row: Row) -> Row:
         """The row, with what its `seeds` counts where the study says it for rows of that name."""
@@ -180,31 +179,21 @@ class Study:
 
     def _withdrawn(self, row: Row) -> Row:
         """The row; without its figure where it is superseded, or of networks whose weights are not beside the rows."""
+        if row.value is None:
+            return row
         for old in self.superseded:
-            if (
-                row.value is not None
-                and row.name.startswith(old.beginning)
-                and old.words in row.note
-            ):
-                return Row(
-                    row.name, row.kind, target=row.target, reference=row.reference, note=old.reason
-                )
+            if row.name.startswith(old.beginning) and old.words in row.note:
+                return _without_figure(row, old.reason)
         for beginning, file in self.weights_of.items():
-            if (
-                row.name.startswith(beginning)
-                and not (self.folder / file).exists()
-                and row.value is not None
-            ):
-                note = f"not printed: {self.folder.name}/{file}, which it could be measured with again, was not kept"
-                if row.holds is not None:
-                    note += (
-                        "; as it was measured it held"
-                        if row.holds
-                        else "; as it was measured it did not hold"
-                    )
-                return Row(
-                    row.name, row.kind, target=row.target, reference=row.reference, note=note
-                )
+            is_kept = (self.folder / file).exists()
+            if not row.name.startswith(beginning) or is_kept:
+                continue
+            place = f"{self.folder.name}/{file}"
+            note = f"not printed: {place}, which it could be measured with again, was not kept"
+            if row.holds is not None:
+                verdict = "it held" if row.holds else "it did not hold"
+                note += f"; as it was measured {verdict}"
+            return _without_figure(row, note)
         return row
 
     def _part_of(self, row: Row) -> str:
@@ -229,3 +218,8 @@ class Study:
         page = (self.folder / "report.html").read_text()
         found = re.findall("<figure>(.*?)<figcaption>(.*?)</figcaption></figure>", page, re.DOTALL)
         return {caption: image for image, caption in found}
+
+
+def _without_figure(row: Row, note: str) -> Row:
+    """A row that is not told any more, and why."""
+    return Row(row.name, row.kind, target=row.target, reference=row.reference, note=note)
