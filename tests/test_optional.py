@@ -150,6 +150,7 @@ except LanceletError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", USES)
 def test_what_needs_an_extra_names_it_in_one_line(python, package):
     code = BLOCKER.format(blocked={package}) + USE.format(use=USES[package])
@@ -160,6 +161,7 @@ def test_what_needs_an_extra_names_it_in_one_line(python, package):
 TRAIN = "train swim mlp --folder run --quiet --max-episode-steps 5"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "words"),
     [
@@ -197,6 +199,7 @@ for name in ("mlp", "ncap"):
 """
 
 
+@pytest.mark.slow
 def test_the_base_works_without_any_extra(python):
     blocked = set(optional.EXTRA_OF) | {"packaging", "pandas"}
     lines = python(BLOCKER.format(blocked=blocked) + BASE).stdout.splitlines()
