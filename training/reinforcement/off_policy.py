@@ -5,6 +5,7 @@ Lillicrap et al. 2016 (arXiv 1509.02971); Fujimoto et al. 2018 (1802.09477); Haa
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -104,7 +105,7 @@ class OffPolicy(Reinforcement):
         )
 
     def learner(self, controller: Controller, task: str, task_options: dict[str, Any]) -> Learner:
-        """See `_Learning`."""
+        """The model of stable-baselines3 around `controller`, driven one iteration at a time."""
         return _Learning(self, controller, task, task_options)
 
     @abstractmethod
@@ -133,7 +134,7 @@ class DDPG(OffPolicy):
     def model(
         self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]
     ) -> Any:
-        """See `OffPolicy.model`."""
+        """Make the model of stable-baselines3, as `OffPolicy.model` says."""
         return _DDPG(
             DeterministicPolicy,
             env,
@@ -166,7 +167,7 @@ class TD3(OffPolicy):
     def model(
         self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]
     ) -> Any:
-        """See `OffPolicy.model`."""
+        """Make the model of stable-baselines3, as `OffPolicy.model` says."""
         return _TD3(
             DeterministicPolicy,
             env,
@@ -204,7 +205,7 @@ class SAC(OffPolicy):
     def model(
         self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]
     ) -> Any:
-        """See `OffPolicy.model`."""
+        """Make the model of stable-baselines3, as `OffPolicy.model` says."""
         share, _ = controller.exploration
         std = share * half_ranges(controller.action_space) if self.std is None else self.std  # pyright: ignore[reportArgumentType]
         return _SAC(
@@ -286,12 +287,11 @@ class _Learning:
     ) -> None:
         self.o = options
         self.env = make_sb3_env(task, options.envs, **fields)
-        vector_steps = -(-options.train_every // options.envs)
-        most = (
-            options.steps + options.log_every + (vector_steps + 1) * options.envs
-        )  # more are never taken
+        vector_steps = math.ceil(options.train_every / options.envs)
+        # A buffer for more steps than are ever taken would only hold memory.
+        most_steps = options.steps + options.log_every + (vector_steps + 1) * options.envs
         common = {
-            "buffer_size": min(options.buffer, most),
+            "buffer_size": min(options.buffer, most_steps),
             "learning_starts": options.learning_starts,
             "batch_size": options.batch_size,
             "tau": options.tau,
@@ -307,7 +307,8 @@ class _Learning:
             raise LanceletError(
                 f"buffer = {options.buffer}: does not fit into the memory, give less"
             ) from error
-        self.model.random_steps, self.model.updates = options.random_steps, options.updates
+        self.model.random_steps = options.random_steps
+        self.model.updates = options.updates
         self.model.check_weights = options.check_weights
         self.model.set_logger(_Means(None, []))
         self.env._seeds = start_seeds(TRAINING, options.seed, 0, options.envs)  # pyright: ignore[reportAttributeAccessIssue]
@@ -325,23 +326,29 @@ class _Learning:
         return half * self.o.noise  # pyright: ignore[reportAttributeAccessIssue]
 
     def iterate(self) -> dict[str, float]:
-        """Rounds of control steps and updates; mean figures of all."""
-        model, buffer = self.model, self.model.replay_buffer
-        model.ep_info_buffer = None  # episodes of this iteration only
+        """Take rounds of control steps and updates; mean figures of all."""
+        model = self.model
+        buffer = model.replay_buffer
+        # Episodes and means of this iteration only.
+        model.ep_info_buffer = None
         model.logger.name_to_value.clear()
         model.logger.name_to_count.clear()
-        reward, before, begin = Reward(), self.steps, buffer.pos
+        steps_before = self.steps
+        first_row = buffer.pos
+        reward = Reward()
         model.learn(self.o.log_every, reward, None, reset_num_timesteps=False)
-        rows = (self.steps - before) // self.o.envs
-        fresh = (begin + np.arange(min(rows, buffer.buffer_size))) % buffer.buffer_size
-        model.policy.update_statistics(_map(lambda array: array[fresh], buffer.observations))
-        found = model.logger.name_to_value
-        names = ("actor_loss", "critic_loss", "ent_coef")
+        rows = (self.steps - steps_before) // self.o.envs
+        # The statistics take in what is new in the buffer, which is a ring.
+        new_rows = first_row + np.arange(min(rows, buffer.buffer_size))
+        new_rows = new_rows % buffer.buffer_size
+        model.policy.update_statistics(_map(lambda array: array[new_rows], buffer.observations))
         figures = {"reward": reward.total / rows}
-        figures |= {
-            name: float(found[f"train/{name}"]) for name in names if f"train/{name}" in found
-        }
-        return figures | {"std": float(self.std().mean())} | episode_figures(model)
+        logged = model.logger.name_to_value
+        for name in ("actor_loss", "critic_loss", "ent_coef"):
+            if f"train/{name}" in logged:
+                figures[name] = float(logged[f"train/{name}"])
+        figures["std"] = float(self.std().mean())
+        return figures | episode_figures(model)
 
     def state_dict(self) -> dict[str, Any]:
         model, buffer = self.model, self.model.replay_buffer
@@ -368,16 +375,16 @@ class _Learning:
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         model = self.model
-        model.num_timesteps, model._n_updates = saved["steps"], saved["updates"]
+        model.num_timesteps = saved["steps"]
+        model._n_updates = saved["updates"]
         model.policy.load_state_dict(saved["policy"])
         for name, optimizer in self._optimizers().items():
             restore_optimizer(optimizer, saved["optimizers"][name])
         if "log_ent_coef" in saved:
             model.log_ent_coef.data.copy_(saved["log_ent_coef"])
         size = len(saved["buffer"]["rewards"])
-        if (
-            size > model.replay_buffer.buffer_size
-        ):  # resumed with fewer steps than it has: they are done
+        # A run that is resumed with fewer steps than it has had: there is nothing to do, but it must load.
+        if size > model.replay_buffer.buffer_size:
             model.replay_buffer = type(model.replay_buffer)(
                 size * self.o.envs, model.observation_space, model.action_space, "cpu", self.o.envs
             )
@@ -386,14 +393,19 @@ class _Learning:
             _fill(getattr(buffer, name), saved["buffer"][name], size)
         buffer.pos, buffer.full = saved["position"]
         self.env.env.load_state_dict(saved["env"])
-        model._last_obs, model._last_episode_starts = saved["observation"], saved["starts"]
+        model._last_obs = saved["observation"]
+        model._last_episode_starts = saved["starts"]
+        # Last: building and restoring may have drawn from the global generators.
         restore_generators(saved["generators"])
 
     def _optimizers(self) -> dict[str, Any]:
         model = self.model
-        found = {"actor": model.actor.optimizer, "critic": model.critic.optimizer}
+        optimizers = {"actor": model.actor.optimizer, "critic": model.critic.optimizer}
+        # Of SAC alone, and there only where the entropy's weight is learned.
         entropy = getattr(model, "ent_coef_optimizer", None)
-        return found if entropy is None else found | {"entropy": entropy}
+        if entropy is not None:
+            optimizers["entropy"] = entropy
+        return optimizers
 
     def close(self) -> None:
         self.env.close()
@@ -401,14 +413,13 @@ class _Learning:
 
 def _map(function: Any, arrays: Any) -> Any:
     """`function` of an array, or of each in a dict (Dict observations)."""
-    return (
-        {name: function(a) for name, a in arrays.items()}
-        if isinstance(arrays, dict)
-        else function(arrays)
-    )
+    if isinstance(arrays, dict):
+        return {name: function(array) for name, array in arrays.items()}
+    return function(arrays)
 
 
 def _fill(arrays: Any, saved: Any, size: int) -> None:
+    """Write `saved` into the first `size` rows of an array, or of each in a dict, in place."""
     if isinstance(arrays, dict):
         for name, array in arrays.items():
             array[:size] = saved[name]

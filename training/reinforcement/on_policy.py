@@ -48,14 +48,22 @@ class OnPolicy(Reinforcement):
         self.above_zero("clip", "target_kl", "actor_rate", "critic_rate", "max_grad_norm", "std")
         self.share("gae_lambda")
         if self.envs * self.rollout % self.batch_size:
-            whole = self.envs * self.rollout
+            steps = self.envs * self.rollout
             raise LanceletError(
-                f"batch_size = {self.batch_size}: must divide envs x rollout = {whole}"
+                f"batch_size = {self.batch_size}: must divide envs x rollout = {steps}"
             )
 
     def noise(self, controller: Controller) -> tuple[np.ndarray, bool]:
-        """Standard deviation (m,) of the action noise at the start, action units, and whether it is trained."""
+        """The action noise at the start of a training.
+
+        Returns:
+            Its standard deviation, (m,) in action units, and whether it is trained.
+        """
         share, learn_std = controller.exploration
         half_range = half_ranges(controller.action_space)  # pyright: ignore[reportArgumentType] - Box by contract
-        std = share * half_range if self.std is None else np.full(half_range.shape, self.std)
-        return std, learn_std if self.learn_std is None else self.learn_std
+        std = share * half_range
+        if self.std is not None:
+            std = np.full(half_range.shape, self.std)
+        if self.learn_std is not None:
+            learn_std = self.learn_std
+        return std, learn_std

@@ -17,6 +17,15 @@ from .base import Learner, with_clock
 from .on_policy import OnPolicy
 from .sb3 import ControllerPolicy, Reward, episode_figures, make_sb3_env, state_refusal
 
+LOGGED = {
+    "kl": "train/approx_kl",
+    "value_loss": "train/value_loss",
+    "explained": "train/explained_variance",
+    "std": "train/std",
+    "clipped": "train/clip_fraction",
+}
+"""figures of an update in our log -> in that of stable-baselines3"""
+
 
 @dataclass(kw_only=True)
 class PPO(OnPolicy):
@@ -55,7 +64,7 @@ class PPO(OnPolicy):
         return super().refusal(controller) or state_refusal(controller)
 
     def learner(self, controller: Controller, task: str, task_options: dict[str, Any]) -> Learner:
-        """See `_Learning`."""
+        """The model of stable-baselines3 around `controller`, driven one rollout and update at a time."""
         return _Learning(self, controller, task, task_options)
 
 
@@ -107,37 +116,29 @@ class _Learning:
         return self.policy.log_std.detach().exp().numpy()
 
     def iterate(self) -> dict[str, float]:
-        """One rollout, one update; figures of both."""
-        model, buffer = self.model, self.model.rollout_buffer
-        model.ep_info_buffer = None  # episodes of this rollout only
-        # the networks are apart, so this weight only keeps a critic of any unit from filling the gradient's norm
+        """Collect one rollout and learn from it by one update; figures of both."""
+        model = self.model
+        buffer = model.rollout_buffer
+        # Episodes of this rollout only.
+        model.ep_info_buffer = None
+        # Actor and critic share no weight: this only keeps a critic of any unit from filling the gradient's norm.
         model.vf_coef = 0.5 / self.policy.critic.scale.item() ** 2
-        reward, wrong = (
-            Reward(),
-            None,
-        )  # the buffer's own rewards hold the time-outs' bootstraps as well
+        # The buffer's own rewards hold the time-outs' bootstraps as well, so that they are counted here.
+        reward = Reward()
+        error_of_torch = None
         try:
             model.learn(buffer.buffer_size * buffer.n_envs, reward, None, reset_num_timesteps=False)  # pyright: ignore
-        except (
-            ValueError
-        ) as error:  # torch's check of a distribution's numbers, in a thousand lines
-            wrong = error
+        except ValueError as error:
+            # torch's check of a distribution's numbers says in a thousand lines what `check_weights` says in one.
+            error_of_torch = error
         self.o.check_weights(self.policy.parameters(), self.steps)
-        if wrong is not None:
-            raise wrong
+        if error_of_torch is not None:
+            raise error_of_torch
         self.policy.update_statistics(buffer.observations, buffer.returns)
-        found = model.logger.name_to_value
-        figures = {
-            "reward": reward.total / buffer.buffer_size,
-            "kl": float(found["train/approx_kl"]),
-        }
-        names = {
-            "value_loss": "value_loss",
-            "explained": "explained_variance",
-            "std": "std",
-            "clipped": "clip_fraction",
-        }
-        figures |= {ours: float(found[f"train/{theirs}"]) for ours, theirs in names.items()}
+        logged = model.logger.name_to_value
+        figures = {"reward": reward.total / buffer.buffer_size}
+        for own_name, name in LOGGED.items():
+            figures[own_name] = float(logged[name])
         return figures | episode_figures(model)
 
     def state_dict(self) -> dict[str, Any]:
@@ -157,7 +158,9 @@ class _Learning:
         self.policy.load_state_dict(saved["policy"])
         restore_optimizer(self.policy.optimizer, saved["optimizer"])
         self.env.env.load_state_dict(saved["env"])
-        model._last_obs, model._last_episode_starts = saved["observation"], saved["starts"]
+        model._last_obs = saved["observation"]
+        model._last_episode_starts = saved["starts"]
+        # Last: building and restoring may have drawn from the global generators.
         restore_generators(saved["generators"])
 
     def close(self) -> None:

@@ -53,12 +53,16 @@ class RecurrentPPO(OnPolicy):
                 )
 
     def refusal(self, controller: Controller) -> str | None:
-        """A state that no gradient can flow through."""
-        plastic = "is plastic: its state changes in place, so that no gradient can flow through it"
-        return super().refusal(controller) or (None if controller.pure else plastic)
+        """Refuse a state that no gradient can flow through."""
+        reason = super().refusal(controller)
+        if reason is None and not controller.pure:
+            reason = (
+                "is plastic: its state changes in place, so that no gradient can flow through it"
+            )
+        return reason
 
     def learner(self, controller: Controller, task: str, task_options: dict[str, Any]) -> Learner:
-        """See `_Learning`."""
+        """The collector, the agent and the optimiser, at the beginning."""
         return _Learning(self, controller, task, task_options)
 
 
@@ -107,14 +111,13 @@ class Agent(nn.Module):
         """
         change = self.log_prob(unroll(self.controller, steps), steps.action) - before
         ratio = change.exp()
-        clipped = ratio.clamp(1 - clip, 1 + clip)
-        loss = -torch.min(advantage * ratio, advantage * clipped).mean()
+        clipped_ratio = ratio.clamp(1 - clip, 1 + clip)
+        loss = -torch.min(advantage * ratio, advantage * clipped_ratio).mean()
         with torch.no_grad():
-            return (
-                loss,
-                float((ratio - 1 - change).mean()),
-                float((ratio != clipped).float().mean()),
-            )
+            # Schulman's estimate of the divergence, which is never below 0.
+            divergence = float((ratio - 1 - change).mean())
+            clipped_share = float((ratio != clipped_ratio).float().mean())
+        return loss, divergence, clipped_share
 
 
 class _Learning:

@@ -28,6 +28,9 @@ from .on_policy import OnPolicy
 PATIENCE = 180
 """seconds without a step from any env runner after which a run gives up; a killed runner is back in about 10"""
 
+LOGGED = {"kl": "mean_kl_loss", "value_loss": "vf_loss", "explained": "vf_explained_var"}
+"""figures of an update in our log -> in RLlib's results"""
+
 
 @dataclass(kw_only=True)
 class RLlib(OnPolicy):
@@ -74,20 +77,20 @@ class RLlib(OnPolicy):
             )
 
     def refusal(self, controller: Controller) -> str | None:
-        """A plastic controller: RLlib's states are tensors."""
-        return super().refusal(controller) or (
-            None if controller.pure else "is plastic: its state is not of tensors"
-        )
+        """Refuse a plastic controller: RLlib's states are tensors."""
+        reason = super().refusal(controller)
+        if reason is None and not controller.pure:
+            reason = "is plastic: its state is not of tensors"
+        return reason
 
     def learner(self, controller: Controller, task: str, task_options: dict[str, Any]) -> Learner:
-        """See `_Learning`."""
+        """RLlib's algorithm around `controller`, driven one iteration at a time."""
         return _Learning(self, controller, task, task_options)
 
     @property
     def _sequence(self) -> int:
-        return (
-            self.sequence or self.rollout + 1
-        )  # RLlib adds a step to the end of every piece of an episode
+        """Control steps of a sequence; RLlib adds one to the end of every piece of an episode."""
+        return self.sequence or self.rollout + 1
 
     def config(
         self, controller: Controller, task: str, task_options: dict[str, Any] | None = None
@@ -191,12 +194,12 @@ class _Learning:
     def __init__(
         self, options: RLlib, controller: Controller, task: str, fields: dict[str, Any]
     ) -> None:
-        self.o, self.controller, self.before, self.open = (
-            options,
-            controller,
-            0,
-            contextlib.ExitStack(),
-        )
+        self.o = options
+        self.controller = controller
+        self.before = 0
+        """control steps of earlier sessions"""
+        self.open = contextlib.ExitStack()
+        """what `close` lets go: the algorithm, then the cluster"""
         config = options.config(controller, task, fields)
         with contextlib.ExitStack() as stack:
             ray = stack.enter_context(connected(max(1, options.workers), options.address))
@@ -222,9 +225,8 @@ class _Learning:
                 return config.build_algo()
         except (LanceletError, KeyboardInterrupt):
             raise
-        except (
-            Exception
-        ) as error:  # of a worker that did not start, RLlib tells the consequences only
+        except Exception as error:
+            # Of a worker that did not start, RLlib tells the consequences only.
             if not self.o.workers:
                 raise
             needs = f"{config.env.partition(':')[0]} and {type(self.controller).__module__}"
@@ -235,8 +237,8 @@ class _Learning:
 
     @property
     def steps(self) -> int:
-        found = self.algo.metrics.peek(("env_runners", "num_env_steps_sampled_lifetime"), default=0)
-        return self.before + int(found)
+        name = ("env_runners", "num_env_steps_sampled_lifetime")
+        return self.before + int(self.algo.metrics.peek(name, default=0))
 
     def std(self) -> np.ndarray:
         return self.module.log_std.detach().exp().numpy()
@@ -257,16 +259,22 @@ class _Learning:
                 )
         self.o.check_weights(self.module.parameters(), self.steps)
         self.controller.load_state_dict(self.module.controller.state_dict())
-        found = result["learners"]["default_policy"]
-        names = {"kl": "mean_kl_loss", "value_loss": "vf_loss", "explained": "vf_explained_var"}
+        return self._figures(result)
+
+    def _figures(self, result: dict[str, Any]) -> dict[str, float]:
+        """Figures of an iteration for the log, from what RLlib says of it."""
         figures = {
             "reward": float(self.learning.seen.taken("rewards").mean()),
             "std": float(self.std().mean()),
         }
-        figures |= {ours: float(found[theirs]) for ours, theirs in names.items()}
+        logged = result["learners"]["default_policy"]
+        for own_name, name in LOGGED.items():
+            figures[own_name] = float(logged[name])
         sums = result["env_runners"].get("lancelet", {})
-        if sums.get("episodes", 0) > 0:  # RLlib gives NaN where none has ended
-            figures |= {name: float(sums[name] / sums["episodes"]) for name in ("mean", "length")}
+        # RLlib gives NaN where no episode has ended.
+        if sums.get("episodes", 0) > 0:
+            for name in ("mean", "length"):
+                figures[name] = float(sums[name] / sums["episodes"])
         return figures
 
     def state_dict(self) -> dict[str, Any]:
@@ -308,4 +316,5 @@ class _Learning:
 
 
 def _again(begin: Any, seed: int, steps: int, runner: Any) -> None:
+    """Begin new episodes in an env runner, from start states that depend on the `steps` so far."""
     begin(env_runner=runner, seed=seed, steps=steps)
