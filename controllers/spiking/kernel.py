@@ -1,8 +1,14 @@
-"""Whole populations of spiking networks over recorded errors: one numba loop, `SNN.forward`'s arithmetic to the bit."""
+"""Whole populations of spiking networks over recorded errors: one numba loop, `SNN.forward`'s arithmetic to the bit.
+
+Every float32 operation is that of `SNN._step`, in the same order; sums over many neurons are taken in float64, where
+no order shows once the result is rounded. Inside, the neurons of a layer stand in another order than in `SNN`: first
+those that come first in their pair, then their partners, so that the loops vectorise. Partner of k is k + N / 2.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,10 +19,76 @@ from ...threads import in_threads
 from ..population import unflatten
 from .snn import SNN
 
-ROWS = ("encoder_synapse", "encoder_membrane", "encoder_weight", "encoder_bias", "encoder_threshold",
-        "synapse", "membrane", "threshold", "decoder_weight")  # fmt: skip
 CAP = 1e9
-"""what outputs that are not finite count as in `costs`"""
+"""what outputs that are not finite count as in `costs`, command units"""
+
+# Rows of a network's `rows` (9, N): one number a neuron.
+ROWS = (
+    "encoder_synapse",
+    "encoder_membrane",
+    "encoder_weight",
+    "encoder_bias",
+    "encoder_threshold",
+    "synapse",
+    "membrane",
+    "threshold",
+    "decoder_weight",
+)
+ENCODER_SYNAPSE = ROWS.index("encoder_synapse")
+ENCODER_MEMBRANE = ROWS.index("encoder_membrane")
+ENCODER_WEIGHT = ROWS.index("encoder_weight")
+ENCODER_BIAS = ROWS.index("encoder_bias")
+ENCODER_THRESHOLD = ROWS.index("encoder_threshold")
+SYNAPSE = ROWS.index("synapse")
+MEMBRANE = ROWS.index("membrane")
+THRESHOLD = ROWS.index("threshold")
+DECODER_WEIGHT = ROWS.index("decoder_weight")
+
+# Rows of a network's `hidden` (4, N / 2): the 2 x 2 block from an encoder pair to a hidden pair.
+FIRST_FROM_FIRST = 0
+FIRST_FROM_SECOND = 1
+SECOND_FROM_FIRST = 2
+SECOND_FROM_SECOND = 3
+
+# Rows of a network's `blocks` (2, N): threshold jumps of a neuron from spikes of its own place and of its partner's.
+OWN = 0
+PARTNER = 1
+
+# Rows of a step's `states` (7, N), which the way back of `gradient` needs.
+ENCODER_CURRENT = 0
+ENCODER_POTENTIAL = 1
+ENCODER_SPIKE = 2
+HIDDEN_CURRENT = 3
+HIDDEN_POTENTIAL = 4
+HIDDEN_SPIKE = 5
+OFFSET = 6
+STATES = 7
+
+# Columns of the spikes counted.
+ENCODER_COUNT = 0
+HIDDEN_COUNT = 1
+
+
+class NetworkArrays(NamedTuple):
+    """Values of P networks of N neurons as the loops want them, float32; absent parts have length 0.
+
+    The order of the fields is that of the arguments of `run_all` and of its way back.
+    """
+
+    rows: Tensor
+    """(P, 9, N) numbers of every neuron, see `ROWS`"""
+    hidden: Tensor
+    """(P, 4, N / 2) from encoder pairs to hidden pairs"""
+    recurrent: Tensor
+    """(P, N, N) [pre, post] among hidden neurons"""
+    decays: Tensor
+    """(P, 1, N) of the thresholds' offsets, where these adapt"""
+    jumps: Tensor
+    """(P, N, N) [pre, post] of the thresholds, where they have no blocks"""
+    blocks: Tensor
+    """(P, 2, N) of the thresholds, where only pairs are joined: two numbers a neuron say it all"""
+    leaks: Tensor
+    """(P,) decay of the decoder"""
 
 
 def run(circuit: SNN, genomes: Tensor, errors: Any, threads: int = 0) -> tuple[Tensor, Tensor]:
@@ -32,24 +104,18 @@ def run(circuit: SNN, genomes: Tensor, errors: Any, threads: int = 0) -> tuple[T
         Outputs float32 (P, T) or (P, S, T), in command units, and spikes int64 (P, 2) or (P, S, 2) of encoder and
         hidden layer, summed over neurons and time.
     """
-    seen = np.ascontiguousarray(torch.as_tensor(errors, dtype=torch.float32).numpy())
-    sets, people = np.atleast_2d(seen), len(genomes)
-    outputs = np.empty((people * len(sets), sets.shape[1]), np.float32)
-    spikes = np.zeros((len(outputs), 2), np.int64)
+    error_array = np.ascontiguousarray(torch.as_tensor(errors, dtype=torch.float32).numpy())
+    sets = np.atleast_2d(error_array)
+    items = len(genomes) * len(sets)
+    outputs = np.empty((items, sets.shape[1]), np.float32)
+    spikes = np.zeros((items, 2), np.int64)
     with torch.no_grad():
         values = [value.numpy() for value in arrays(circuit, genomes)]
-    in_threads(
-        run_all,
-        len(outputs),
-        threads,
-        *values,
-        circuit.options.trace == "code",
-        sets,
-        outputs,
-        spikes,
-    )
-    lead = (people, *seen.shape[:-1])
-    return torch.from_numpy(outputs.reshape(*lead, -1)), torch.from_numpy(spikes.reshape(*lead, 2))
+    has_code_trace = circuit.options.trace == "code"
+    in_threads(run_all, items, threads, *values, has_code_trace, sets, outputs, spikes)
+    leading_shape = (len(genomes), *error_array.shape[:-1])
+    output_tensor = torch.from_numpy(outputs.reshape(*leading_shape, -1))
+    return output_tensor, torch.from_numpy(spikes.reshape(*leading_shape, 2))
 
 
 def costs(outputs: Any, targets: Any) -> dict[str, Tensor]:
@@ -59,145 +125,257 @@ def costs(outputs: Any, targets: Any) -> dict[str, Tensor]:
     Differentiable in `outputs`.
 
     Args:
-        outputs: (P, ..., T).
-        targets: (..., T).
+        outputs: (P, ..., T), command units.
+        targets: (..., T), command units.
 
     Returns:
         ``mae``, ``correlation``, ``loss``: float64 (P, ...).
     """
-    have = torch.nan_to_num(
-        torch.as_tensor(outputs).double(), nan=CAP, posinf=CAP, neginf=-CAP
-    ).clamp(-CAP, CAP)
-    want = torch.as_tensor(targets).double().expand(have.shape)
-    mae = (have - want).abs().mean(-1)
-    one, two = (x - x.mean(-1, keepdim=True) for x in (have, want))
-    scale = one.square().sum(-1) * two.square().sum(-1)
-    # asked of the numbers themselves: a mean that is rounded leaves a constant with a variance
-    flat = (have.amax(-1) == have.amin(-1)) | (want.amax(-1) == want.amin(-1)) | (scale <= 0)
-    correlation = (one * two).sum(-1) / torch.where(flat, 1.0, scale).sqrt()
-    correlation = torch.where(flat, 0.0, correlation.clamp(-1, 1))
+    output = torch.as_tensor(outputs).double()
+    output = torch.nan_to_num(output, nan=CAP, posinf=CAP, neginf=-CAP).clamp(-CAP, CAP)
+    target = torch.as_tensor(targets).double().expand(output.shape)
+    mae = (output - target).abs().mean(-1)
+
+    output_deviation = output - output.mean(-1, keepdim=True)
+    target_deviation = target - target.mean(-1, keepdim=True)
+    scale = output_deviation.square().sum(-1) * target_deviation.square().sum(-1)
+    # Asked of the numbers themselves: a mean that is rounded leaves a constant with a variance.
+    output_is_constant = output.amax(-1) == output.amin(-1)
+    target_is_constant = target.amax(-1) == target.amin(-1)
+    is_flat = output_is_constant | target_is_constant | (scale <= 0)
+    # The division is by 1 where it has no meaning: the branch not taken would spoil the gradient.
+    safe_scale = torch.where(is_flat, 1.0, scale).sqrt()
+    correlation = (output_deviation * target_deviation).sum(-1) / safe_scale
+    correlation = torch.where(is_flat, 0.0, correlation.clamp(-1, 1))
     return {"mae": mae, "correlation": correlation, "loss": mae + (1 - correlation)}
 
 
-def arrays(circuit: SNN, genomes: Tensor) -> tuple[Tensor, ...]:
-    """Values as the loops want them: the first neurons of all pairs, then the second ones, so that loops vectorise."""
-    names = [(name, gene.shape) for name, gene in circuit.named_parameters()]
-    genes = unflatten(genomes.to(torch.float32), [shape for _, shape in names])
-    values = circuit.values(dict(zip([name for name, _ in names], genes, strict=True)))
-    n = circuit.options.neurons
-    order = torch.cat([torch.arange(0, n, 2), torch.arange(1, n, 2)])
-    none = torch.zeros(len(genomes), 0, 0)
+def arrays(circuit: SNN, genomes: Tensor) -> NetworkArrays:
+    """The values of many genomes as the loops want them; differentiable in `genomes`.
 
-    def square(name: str) -> Tensor:  # [pre, post]: a spike reads one row
-        found = values.get(name)
-        return none if found is None else found[:, order][:, :, order].transpose(1, 2)
+    Args:
+        circuit: structure, form, ranges and lesions.
+        genomes: flat genes (P, parameters), in the order of ``circuit.parameters()``.
+    """
+    values = circuit.values(_named_genes(circuit, genomes))
+    neurons = circuit.options.neurons
+    pairs = neurons // 2
+    order = torch.cat([torch.arange(0, neurons, 2), torch.arange(1, neurons, 2)])
+    absent = torch.zeros(len(genomes), 0, 0)
 
-    jumps, pairs, blocks = square("threshold_jump"), n // 2, none
-    if (
-        circuit.options.form == "shared" and circuit.adaptive
-    ):  # block diagonal: two numbers a neuron say it all
-        blocks = torch.stack([jumps.diagonal(0, 1, 2), jumps.roll(pairs, 1).diagonal(0, 1, 2)], 1)
-        jumps = none
-    decay = values["threshold_decay"][:, None, order] if circuit.adaptive else none
-    rows = torch.stack([values[name][:, order] for name in ROWS], 1)
-    hidden = values["hidden_weight"].permute(0, 2, 3, 1).flatten(1, 2)  # (P, 4, pairs): post x pre
-    parts = (rows, hidden, square("recurrent"), decay, jumps, blocks, values["decoder_decay"])
-    return tuple(part.contiguous() for part in parts)
+    recurrent = absent
+    if "recurrent" in values:
+        recurrent = _from_presynaptic(values["recurrent"], order)
+    jumps = absent
+    blocks = absent
+    decays = absent
+    if circuit.adaptive:
+        decays = values["threshold_decay"][:, None, order]
+        jumps = _from_presynaptic(values["threshold_jump"], order)
+        if circuit.options.form == "shared":
+            own = jumps.diagonal(0, 1, 2)
+            partner = jumps.roll(pairs, 1).diagonal(0, 1, 2)
+            blocks = torch.stack([own, partner], 1)
+            jumps = absent
+    # (P, pair, post, pre) becomes (P, post and pre, pair).
+    hidden = values["hidden_weight"].permute(0, 2, 3, 1).flatten(1, 2)
+    return NetworkArrays(
+        rows=torch.stack([values[name][:, order] for name in ROWS], 1).contiguous(),
+        hidden=hidden.contiguous(),
+        recurrent=recurrent.contiguous(),
+        decays=decays.contiguous(),
+        jumps=jumps.contiguous(),
+        blocks=blocks.contiguous(),
+        leaks=values["decoder_decay"].contiguous(),
+    )
+
+
+def _named_genes(circuit: SNN, genomes: Tensor) -> dict[str, Tensor]:
+    """Flat genes (P, parameters) as one tensor (P, ...) a quantity."""
+    names = [name for name, _ in circuit.named_parameters()]
+    shapes = [gene.shape for gene in circuit.parameters()]
+    genes: Sequence[Tensor] = unflatten(genomes.to(torch.float32), shapes)
+    return dict(zip(names, genes, strict=True))
+
+
+def _from_presynaptic(weights: Tensor, order: Tensor) -> Tensor:
+    """Weights (P, post, pre) as (P, pre, post) in the order of the loops: a spike reads one row."""
+    return weights[:, order][:, :, order].transpose(1, 2)
 
 
 @njit(cache=True, nogil=True)
 def run_all(
-    first, last, rows, hidden, recurrent, decays, jumps, blocks, leaks, code, sets, outputs, spikes
+    first,
+    last,
+    rows,
+    hidden,
+    recurrent,
+    decays,
+    jumps,
+    blocks,
+    leaks,
+    has_code_trace,
+    sets,
+    outputs,
+    spikes,
 ):
-    """Items `first` to `last` of individuals times sets."""
-    unseen = np.zeros((0, 0, 0), np.float32)
+    """Fill `outputs` (items, T) and `spikes` (items, 2) of the items from `first` to `last`, without `last`.
+
+    Item i is individual ``i // S`` over the set of errors ``i % S`` of `sets` (S, T). The arrays are the fields of
+    `NetworkArrays`.
+    """
+    no_states = np.zeros((0, 0, 0), np.float32)
     for item in range(first, last):
-        who = item // len(sets)
+        individual = item // len(sets)
         run_individual(
-            rows[who], hidden[who], recurrent[who], decays[who], jumps[who], blocks[who], leaks[who], code,
-            sets[item % len(sets)], outputs[item], spikes[item], unseen,
-        )  # fmt: skip
+            rows[individual],
+            hidden[individual],
+            recurrent[individual],
+            decays[individual],
+            jumps[individual],
+            blocks[individual],
+            leaks[individual],
+            has_code_trace,
+            sets[item % len(sets)],
+            outputs[item],
+            spikes[item],
+            no_states,
+        )
 
 
 @njit(cache=True, nogil=True)
 def run_individual(
-    rows, hidden, recurrent, decays, jumps, blocks, leak, code, errors, output, spikes, states
+    rows,
+    hidden,
+    recurrent,
+    decays,
+    jumps,
+    blocks,
+    leak,
+    has_code_trace,
+    errors,
+    output,
+    spikes,
+    states,
 ):
     """One network through time; every float32 operation as in `SNN._step`, every sum in float64.
 
-    `states` (T + 1, 7, N), or empty: filled with every step's state from index 1 on, see `snn_gradient`.
+    Fills `output` (T,), adds to `spikes` (2,), and fills `states` (T + 1, 7, N), unless that is empty, with every
+    step's state from index 1 on. The other arrays are one individual's part of `NetworkArrays`.
     """
-    n = rows.shape[1]
-    pairs = n // 2
-    a_syn, a_mem, weight, bias, limit = rows[0], rows[1], rows[2], rows[3], rows[4]
-    synapse, membrane, base, decoder = rows[5], rows[6], rows[7], rows[8].astype(np.float64)
-    w00, w01, w10, w11 = hidden[0], hidden[1], hidden[2], hidden[3]
-    current, potential, spike = (
-        np.zeros(n, np.float32),
-        np.zeros(n, np.float32),
-        np.zeros(n, np.float32),
-    )
-    current2, potential2, spike2 = (
-        np.zeros(n, np.float32),
-        np.zeros(n, np.float32),
-        np.zeros(n, np.float32),
-    )
-    drive, offset, before, after = (
-        np.zeros(n, np.float32),
-        np.zeros(n, np.float32),
-        base.copy(),
-        base.copy(),
-    )
-    total, ones = np.zeros(n), np.ones(n)
-    adaptive, again = len(decays) > 0, len(recurrent) > 0
-    y, rest = np.float32(0), np.float32(1) - leak
-    for t in range(len(errors)):
-        error = errors[t]
-        for j in range(n):
-            current[j] = a_syn[j] * current[j] + (weight[j] * error + bias[j])
-        for j in range(n):
-            potential[j] = (a_mem[j] * potential[j] + current[j]) - spike[j] * limit[j]
-        for j in range(n):
-            spike[j] = np.float32(1) if potential[j] > limit[j] else np.float32(0)
-        spikes[0] += np.int64(_dot(spike, ones))
-        for k in range(pairs):
-            drive[k] = w00[k] * spike[k] + w01[k] * spike[pairs + k]
-        for k in range(pairs):
-            drive[pairs + k] = w10[k] * spike[k] + w11[k] * spike[pairs + k]
-        if again:
-            _gather(spike2, recurrent, total)
-            for j in range(n):
+    neurons = rows.shape[1]
+    is_adaptive = len(decays) > 0
+    is_recurrent = len(recurrent) > 0
+    decoder_weight = rows[DECODER_WEIGHT].astype(np.float64)
+    encoder_current = np.zeros(neurons, np.float32)
+    encoder_potential = np.zeros(neurons, np.float32)
+    encoder_spike = np.zeros(neurons, np.float32)
+    hidden_current = np.zeros(neurons, np.float32)
+    hidden_potential = np.zeros(neurons, np.float32)
+    hidden_spike = np.zeros(neurons, np.float32)
+    drive = np.zeros(neurons, np.float32)
+    offset = np.zeros(neurons, np.float32)
+    # A spike is taken back by the threshold of its own step, which is the one before.
+    last_threshold = rows[THRESHOLD].copy()
+    threshold = rows[THRESHOLD].copy()
+    total = np.zeros(neurons)
+    ones = np.ones(neurons)
+    decoder = np.float32(0)
+    share_of_new = np.float32(1) - leak
+    for step in range(len(errors)):
+        error = errors[step]
+        for j in range(neurons):
+            drive[j] = rows[ENCODER_WEIGHT, j] * error + rows[ENCODER_BIAS, j]
+        _integrate(
+            rows[ENCODER_SYNAPSE],
+            rows[ENCODER_MEMBRANE],
+            drive,
+            rows[ENCODER_THRESHOLD],
+            encoder_current,
+            encoder_potential,
+            encoder_spike,
+        )
+        _fire(encoder_potential, rows[ENCODER_THRESHOLD], encoder_spike)
+        spikes[ENCODER_COUNT] += np.int64(_dot(encoder_spike, ones))
+
+        _drive_pairs(encoder_spike, hidden, drive)
+        if is_recurrent:
+            _gather(hidden_spike, recurrent, total)
+            for j in range(neurons):
                 drive[j] = drive[j] + np.float32(total[j])
-        if adaptive:
-            decay = decays[0]
-            before[:] = after
-            if code:
-                jump(spike2, jumps, blocks, total)
-                for j in range(n):
-                    offset[j] = decay[j] * offset[j] + np.float32(total[j])
-            jump(spike, jumps, blocks, total)
-            for j in range(n):
-                offset[j] = decay[j] * offset[j] + np.float32(total[j])
-            for j in range(n):
-                after[j] = base[j] + offset[j]
-        for j in range(n):
-            current2[j] = synapse[j] * current2[j] + drive[j]
-        for j in range(n):
-            potential2[j] = (membrane[j] * potential2[j] + current2[j]) - spike2[j] * before[j]
-        for j in range(n):
-            spike2[j] = np.float32(1) if potential2[j] > after[j] else np.float32(0)
-        spikes[1] += np.int64(_dot(spike2, ones))
-        y = leak * y + rest * np.float32(_dot(spike2, decoder))
-        output[t] = y
+        if is_adaptive:
+            last_threshold[:] = threshold
+            if has_code_trace:
+                # The authors' code decays twice a step, and hears the layer's own last spikes in between.
+                jump(hidden_spike, jumps, blocks, total)
+                _decay_and_add(decays[0], total, offset)
+            jump(encoder_spike, jumps, blocks, total)
+            _decay_and_add(decays[0], total, offset)
+            for j in range(neurons):
+                threshold[j] = rows[THRESHOLD, j] + offset[j]
+        _integrate(
+            rows[SYNAPSE],
+            rows[MEMBRANE],
+            drive,
+            last_threshold,
+            hidden_current,
+            hidden_potential,
+            hidden_spike,
+        )
+        _fire(hidden_potential, threshold, hidden_spike)
+        spikes[HIDDEN_COUNT] += np.int64(_dot(hidden_spike, ones))
+
+        decoder = leak * decoder + share_of_new * np.float32(_dot(hidden_spike, decoder_weight))
+        output[step] = decoder
         if len(states):
-            kept = states[t + 1]
-            kept[0], kept[1], kept[2] = current, potential, spike
-            kept[3], kept[4], kept[5], kept[6] = current2, potential2, spike2, offset
+            state = states[step + 1]
+            state[ENCODER_CURRENT] = encoder_current
+            state[ENCODER_POTENTIAL] = encoder_potential
+            state[ENCODER_SPIKE] = encoder_spike
+            state[HIDDEN_CURRENT] = hidden_current
+            state[HIDDEN_POTENTIAL] = hidden_potential
+            state[HIDDEN_SPIKE] = hidden_spike
+            state[OFFSET] = offset
 
 
-@njit(
-    cache=True, nogil=True, fastmath={"reassoc"}
-)  # a double precision sum in any order rounds to one float32
+@njit(cache=True, nogil=True)
+def _integrate(synapse, membrane, drive, last_threshold, current, potential, last_spike):
+    """One step of `current` and `potential` (N,), in place, before the layer fires."""
+    for j in range(len(current)):
+        current[j] = synapse[j] * current[j] + drive[j]
+    for j in range(len(current)):
+        reset = last_spike[j] * last_threshold[j]
+        potential[j] = (membrane[j] * potential[j] + current[j]) - reset
+
+
+@njit(cache=True, nogil=True)
+def _fire(potential, threshold, spike):
+    """Set `spike` (N,) to 1 where the potential exceeds the threshold, else to 0."""
+    for j in range(len(spike)):
+        spike[j] = np.float32(1) if potential[j] > threshold[j] else np.float32(0)
+
+
+@njit(cache=True, nogil=True)
+def _drive_pairs(spike, hidden, drive):
+    """Set `drive` (N,) to what the encoder's spikes send to the hidden layer, pair to pair."""
+    pairs = len(spike) // 2
+    for k in range(pairs):
+        from_first = hidden[FIRST_FROM_FIRST, k] * spike[k]
+        drive[k] = from_first + hidden[FIRST_FROM_SECOND, k] * spike[pairs + k]
+    for k in range(pairs):
+        from_first = hidden[SECOND_FROM_FIRST, k] * spike[k]
+        drive[pairs + k] = from_first + hidden[SECOND_FROM_SECOND, k] * spike[pairs + k]
+
+
+@njit(cache=True, nogil=True)
+def _decay_and_add(decay, total, offset):
+    """Let `offset` (N,) decay once, in place, and add the jumps `total`."""
+    for j in range(len(offset)):
+        offset[j] = decay[j] * offset[j] + np.float32(total[j])
+
+
+# Reassociation lets the loop vectorise: a float64 sum in any order rounds to the same float32.
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
 def _dot(spike, weights):
     """Sum of `weights` over the neurons that spiked, in float64."""
     total = 0.0
@@ -208,7 +386,7 @@ def _dot(spike, weights):
 
 @njit(cache=True, nogil=True)
 def _gather(spike, weights, total):
-    """Rows of `weights` [pre, post] summed over the neurons that spiked."""
+    """Set `total` (N,) to the rows of `weights` [pre, post] summed over the neurons that spiked."""
     total[:] = 0
     for j in range(len(spike)):
         if spike[j] > 0:
@@ -219,12 +397,14 @@ def _gather(spike, weights, total):
 
 @njit(cache=True, nogil=True)
 def jump(spike, jumps, blocks, total):
-    """Threshold jumps of the spikes, by whole rows or by 2 x 2 blocks (a neuron's own spike, its partner's)."""
+    """Set `total` (N,) to the threshold jumps of the spikes, by whole rows or by 2 x 2 blocks."""
     if len(blocks) == 0:
         _gather(spike, jumps, total)
         return
-    own, other, pairs = blocks[0], blocks[1], len(spike) // 2
+    own = blocks[OWN]
+    partner = blocks[PARTNER]
+    pairs = len(spike) // 2
     for k in range(pairs):
-        total[k] = own[k] * spike[k] + other[k] * spike[pairs + k]
+        total[k] = own[k] * spike[k] + partner[k] * spike[pairs + k]
     for k in range(pairs):
-        total[pairs + k] = own[pairs + k] * spike[pairs + k] + other[pairs + k] * spike[k]
+        total[pairs + k] = own[pairs + k] * spike[pairs + k] + partner[pairs + k] * spike[k]
