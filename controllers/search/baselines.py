@@ -53,6 +53,7 @@ class RandomHeld(Random):
     """Uniform actions, each held for some steps."""
 
     Options: ClassVar[type[Options]] = RandomHeldOptions
+    options: RandomHeldOptions  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def forward(self, observation: Any, state: State) -> tuple[Tensor, State]:
         """Actions (batch, m), and the state one step on."""
