@@ -153,8 +153,11 @@ class Task(ABC):
 
     def models(self) -> list[mujoco.MjModel]:
         """The compiled bodies in their surroundings."""
+        bodies = self.bodies()
+        # A body that is in the list more than once, for several start states, is compiled once.
+        different = {id(body): body for body in bodies}
         try:
-            return arena.compiled([self.spec(body) for body in self.bodies()])
+            models = arena.compiled([self.spec(body) for body in different.values()])
         except LanceletError:
             raise
         except ValueError as error:
@@ -162,6 +165,8 @@ class Task(ABC):
             raise LanceletError(
                 f"{type(self).__name__}: the body does not compile: {reason}"
             ) from error
+        model_of = dict(zip(different, models, strict=True))
+        return [model_of[id(body)] for body in bodies]
 
     def make(self, n: int, nthread: int) -> Any:
         """The `Simulator` of `n` simulations on `nthread` threads (0: all)."""

@@ -33,6 +33,15 @@ CLEARANCE, GRAVITY = 0.03, 9.81
 """m, under the lowest point at the start; m/s^2, that touch is measured against"""
 
 
+class Hinge(NamedTuple):
+    """One axis about which a part turns on its parent."""
+
+    part: int
+    """that turns"""
+    axis: int
+    """number of the axis among those of the part"""
+
+
 class Channel(NamedTuple):
     """One number that a sensor tells: tanh of gain times the value in its unit."""
 
@@ -161,9 +170,27 @@ class Creature(Body):
         return rest(self.segments, self.parts)
 
     @cached_property
-    def joints(self) -> list[tuple[int, int]]:
-        """(part, axis) of every hinge, in the order of the actions and of the simulator's joints."""
-        return [(i, axis) for i, part in enumerate(self.parts) for axis in range(len(part.axes))]
+    def joints(self) -> list[Hinge]:
+        """Every hinge, in the order of the actions and of the simulator's joints."""
+        hinges: list[Hinge] = []
+        for number, part in enumerate(self.parts):
+            hinges += [Hinge(number, axis) for axis in range(len(part.axes))]
+        return hinges
+
+    @cached_property
+    def hinge_lineages(self) -> list[str]:
+        """Lineage of every hinge, ``segment:id.axis``, the same on mirrored copies."""
+        return [
+            f"segment:{self.segments[self.parts[hinge.part].segment].id}.{hinge.axis}"
+            for hinge in self.joints
+        ]
+
+    def carrier(self, part: int) -> int:
+        """The nearest part with hinges from `part` towards the root, itself first; -1: none."""
+        nearest = part
+        while nearest >= 0 and not self.parts[nearest].axes:
+            nearest = self.parts[nearest].parent
+        return nearest
 
     @cached_property
     def _head(self) -> int:

@@ -1,9 +1,12 @@
-"""Genomes: a body's numbers or tree with its controller's weights, as JSON; what a kind of them must be able to do."""
+"""Genomes: a body's numbers or tree with its controller's weights, as JSON; what a kind of them must be able to do.
+
+Weights belong to lineages of parts, not to places in the body (docs/systems/coevolve.md, "Genomes"). Which controller
+they are of is said by a `Brain`, which the room that knows controllers registers.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 from abc import ABC, abstractmethod
@@ -23,10 +26,15 @@ SCHEMA = 1
 """version of the JSON form"""
 LARGEST = 100.0
 """size of the largest controller weight"""
+SHARED = "shared"
+"""lineage of the weights that belong to no part"""
 
 Names = Sequence[tuple[str, tuple[int, ...]]]
 """names and shapes of a controller's parameters, in order"""
+Weights = dict[str, list[float]]
+"""lineage -> the weights of what belongs to it"""
 
+brains = Registry("brain of a kind of genome (import lancelet.training, or register it)")
 kinds = Registry("kind of genome")
 kinds.register("swimmer", "lancelet.morphology.genome_swimmer:KIND")
 kinds.register("creature", "lancelet.morphology.genome_tree:KIND")
@@ -40,21 +48,26 @@ class Genome:
     """registered in `kinds`"""
     body: dict[str, Any]
     """the body's numbers, or its tree"""
-    weights: dict[str, list[float]]
+    weights: Weights
     """the controller's parameters by the lineage of what they belong to (``shared``, ``segment:17.0``, ``sensor:4.1``);
     what is missing begins at the kind's own start"""
     schema: int = SCHEMA
+    """version of the JSON form"""
 
     def to_json(self) -> str:
-        """One line, keys sorted: equal genomes give equal text."""
-        whole = {
+        """One line, keys sorted: equal genomes give equal text.
+
+        Raises:
+            LanceletError: a gene or a weight is not finite.
+        """
+        document = {
             "body": self.body,
             "kind": self.kind,
             "schema": self.schema,
             "weights": self.weights,
         }
         try:
-            return json.dumps(whole, sort_keys=True, separators=(",", ":"), allow_nan=False)
+            return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
         except ValueError as error:
             raise LanceletError(
                 f"genome of kind {self.kind!r} holds a number that is not finite: {error}"
@@ -85,7 +98,7 @@ class Genome:
             )
         if not isinstance(data["body"], dict) or not isinstance(data["weights"], dict):
             raise LanceletError("genome body and weights: must be JSON objects")
-        genome = cls(str(data["kind"]), data["body"], data["weights"])
+        genome = cls(kind=str(data["kind"]), body=data["body"], weights=data["weights"])
         kind_of(genome).check(genome)
         return genome
 
@@ -99,11 +112,12 @@ class Genome:
         """The body that it stands for."""
         return kind_of(self).body(self)
 
-    def weighing(self, weights: dict[str, list[float]]) -> Genome:
+    def weighing(self, weights: Weights) -> Genome:
         """The same body with other weights."""
         other = replace(self, weights=weights)
+        # A decoded body is handed on: to decode a tree takes most of the time of a birth.
         if "decoded" in self.__dict__:
-            other.__dict__["decoded"] = self.decoded  # decoding is what takes time
+            other.__dict__["decoded"] = self.decoded
         return other
 
     def __hash__(self) -> int:
@@ -111,20 +125,52 @@ class Genome:
 
 
 def _refuse_constant(name: str) -> float:
+    """Refuse NaN and infinities, which Python's JSON would read."""
     raise LanceletError(f"a genome holds {name}: every gene must be a finite number")
 
 
+class Brain(ABC):
+    """The controller that the bodies of a kind carry, and their task; registered in `brains`."""
+
+    @property
+    @abstractmethod
+    def start(self) -> Weights:
+        """Weights at birth: ``shared``, and for each other lineage the row of its sort (``segment``, ``sensor``)."""
+
+    @abstractmethod
+    def controller(self, genome: Genome) -> tuple[str, dict[str, Any]]:
+        """A registered controller, and its options for this body."""
+
+    @abstractmethod
+    def task(self) -> tuple[str, dict[str, Any]]:
+        """Id and options, but for the body, of the task that bodies of the kind are usually tried on."""
+
+
 class Kind(ABC):
-    """One kind of genome: how it varies, which body and controller it stands for, and for which task.
+    """One kind of genome: how it varies, and which body it stands for.
 
     All that is random comes from the generator given; genomes are never changed in place.
     """
 
     name: ClassVar[str]
+    """that the kind is registered under"""
+    brain: ClassVar[str]
+    """name of its `Brain`; not read where a kind overrides `start`, `controller` and `task`"""
     niches: ClassVar[dict[str, tuple[float, float]]]
     """lowest and highest value of every descriptor that `features` gives"""
-    start: ClassVar[dict[str, list[float]]]
-    """weights at birth: ``shared``, and for each other lineage the row of its sort (``segment``, ``sensor``)"""
+
+    @property
+    def start(self) -> Weights:
+        """Weights at birth, as `Brain.start` gives them."""
+        return brains.known(self.brain).start
+
+    def controller(self, genome: Genome) -> tuple[str, dict[str, Any]]:
+        """A registered controller, and its options for this body."""
+        return brains.known(self.brain).controller(genome)
+
+    def task(self) -> tuple[str, dict[str, Any]]:
+        """Id and options, but for the body, of the task that this kind is usually tried on."""
+        return brains.known(self.brain).task()
 
     @abstractmethod
     def random(self, rng: np.random.Generator) -> Genome:
@@ -151,14 +197,6 @@ class Kind(ABC):
         """The body that the genome stands for."""
 
     @abstractmethod
-    def controller(self, genome: Genome) -> tuple[str, dict[str, Any]]:
-        """A registered controller, and its options for this body."""
-
-    @abstractmethod
-    def task(self) -> tuple[str, dict[str, Any]]:
-        """Id and options, but for the body, of the task that this kind is usually tried on."""
-
-    @abstractmethod
     def features(self, genome: Genome) -> dict[str, float]:
         """Descriptors of the body, one for each of `niches`."""
 
@@ -183,80 +221,134 @@ class Kind(ABC):
         return {}
 
     def flat(self, genome: Genome, names: Names) -> np.ndarray:
-        """The controller's parameters, (parameters,) float32, in the order of its `named_parameters`.
+        """The controller's parameters as the genome has them.
 
         Rows follow their segment or sensor by its lineage, not by its place in the body.
+
+        Args:
+            genome: whose weights are taken.
+            names: of the controller's parameters, with their shapes.
+
+        Returns:
+            (parameters,) float32, in the order of the controller's `named_parameters`.
 
         Raises:
             LanceletError: the controller has other parameters than the genome has weights for.
         """
         values: list[float] = []
-        for key, size in self._slots(genome, names):
-            row = genome.weights.get(key, self.start.get(key.partition(":")[0], []))
+        for lineage, size in self._slots(genome, names):
+            row = genome.weights.get(lineage)
+            if row is None:
+                row = self.start.get(_sort(lineage), [])
             if len(row) != size:
                 raise LanceletError(
-                    f"genome weights {key!r} are {len(row)} numbers: the controller needs {size}"
+                    f"genome weights {lineage!r} are {len(row)} numbers: the controller needs {size}"
                 )
             values += row
         return np.array(values, np.float32)
 
     def learned(self, genome: Genome, names: Names, vector: np.ndarray) -> Genome:
-        """`genome` with the weights of a controller, (parameters,): what `flat` is the inverse of."""
+        """The genome with the weights of a controller: the inverse of `flat`.
+
+        Args:
+            genome: whose body stays.
+            names: of the controller's parameters, with their shapes.
+            vector: (parameters,) weights.
+
+        Raises:
+            LanceletError: not as many finite numbers as parameters.
+        """
         slots = self._slots(genome, names)
         numbers = [float(number) for number in np.asarray(vector).ravel()]
-        if len(numbers) != sum(size for _, size in slots) or not all(map(math.isfinite, numbers)):
-            raise LanceletError(
-                f"{len(numbers)} controller weights: need {sum(s for _, s in slots)} finite numbers"
-            )
-        weights, first = {}, 0
-        for key, size in slots:
-            weights[key], first = numbers[first : first + size], first + size
+        need = sum(size for _, size in slots)
+        if len(numbers) != need or not all(map(math.isfinite, numbers)):
+            raise LanceletError(f"{len(numbers)} controller weights: need {need} finite numbers")
+        weights: Weights = {}
+        first = 0
+        for lineage, size in slots:
+            weights[lineage] = numbers[first : first + size]
+            first += size
         return genome.weighing(weights)
 
     def _slots(self, genome: Genome, names: Names) -> list[tuple[str, int]]:
         """Lineage and size of every run of numbers in the flat weights; shared ones come first and in one run."""
-        rows, slots, shared = self.lineages(genome), [], 0
+        lineages = self.lineages(genome)
+        shared_size = 0
+        slots: list[tuple[str, int]] = []
         for name, shape in names:
-            if name not in rows:
+            if name not in lineages:
                 if slots:
                     raise LanceletError(
                         f"controller parameter {name!r} is shared: it must stand before the others"
                     )
-                shared += math.prod(shape)
+                shared_size += math.prod(shape)
                 continue
-            if not shape or shape[0] != len(rows[name]):
+            rows = lineages[name]
+            if not shape or shape[0] != len(rows):
                 raise LanceletError(
-                    f"controller parameter {name!r} has shape {shape}: needs {len(rows[name])} rows"
+                    f"controller parameter {name!r} has shape {shape}: needs {len(rows)} rows"
                 )
-            slots += [(key, math.prod(shape[1:])) for key in rows[name]]
-        return [("shared", shared), *slots] if shared else slots
+            row_size = math.prod(shape[1:])
+            slots += [(lineage, row_size) for lineage in rows]
+        if shared_size:
+            slots.insert(0, (SHARED, shared_size))
+        return slots
+
+    def every_lineage(self, genome: Genome) -> list[str]:
+        """``shared``, then the lineages of all rows, in the order of the controller's parameters."""
+        lineages = [SHARED]
+        for rows in self.lineages(genome).values():
+            lineages += rows
+        return lineages
 
     def check_weights(self, genome: Genome) -> None:
-        """Refuse weights that are not lists of finite numbers of a sane size, or of unknown lineage."""
-        known = {"shared", *(key for keys in self.lineages(genome).values() for key in keys)}
-        for key, row in genome.weights.items():
-            if key not in known:
-                raise LanceletError(f"genome weights {key!r}: the body has no such part")
-            if not isinstance(row, list) or len(row) != len(self.start[key.partition(":")[0]]):
-                raise LanceletError(
-                    f"genome weights {key!r}: needs {len(self.start[key.partition(':')[0]])} numbers"
-                )
+        """Refuse weights that are not lists of finite numbers of a sane size, or of unknown lineage.
+
+        Raises:
+            LanceletError: the first lineage that is wrong.
+        """
+        known = set(self.every_lineage(genome))
+        for lineage, row in genome.weights.items():
+            if lineage not in known:
+                raise LanceletError(f"genome weights {lineage!r}: the body has no such part")
+            size = len(self.start[_sort(lineage)])
+            if not isinstance(row, list) or len(row) != size:
+                raise LanceletError(f"genome weights {lineage!r}: needs {size} numbers")
             for number in row:
-                finite(f"genome weights {key!r}", number, -LARGEST, LARGEST)
+                finite(f"genome weights {lineage!r}", number, -LARGEST, LARGEST)
 
     def perturbed(
-        self, genome: Genome, rng: np.random.Generator, share: float, spread: float
+        self,
+        genome: Genome,
+        rng: np.random.Generator,
+        share: float,
+        spread: float,
     ) -> Genome:
-        """A copy whose weights have moved, each with probability `share`, by Gaussian steps of size `spread`."""
-        keys = ["shared", *(key for keys in self.lineages(genome).values() for key in keys)]
-        rows = [genome.weights.get(key, self.start[key.partition(":")[0]]) for key in keys]
+        """A copy whose weights have moved by Gaussian steps.
+
+        Args:
+            genome: stays as it is.
+            rng: all that is random comes from it.
+            share: probability of each weight to move; one moves at least.
+            spread: standard deviation of the steps.
+        """
+        lineages = self.every_lineage(genome)
+        start = self.start
+        rows = [genome.weights.get(lineage, start[_sort(lineage)]) for lineage in lineages]
         values = np.concatenate(rows)
         values += spread * rng.normal(size=len(values)) * some(rng, len(values), share)
         values = np.clip(values, -LARGEST, LARGEST).tolist()
-        ends = list(itertools.accumulate(map(len, rows)))
-        return genome.weighing(
-            {k: values[end - len(row) : end] for k, row, end in zip(keys, rows, ends, strict=True)}
-        )
+        weights: Weights = {}
+        first = 0
+        for lineage, row in zip(lineages, rows, strict=True):
+            weights[lineage] = values[first : first + len(row)]
+            first += len(row)
+        return genome.weighing(weights)
+
+
+def _sort(lineage: str) -> str:
+    """The sort of part that a lineage belongs to: ``segment`` of ``segment:17.0``, and ``shared`` of itself."""
+    return lineage.partition(":")[0]
 
 
 def kind_of(genome: Genome | str) -> Kind:
@@ -272,13 +364,17 @@ def decode(genome: Genome) -> Body:
 def signature(genome: Genome) -> str:
     """Equal for genomes that can act side by side in one batch of one task with one controller: JSON text."""
     kind = kind_of(genome)
-    return json.dumps([genome.kind, kind.layout(genome), *kind.controller(genome)], sort_keys=True)
+    controller, options = kind.controller(genome)
+    return json.dumps([genome.kind, kind.layout(genome), controller, options], sort_keys=True)
 
 
 def some(rng: np.random.Generator, count: int, share: float) -> np.ndarray:
     """True (count,) with probability `share` each, and at least once."""
     chosen = rng.random(count) < share
-    chosen[int(rng.integers(count))] |= not chosen.any()
+    # Drawn in any case, so that the generator moves on alike.
+    fallback = int(rng.integers(count))
+    if not chosen.any():
+        chosen[fallback] = True
     return chosen
 
 
@@ -292,7 +388,9 @@ def finite(name: str, value: Any, low: float, high: float) -> float:
 def numbers(name: str, values: Any, count: int | None, low: float, high: float) -> list[float]:
     """`values`, refused where they are not a list of (`count`) numbers from `low` to `high`."""
     if not isinstance(values, list) or (count is not None and len(values) != count):
-        need = "a list" if count is None else f"{count} of them"
+        need = "a list"
+        if count is not None:
+            need = f"{count} of them"
         raise LanceletError(f"{name} = {values!r}: needs {need}, numbers from {low:g} to {high:g}")
     return [finite(name, value, low, high) for value in values]
 
@@ -300,6 +398,5 @@ def numbers(name: str, values: Any, count: int | None, low: float, high: float) 
 def only(name: str, given: Mapping[str, Any], fields: Sequence[str]) -> None:
     """Refuse a JSON object that has not exactly `fields`."""
     if set(given) != set(fields):
-        raise LanceletError(
-            f"{name} has {', '.join(sorted(given)) or 'nothing'}: needs {', '.join(fields)}"
-        )
+        present = ", ".join(sorted(given)) or "nothing"
+        raise LanceletError(f"{name} has {present}: needs {', '.join(fields)}")

@@ -1,4 +1,4 @@
-"""Genomes of the swimmer: how many links, how long each, how far each joint bends, and NCAP's weights."""
+"""Genomes of the swimmer: how many links, how long each, and how far each joint bends."""
 
 from __future__ import annotations
 
@@ -9,11 +9,36 @@ import numpy as np
 
 from ..errors import LanceletError
 from .core import Body
-from .genome import Genome, Kind, numbers, only, some
+from .genome import SHARED, Genome, Kind, Weights, numbers, only, some
 from .swimmer import Swimmer
 
-JOINTS, LENGTH, LIMIT, WHOLE = (2, 12), (0.03, 0.25), (0.2, 2.0), (0.3, 1.2)
-"""number; m, of a link; rad; m, of the whole swimmer"""
+FEWEST_JOINTS = 2
+MOST_JOINTS = 12
+SHORTEST_LINK = 0.03
+"""m"""
+LONGEST_LINK = 0.25
+"""m"""
+LEAST_LIMIT = 0.2
+"""rad"""
+LARGEST_LIMIT = 2.0
+"""rad"""
+SHORTEST_SWIMMER = 0.3
+"""m, all links together"""
+LONGEST_SWIMMER = 1.2
+"""m, all links together"""
+LENGTH_TOLERANCE = 1e-9
+"""m, by which a sum of links that was scaled may miss the bounds of the whole swimmer"""
+MOST_SCALINGS = 20
+"""times that links are scaled to bring the whole swimmer within its bounds"""
+USUAL_LINK = 0.1
+"""m, median of a random link"""
+RANDOM_SPREAD = 0.25
+"""standard deviation of the logarithm of random lengths and limits"""
+STEP = 0.2
+"""standard deviation of the logarithm by which a mutation scales genes"""
+ALL_GENES_SHARE = 0.3
+"""share of the mutations of lengths or limits that scale them all"""
+
 OPERATORS = {
     "weights": 0.4,
     "resize": 0.2,
@@ -27,102 +52,89 @@ OPERATORS = {
 class SwimmerKind(Kind):
     """Links of a chain, head first: ``lengths`` (links) in m, ``limits`` (joints = links - 1) in rad.
 
-    The controller is NCAP as published: four weights that all joints share, the same for any number of them.
+    All weights are shared, so that they fit any number of joints.
     """
 
     name: ClassVar[str] = "swimmer"
-    niches: ClassVar[dict[str, tuple[float, float]]] = {"joints": JOINTS, "length": WHOLE}
-    start: ClassVar[dict[str, list[float]]] = {"shared": [1.0, 1.0, 1.0, -1.0]}
+    brain: ClassVar[str] = "swimmer"
+    niches: ClassVar[dict[str, tuple[float, float]]] = {
+        "joints": (FEWEST_JOINTS, MOST_JOINTS),
+        "length": (SHORTEST_SWIMMER, LONGEST_SWIMMER),
+    }
 
     def random(self, rng: np.random.Generator) -> Genome:
         """Three to eight joints, links of 0.1 m and the standard limits, all within a factor of about 1.5."""
         joints = int(rng.integers(3, 9))
-        lengths = 0.1 * np.exp(rng.normal(0, 0.25, joints + 1))
-        limits = 2 * math.pi / (joints + 1) * np.exp(rng.normal(0, 0.25, joints))
-        return self.perturbed(self._genome(lengths, limits, {}), rng, 1.0, 0.3)
+        lengths = USUAL_LINK * np.exp(rng.normal(0, RANDOM_SPREAD, joints + 1))
+        standard_limit = 2 * math.pi / (joints + 1)
+        limits = standard_limit * np.exp(rng.normal(0, RANDOM_SPREAD, joints))
+        return self.perturbed(self._genome(lengths, limits, {}), rng, share=1.0, spread=0.3)
 
     def mutate(self, genome: Genome, rng: np.random.Generator) -> tuple[Genome, str]:
-        """One operator of `OPERATORS` that this body allows; see `Kind`."""
-        lengths, limits = self._arrays(genome)
-        share = dict(OPERATORS)
-        if len(limits) == JOINTS[1] or lengths.sum() + LENGTH[0] > WHOLE[1]:
-            share["add segment"] = 0.0
-        if len(limits) == JOINTS[0] or lengths.sum() - lengths.max() < WHOLE[0]:
-            share["remove segment"] = 0.0
-        odds = np.cumsum(list(share.values()))
-        operator = list(share)[int(np.searchsorted(odds, rng.random() * odds[-1], side="right"))]
+        """A changed copy, and the operator of `OPERATORS` that changed it; the body must allow the operator."""
+        lengths, limits = _genes(genome)
+        operator = _drawn_operator(lengths, limits, rng)
         child = genome
-        while child == genome:  # a gene at its bound may have been drawn
+        # A gene at its bound may be drawn: then nothing has changed yet.
+        while child == genome:
             if operator == "weights":
-                child = self.perturbed(genome, rng, 0.5, 0.2)
+                child = self.perturbed(genome, rng, share=0.5, spread=0.2)
             else:
-                child = self._genome(*self._changed(lengths, limits, operator, rng), genome.weights)
+                new_lengths, new_limits = _changed(lengths, limits, operator, rng)
+                child = self._genome(new_lengths, new_limits, genome.weights)
         return child, operator
-
-    def _changed(
-        self, lengths: np.ndarray, limits: np.ndarray, operator: str, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Lengths and limits after one operator on the body."""
-        if operator in ("resize", "limits"):
-            genes = lengths if operator == "resize" else limits
-            which = some(rng, len(genes), 1.0 if rng.random() < 0.3 else 1.0 / len(genes))
-            genes = np.where(which, genes * np.exp(rng.normal(0, 0.2)), genes)
-            return (genes, limits) if operator == "resize" else (lengths, genes)
-        link = int(rng.integers(len(lengths)))
-        joint = min(link, len(limits) - 1)
-        if operator == "remove segment":
-            return np.delete(lengths, link), np.delete(limits, joint)
-        room = min(lengths[link], WHOLE[1] - lengths.sum())  # a copy of the link, behind it
-        return np.insert(lengths, link + 1, room), np.insert(limits, joint, limits[joint])
 
     def cross(self, one: Genome, other: Genome, rng: np.random.Generator) -> Genome:
         """As many joints as either parent; lengths and limits follow one parent along the body, then the other.
 
         With unequal counts a gene is read at the same share of the body's length in links; weights come one by one.
         """
-        parents = [self._arrays(genome) for genome in (one, other)]
+        parents = [_genes(one), _genes(other)]
         joints = len(parents[int(rng.integers(2))][1])
-        cut, first = rng.random(), int(rng.integers(2))
-        genes = []
-        for part, count in ((0, joints + 1), (1, joints)):
-            places = (np.arange(count) + 0.5) / count
-            rows = [parent[part][(places * len(parent[part])).astype(int)] for parent in parents]
-            genes.append(np.where(places < cut, rows[first], rows[1 - first]))
-        pairs = zip(self._weights(one), self._weights(other), strict=True)
+        cut = rng.random()
+        first = int(rng.integers(2))
+        lengths = _spliced(parents[first][0], parents[1 - first][0], joints + 1, cut)
+        limits = _spliced(parents[first][1], parents[1 - first][1], joints, cut)
+        pairs = zip(self._shared(one), self._shared(other), strict=True)
         weights = [pair[int(rng.integers(2))] for pair in pairs]
-        return self._genome(genes[0], genes[1], {"shared": weights})
+        return self._genome(lengths, limits, {SHARED: weights})
 
     def check(self, genome: Genome) -> None:
-        """See `Kind`."""
+        """Refuse numbers of links, lengths, limits and weights out of their bounds.
+
+        Raises:
+            LanceletError: one line that names the gene.
+        """
         only("swimmer genome body", genome.body, ("lengths", "limits"))
-        lengths = numbers("swimmer genome lengths", genome.body["lengths"], None, *LENGTH)
+        lengths = numbers(
+            "swimmer genome lengths", genome.body["lengths"], None, SHORTEST_LINK, LONGEST_LINK
+        )
         joints = len(lengths) - 1
-        if not JOINTS[0] <= joints <= JOINTS[1]:
+        if not FEWEST_JOINTS <= joints <= MOST_JOINTS:
             raise LanceletError(
-                f"swimmer genome has {len(lengths)} lengths: needs {JOINTS[0] + 1} to {JOINTS[1] + 1}"
+                f"swimmer genome has {len(lengths)} lengths: "
+                f"needs {FEWEST_JOINTS + 1} to {MOST_JOINTS + 1}"
             )
-        numbers("swimmer genome limits", genome.body["limits"], joints, *LIMIT)
-        if not WHOLE[0] - 1e-9 <= sum(lengths) <= WHOLE[1] + 1e-9:
+        limits = genome.body["limits"]
+        numbers("swimmer genome limits", limits, joints, LEAST_LIMIT, LARGEST_LIMIT)
+        length = sum(lengths)
+        is_too_short = length < SHORTEST_SWIMMER - LENGTH_TOLERANCE
+        is_too_long = length > LONGEST_SWIMMER + LENGTH_TOLERANCE
+        if is_too_short or is_too_long:
             raise LanceletError(
-                f"swimmer genome is {sum(lengths):g} m long: must be {WHOLE[0]:g} to {WHOLE[1]:g} m"
+                f"swimmer genome is {length:g} m long: "
+                f"must be {SHORTEST_SWIMMER:g} to {LONGEST_SWIMMER:g} m"
             )
         self.check_weights(genome)
 
     def body(self, genome: Genome) -> Body:
         """A `Swimmer`."""
-        lengths, limits = genome.body["lengths"], genome.body["limits"]
+        lengths = genome.body["lengths"]
+        limits = genome.body["limits"]
         return Swimmer(joints=len(limits), lengths=tuple(lengths), joint_limit=tuple(limits))
 
-    def controller(self, genome: Genome) -> tuple[str, dict[str, Any]]:
-        """NCAP, the published model."""
-        return "ncap", {}
-
-    def task(self) -> tuple[str, dict[str, Any]]:
-        """Swimming forward."""
-        return "lancelet/Swim-v0", {}
-
     def features(self, genome: Genome) -> dict[str, float]:
-        """Number of joints, length of the whole in m."""
+        """Number of joints, length of the whole swimmer in m."""
         return {
             "joints": float(len(genome.body["limits"])),
             "length": float(sum(genome.body["lengths"])),
@@ -134,18 +146,25 @@ class SwimmerKind(Kind):
 
     def vector(self, genome: Genome) -> np.ndarray:
         """Lengths, then limits, (2 joints + 1,)."""
-        return np.concatenate(self._arrays(genome))
+        return np.concatenate(_genes(genome))
 
     def bounds(self, genome: Genome) -> tuple[np.ndarray, np.ndarray]:
-        """See `Kind`; the whole length is bounded too."""
-        lengths, limits = self._arrays(genome)
-        low, high = (
-            np.r_[np.full(len(lengths), LENGTH[i]), np.full(len(limits), LIMIT[i])] for i in (0, 1)
+        """Lowest and highest value of each gene, (2 joints + 1,) each; the whole length is bounded too."""
+        lengths, limits = _genes(genome)
+        low = np.concatenate(
+            [np.full(len(lengths), SHORTEST_LINK), np.full(len(limits), LEAST_LIMIT)]
+        )
+        high = np.concatenate(
+            [np.full(len(lengths), LONGEST_LINK), np.full(len(limits), LARGEST_LIMIT)]
         )
         return low, high
 
     def from_vector(self, genome: Genome, values: np.ndarray) -> Genome:
-        """See `Kind`; too long or too short a swimmer is scaled."""
+        """`genome` with other genes, (2 joints + 1,); too long or too short a swimmer is scaled.
+
+        Raises:
+            LanceletError: not as many finite numbers as genes.
+        """
         links = len(genome.body["lengths"])
         values = np.asarray(values, float)
         if values.shape != (2 * links - 1,) or not np.isfinite(values).all():
@@ -154,26 +173,96 @@ class SwimmerKind(Kind):
             )
         return self._genome(values[:links], values[links:], genome.weights)
 
-    def _genome(
-        self, lengths: np.ndarray, limits: np.ndarray, weights: dict[str, list[float]]
-    ) -> Genome:
-        """Genes brought within their bounds, that of the whole length as well."""
-        lengths = np.clip(lengths, *LENGTH)
-        for _ in range(20):  # scaling meets the bounds of single links
-            whole = lengths.sum()
-            if WHOLE[0] <= whole <= WHOLE[1]:
+    def _genome(self, lengths: np.ndarray, limits: np.ndarray, weights: Weights) -> Genome:
+        """A genome whose genes are brought within their bounds, that of the whole length as well."""
+        bounded = np.clip(lengths, SHORTEST_LINK, LONGEST_LINK)
+        # Scaling meets the bounds of single links, so that one pass may not be enough.
+        for _ in range(MOST_SCALINGS):
+            length = bounded.sum()
+            if SHORTEST_SWIMMER <= length <= LONGEST_SWIMMER:
                 break
-            lengths = np.clip(lengths * np.clip(whole, *WHOLE) / whole, *LENGTH)
-        limits = np.clip(limits, *LIMIT)
-        return Genome(
-            self.name, {"lengths": lengths.tolist(), "limits": limits.tolist()}, dict(weights)
-        )
+            wanted = np.clip(length, SHORTEST_SWIMMER, LONGEST_SWIMMER)
+            bounded = np.clip(bounded * wanted / length, SHORTEST_LINK, LONGEST_LINK)
+        body = {
+            "lengths": bounded.tolist(),
+            "limits": np.clip(limits, LEAST_LIMIT, LARGEST_LIMIT).tolist(),
+        }
+        return Genome(kind=self.name, body=body, weights=dict(weights))
 
-    def _arrays(self, genome: Genome) -> tuple[np.ndarray, np.ndarray]:
-        return np.array(genome.body["lengths"], float), np.array(genome.body["limits"], float)
+    def _shared(self, genome: Genome) -> list[float]:
+        """Its weights, those of birth where it has none of its own."""
+        return genome.weights.get(SHARED, self.start[SHARED])
 
-    def _weights(self, genome: Genome) -> list[float]:
-        return genome.weights.get("shared", self.start["shared"])
+
+def _genes(genome: Genome) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths (links,) in m and limits (joints,) in rad."""
+    lengths = np.array(genome.body["lengths"], float)
+    limits = np.array(genome.body["limits"], float)
+    return lengths, limits
+
+
+def _drawn_operator(lengths: np.ndarray, limits: np.ndarray, rng: np.random.Generator) -> str:
+    """One of the operators that a body allows: no link more or less where a bound forbids it."""
+    shares = dict(OPERATORS)
+    if len(limits) == MOST_JOINTS or lengths.sum() + SHORTEST_LINK > LONGEST_SWIMMER:
+        shares["add segment"] = 0.0
+    if len(limits) == FEWEST_JOINTS or lengths.sum() - lengths.max() < SHORTEST_SWIMMER:
+        shares["remove segment"] = 0.0
+    cumulative = np.cumsum(list(shares.values()))
+    drawn = rng.random() * cumulative[-1]
+    return list(shares)[int(np.searchsorted(cumulative, drawn, side="right"))]
+
+
+def _changed(
+    lengths: np.ndarray,
+    limits: np.ndarray,
+    operator: str,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths and limits after one operator on the body.
+
+    Args:
+        lengths: (links,) m.
+        limits: (joints,) rad.
+        operator: one of `OPERATORS`, but for the weights.
+        rng: all that is random comes from it.
+    """
+    if operator == "resize":
+        return _scaled(lengths, rng), limits
+    if operator == "limits":
+        return lengths, _scaled(limits, rng)
+    link = int(rng.integers(len(lengths)))
+    # The joint behind the link; the last link has only the one in front of it.
+    joint = min(link, len(limits) - 1)
+    if operator == "remove segment":
+        return np.delete(lengths, link), np.delete(limits, joint)
+    # A copy of the link behind it, as long as the whole swimmer may grow.
+    copied = min(lengths[link], LONGEST_SWIMMER - lengths.sum())
+    return np.insert(lengths, link + 1, copied), np.insert(limits, joint, limits[joint])
+
+
+def _scaled(genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Genes (n,) of which some, or all, are scaled by one factor."""
+    share = 1.0 / len(genes)
+    if rng.random() < ALL_GENES_SHARE:
+        share = 1.0
+    is_scaled = some(rng, len(genes), share)
+    return np.where(is_scaled, genes * np.exp(rng.normal(0, STEP)), genes)
+
+
+def _spliced(front: np.ndarray, back: np.ndarray, count: int, cut: float) -> np.ndarray:
+    """Genes along the body: those of one parent in front of a cut, those of the other behind it.
+
+    Args:
+        front: (any number,) genes of the parent in front.
+        back: (any number,) genes of the other.
+        count: genes wanted.
+        cut: where along the body, from 0 to 1.
+    """
+    places = (np.arange(count) + 0.5) / count
+    from_front = front[(places * len(front)).astype(int)]
+    from_back = back[(places * len(back)).astype(int)]
+    return np.where(places < cut, from_front, from_back)
 
 
 KIND = SwimmerKind()

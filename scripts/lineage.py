@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lancelet.files import write_atomic
 from lancelet.scripts import cli
+
+if TYPE_CHECKING:
+    from lancelet.training.coevolution.individuals import Individual
 
 
 @dataclass
@@ -24,6 +28,7 @@ def main(argv: list[str] | None = None) -> int | None:
     cli.shield_gl()
     (run,), flags = cli.words("lineage", __doc__ or "", argv, run=["a folder of lancelet coevolve"])
     options = cli.parse("lineage RUN", __doc__ or "", flags, options=Lineage).options
+    # Imported after the words are parsed: help and errors come at once.
     import io
 
     from lancelet.training.coevolution.champions import ancestors, champions
@@ -32,26 +37,29 @@ def main(argv: list[str] | None = None) -> int | None:
     from lancelet.training.coevolution.lifetimes import life_of
     from lancelet.training.runs.progress import progress
 
-    people = read(run)
-    out = Path(options.out or Path(run) / "lineage.png")
+    individuals = read(run)
+    picture_file = Path(options.out or Path(run) / "lineage.png")
+    evaluated = sum(individual.state == "evaluated" for individual in individuals)
+    figure = tree(individuals, f"{Path(run).name}: {evaluated} individuals")
     picture = io.BytesIO()
-    done = sum(one.state == "evaluated" for one in people)
-    tree(people, f"{Path(run).name}: {done} individuals").savefig(
-        picture, dpi=120, bbox_inches="tight", format="png"
-    )
-    write_atomic(out, picture.getvalue())
-    for one in ancestors(people, champions(people)[-1]):
-        parents = " and ".join(str(number) for number in one.parents) or "nobody"
-        print(
-            f"  {one.id:6}  from {parents}: {one.operator}  {'' if one.fitness is None else format(one.fitness, '.4g')}"
-        )
-    print(out)
+    figure.savefig(picture, dpi=120, bbox_inches="tight", format="png")
+    write_atomic(picture_file, picture.getvalue())
+    for ancestor in ancestors(individuals, champions(individuals)[-1]):
+        print(_line(ancestor))
+    print(picture_file)
     if options.video:
-        target = out.with_name("champions.mp4")
+        film_file = picture_file.with_name("champions.mp4")
         with progress("drawing", SHOWN, "champions") as advance:
-            film(people, life_of(run), target, advance)
-        print(target)
+            film(individuals, life_of(run), film_file, advance)
+        print(film_file)
     return 0
+
+
+def _line(individual: Individual) -> str:
+    """One ancestor: its number, its parents, what made it, and its fitness."""
+    parents = " and ".join(str(number) for number in individual.parents) or "nobody"
+    fitness = "" if individual.fitness is None else f"{individual.fitness:.4g}"
+    return f"  {individual.id:6}  from {parents}: {individual.operator}  {fitness}"
 
 
 if __name__ == "__main__":

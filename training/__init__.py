@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LanceletError, check_names
+from ..morphology import genome
 from .registry import algorithms, register
 from .rollout import Score, evaluate
 from .trainer import Run, Trainer
 
 __all__ = ["Run", "Score", "Trainer", "algorithms", "evaluate", "evolve", "register"]
+
+# The controllers that bodies of co-evolution carry.
+genome.brains.register("swimmer", "lancelet.training.coevolution.brains:SWIMMER")
+genome.brains.register("creature", "lancelet.training.coevolution.brains:CREATURE")
 
 
 def evolve(

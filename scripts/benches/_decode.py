@@ -8,6 +8,7 @@ import time
 import mujoco
 import numpy as np
 
+import lancelet.training  # noqa: F401 - registers the brains of the kinds
 from lancelet.envs.genomes import task_of
 from lancelet.morphology.genome import Genome
 from lancelet.morphology.genome_tree import TreeKind

@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
+import lancelet.training  # noqa: F401 - registers the brains of the kinds
 from lancelet import LanceletError, morphology
 from lancelet.morphology.creature import Creature
 from lancelet.morphology.creature_genes import TOLERANCE, Segment, Sensor, quadruped

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lancelet.training  # noqa: F401 - registers the brains of the kinds
 from lancelet import LanceletError, morphology
 from lancelet.morphology.genome import SCHEMA, Genome, decode, kind_of, kinds, signature
 

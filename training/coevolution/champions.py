@@ -2,76 +2,160 @@
 
 from __future__ import annotations
 
-import functools
+import shutil
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ... import controllers, morphology
+from ...envs.genomes import to_xml
 from ...errors import LanceletError
+from ...files import write_atomic
 from ...morphology.genome import Genome, decode
 from ..rollout import evaluate, make_env
 from ..runs.folder import RunFolder, read_config, save_episode
 from .individuals import Individual
 from .lifetimes import Life, brain
 
+BEST = "best"
+"""folder of the best individual, in that of the run"""
+CHAMPIONS = "champions"
+"""folder of the champions' genomes and models, in that of the run"""
+GENOMES_KEPT = 1024
+"""genomes that are kept parsed, those used last: parents are asked for again and again, and to parse and check a tree
+takes milliseconds"""
 
-def champions(people: Sequence[Individual]) -> list[Individual]:
-    """Those that were the best when they were evaluated, in that order."""
-    evaluated = [one for one in people if one.state == "evaluated" and one.fitness is not None]
-    found: list[Individual] = []
-    for one in sorted(evaluated, key=lambda one: (one.done or 0.0, one.id)):
-        if not found or (one.fitness or 0.0) > (found[-1].fitness or 0.0):
-            found.append(one)
-    return found
-
-
-def ancestors(people: Sequence[Individual], of: Individual) -> list[Individual]:
-    """All that `of` descends from, itself included, oldest first."""
-    by_id = {one.id: one for one in people}
-    wanted, found = [of.id], set[int]()
-    while wanted:
-        number = wanted.pop()
-        if number not in found:
-            found.add(number)
-            wanted += by_id[number].parents
-    return [by_id[number] for number in sorted(found)]
+_genomes: OrderedDict[str, Genome] = OrderedDict()
+"""a genome's JSON -> the genome, the one used last at the end"""
 
 
-@functools.lru_cache(1024)
-def parsed(text: str) -> Genome:
-    """The genome that the text stands for: parents are asked for again and again, and checking a tree takes time."""
-    return Genome.from_json(text)
+def genome_of(individual: Individual) -> Genome:
+    """The genome that an individual was born with.
+
+    Raises:
+        LanceletError: its text is no genome, or one that its kind refuses.
+    """
+    genome = _genomes.get(individual.genome)
+    if genome is None:
+        genome = Genome.from_json(individual.genome)
+    remember(individual, genome)
+    return genome
 
 
-def grown(one: Individual) -> Genome:
+def remember(individual: Individual, genome: Genome) -> None:
+    """Keep the genome of an individual, so that its text need not be parsed when it is asked for."""
+    _genomes[individual.genome] = genome
+    _genomes.move_to_end(individual.genome)
+    while len(_genomes) > GENOMES_KEPT:
+        _genomes.popitem(last=False)
+
+
+def grown(individual: Individual) -> Genome:
     """An individual's genome with what it has learned: what its children inherit."""
-    genome = parsed(one.genome)
-    return genome.weighing(one.learned) if one.learned else genome
+    genome = genome_of(individual)
+    if not individual.learned:
+        return genome
+    return genome.weighing(individual.learned)
 
 
-def filmed(folder: Path, one: Individual) -> bool:
-    """Whether a folder that `as_run` has made is whole, and of this individual."""
+def champions(individuals: Sequence[Individual]) -> list[Individual]:
+    """Those that were the best when they were evaluated, in that order."""
+    evaluated = [
+        individual
+        for individual in individuals
+        if individual.state == "evaluated" and individual.fitness is not None
+    ]
+    evaluated.sort(key=lambda individual: (individual.done or 0.0, individual.id))
+    best: list[Individual] = []
+    for individual in evaluated:
+        if not best or (individual.fitness or 0.0) > (best[-1].fitness or 0.0):
+            best.append(individual)
+    return best
+
+
+def ancestors(individuals: Sequence[Individual], of: Individual) -> list[Individual]:
+    """All that `of` descends from, itself included, oldest first."""
+    by_id = {individual.id: individual for individual in individuals}
+    to_visit = [of.id]
+    visited: set[int] = set()
+    while to_visit:
+        number = to_visit.pop()
+        if number not in visited:
+            visited.add(number)
+            to_visit += by_id[number].parents
+    return [by_id[number] for number in sorted(visited)]
+
+
+def keep_champion(folder: Path, individual: Individual) -> None:
+    """Write a champion's genome, and its model as MuJoCo's XML, which needs no decoder of ours.
+
+    Raises:
+        LanceletError: the disk refuses.
+    """
+    genome = grown(individual)
+    place = folder / CHAMPIONS
+    write_atomic(place / f"{individual.id}.json", genome.to_json())
+    write_atomic(place / f"{individual.id}.xml", to_xml(genome))
+
+
+def film_best(folder: Path, best: Individual | None, life: Life) -> None:
+    """Make the best individual a run folder that `lancelet render` films, unless it is there already.
+
+    It is made beside its place and moved there when it is complete, so that a kill leaves a complete folder or none,
+    and the next session makes it.
+
+    Args:
+        folder: of the run.
+        best: the individual; None: nobody has been evaluated, and nothing is made.
+        life: how it lived.
+    """
+    place = folder / BEST
+    if best is None or is_filmed(place, best):
+        return
+    new = folder / f".{BEST}.new"
+    old = folder / f".{BEST}.old"
+    # A session that was killed may have left either.
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+    as_run(new, grown(best), life, best.id)
+    if place.exists():
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def is_filmed(folder: Path, individual: Individual) -> bool:
+    """Whether a folder that `as_run` has made is complete, and of this individual."""
     if not (folder / "episode.npz").exists():
         return False
     try:
-        return read_config(folder)["algorithm_options"]["individual"] == one.id
+        return read_config(folder)["algorithm_options"]["individual"] == individual.id
     except (LanceletError, KeyError, TypeError):
         return False
 
 
 def as_run(folder: Path, genome: Genome, life: Life, number: int) -> Path:
-    """A run folder of individual `number`: configuration, weights, and its first episode, for `lancelet render`."""
+    """Make a run folder of an individual: configuration, weights, and its first episode, for `lancelet render`.
+
+    Args:
+        folder: to be made.
+        genome: of the individual, with what it has learned.
+        life: how it lived.
+        number: of the individual.
+
+    Returns:
+        The folder.
+    """
     body = morphology.to_json(decode(genome))
     options = {**life.task_options, "body": body}
     env = make_env(life.task, 1, life.steps, nthread=1, **options)
     controller = brain(genome, env)
-    steps: dict[str, Any] = {} if life.steps is None else {"max_episode_steps": life.steps}
+    limit = life.step_limit()
     run = RunFolder(
         {
             "task": life.task,
-            "task_options": {**env.task.options(), "body": body, **steps},
+            "task_options": {**env.task.options(), "body": body, **limit},
             "controller": controllers.controllers.name_of(type(controller)),
             "controller_options": asdict(controller.options),
             "algorithm": "coevolve",
@@ -82,7 +166,7 @@ def as_run(folder: Path, genome: Genome, life: Life, number: int) -> Path:
     )
     try:
         controllers.save(controller, folder / "best.safetensors")
-        score = evaluate(controller, life.task, 1, life.seed, record=True, **options, **steps)
+        score = evaluate(controller, life.task, 1, life.seed, record=True, **options, **limit)
         save_episode(folder, score.record)
     finally:
         run.close()

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import mujoco
 import numpy as np
@@ -20,73 +20,161 @@ from .champions import ancestors, as_run, champions, grown
 from .individuals import Individual
 from .lifetimes import Life
 
-SHOWN = 6
-"""champions in the picture and in the film, spread over the run"""
-_SHADES = ("#1d3557", "#5b86b3")
-_ROUND = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_ELLIPSOID)
-
-
-def chosen(people: Sequence[Individual]) -> list[Individual]:
-    """The first champion, the last, and some between."""
-    found = champions(people)
-    return (
-        [found[k] for k in sorted({round(k) for k in np.linspace(0, len(found) - 1, SHOWN)})]
-        if found
-        else []
-    )
-
-
-def tree(people: Sequence[Individual], title: str = "") -> Any:
-    """A matplotlib figure: every individual by birth and fitness, the line of the best, champions' silhouettes above.
-
-    Raises:
-        LanceletError: nobody has been evaluated yet.
-    """
-    from matplotlib.collections import LineCollection
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    picked = chosen(people)
-    if not picked:
+SHOWN = 6
+"""champions in the picture and in the film, spread over the run"""
+SHADES = ("#1d3557", "#5b86b3")
+"""of neighbouring parts of a silhouette"""
+COLOUR_OF_EDGES = "#c8ced6"
+COLOUR_OF_INDIVIDUALS = "#7a8797"
+COLOUR_OF_LINE = "#d1495b"
+"""of the ancestors of the best"""
+COLOUR_OF_CHAMPIONS = "#1d3557"
+LEAST_HEIGHT = 1 / 3
+"""height of a silhouette's frame, as a part of its width, at least"""
+DISCS = 25
+"""discs that a capsule or a box is drawn with"""
+LYING_MARGIN = np.array([1e-3, 1e-3, 0.0])
+"""m, added to the spread of a body's parts along x and y, so that one that lies flat is seen from above"""
+
+
+def chosen(individuals: Sequence[Individual]) -> list[Individual]:
+    """The first champion, the last, and some between; none where nobody has been evaluated."""
+    best = champions(individuals)
+    if not best:
+        return []
+    places = np.linspace(0, len(best) - 1, SHOWN)
+    return [best[place] for place in sorted({round(place) for place in places})]
+
+
+def tree(individuals: Sequence[Individual], title: str = "") -> Figure:
+    """Draw every individual by birth and fitness, the line of the best, and champions' silhouettes above.
+
+    Args:
+        individuals: of a run.
+        title: of the picture.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        LanceletError: nobody has been evaluated yet, or a genome cannot be built.
+    """
+    from matplotlib.figure import Figure
+
+    shown = chosen(individuals)
+    if not shown:
         raise LanceletError("no individual has been evaluated yet: there is no tree to draw")
-    best = champions(people)[-1]
-    alive = {one.id: one for one in people if one.state == "evaluated" and one.fitness is not None}
-    line = {one.id for one in ancestors(people, best)}
-    plot = Figure(figsize=(10, 6.5))
-    grid = plot.add_gridspec(2, len(picked), height_ratios=(1, 3.5), hspace=0.05, wspace=0.05)
-    axes = plot.add_subplot(grid[1, :])
-    edges = [(k, parent) for k, one in alive.items() for parent in one.parents if parent in alive]
-    for kin, colour, width in ((False, "#c8ced6", 0.4), (True, "#d1495b", 1.3)):
-        pairs = [pair for pair in edges if (pair[0] in line and pair[1] in line) == kin]
-        ends = [[(one, alive[one].fitness or 0.0) for one in pair] for pair in pairs]
-        axes.add_collection(LineCollection(ends, colors=colour, linewidths=width, zorder=1 + kin))  # pyright: ignore[reportArgumentType]
-    axes.plot(list(alive), [one.fitness or 0.0 for one in alive.values()], ".", color="#7a8797", ms=4, zorder=3,
-              label="individuals")  # fmt: skip
-    kin = [k for k in alive if k in line]
-    axes.plot(kin, [alive[k].fitness or 0.0 for k in kin], "o", color="#d1495b", ms=5, zorder=4,
-              label="ancestors of the best")  # fmt: skip
-    axes.plot([one.id for one in picked], [one.fitness or 0.0 for one in picked], "*", color="#1d3557", ms=13,
-              zorder=5, label="champions shown above")  # fmt: skip
+    figure = Figure(figsize=(10, 6.5))
+    grid = figure.add_gridspec(2, len(shown), height_ratios=(1, 3.5), hspace=0.05, wspace=0.05)
+    _draw_tree(figure.add_subplot(grid[1, :]), individuals, shown)
+    boxes = [figure.add_subplot(grid[0, column]) for column in range(len(shown))]
+    _draw_silhouettes(boxes, shown)
+    figure.suptitle(title or "family tree", y=0.98)
+    return figure
+
+
+def _draw_tree(
+    axes: Axes,
+    individuals: Sequence[Individual],
+    shown: Sequence[Individual],
+) -> None:
+    """Draw individuals as dots, and a line from each to its parents.
+
+    Args:
+        axes: drawn on.
+        individuals: of the run.
+        shown: champions whose silhouettes stand above.
+    """
+    from matplotlib.collections import LineCollection
+
+    evaluated = [
+        individual
+        for individual in individuals
+        if individual.state == "evaluated" and individual.fitness is not None
+    ]
+    fitness = {individual.id: individual.fitness or 0.0 for individual in evaluated}
+    edges: list[tuple[int, int]] = []
+    """(child, parent)"""
+    for individual in evaluated:
+        edges += [(individual.id, parent) for parent in individual.parents if parent in fitness]
+    best = champions(individuals)[-1]
+    line = {ancestor.id for ancestor in ancestors(individuals, best)}
+
+    def draw_edges(pairs: list[tuple[int, int]], colour: str, width: float, order: int) -> None:
+        ends = [[(number, fitness[number]) for number in pair] for pair in pairs]
+        lines = LineCollection(ends, colors=colour, linewidths=width, zorder=order)  # pyright: ignore[reportArgumentType]
+        axes.add_collection(lines)
+
+    in_line = [pair for pair in edges if line.issuperset(pair)]
+    others = [pair for pair in edges if not line.issuperset(pair)]
+    draw_edges(others, COLOUR_OF_EDGES, width=0.4, order=1)
+    draw_edges(in_line, COLOUR_OF_LINE, width=1.3, order=2)
+    axes.plot(
+        list(fitness),
+        list(fitness.values()),
+        ".",
+        color=COLOUR_OF_INDIVIDUALS,
+        ms=4,
+        zorder=3,
+        label="individuals",
+    )
+    evaluated_line = [number for number in fitness if number in line]
+    axes.plot(
+        evaluated_line,
+        [fitness[number] for number in evaluated_line],
+        "o",
+        color=COLOUR_OF_LINE,
+        ms=5,
+        zorder=4,
+        label="ancestors of the best",
+    )
+    axes.plot(
+        [champion.id for champion in shown],
+        [champion.fitness or 0.0 for champion in shown],
+        "*",
+        color=COLOUR_OF_CHAMPIONS,
+        ms=13,
+        zorder=5,
+        label="champions shown above",
+    )
     axes.set_xlabel("birth")
     axes.set_ylabel("fitness (mean return)")
     axes.legend(loc="lower right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    boxes = [plot.add_subplot(grid[0, k]) for k in range(len(picked))]
+
+
+def _draw_silhouettes(boxes: Sequence[Axes], shown: Sequence[Individual]) -> None:
+    """Draw one champion in each box, all at one scale."""
     extents = []
-    for box, one in zip(boxes, picked, strict=True):
-        with described_by(f"genome of individual {one.id}"):
-            extents.append(silhouette(box, grown(one)))
-    width, height = np.max(extents, axis=0)  # one scale for all
-    for box, one in zip(boxes, picked, strict=True):
-        box.set_title(f"no. {one.id}\n{one.fitness:.4g}", fontsize=9)
+    for box, individual in zip(boxes, shown, strict=True):
+        with described_by(f"genome of individual {individual.id}"):
+            extents.append(silhouette(box, grown(individual)))
+    width, height = np.max(extents, axis=0)
+    height = max(height, width * LEAST_HEIGHT)
+    for box, individual in zip(boxes, shown, strict=True):
+        box.set_title(f"no. {individual.id}\n{individual.fitness:.4g}", fontsize=9)
         box.set_xlim(-width, width)
-        box.set_ylim(-max(height, width / 3), max(height, width / 3))
+        box.set_ylim(-height, height)
         box.set_aspect("equal")
         box.axis("off")
-    plot.suptitle(title or "family tree", y=0.98)
-    return plot
 
 
-def silhouette(axes: Any, genome: Genome) -> tuple[float, float]:
+class _Shape(NamedTuple):
+    """One geom as discs in the picture."""
+
+    places: np.ndarray
+    """(discs, 2) m, centres"""
+    half_sizes: np.ndarray
+    """(2,) m, half axes of every disc across and up"""
+    reach: np.ndarray
+    """(2,) m, how far the geom comes from the middle of the picture"""
+
+
+def silhouette(axes: Axes, genome: Genome) -> tuple[float, float]:
     """Draw a body, seen where it is broadest, centred, neighbouring parts in two shades.
 
     Returns:
@@ -98,68 +186,143 @@ def silhouette(axes: Any, genome: Genome) -> tuple[float, float]:
     data = mujoco.MjData(model)
     with quiet:
         mujoco.mj_forward(model, data)
-    own = [g for g in range(model.ngeom) if model.geom_bodyid[g] and model.geom_rgba[g, 3] > 0]
-    own = [g for g in own if model.geom_type[g] != mujoco.mjtGeom.mjGEOM_PLANE]
-    places = data.geom_xpos[own]
-    spread = np.ptp(places, axis=0) + 1e-3 * np.array(
-        [1, 1, 0]
-    )  # a body that lies flat is seen from above
-    across, up = sorted(np.argsort(spread)[1:])
-    if (across, up) == (0, 1) and spread[1] > spread[0]:
-        across, up = up, across
+    geoms = _visible_geoms(model)
+    places = data.geom_xpos[geoms]
     centre = (places.max(0) + places.min(0)) / 2
+    view = _view(places)
     extent = np.zeros(2)
-    for g in own:
-        size, frame, kind = model.geom_size[g], data.geom_xmat[g].reshape(3, 3), model.geom_type[g]
-        at = (data.geom_xpos[g] - centre)[[across, up]]
-        colour = _SHADES[model.geom_bodyid[g] % 2]
-        if kind in _ROUND:
-            half = np.sqrt(((frame * (size if kind == _ROUND[1] else size[0])) ** 2).sum(1))[
-                [across, up]
-            ]
-            axes.add_patch(Ellipse(at, *(2 * half), color=colour, lw=0))
-            extent = np.maximum(extent, np.abs(at) + half)
-            continue
-        box = kind == mujoco.mjtGeom.mjGEOM_BOX
-        long, thick = (int(size.argmax()), np.sort(size)[1]) if box else (1, size[0])
-        along = (frame[:, long if box else 2] * size[long])[[across, up]]
-        for end in np.linspace(-1, 1, 25):  # a chain of discs keeps its width at every scale
-            axes.add_patch(Ellipse(at + end * along, 2 * thick, 2 * thick, color=colour, lw=0))
-        extent = np.maximum(extent, np.abs(at) + np.abs(along) + thick)
+    for geom in geoms:
+        shape = _shape(model, data, geom, centre, view)
+        colour = SHADES[model.geom_bodyid[geom] % len(SHADES)]
+        width, height = 2 * shape.half_sizes
+        for place in shape.places:
+            axes.add_patch(Ellipse(place, width, height, color=colour, lw=0))
+        extent = np.maximum(extent, shape.reach)
     return float(extent[0]), float(extent[1])
 
 
+def _visible_geoms(model: mujoco.MjModel) -> list[int]:
+    """Geoms of the body, without the ground and what is transparent."""
+    return [
+        geom
+        for geom in range(model.ngeom)
+        if model.geom_bodyid[geom] > 0
+        and model.geom_rgba[geom, 3] > 0
+        and model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_PLANE
+    ]
+
+
+def _view(places: np.ndarray) -> list[int]:
+    """The axes of space that go across and up in the picture: the two along which `places` (n, 3) spread most."""
+    spread = np.ptp(places, axis=0) + LYING_MARGIN
+    across, up = sorted(np.argsort(spread)[1:])
+    # From above, the longer side goes across.
+    if (across, up) == (0, 1) and spread[1] > spread[0]:
+        return [up, across]
+    return [across, up]
+
+
+def _shape(
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    geom: int,
+    centre: np.ndarray,
+    view: list[int],
+) -> _Shape:
+    """How a geom is drawn.
+
+    Args:
+        model: of the body.
+        data: its pose.
+        geom: number of the geom.
+        centre: (3,) m, the middle of the picture.
+        view: axes of space across and up.
+    """
+    kind = model.geom_type[geom]
+    size = model.geom_size[geom]
+    frame = data.geom_xmat[geom].reshape(3, 3)
+    place = (data.geom_xpos[geom] - centre)[view]
+    if kind in (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_ELLIPSOID):
+        half_axes = np.full(3, size[0])
+        if kind == mujoco.mjtGeom.mjGEOM_ELLIPSOID:
+            half_axes = size
+        half_sizes = np.sqrt(((frame * half_axes) ** 2).sum(1))[view]
+        return _Shape(place[None], half_sizes, np.abs(place) + half_sizes)
+    # Capsules and cylinders: half their length is the second number, along their own z.
+    thickness = size[0]
+    half_length = frame[:, 2] * size[1]
+    if kind == mujoco.mjtGeom.mjGEOM_BOX:
+        longest = int(size.argmax())
+        thickness = np.sort(size)[1]
+        half_length = frame[:, longest] * size[longest]
+    along = half_length[view]
+    # A chain of discs keeps its width at every scale of the picture; a line would not.
+    shares = np.linspace(-1, 1, DISCS)[:, None]
+    reach = np.abs(place) + np.abs(along) + thickness
+    return _Shape(place + shares * along, np.full(2, thickness), reach)
+
+
 def film(
-    people: Sequence[Individual],
+    individuals: Sequence[Individual],
     life: Life,
     out: Path,
     advance: Callable[[], object] = lambda: None,
 ) -> list[Individual]:
-    """Champions one after the other, each for its first episode, as an mp4; returns whom it shows."""
-    import imageio_ffmpeg
+    """Film champions one after the other, each for its first episode.
 
+    Args:
+        individuals: of a run.
+        life: how they lived.
+        out: the mp4 file.
+        advance: called after each champion.
+
+    Returns:
+        The individuals that the film shows.
+
+    Raises:
+        LanceletError: nobody has been evaluated yet, a genome cannot be built, or the film cannot be written.
+    """
     from ..video.video import render_run
 
-    shown = chosen(people)
+    shown = chosen(individuals)
     if not shown:
         raise LanceletError("no individual has been evaluated yet: there is nobody to film")
     with tempfile.TemporaryDirectory(prefix="lancelet-") as scratch:
-        folder, lines = Path(scratch), []
-        for one in shown:
-            with described_by(f"individual {one.id}"):
-                run = as_run(folder / str(one.id), grown(one), life, one.id)
-            lines.append(f"file '{render_run(run, folder / f'{one.id}.mp4')}'\n")
+        folder = Path(scratch)
+        films = []
+        for individual in shown:
+            with described_by(f"individual {individual.id}"):
+                run = as_run(folder / str(individual.id), grown(individual), life, individual.id)
+            films.append(render_run(run, folder / f"{individual.id}.mp4"))
             advance()
-        (folder / "list.txt").write_text("".join(lines))
-        with written_elsewhere(out) as whole:
-            command = [
-                imageio_ffmpeg.get_ffmpeg_exe(),
-                *("-loglevel", "error", "-y"),
-                *("-f", "concat", "-safe", "0", "-i", str(folder / "list.txt")),
-                *("-c", "copy", str(whole)),
-            ]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                reason = (done.stderr.strip().splitlines() or ["ffmpeg failed"])[-1]
-                raise LanceletError(f"cannot write {out}: {reason}")
+        with written_elsewhere(out) as joined:
+            _join(films, joined, folder / "list.txt", out)
     return shown
+
+
+def _join(films: Sequence[Path], joined: Path, film_list: Path, out: Path) -> None:
+    """Join films by ffmpeg's demuxer ``concat``, without encoding them anew.
+
+    Args:
+        films: in order.
+        joined: the file to write.
+        film_list: a file to write the list of films to.
+        out: where the user wants the film, for the error.
+
+    Raises:
+        LanceletError: the last line of what ffmpeg says.
+    """
+    import imageio_ffmpeg
+
+    film_list.write_text("".join(f"file '{film}'\n" for film in films))
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        *("-loglevel", "error", "-y"),
+        *("-f", "concat", "-safe", "0", "-i", str(film_list)),
+        *("-c", "copy", str(joined)),
+    ]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        lines = finished.stderr.strip().splitlines()
+        reason = lines[-1] if lines else "ffmpeg failed"
+        raise LanceletError(f"cannot write {out}: {reason}")

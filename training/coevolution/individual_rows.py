@@ -15,6 +15,7 @@ from ...errors import LanceletError
 
 State = Literal["born", "evaluated", "invalid", "quarantined"]
 MOST_PARENTS = 2
+"""of an individual"""
 LONGEST_WORDS = 500
 """characters of the name of an operator"""
 LARGEST_NUMBER = 2**62
@@ -40,13 +41,12 @@ def check_schema(database: sqlite3.Connection, path: Path, tables: str) -> None:
         LanceletError: the first thing that does not belong there.
     """
     needed = _columns(tables)
-    found = database.execute(
+    objects = database.execute(
         f"select type, name, sql from sqlite_master limit {_OBJECTS_SHOWN}"
     ).fetchall()
-    for kind, name, sql in found:
-        is_table = (
-            kind == "table" and name in needed and str(sql).lower().startswith("create table")
-        )
+    for kind, name, sql in objects:
+        is_ours = kind == "table" and name in needed
+        is_table = is_ours and str(sql).lower().startswith("create table")
         # SQLite makes these for primary keys, and they have no statement of their own.
         is_key = kind == "index" and str(name).startswith("sqlite_autoindex_") and sql is None
         if not (is_table or is_key):
@@ -55,8 +55,8 @@ def check_schema(database: sqlite3.Connection, path: Path, tables: str) -> None:
                 f"{' and '.join(needed)}"
             )
     for name, columns in needed.items():
-        has = database.execute(f"pragma table_xinfo({name})").fetchall()
-        if has != columns:
+        present = database.execute(f"pragma table_xinfo({name})").fetchall()
+        if present != columns:
             raise LanceletError(
                 f"{path}: table {name} is missing or has other columns than this version gives it"
             )
@@ -68,10 +68,8 @@ def _columns(tables: str) -> dict[str, list[tuple[Any, ...]]]:
     database = sqlite3.connect(":memory:")
     try:
         database.executescript(tables)
-        names = [
-            name
-            for (name,) in database.execute("select name from sqlite_master where type = 'table'")
-        ]
+        rows = database.execute("select name from sqlite_master where type = 'table'").fetchall()
+        names = [name for (name,) in rows]
         return {name: database.execute(f"pragma table_xinfo({name})").fetchall() for name in names}
     finally:
         database.close()
@@ -123,19 +121,21 @@ def checked_row(row: Mapping[str, Any], number: int, path: Path) -> dict[str, An
 
 
 def _text(where: str, name: str, value: Any) -> str:
+    """`value`, refused where it is no text."""
     if not isinstance(value, str):
         raise LanceletError(f"{where}: {name} = {_shown(value)}: must be text")
     return value
 
 
 def _optional_number(where: str, name: str, value: Any) -> float | None:
+    """`value`, refused where it is neither null nor a finite number."""
     if value is None:
         return None
     return finite_number(f"{where}: {name}", value)
 
 
 def _parents(where: str, text: Any, number: int) -> list[int]:
-    """Ids of those that were born before: so there is no circle among parents."""
+    """Ids of individuals that were born before this one, so that parents form no circle."""
     parents = foreign.parse_json(_text(where, "parents", text), f"{where}: parents")
     is_list = isinstance(parents, list) and len(parents) <= MOST_PARENTS
     if not is_list or not all(type(parent) is int and 0 <= parent < number for parent in parents):
@@ -146,7 +146,7 @@ def _parents(where: str, text: Any, number: int) -> list[int]:
 
 
 def _figures(where: str, text: Any) -> dict[str, float]:
-    """Name -> finite number; none where the text is empty."""
+    """Name -> finite number; empty where the column is null."""
     if text is None:
         return {}
     figures = foreign.parse_json(_text(where, "figures", text), f"{where}: figures")
@@ -156,16 +156,18 @@ def _figures(where: str, text: Any) -> dict[str, float]:
 
 
 def _learned(where: str, text: Any) -> dict[str, list[float]]:
-    """Lineage -> its finite weights; none where the text is empty."""
+    """Lineage -> its finite weights; empty where the column is null."""
     if text is None:
         return {}
     learned = foreign.parse_json(_text(where, "learned", text), f"{where}: learned")
-    rows = learned.values() if isinstance(learned, dict) else [None]
-    for row in rows:
+    wrong = LanceletError(
+        f"{where}: learned = {_shown(text)}: must be names with lists of finite numbers"
+    )
+    if not isinstance(learned, dict):
+        raise wrong
+    for row in learned.values():
         if not isinstance(row, list) or not all(map(_is_finite, row)):
-            raise LanceletError(
-                f"{where}: learned = {_shown(text)}: must be names with lists of finite numbers"
-            )
+            raise wrong
     return learned
 
 
@@ -180,6 +182,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
+    """A wrong value as an error shows it: cut where it is long."""
     text = repr(value)
     if len(text) > _SHOWN:
         return f"{text[:_SHOWN]}..."

@@ -1,7 +1,7 @@
 """The individuals of a co-evolution in one SQLite file: births before they are sent, results after (WAL, FULL).
 
 Anyone may read it while the run goes on; only its driver writes. What was committed survives ``kill -9`` and power loss
-(facts/ray.md 6).
+(docs/libraries.md, "SQLite").
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +45,70 @@ create table individuals (
 """
 
 
+COLUMNS = (
+    "id",
+    "parents",
+    "operator",
+    "genome",
+    "layer",
+    "state",
+    "fitness",
+    "figures",
+    "learned",
+    "tries",
+    "reason",
+    "seconds",
+    "born",
+    "done",
+)
+"""of the table of individuals"""
+_INSERT = f"""
+insert into individuals ({", ".join(COLUMNS)})
+values ({", ".join(f":{column}" for column in COLUMNS)})
+"""
+_UPDATE = """
+update individuals
+set state = :state, fitness = :fitness, figures = :figures, learned = :learned, tries = :tries,
+    reason = :reason, seconds = :seconds, done = :done
+where id = :id
+"""
+"""what an evaluation may change; all else is as it was at birth"""
+BUSY_SECONDS = 5
+"""s that SQLite waits for whoever is writing"""
+
+
 @dataclass
 class Individual:
-    """One row."""
+    """One body with its controller: a row of the database."""
 
     id: int
+    """number of its birth, from 0 without gaps"""
     parents: list[int]
+    """ids; none for random ones, at most two"""
     operator: str
+    """what made it, in words"""
     genome: str
+    """JSON of a `morphology.genome.Genome`"""
     layer: int = 0
+    """age: generations since its oldest ancestor was drawn at random"""
     state: State = "born"
+    """born: without a result yet; evaluated; invalid: its body or its episodes failed; quarantined: never tried again"""
     fitness: float | None = None
+    """mean return; None until it is evaluated, `FAILED` of `training.rollout` where it is invalid"""
     figures: dict[str, float] = field(default_factory=dict)
+    """means of the task's metrics over its episodes"""
     learned: dict[str, list[float]] = field(default_factory=dict)
+    """weights by lineage name where learning changed them"""
     tries: int = 0
+    """processes that died over it"""
     reason: str | None = None
+    """why it is invalid or quarantined, or how the last process died over it"""
     seconds: float | None = None
+    """s of a worker that its evaluation took"""
     born: float = 0.0
+    """Unix time, s, of its birth; 0 until it is recorded"""
     done: float | None = None
+    """Unix time, s, of its result"""
 
 
 class Individuals:
@@ -79,12 +125,13 @@ class Individuals:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.path = folder / NAME
         databases.check_files(self.path, inside=folder)
-        with _told(self.path):
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=5)
+        with _sqlite_errors(self.path):
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_SECONDS)
             try:
                 self._begin(folder, settings)
             except BaseException:
-                self._db.close()  # a notebook keeps the exception, and with it this object
+                # A notebook keeps the exception, and with it this object and its lock.
+                self._db.close()
                 raise
         self._files = self._on_disk()
 
@@ -100,14 +147,15 @@ class Individuals:
                     self._db.execute(statement)
                 self._db.execute(f"pragma user_version={SCHEMA}")
                 self._put(settings=dict(settings), seconds=0.0, epoch=0)
-            kept = _settings(self._db, self.path)
-            unchanged(folder, kept, settings, sorted(kept.keys() | settings.keys()))
+            saved = _settings(self._db, self.path)
+            unchanged(folder, saved, settings, sorted(saved.keys() | settings.keys()))
+            # The epoch counts sessions: a driver that sees a later one than its own has been overtaken.
             self.epoch = whole_number(f"epoch of {self.path}", self.get("epoch"), 0) + 1
             self._put(epoch=self.epoch)
 
     def all(self) -> list[Individual]:
         """Every row, in order of birth."""
-        with _told(self.path):
+        with _sqlite_errors(self.path):
             return _rows(self._db, self.path)
 
     def get(self, name: str) -> Any:
@@ -120,31 +168,27 @@ class Individuals:
         births: Iterable[Individual] = (),
         seconds: float | None = None,
     ) -> None:
-        """Results and births in one transaction; on disk when this returns.
+        """Write results and births in one transaction; they are on disk when this returns.
+
+        Args:
+            done: individuals with a result, or with another try, whose rows are changed.
+            births: individuals that get a row each.
+            seconds: s that all sessions took so far; None: it is not written.
 
         Raises:
             LanceletError: a full disk, or what `check` raises.
         """
         self.check()
-        with _told(self.path), self._transaction():
-            for one in done:
-                self._db.execute(
-                    "update individuals set state=?, fitness=?, figures=?, learned=?, tries=?, reason=?, seconds=?, "
-                    "done=? where id=?",
-                    (one.state, one.fitness, json.dumps(one.figures), json.dumps(one.learned), one.tries, one.reason,
-                     one.seconds, one.done, one.id),
-                )  # fmt: skip
-            for one in births:
-                self._db.execute(
-                    "insert into individuals values (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    (one.id, json.dumps(one.parents), one.operator, one.genome, one.layer, one.state, None, None, None,
-                     0, None, None, one.born or time.time(), None),
-                )  # fmt: skip
+        with _sqlite_errors(self.path), self._transaction():
+            for individual in done:
+                self._db.execute(_UPDATE, _result(individual))
+            for individual in births:
+                self._db.execute(_INSERT, _newborn(individual))
             if seconds is not None:
                 self._put(seconds=seconds)
 
     def check(self) -> None:
-        """See that the files are still where they were opened.
+        """Check that the files are still where they were opened.
 
         Raises:
             LanceletError: they were deleted, moved or replaced: SQLite would go on writing what nobody can read.
@@ -156,21 +200,28 @@ class Individuals:
             )
 
     def _on_disk(self) -> list[int | None]:
-        """Inodes of the database and its journal; None where there is none."""
+        """The inodes of the database and its journal; None where there is none."""
         return [_inode(self.path), _inode(self.path.with_name(f"{NAME}-wal"))]
 
     def close(self) -> None:
-        """Fold the journal into the file."""
+        """Close the database; SQLite folds the journal into the file."""
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
 
     def _put(self, **values: Any) -> None:
+        """Write values of the run by name."""
         for name, value in values.items():
             self._db.execute("insert or replace into run values (?, ?)", (name, json.dumps(value)))
 
     @contextlib.contextmanager
     def _transaction(self, begun: bool = True) -> Iterator[None]:
-        """All or nothing; refused where another driver has opened the run since (flock may not reach that far)."""
+        """Make what is executed in the block all or nothing.
+
+        It is refused where another driver has opened the run since: the lock on the folder may not reach another node.
+
+        Args:
+            begun: whether this driver has its epoch already.
+        """
         self._db.execute("begin immediate")
         try:
             if begun and self.get("epoch") != self.epoch:
@@ -179,13 +230,50 @@ class Individuals:
                 )
             yield
         except BaseException:
-            if self._db.in_transaction:  # a full disk has rolled back by itself
+            # A full disk has rolled back by itself.
+            if self._db.in_transaction:
                 self._db.execute("rollback")
             raise
         self._db.execute("commit")
 
 
+def _result(individual: Individual) -> dict[str, Any]:
+    """Parameters of `_UPDATE`."""
+    return {
+        "id": individual.id,
+        "state": individual.state,
+        "fitness": individual.fitness,
+        "figures": json.dumps(individual.figures),
+        "learned": json.dumps(individual.learned),
+        "tries": individual.tries,
+        "reason": individual.reason,
+        "seconds": individual.seconds,
+        "done": individual.done,
+    }
+
+
+def _newborn(individual: Individual) -> dict[str, Any]:
+    """Parameters of `_INSERT`: an individual without a result."""
+    return {
+        "id": individual.id,
+        "parents": json.dumps(individual.parents),
+        "operator": individual.operator,
+        "genome": individual.genome,
+        "layer": individual.layer,
+        "state": individual.state,
+        "fitness": None,
+        "figures": None,
+        "learned": None,
+        "tries": 0,
+        "reason": None,
+        "seconds": None,
+        "born": individual.born or time.time(),
+        "done": None,
+    }
+
+
 def _inode(path: Path) -> int | None:
+    """The file's number on its disk; None where there is no file."""
     try:
         return path.stat().st_ino
     except OSError:
@@ -198,7 +286,7 @@ def read(folder: str | Path) -> list[Individual]:
     Raises:
         LanceletError: there is no database, or none that this version reads.
     """
-    with _looking(folder) as db:
+    with _opened_to_read(folder) as db:
         return _rows(db, Path(folder) / NAME)
 
 
@@ -208,16 +296,20 @@ def settings(folder: str | Path) -> dict[str, Any]:
     Raises:
         LanceletError: there is no database, or none that this version reads.
     """
-    with _looking(folder) as db:
+    with _opened_to_read(folder) as db:
         return _settings(db, Path(folder) / NAME)
 
 
 @contextlib.contextmanager
-def _looking(folder: str | Path) -> Iterator[sqlite3.Connection]:
+def _opened_to_read(folder: str | Path) -> Iterator[sqlite3.Connection]:
+    """The database of a run folder, for somebody who only looks on."""
     path = Path(folder) / NAME
     if not path.exists():
         raise LanceletError(f"{path} does not exist: {folder} holds no co-evolution")
-    with _told(path), contextlib.closing(databases.open_to_read(path, inside=folder)) as db:
+    with (
+        _sqlite_errors(path),
+        contextlib.closing(databases.open_to_read(path, inside=folder)) as db,
+    ):
         if not _version(db, path):
             raise LanceletError(f"{path} is empty: its run has only just begun, or never did")
         yield db
@@ -248,32 +340,34 @@ def _value(db: sqlite3.Connection, path: Path, name: str) -> Any:
 
 
 def _settings(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
-    kept = _value(db, path, "settings")
-    if not isinstance(kept, dict):
+    saved = _value(db, path, "settings")
+    if not isinstance(saved, dict):
         raise LanceletError(
-            f"{path} is damaged: its settings are {type(kept).__name__}, not names with values"
+            f"{path} is damaged: its settings are {type(saved).__name__}, not names with values"
         )
-    return kept
+    return saved
 
 
 def _rows(db: sqlite3.Connection, path: Path) -> list[Individual]:
-    names = [column.name for column in fields(Individual)]
-    found = db.execute(f"select {', '.join(names)} from individuals order by id")
-    return [
-        Individual(**checked_row(dict(zip(names, values, strict=True)), number, path))
-        for number, values in enumerate(found)
-    ]
+    """Every individual, checked, in order of birth."""
+    individuals = []
+    rows = db.execute(f"select {', '.join(COLUMNS)} from individuals order by id")
+    for number, values in enumerate(rows):
+        row = dict(zip(COLUMNS, values, strict=True))
+        individuals.append(Individual(**checked_row(row, number, path)))
+    return individuals
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What SQLite finds wrong, in one line."""
+def _sqlite_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite finds wrong in the block into an error of one line."""
     try:
         yield
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
             raise LanceletError(
-                f"cannot write {path}: the disk is full; every result so far is safe: make room and --resume"
+                f"cannot write {path}: the disk is full; every result so far is safe: "
+                "make room and --resume"
             ) from error
         raise LanceletError(f"cannot use {path}: {error}") from error
     except sqlite3.DatabaseError as error:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +18,15 @@ from ...errors import LanceletError, unknown
 from ...optional import extras
 
 CONTESTANTS = 4
+"""candidates of a tournament"""
+PARETO_CONTESTANTS = 2
+"""candidates of a tournament of NSGA-II"""
 CELLS = 10
-"""of the MAP-Elites grid, along every feature"""
+"""cells of the MAP-Elites grid along every feature"""
+LOWEST_LAYER_AGE = 5
+"""generations that the lowest layer holds; each next one holds twice as many"""
+RANKING_INTERVAL = 8
+"""arrivals after which NSGA-II ranks anew"""
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,11 @@ class Candidate:
     """What selection knows of an evaluated individual."""
 
     id: int
+    """of the individual"""
     fitness: float
+    """mean return"""
     layer: int
+    """age: generations since its oldest ancestor was drawn at random"""
     features: tuple[float, ...]
     """of its body, in the kind's order"""
     objectives: tuple[float, ...]
@@ -40,51 +49,77 @@ class Parents(ABC):
     """Takes candidates in as they are evaluated, and draws parents."""
 
     @abstractmethod
-    def add(self, one: Candidate) -> None:
-        """Take an individual in."""
+    def add(self, candidate: Candidate) -> None:
+        """Take a candidate in."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> int:
-        """The id of a parent; at least one has been added."""
+        """The id of a parent; at least one candidate has been added."""
 
 
 class Tournament(Parents):
     """The fittest of four among the youngest `window`; with `layers`, among those of one layer of age and below.
 
-    Layer k holds lineages of at most ``2**k * gap`` generations since their first, random ancestor; the last one all.
+    Layer k holds lineages of at most ``2**k * gap`` generations since their first, random ancestor; the last layer
+    holds all.
+
+    Args:
+        window: candidates, the youngest by birth, that may breed in a layer.
+        layers: number of layers.
+        gap: generations that the lowest layer holds.
     """
 
-    def __init__(self, window: int, layers: int = 1, gap: int = 5) -> None:
-        self._window, self._limits = window, [gap * 2**k for k in range(layers - 1)]
-        self._kept: list[list[Candidate]] = [[] for _ in range(layers)]
+    def __init__(self, window: int, layers: int = 1, gap: int = LOWEST_LAYER_AGE) -> None:
+        self._window = window
+        self._oldest = [gap * 2**layer for layer in range(layers - 1)]
+        """generations that each layer but the last holds"""
+        self._layers: list[list[Candidate]] = [[] for _ in range(layers)]
 
-    def add(self, one: Candidate) -> None:
-        """See `Parents`; arrival, not birth, orders those born close together."""
-        for layer in range(self._home(one), len(self._kept)):
-            self._kept[layer].append(one)
-            if len(self._kept[layer]) > 2 * self._window:
-                self._kept[layer] = sorted(self._kept[layer], key=_birth)[-self._window :]
+    def add(self, candidate: Candidate) -> None:
+        """Take a candidate into the layer of its age, and into all older ones.
+
+        Those born close together stay in the order in which they arrived.
+        """
+        for layer in range(self._lowest_layer(candidate), len(self._layers)):
+            members = self._layers[layer]
+            members.append(candidate)
+            # Sorted and cut once in a window: to do so for every arrival would cost as much as a birth.
+            if len(members) > 2 * self._window:
+                members.sort(key=_birth)
+                self._layers[layer] = members[-self._window :]
 
     def draw(self, rng: np.random.Generator) -> int:
-        """See `Parents`."""
-        filled = [kept for kept in self._kept if kept]
-        kept = filled[rng.integers(len(filled))]
-        young = kept[-self._window :]
-        drawn = [young[k] for k in rng.integers(len(young), size=CONTESTANTS)]
-        return max(drawn, key=lambda one: one.fitness).id
+        """The winner of a tournament in a layer that is drawn uniformly."""
+        filled = [members for members in self._layers if members]
+        members = filled[rng.integers(len(filled))]
+        youngest = members[-self._window :]
+        places = rng.integers(len(youngest), size=CONTESTANTS)
+        contestants = [youngest[place] for place in places]
+        return max(contestants, key=lambda contestant: contestant.fitness).id
 
-    def _home(self, one: Candidate) -> int:
-        return next(
-            (k for k, limit in enumerate(self._limits) if one.layer <= limit), len(self._kept) - 1
-        )
+    def _lowest_layer(self, candidate: Candidate) -> int:
+        """The first layer that is old enough for a candidate."""
+        for layer, oldest in enumerate(self._oldest):
+            if candidate.layer <= oldest:
+                return layer
+        return len(self._layers) - 1
 
 
-def _birth(one: Candidate) -> int:
-    return one.id
+def _birth(candidate: Candidate) -> int:
+    """Ids count births."""
+    return candidate.id
 
 
 class MapElites(Parents):
-    """A uniformly drawn elite of a grid over the body's features."""
+    """A uniformly drawn elite of a grid over the body's features.
+
+    Args:
+        bounds: lowest and highest value of each feature.
+        seed: of the archive.
+
+    Raises:
+        LanceletError: there are no features.
+    """
 
     def __init__(self, bounds: Sequence[tuple[float, float]], seed: int) -> None:
         with extras():
@@ -95,55 +130,95 @@ class MapElites(Parents):
                 "selection = 'map-elites': this kind of genome has no features to make niches of"
             )
         self._archive = GridArchive(
-            solution_dim=1, dims=[CELLS] * len(bounds), ranges=list(bounds), seed=seed
+            solution_dim=1,
+            dims=[CELLS] * len(bounds),
+            ranges=list(bounds),
+            seed=seed,
         )
 
-    def add(self, one: Candidate) -> None:
-        """See `Parents`."""
-        self._archive.add_single([one.id], one.fitness, np.array(one.features))
+    def add(self, candidate: Candidate) -> None:
+        """Let a candidate take its niche where it is fitter than the elite there."""
+        solution = [candidate.id]
+        self._archive.add_single(solution, candidate.fitness, np.array(candidate.features))
 
     def draw(self, rng: np.random.Generator) -> int:
-        """See `Parents`."""
-        elites = self._archive.data("solution")[:, 0]
-        return int(np.sort(elites)[rng.integers(len(elites))])
+        """An elite, each with equal probability."""
+        # Sorted: the archive's own order depends on when niches were filled.
+        elites = np.sort(self._archive.data("solution")[:, 0])
+        return int(elites[rng.integers(len(elites))])
 
 
 class Pareto(Parents):
-    """NSGA-II's tournament of two in the youngest `window`: by rank of domination, then by crowding."""
+    """NSGA-II's tournament of two in the youngest `window`: by rank of domination, then by crowding.
 
-    def __init__(self, window: int, every: int = 8) -> None:
-        self._window, self._every, self._stale = window, every, 0
-        self._kept: list[Candidate] = []
+    Args:
+        window: candidates, those that arrived last, that may breed.
+        every: arrivals after which ranks are computed anew.
+    """
+
+    def __init__(self, window: int, every: int = RANKING_INTERVAL) -> None:
+        self._window = window
+        self._every = every
+        self._arrivals = 0
+        """since the last ranking"""
+        self._candidates: list[Candidate] = []
+        self._ranked: list[Candidate] = []
+        """the candidates of the last ranking"""
         self._utility = np.zeros(0)
+        """of each of the ranked: higher is better"""
 
-    def add(self, one: Candidate) -> None:
-        """See `Parents`."""
-        self._kept = [*self._kept, one][-self._window :]
-        self._stale += 1
+    def add(self, candidate: Candidate) -> None:
+        """Take a candidate in, and the oldest out where there are more than the window."""
+        self._candidates.append(candidate)
+        self._candidates = self._candidates[-self._window :]
+        self._arrivals += 1
 
     def draw(self, rng: np.random.Generator) -> int:
-        """See `Parents`; ranks are brought up to date every few arrivals."""
-        if len(self._utility) == 0 or self._stale >= self._every:
-            from evotorch.operators.functional import pareto_utility
+        """The winner of a tournament; ranks are brought up to date every few arrivals."""
+        if not self._ranked or self._arrivals >= self._every:
+            self._rank()
+        pair = rng.integers(len(self._ranked), size=PARETO_CONTESTANTS)
+        winner = max(pair, key=lambda place: self._utility[place])
+        return self._ranked[winner].id
 
-            scores = torch.tensor([one.objectives for one in self._kept], dtype=torch.float64)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                utility = pareto_utility(scores, objective_sense=["max"] * scores.shape[1])
-            self._utility, self._ranked, self._stale = utility.numpy(), list(self._kept), 0
-        pair = rng.integers(len(self._ranked), size=2)
-        return self._ranked[max(pair, key=lambda k: self._utility[k])].id
+    def _rank(self) -> None:
+        """Compute everybody's rank of domination and crowding, as one number."""
+        from evotorch.operators.functional import pareto_utility
+
+        objectives = [candidate.objectives for candidate in self._candidates]
+        scores = torch.tensor(objectives, dtype=torch.float64)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            utility = pareto_utility(scores, objective_sense=["max"] * scores.shape[1])
+        self._utility = utility.numpy()
+        self._ranked = list(self._candidates)
+        self._arrivals = 0
 
 
 def parents(
-    selection: str, seed: int, window: int, layers: int, bounds: Mapping[str, tuple[float, float]]
+    selection: str,
+    seed: int,
+    window: int,
+    layers: int,
+    bounds: Mapping[str, tuple[float, float]],
 ) -> Parents:
-    """The selection called `selection`: tournament, map-elites, nsga2."""
-    made: dict[str, Any] = {
+    """The selection of a name.
+
+    Args:
+        selection: ``tournament``, ``map-elites`` or ``nsga2``.
+        seed: of the archive of niches.
+        window: candidates, the youngest, that may breed.
+        layers: of age, in which tournaments are held.
+        bounds: lowest and highest value of each feature of a body, by name.
+
+    Raises:
+        LanceletError: an unknown name, or niches without features.
+    """
+    makers: dict[str, Callable[[], Parents]] = {
         "tournament": lambda: Tournament(window, layers),
         "map-elites": lambda: MapElites(list(bounds.values()), seed),
         "nsga2": lambda: Pareto(window),
     }
-    if selection not in made:
-        raise unknown("selection", selection, made)
-    return made[selection]()
+    if selection not in makers:
+        raise unknown("selection", selection, makers)
+    return makers[selection]()

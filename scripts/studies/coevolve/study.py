@@ -34,18 +34,27 @@ TASK = "lancelet/Swim-v0"
 SEEDS = {"quick": 1, "shown": 5, "full": 30}
 EVALUATIONS = {"quick": 64, "shown": 480, "full": 10_000}
 STEPS = {"quick": 200, "shown": 500, "full": 1000}
-EPISODES, TESTS, POPULATION = 2, 20, 16
-"""training starts of an individual, held-out starts, candidates a generation on the standard body"""
-
+EPISODES = 2
+"""training starts of an individual"""
+TESTS = 20
+"""held-out starts"""
+POPULATION = 16
+"""candidates a generation on the standard body"""
+DEADLINE = 300
+"""s that an evaluation may take"""
+GENOMES_FILE = "champions.json"
+"""each seed's best body with its weights"""
+NAMES = {"coevolved": "co-evolved body and NCAP", "fixed": "NCAP on the standard body"}
+"""search -> its name in the rows"""
 
 PARTS = {"kept": ("",)}
 """what `--only` measures alone: every row again, with the bodies and weights of results/coevolve"""
 SEEDS_OF = {"": "searches"}
-WEIGHTS_OF = {"": "champions.json"}
+WEIGHTS_OF = {"": GENOMES_FILE}
 
 
 def run(study: Study) -> None:
-    """All rows."""
+    """Measure all rows."""
     size = study.size
     if study.only is not None:
         pairs = _kept(study)
@@ -56,40 +65,14 @@ def run(study: Study) -> None:
             _searched(study, seed, EVALUATIONS[size], STEPS[size]) for seed in range(SEEDS[size])
         ]
         _keep(study, pairs)
-    found = [_figures(body, fixed, STEPS[size]) for body, fixed in pairs]
-    rows = {name: np.array([one[name] for one in found]) for name in found[0]}
-    about = f"{EVALUATIONS[size]} evaluations of {EPISODES} starts, {STEPS[size]} steps; {TESTS} held-out starts"
-
-    def told(values: np.ndarray, *com_keys: str) -> dict[str, Any]:
-        """Mean of the searches, its interval, and the speed of the centre of mass of those it is of."""
-        speeds = " and ".join(f"{rows[f'{key} com'].mean():.3f}" for key in com_keys)
-        note = f"{about}; centre of mass {speeds} m/s"
-        return {
-            "value": float(values.mean()),
-            "interval": interval(values),
-            "seeds": len(values),
-            "note": note,
-        }
-
-    names = {"coevolved": "co-evolved body and NCAP", "fixed": "NCAP on the standard body"}
-    for key, name in names.items():
-        study.add(Row(f"{name}: return", "info", **told(rows[key], key)))
-        study.add(
-            Row(f"{name}: speed of the head (m/s)", "info", **told(rows[f"{key} speed"], key))
-        )
-    for suffix, unit in (("", "return"), (" speed", "speed (m/s)")):
-        gain = told(rows[f"coevolved{suffix}"] - rows[f"fixed{suffix}"], "coevolved", "fixed")
-        name = f"co-evolved less standard body, paired by seed: {unit}"
-        study.add(at_least(name, "claim", gain.pop("value"), 0.0, **gain))
-    name = "zero-shot: the co-evolved NCAP on the standard body: return"
-    study.add(Row(name, "info", **told(rows["brain moved"], "brain moved")))
-    name = "zero-shot: the standard body's NCAP in the co-evolved body: return"
-    study.add(Row(name, "info", **told(rows["body moved"], "body moved")))
+    figures = [_figures(body, fixed, STEPS[size]) for body, fixed in pairs]
+    columns = {name: np.array([row[name] for row in figures]) for name in figures[0]}
+    _add_rows(study, columns)
     if study.only is None:
         study.picture(
             "bodies",
             "Each seed's best body, and what it and its NCAP reach.",
-            _picture(study, rows),
+            _picture(study, columns),
         )
         study.picture(
             "lineage",
@@ -98,7 +81,46 @@ def run(study: Study) -> None:
         )
 
 
+def _add_rows(study: Study, columns: dict[str, np.ndarray]) -> None:
+    """Add what both searches reach, the gain by co-evolution, and how circuits do in each other's bodies.
+
+    Args:
+        study: gets the rows.
+        columns: figure -> its value for every seed, (seeds,).
+    """
+    evaluations = EVALUATIONS[study.size]
+    steps = STEPS[study.size]
+    about = (
+        f"{evaluations} evaluations of {EPISODES} starts, {steps} steps; {TESTS} held-out starts"
+    )
+
+    def summary(values: np.ndarray, *searches: str) -> dict[str, Any]:
+        """Mean over seeds, its interval, and the speed of the centre of mass of the searches it is of."""
+        speeds = " and ".join(f"{columns[f'{key} com'].mean():.3f}" for key in searches)
+        return {
+            "value": float(values.mean()),
+            "interval": interval(values),
+            "seeds": len(values),
+            "note": f"{about}; centre of mass {speeds} m/s",
+        }
+
+    for key, name in NAMES.items():
+        study.add(Row(f"{name}: return", "info", **summary(columns[key], key)))
+        speed = summary(columns[f"{key} speed"], key)
+        study.add(Row(f"{name}: speed of the head (m/s)", "info", **speed))
+    for suffix, unit in (("", "return"), (" speed", "speed (m/s)")):
+        difference = columns[f"coevolved{suffix}"] - columns[f"fixed{suffix}"]
+        gain = summary(difference, "coevolved", "fixed")
+        name = f"co-evolved less standard body, paired by seed: {unit}"
+        study.add(at_least(name, "claim", gain.pop("value"), 0.0, **gain))
+    name = "zero-shot: the co-evolved NCAP on the standard body: return"
+    study.add(Row(name, "info", **summary(columns["brain moved"], "brain moved")))
+    name = "zero-shot: the standard body's NCAP in the co-evolved body: return"
+    study.add(Row(name, "info", **summary(columns["body moved"], "body moved")))
+
+
 def _folder(study: Study, seed: int) -> Path:
+    """The run folder of the co-evolution with one seed."""
     return Path("runs") / f"reproduce-coevolve-{study.size}" / f"coevolved-{seed}"
 
 
@@ -110,7 +132,7 @@ def _searched(study: Study, seed: int, evaluations: int, steps: int) -> tuple[Ge
 def _keep(study: Study, pairs: list[tuple[Genome, Controller]]) -> None:
     """Leave what the rows are measured with beside them."""
     genomes = [body.to_json() for body, _ in pairs]
-    write_atomic(study.folder / "champions.json", json.dumps(genomes, indent=1) + "\n")
+    write_atomic(study.folder / GENOMES_FILE, json.dumps(genomes, indent=1) + "\n")
     for seed, (_, fixed) in enumerate(pairs):
         study.weights(f"standard-body-{seed}", fixed)
 
@@ -121,7 +143,7 @@ def _kept(study: Study) -> list[tuple[Genome, Controller]]:
     Raises:
         LanceletError: it is not there.
     """
-    path = study.folder / "champions.json"
+    path = study.folder / GENOMES_FILE
     if not path.exists():
         raise LanceletError(f"reproduce coevolve: --only needs {path}, which a whole study leaves")
     genomes = [Genome.from_json(text) for text in json.loads(path.read_text())]
@@ -131,23 +153,25 @@ def _kept(study: Study) -> list[tuple[Genome, Controller]]:
 
 def _figures(best: Genome, fixed: Controller, steps: int) -> dict[str, float]:
     """Return, speed of the head and of the centre of mass of both, and of each in the other's body."""
-    body: dict[str, Any] = {"body": morphology.to_json(decode(best))}
-    usual: dict[str, Any] = {}
-    theirs = make_env(TASK, 1, steps, nthread=1, **body)
-    standard = make_env(TASK, 1, steps, nthread=1)
-    own = brain(best, theirs)
-    flown = {
-        "coevolved": (own, body),
-        "fixed": (fixed, usual),
-        "brain moved": (_moved(own, standard), usual),
-        "body moved": (_moved(fixed, theirs), body),
+    evolved_body: dict[str, Any] = {"body": morphology.to_json(decode(best))}
+    standard_body: dict[str, Any] = {}
+    evolved_env = make_env(TASK, 1, steps, nthread=1, **evolved_body)
+    standard_env = make_env(TASK, 1, steps, nthread=1)
+    evolved_circuit = brain(best, evolved_env)
+    pairs = {
+        "coevolved": (evolved_circuit, evolved_body),
+        "fixed": (fixed, standard_body),
+        "brain moved": (_moved(evolved_circuit, standard_env), standard_body),
+        "body moved": (_moved(fixed, evolved_env), evolved_body),
     }
     figures: dict[str, float] = {}
-    for key, (circuit, options) in flown.items():
+    for key, (circuit, options) in pairs.items():
         score = evaluate(circuit, TASK, TESTS, seed=0, max_episode_steps=steps, **options)
-        figures[key] = float(score.returns.mean())
-        figures[f"{key} speed"] = float(score.metrics["speed"].mean())
-        figures[f"{key} com"] = float(score.metrics["com_speed"].mean())
+        # Means leave out episodes whose physics diverged: one of them would make a raw mean NaN.
+        means = score.means
+        figures[key] = means["return"]
+        figures[f"{key} speed"] = means["speed"]
+        figures[f"{key} com"] = means["com_speed"]
     return figures
 
 
@@ -159,30 +183,41 @@ def _moved(circuit: Controller, env: Any) -> Controller:
 
 
 def _coevolved(study: Study, seed: int, evaluations: int, steps: int) -> Genome:
+    """The best genome of a co-evolution with its learned weights; what an earlier session found is kept."""
     folder = _folder(study, seed)
-    settings: dict[str, Any] = {
-        "evaluations": evaluations,
-        "steps": steps,
-        "episodes": EPISODES,
-        "seed": seed,
-    }
-    Coevolve(**settings, folder=str(folder), resume=True, deadline=300).run("swim")
+    search = Coevolve(
+        evaluations=evaluations,
+        steps=steps,
+        episodes=EPISODES,
+        seed=seed,
+        folder=str(folder),
+        resume=True,
+        deadline=DEADLINE,
+    )
+    search.run("swim")
     return grown(champions(read(folder))[-1])
 
 
 def _fixed(study: Study, seed: int, evaluations: int, steps: int) -> Controller:
+    """NCAP for the standard body, from as many evaluations."""
     trainer = training.algorithms.get("snes")(
-        seed=seed, generations=evaluations // POPULATION, population=POPULATION, episodes=EPISODES, test=0,
-        folder=str(_folder(study, seed).with_name(f"fixed-{seed}")), resume=True,
-    )  # fmt: skip
+        seed=seed,
+        generations=evaluations // POPULATION,
+        population=POPULATION,
+        episodes=EPISODES,
+        test=0,
+        folder=str(_folder(study, seed).with_name(f"fixed-{seed}")),
+        resume=True,
+    )
     return trainer.train(TASK, "ncap", {"max_episode_steps": steps}).controller
 
 
-def _picture(study: Study, rows: dict[str, np.ndarray]) -> Any:
+def _picture(study: Study, columns: dict[str, np.ndarray]) -> Any:
+    """A figure: each seed's best body, one below the other, at one scale."""
     from matplotlib.figure import Figure
 
     genomes = [
-        grown(champions(read(_folder(study, seed)))[-1]) for seed in range(len(rows["fixed"]))
+        grown(champions(read(_folder(study, seed)))[-1]) for seed in range(len(columns["fixed"]))
     ]
     plot = Figure(figsize=(9, 0.5 + 0.75 * len(genomes)))
     boxes = np.atleast_1d(plot.subplots(len(genomes), 1))
@@ -190,7 +225,9 @@ def _picture(study: Study, rows: dict[str, np.ndarray]) -> Any:
     for seed, (box, genome) in enumerate(zip(boxes, genomes, strict=True)):
         joints, length = len(genome.body["limits"]), sum(genome.body["lengths"])
         text = f"seed {seed}: {joints} joints, {length:.2f} m\n"
-        text += f"return {rows['coevolved'][seed]:.0f} (standard body {rows['fixed'][seed]:.0f})"
+        text += (
+            f"return {columns['coevolved'][seed]:.0f} (standard body {columns['fixed'][seed]:.0f})"
+        )
         box.text(1.15 * reach, 0, text, va="center", fontsize=9)
         box.set_xlim(-reach, 3 * reach)
         box.set_ylim(-0.1 * reach, 0.1 * reach)
