@@ -1,6 +1,7 @@
 """The planar two-joint, six-muscle arm of Rinaldo et al. 2024 (arXiv 2401.14057); values: MotorNet's arm26.
 
-Masses after Nijhof & Kouwenhoven 2000, muscles after Kistemaker, Wong, Gribble 2010; all in spec bilateral 2.
+Masses after Nijhof & Kouwenhoven 2000, muscles after Kistemaker, Wong, Gribble 2010
+(docs/systems/arm.md, "The arm").
 """
 
 from __future__ import annotations

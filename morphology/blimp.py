@@ -1,6 +1,7 @@
 """An indoor blimp on a vertical slide: buoyancy, added mass, drag, and the figures of its motors, servo and LiDAR.
 
-Burgers, Stroobants, de Croon 2023 (arXiv 2309.12937); sizes and nominal values: spec blimp_snn 2.1 and 2.5.
+Burgers, Stroobants, de Croon 2023 (arXiv 2309.12937); sizes and nominal values: docs/systems/blimp.md,
+"The plant".
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ CALIBRATED = {
     "thrust": 0.0229, "exponent": 1.0083, "down_efficiency": 0.9663, "lag": 0.5312, "latency": 0.0341,
     "sweep": 0.5438, "damping": 0.0236, "drag": 1.3601,
 }  # fmt: skip
-"""quantities fitted to one flight of the real blimp (spec blimp_snn 2.3) and to the overshoot of its PID (R7), by
+"""quantities fitted to one flight of the real blimp (docs/systems/blimp.md, "The flight") and to the overshoot
+of its PID (R7), by
 `lancelet reproduce blimp --full`; what they reach stands in results/blimp: ``make("blimp", **CALIBRATED)``"""
 
 

@@ -1,4 +1,6 @@
-"""A light seeker on two driven wheels whose two light sensors sit anywhere on its deck (spec codesign 2).
+"""A light seeker on two driven wheels whose two light sensors sit anywhere on its deck.
+
+As in docs/systems/goodbody.md, "The rigid body".
 
 Chassis and drive: the rigid body of Powers, Kriegman, Bongard (arXiv 1910.07487; their public code), the deck also
 that of the kinematic model of arXiv 2108.08398. A placement is four numbers: forward and left of sensor 1, then of 2.

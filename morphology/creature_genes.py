@@ -1,4 +1,7 @@
-"""The genes of a creature: segments and sensors, what they may be, and a quadruped made of them (spec codesign 8)."""
+"""The genes of a creature: segments and sensors, what they may be, and a quadruped made of them.
+
+What a genome is: docs/systems/coevolve.md, "Genomes".
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,30 @@ from typing import Any, Literal
 from ..errors import LanceletError, check_names
 from .genome import finite
 
-HALF_LENGTH, RADIUS, DENSITY = (0.03, 0.3), (0.015, 0.1), (500.0, 2000.0)
-"""m, from the middle to the centre of a capsule's end; m; kg/m^3"""
-RANGE, GEAR, GAIN = (0.1, 1.5), (0.05, 1.0), (0.1, 3.0)
-"""rad, to either side; share of the muscle's torque; of a sensor"""
-SEGMENTS, PARTS, DEPTH, SENSORS, CHANNELS = 16, 24, 6, 24, 96
-"""at most: genes; parts, mirrored ones too; joints from the root to a tip; sensors; numbers that they tell"""
+HALF_LENGTH = (0.03, 0.3)
+"""m, lowest and highest distance from the middle of a capsule to the centre of its end"""
+RADIUS = (0.015, 0.1)
+"""m, lowest and highest radius of a capsule"""
+DENSITY = (500.0, 2000.0)
+"""kg/m^3, lowest and highest"""
+RANGE = (0.1, 1.5)
+"""rad, lowest and highest range of a hinge to either side of rest"""
+GEAR = (0.05, 1.0)
+"""lowest and highest torque of a motor, as a share of the muscle's"""
+GAIN = (0.1, 3.0)
+"""lowest and highest gain of a sensor"""
+SEGMENTS = 16
+"""segments of a genome at most"""
+PARTS = 24
+"""parts of a body at most: segments and their mirrored copies"""
+DEPTH = 6
+"""joints from the root to a tip at most"""
+SENSORS = 24
+"""sensors of a genome at most"""
+CHANNELS = 96
+"""numbers that all sensors of a body give at most"""
 MASS = (0.2, 100.0)
-"""kg, of the whole"""
+"""kg, lowest and highest mass of a body"""
 TOLERANCE = 0.002
 """m, by which two parts may run into one another at rest"""
 MUSCLE = 4.7e5
@@ -67,14 +86,14 @@ class Segment:
 
     @property
     def mass(self) -> float:
-        """Of one, in kg."""
+        """Mass of the capsule, without mirrored copies, kg."""
         return (
             self.density * math.pi * self.radius**2 * (2 * self.half_length + 4 / 3 * self.radius)
         )
 
     @property
     def torque(self) -> float:
-        """N m, of each hinge's motor at most."""
+        """Largest torque of each hinge's motor, N m."""
         return self.gear * MUSCLE * self.radius**3
 
 

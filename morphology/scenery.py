@@ -16,7 +16,8 @@ WALL = [0.36, 0.5, 0.62, 1]
 def floor(spec: mujoco.MjSpec) -> None:
     """An endless checkered ground plane and the light around; all lights add up to about 1.
 
-    More than 1 would bleach the floor with shadows on, while without them its texture caps it (facts/rendering.md 1).
+    More than 1 would bleach the floor with shadows on, while without them its texture caps it (docs/libraries.md,
+    "Speed").
     """
     spec.add_texture(
         name="floor", type=mujoco.mjtTexture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,

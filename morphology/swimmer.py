@@ -1,4 +1,7 @@
-"""The planar swimmer of the dm_control suite, any number of links, any lengths (Tassa et al. 2018; spec ncap 1)."""
+"""The planar swimmer of the dm_control suite, any number of links, any lengths (Tassa et al. 2018).
+
+Its numbers: docs/systems/ncap.md, "The body".
+"""
 
 from __future__ import annotations
 
