@@ -1,10 +1,11 @@
 """Sensor homeostasis: how alike a robot's sensor series are across environments, by dynamic time warping.
 
-Powers et al. 2021 (arXiv 2108.08398; docs/systems/goodbody.md, "Homeostasis"). The step pattern is
-Sakoe & Chiba's symmetric2, the distance
-that sum over the summed lengths, as in the DTW library of R and Julia. dtw-python has both but keeps the whole matrix
-(0.8 GB twice for 10,001 samples); dtaidistance, tslearn and aeon have other step patterns. So the recursion is here,
-along diagonals, in memory of three; tests hold it against dtw-python.
+Powers et al. 2021 (arXiv 2108.08398; docs/systems/goodbody.md, "Homeostasis"). The step pattern is Sakoe and Chiba's
+`symmetric2`. The distance is the warped sum over the summed lengths of both series, as in the DTW library of R and Julia.
+
+dtw-python has both, but it keeps the whole matrix (twice 0.8 GB for 10,001 samples); dtaidistance, tslearn and aeon have
+other step patterns. So the recursion is written here, along diagonals, which needs the memory of three of them. Tests
+hold it against dtw-python.
 """
 
 from __future__ import annotations
@@ -21,72 +22,102 @@ from ....threads import in_threads
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _symmetric2(one, two):
-    """Least sum of |one_i - two_j| along a path from end to end, a diagonal step counted twice."""
-    n, m = len(one), len(two)
-    back = two[::-1].copy()
-    before, last, now = np.full(n + 1, math.inf), np.full(n + 1, math.inf), np.full(n + 1, math.inf)
-    # entry i + 1 of diagonal k is cell (i, k - i)
-    last[1] = abs(one[0] - two[0])
-    for k in range(1, n + m - 1):
-        low, high = max(0, k - m + 1), min(n - 1, k)
-        now[low] = math.inf
-        a, b = one[low : high + 1], back[m - 1 - k + low : m - k + high]
-        side, straight, cross = (
-            last[low : high + 1],
-            last[low + 1 : high + 2],
-            before[low : high + 1],
-        )
-        to = now[low + 1 : high + 2]
-        for i in range(len(to)):
-            cost = abs(a[i] - b[i])
-            least = side[i] if side[i] < straight[i] else straight[i]
-            both = cross[i] + cost
-            least = both if both < least else least
-            to[i] = least + cost
-        if high + 2 <= n:
-            now[high + 2] = math.inf
-        before, last, now = last, now, before
-    return last[n]
+def _symmetric2(first, second):
+    """Least sum of |first_i - second_j| along a path from end to end, where a diagonal step counts twice.
+
+    Cells of one anti-diagonal, i + j = k, depend on the two diagonals before it only. Cell (i, k - i) is entry i + 1 of
+    diagonal k: entry 0 stays infinite and stands for what lies outside of the matrix.
+    """
+    first_length = len(first)
+    second_length = len(second)
+    reversed_second = second[::-1].copy()
+    before_previous = np.full(first_length + 1, math.inf)
+    previous = np.full(first_length + 1, math.inf)
+    present = np.full(first_length + 1, math.inf)
+    previous[1] = abs(first[0] - second[0])
+    for k in range(1, first_length + second_length - 1):
+        low = max(0, k - second_length + 1)
+        high = min(first_length - 1, k)
+        # The three arrays are used in turn: an entry just outside of this diagonal may be left from an older one.
+        present[low] = math.inf
+        first_values = first[low : high + 1]
+        # On a diagonal i rises while j falls: against the reversed series both rise.
+        offset = second_length - 1 - k
+        second_values = reversed_second[offset + low : offset + high + 1]
+        from_first = previous[low : high + 1]  # cell (i - 1, j)
+        from_second = previous[low + 1 : high + 2]  # cell (i, j - 1)
+        from_diagonal = before_previous[low : high + 1]  # cell (i - 1, j - 1)
+        sums = present[low + 1 : high + 2]
+        for cell in range(len(sums)):
+            cost = abs(first_values[cell] - second_values[cell])
+            least = from_second[cell]
+            if from_first[cell] < least:
+                least = from_first[cell]
+            diagonal = from_diagonal[cell] + cost
+            if diagonal < least:
+                least = diagonal
+            sums[cell] = least + cost
+        if high + 2 <= first_length:
+            present[high + 2] = math.inf
+        oldest = before_previous
+        before_previous = previous
+        previous = present
+        present = oldest
+    return previous[first_length]
 
 
 @njit(nogil=True, cache=True)
-def _all(first, last, one, two, out):
-    for item in range(first, last):
-        out[item] = _symmetric2(one[item], two[item]) / (one.shape[1] + two.shape[1])
+def _align_rows(begin, end, first, second, distances):
+    """Write the normalised distances of rows `begin` to `end` - 1 into `distances`: what one thread does."""
+    for row in range(begin, end):
+        lengths = first.shape[1] + second.shape[1]
+        distances[row] = _symmetric2(first[row], second[row]) / lengths
 
 
-def dtw(one: Any, two: Any, threads: int = 0) -> np.ndarray:
-    """Normalised distance of series (..., n) from series (..., m), row by row: float64 (...).
+def dtw(first: Any, second: Any, threads: int = 0) -> np.ndarray:
+    """Normalised distance between two arrays of series, row by row.
+
+    Args:
+        first: series of shape (..., n), finite.
+        second: series of shape (..., m), as many as in `first`, finite.
+        threads: how many threads share the rows; 0 means one a core.
+
+    Returns:
+        float64 of shape (...); 0 for equal series.
 
     Raises:
-        LanceletError: an empty series, unequal numbers of series, or a number that is not finite.
+        LanceletError: a series is empty, their numbers differ, or a value is not finite.
     """
-    one, two = np.asarray(one, float), np.asarray(two, float)
-    if one.shape[:-1] != two.shape[:-1] or not one.size or not two.size:
+    first = np.asarray(first, float)
+    second = np.asarray(second, float)
+    if first.shape[:-1] != second.shape[:-1] or not first.size or not second.size:
         raise LanceletError(
-            f"series of shapes {one.shape} and {two.shape}: need equal numbers of series, none empty"
+            f"series of shapes {first.shape} and {second.shape}: need equal numbers of series, none empty"
         )
-    if not (np.isfinite(one).all() and np.isfinite(two).all()):
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise LanceletError("series: a number is not finite")
-    out = np.empty(math.prod(one.shape[:-1]))
-    rows = [np.ascontiguousarray(series.reshape(len(out), -1)) for series in (one, two)]
-    in_threads(_all, len(out), threads, *rows, out)
-    return out.reshape(one.shape[:-1])
+    shape = first.shape[:-1]
+    distances = np.empty(math.prod(shape))
+    first_rows = np.ascontiguousarray(first.reshape(len(distances), -1))
+    second_rows = np.ascontiguousarray(second.reshape(len(distances), -1))
+    in_threads(_align_rows, len(distances), threads, first_rows, second_rows, distances)
+    return distances.reshape(shape)
 
 
 def homeostasis(series: Any, threads: int = 0) -> np.ndarray:
     """H: mean over sensors and pairs of environments of the normalised distance; lower is more alike.
 
     Args:
-        series: sensor values (..., environments, sensors, samples).
-        threads: that share the alignments; 0: one a core.
+        series: sensor values of shape (..., environments, sensors, samples).
+        threads: how many threads share the alignments; 0 means one a core.
 
     Returns:
-        float64 (...).
+        float64 of shape (...).
     """
     series = np.asarray(series, float)
-    pairs = np.array(list(itertools.combinations(range(series.shape[-3]), 2)))
-    return dtw(series[..., pairs[:, 0], :, :], series[..., pairs[:, 1], :, :], threads).mean(
-        (-1, -2)
-    )
+    environments = range(series.shape[-3])
+    pairs = np.array(list(itertools.combinations(environments, 2)))
+    first = series[..., pairs[:, 0], :, :]
+    second = series[..., pairs[:, 1], :, :]
+    distances = dtw(first, second, threads)
+    return distances.mean((-1, -2))
