@@ -1,4 +1,4 @@
-"""The sum of controllers: PD beside I, spiking beside conventional (arXiv 2309.12937; spec blimp_snn 1)."""
+"""The sum of controllers: PD beside I, spiking beside conventional (arXiv 2309.12937)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spiking networks as NIR graphs, to and from other simulators (Pedersen et al. 2024, arXiv 2311.14641; spec 10).
+"""Spiking networks as NIR graphs, to and from other simulators (Pedersen et al. 2024, arXiv 2311.14641).
 
 | ours | NIR |
 |---|---|

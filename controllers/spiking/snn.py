@@ -1,4 +1,4 @@
-"""Spiking network for altitude control (Burgers, Stroobants, de Croon 2023, arXiv 2309.12937; spec blimp_snn 4)."""
+"""Spiking network for altitude control (Burgers, Stroobants, de Croon 2023, arXiv 2309.12937)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FIRST = {
     "encoder_membrane": (0.1, 0.9), "synapse": (0.1, 0.9), "membrane": (0.1, 0.9), "threshold_decay": (0.1, 0.9),
     "recurrent": (-0.01, 0.01),
 }  # fmt: skip
-"""narrower ranges of the first values: neurons that spike, and leak (spec 5: the authors' runs began narrower too)"""
+"""narrower ranges of the first values: neurons that spike, and leak (the authors' runs began narrower too)"""
 DECAYS = (
     "encoder_synapse",
     "encoder_membrane",
@@ -140,7 +140,7 @@ class SNN(Controller):
         return "iwta" in self.options.hidden
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Free numbers of each quantity, in the order of `BOUNDS` (spec 4.3 counts them)."""
+        """Free numbers of each quantity, in the order of `BOUNDS`."""
         n, pairs, shared = (
             self.options.neurons,
             self.options.neurons // 2,

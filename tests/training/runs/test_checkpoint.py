@@ -22,10 +22,16 @@ TREE = {
 def test_a_tree_comes_back_with_its_types(tmp_path):
     checkpoint.save(tmp_path / "state", TREE)
     found = checkpoint.load(tmp_path / "state")
-    assert found["generation"] == 3 and found["searcher"]["rate"] == 0.1 and found["searcher"]["velocity"] is None
+    assert (
+        found["generation"] == 3
+        and found["searcher"]["rate"] == 0.1
+        and found["searcher"]["velocity"] is None
+    )
     assert torch.equal(found["best"], TREE["best"]) and found["best"].dtype == torch.float32
     assert found["searcher"]["generator"].dtype == torch.uint8
-    assert isinstance(found["rows"][0], np.ndarray) and np.array_equal(found["rows"][0], TREE["rows"][0])
+    assert isinstance(found["rows"][0], np.ndarray) and np.array_equal(
+        found["rows"][0], TREE["rows"][0]
+    )
     assert found["rows"][1:] == ["text", True]
 
 
@@ -80,7 +86,10 @@ def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "state")], capture_output=True, text=True, preexec_fn=small_disk
+        [sys.executable, "-c", code, str(tmp_path / "state")],
+        capture_output=True,
+        text=True,
+        preexec_fn=small_disk,
     )
     assert "the disk is full; the previous file is untouched" in done.stdout
     assert checkpoint.load(tmp_path / "state")["generation"] == 3

@@ -23,7 +23,12 @@ def score():
 def summary():
     trained = {name: values.tolist() for name, values in score().figures.items()}
     trained["failed"] = score().failed.astype(float).tolist()
-    untrained = {"return": [1.0, 1.0], "speed": [0.5, 0.5], "success": [0.0, 0.0], "failed": [0.0, 0.0]}
+    untrained = {
+        "return": [1.0, 1.0],
+        "speed": [0.5, 0.5],
+        "success": [0.0, 0.0],
+        "failed": [0.0, 0.0],
+    }
     return {"untrained": untrained, "trained": trained}
 
 

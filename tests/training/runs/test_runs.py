@@ -36,7 +36,13 @@ def opened(folder, resume=False, **options):
     """A run folder of `CONFIG` with other options of its algorithm, closed at once."""
     asked = {**CONFIG["algorithm_options"], **options}
     config = {**CONFIG, "algorithm_options": asked}
-    run = RunFolder(config, folder, resume, may_change=("generations",), defaults={"stdev": 0.5, "mirrored": False})
+    run = RunFolder(
+        config,
+        folder,
+        resume,
+        may_change=("generations",),
+        defaults={"stdev": 0.5, "mirrored": False},
+    )
     run.close()
     return run
 
@@ -74,14 +80,18 @@ def test_a_folder_that_cannot_be_locked_says_so(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("resume", [False, True])
-@pytest.mark.parametrize("left", ["checkpoint/state.safetensors", "metrics.jsonl", "best.safetensors"])
+@pytest.mark.parametrize(
+    "left", ["checkpoint/state.safetensors", "metrics.jsonl", "best.safetensors"]
+)
 def test_files_of_an_unknown_run_are_never_continued(tmp_path, left, resume):
     training.evolve(SWIM, "ncap", generations=1, folder=tmp_path / "theirs", **SMALL)
     (tmp_path / "mine" / "checkpoint").mkdir(parents=True)
     shutil.copy(tmp_path / "theirs" / left, tmp_path / "mine" / left)
     before = (tmp_path / "mine" / left).read_bytes()
     with pytest.raises(LanceletError, match=rf"holds {left} but no config\.yaml"):
-        training.evolve(SWIM, "ncap", generations=2, folder=tmp_path / "mine", resume=resume, **SMALL)
+        training.evolve(
+            SWIM, "ncap", generations=2, folder=tmp_path / "mine", resume=resume, **SMALL
+        )
     assert (tmp_path / "mine" / left).read_bytes() == before
     found = [path for path in (tmp_path / "mine").rglob("*") if path.is_file()]
     assert found == [tmp_path / "mine" / left], "nothing is written beside it"
@@ -146,7 +156,9 @@ def test_the_record_keeps_every_session(tmp_path, monkeypatch):
     assert [session["options"] for session in sessions] == [{"generations": 4}, {"generations": 8}]
     assert all(session["command"] and session["begun"] for session in sessions)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # under the same versions as the last session nothing is said
+        warnings.simplefilter(
+            "error"
+        )  # under the same versions as the last session nothing is said
         opened(tmp_path / "run", resume=True)
     assert len(read_config(tmp_path / "run")["sessions"]) == 3
 
@@ -212,8 +224,14 @@ def test_spoilt_lines_of_a_log_are_left_out_and_the_run_goes_on(tmp_path):
         b"[" * 100_000,
         b'{"step": 1, "mea',
     )
-    log.write_bytes(b"\n".join([spoilt[0], first, *spoilt[1:], second + b"\r", b'{"step": 3, "mean": NaN}']))
-    assert read_log(tmp_path / "run") == [{"step": 1, "mean": 1.0}, {"step": 2, "mean": 2.0}, {"step": 3}]
+    log.write_bytes(
+        b"\n".join([spoilt[0], first, *spoilt[1:], second + b"\r", b'{"step": 3, "mean": NaN}'])
+    )
+    assert read_log(tmp_path / "run") == [
+        {"step": 1, "mean": 1.0},
+        {"step": 2, "mean": 2.0},
+        {"step": 3},
+    ]
     run = RunFolder(CONFIG, tmp_path / "run", resume=True)
     run.begin_log(2)
     run.close()
@@ -237,14 +255,20 @@ def test_a_run_with_some_failures_does_not(tmp_path):
         warnings.simplefilter("error", LanceletWarning)
         run = training.evolve(SWIM, "ncap", generations=1, folder=tmp_path / "run", **SMALL)
     assert not run.failed
-    assert not training.trainer.nothing_succeeded([{"step": 1, "failed": 4}, {"step": 2, "best": 1.0, "failed": 3}])
+    assert not training.trainer.nothing_succeeded(
+        [{"step": 1, "failed": 4}, {"step": 2, "best": 1.0, "failed": 3}]
+    )
     assert not training.trainer.nothing_succeeded([{"step": 1, "loss": 2.0}])
     assert not training.trainer.nothing_succeeded([])
 
 
 def test_generations_that_no_validation_looks_at_are_named(tmp_path):
     options = {**SMALL, "validate_every": 3}
-    with pytest.warns(LanceletWarning, match="generations = 2 with validate_every = 3: none is considered"):
+    with pytest.warns(
+        LanceletWarning, match="generations = 2 with validate_every = 3: none is considered"
+    ):
         training.evolve(SWIM, "ncap", generations=2, folder=tmp_path / "run", **options)
     with pytest.warns(LanceletWarning, match="the last 1 are not considered"):
-        training.evolve(SWIM, "ncap", generations=4, folder=tmp_path / "run", resume=True, **options)
+        training.evolve(
+            SWIM, "ncap", generations=4, folder=tmp_path / "run", resume=True, **options
+        )
