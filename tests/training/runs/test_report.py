@@ -6,8 +6,8 @@ import numpy as np
 
 from lancelet import files
 from lancelet.scripts import play
-from lancelet.training.runs.report import summary_rows
 from lancelet.training.rollout import Score
+from lancelet.training.runs.report import summary_rows
 
 
 def score():
