@@ -257,7 +257,7 @@ class NCAP(Controller):
     def _turn_weight(self) -> Tensor | float:
         """Weights of the turn command that go with all N pairs: one number, or (N, 2) with 0 for pairs that are deaf."""
         weight = self._weight("turn")
-        if isinstance(weight, float) or self.options.sharing:
+        if self.options.sharing or not isinstance(weight, Tensor):
             return weight
         deaf = weight.new_zeros(self.joints - self.options.turn_joints, SIDES)
         return torch.cat([weight, deaf])

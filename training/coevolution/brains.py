@@ -28,7 +28,7 @@ class SwimmerBrain(Brain):
     """NCAP as published: four weights that all joints share, the same for any number of them. The task is to swim."""
 
     @cached_property
-    def start(self) -> Weights:
+    def start(self) -> Weights:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The weights of a new circuit, in the order of its parameters."""
         joints = 2
         circuit = NCAP(
@@ -58,7 +58,7 @@ class CreatureBrain(Brain):
     """
 
     @cached_property
-    def start(self) -> Weights:
+    def start(self) -> Weights:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The weights of a new rhythm, and a row of each sort."""
         rhythm = Oscillator(
             spaces.Box(-np.inf, np.inf, (1,)), spaces.Box(-1, 1, (1,)), OscillatorOptions()

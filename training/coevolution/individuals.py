@@ -353,7 +353,7 @@ def _rows(db: sqlite3.Connection, path: Path) -> list[Individual]:
     individuals = []
     rows = db.execute(f"select {', '.join(COLUMNS)} from individuals order by id")
     for number, values in enumerate(rows):
-        row = dict(zip(COLUMNS, values, strict=True))
+        row: dict[str, Any] = dict(zip(COLUMNS, values, strict=True))
         individuals.append(Individual(**checked_row(row, number, path)))
     return individuals
 

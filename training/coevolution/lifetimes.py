@@ -278,7 +278,7 @@ def _lifetimes(score: Score, individuals: int, episodes: int) -> list[Lifetime]:
     """The lifetime of each individual from the score of all episodes, those of one beside each other."""
     shape = (individuals, episodes)
     fitness = score.comparable.reshape(shape).mean(1)
-    failed = score.failed.reshape(shape).any(1)
+    failed = np.any(score.failed.reshape(shape), axis=1)
     metrics = {name: values.reshape(shape).mean(1) for name, values in score.metrics.items()}
     lifetimes = []
     for index in range(individuals):

@@ -65,9 +65,9 @@ class LocalWorker:
     """
 
     def __init__(self, context: SpawnContext) -> None:
-        self.pipe: Connection
+        own_pipe, their_pipe = context.Pipe()
+        self.pipe: Any = own_pipe
         """the driver's end"""
-        self.pipe, their_pipe = context.Pipe()
         self._start_errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - `end` closes it
         """what the process writes to stderr until it is ready"""
         their_stderr = Connection(os.dup(STDERR), readable=False)

@@ -101,7 +101,7 @@ class SB3VecEnv(VecEnv):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for number in np.flatnonzero(done):
             cut_short = bool(truncated[number] and not terminated[number])
-            infos[number] = self._info_at_end(info, number, cut_short)
+            infos[number] = self._info_at_end(info, int(number), cut_short)
         return observation, reward.astype(np.float32), done, infos
 
     def _info_at_end(self, info: dict[str, Any], number: int, cut_short: bool) -> dict[str, Any]:

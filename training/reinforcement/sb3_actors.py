@@ -370,5 +370,8 @@ class StochasticPolicy(_Parts, SACPolicy):
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Any:
         """The actor."""
         return GaussianActor(
-            self.observation_space, self.action_space, self._given.controller, self._std
-        )  # pyright: ignore[reportArgumentType]
+            self.observation_space,
+            self.action_space,  # pyright: ignore[reportArgumentType]
+            self._given.controller,
+            self._std,
+        )

@@ -216,6 +216,8 @@ class Descent(Training):
         assert isinstance(self._controller, Bilateral)
         left = self._cohort.controller(0)
         right = self._cohort.controller(1)
+        assert isinstance(left, Bilateral)
+        assert isinstance(right, Bilateral)
         self._begin_joined(joined(left, right, **asdict(self._controller.options)))
         self._loss = None
 
