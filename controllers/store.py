@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +96,26 @@ def load(path: str | Path, env: Any = None) -> Controller:
             observation = getattr(env, "single_observation_space", env.observation_space)
             action = getattr(env, "single_action_space", env.action_space)
         # Without memory first: options may ask for more than the file's own weights take.
-        shapes = _shapes(cls, observation, action, options)
+        with _refused_by_header(path):
+            shapes = _shapes(cls, observation, action, options)
         if shapes is not None:
             _check_weights(path, shapes, tensors)
-        controller: Controller = cls(observation, action, options)
+        with _refused_by_header(path):
+            controller: Controller = cls(observation, action, options)
         own = _without_other_names(controller)
         _check_weights(path, {name: tuple(value.shape) for name, value in own.items()}, tensors)
         # Not strict: other names of tied weights are missing, all else has been checked.
         controller.load_state_dict(tensors, strict=False)
     return controller
+
+
+@contextlib.contextmanager
+def _refused_by_header(path: str | Path) -> Iterator[None]:
+    """Name the file where a controller refuses the options or the spaces that its header gives."""
+    try:
+        yield
+    except LanceletError as error:
+        raise LanceletError(f"{path}: the header does not fit: {error}") from error
 
 
 def _check_sizes(path: str | Path, options: Mapping[str, Any]) -> None:
