@@ -33,7 +33,7 @@ def test_the_gates_of_body_and_circuit_hold(study):
     *gates, oracle = study.rows
     assert [row.holds for row in gates] == [True, True]
     if why_no_dm_control() is None:
-        assert oracle.holds is True
+        assert oracle.holds
     else:
         assert oracle.holds is None and "dm-control" in oracle.note
 
