@@ -8,12 +8,9 @@ Every check takes the name of the option and the value. It returns the value as 
 what is wanted         check
 =====================  ====================================================================
 a count                `whole_number`, and `whole_numbers` for a tuple of them
-a quantity             `finite_number`, and `number_range` for a lowest and a highest value
+a quantity             `finite_number`
 a seed                 `seed_number`
-a flag                 `true_or_false`
-a name                 `text`, and `one_of` where the names are known
-options by name        `mapping`
-fields of a dataclass  `check_fields` for their types, then `check_numbers` for their ranges
+fields of a dataclass  `check_fields`, for their types
 =====================  ====================================================================
 
 `number_within` only asks, for callers whose message says more than these do.
@@ -28,7 +25,7 @@ import dataclasses
 import math
 import os
 import types
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -162,36 +159,6 @@ def number_within(value: Any, low: float, high: float) -> bool:
     return _is_finite(number) and low <= number <= high
 
 
-def number_range(
-    name: str,
-    value: Any,
-    least: float | None = None,
-    most: float | None = None,
-) -> tuple[float, float]:
-    """Return a lowest and a highest number as a tuple.
-
-    Args:
-        name: name of the option, for the error.
-        value: what was given for it: two finite numbers in ascending order, which may be equal.
-        least: the lowest number that is allowed; None: there is none.
-        most: the highest number that is allowed; None: there is none.
-
-    Raises:
-        LanceletError: `value` is no such pair, or an end of it is outside the range.
-    """
-    pair = plain(value)
-    rule = "two finite numbers" + _closed_range(least, most) + ", the lower one first"
-    if not (isinstance(pair, tuple | list) and len(pair) == 2):
-        raise _wrong_type(name, pair, rule)
-    for number in pair:
-        if not (_is_finite(number) and _is_inside(number, least=least, most=most)):
-            raise _wrong_value(name, pair, rule)
-    low, high = pair
-    if low > high:
-        raise _wrong_value(name, pair, rule)
-    return low, high
-
-
 def seed_number(value: Any, name: str = "seed") -> int:
     """Return `value` as a seed that every generator takes: an `int` from 0 to `LARGEST_SEED`.
 
@@ -207,93 +174,7 @@ def seed_number(value: Any, name: str = "seed") -> int:
     return number
 
 
-def true_or_false(name: str, value: Any) -> bool:
-    """Return `value` as a `bool`.
-
-    Raises:
-        LanceletError: `value` is no bool; numbers are refused, since 0.5 would pass for "yes".
-    """
-    flag = plain(value)
-    if not isinstance(flag, bool):
-        raise _wrong_type(name, flag, "True or False")
-    return flag
-
-
-def text(name: str, value: Any, rule: str = "text") -> str:
-    """Return `value` as a `str`.
-
-    Args:
-        name: name of the option, for the error.
-        value: what was given for it.
-        rule: what it must be, for the error: "a name".
-
-    Raises:
-        LanceletError: `value` is no text.
-    """
-    if not isinstance(value, str):
-        raise LanceletError(f"{name} = {value!r}: must be {rule}")
-    return value
-
-
-def one_of(name: str, value: Any, choices: Collection[str]) -> str:
-    """Return `value` where it is one of the texts in `choices`.
-
-    Raises:
-        LanceletError: `value` is none of them; the message lists near ones.
-    """
-    if not isinstance(value, str) or value not in choices:
-        raise unknown(name, value, choices)
-    return value
-
-
-def mapping(name: str, value: Any) -> dict[str, Any]:
-    """Return `value` where it is a dictionary whose keys are texts.
-
-    Raises:
-        LanceletError: `value` is no dictionary, or has another key.
-    """
-    is_mapping = isinstance(value, dict) and all(isinstance(key, str) for key in value)
-    if not is_mapping:
-        raise LanceletError(f"{name} = {value!r}: must be a mapping of names to values")
-    return value
-
-
 # Fields of a dataclass
-
-
-def check_numbers(
-    options: Any,
-    *names: str,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
-    unit: str = "",
-) -> None:
-    """Check the ranges of fields that hold a number, or a tuple of numbers; a field that is None is left alone.
-
-    The fields are set to plain values, in a frozen dataclass too.
-
-    Args:
-        options: the dataclass.
-        *names: names of the fields.
-        least: the lowest number that is allowed.
-        above: the numbers must be higher than this one.
-        most: the highest number that is allowed.
-        below: the numbers must be lower than this one.
-        unit: unit of the numbers, for the error.
-
-    Raises:
-        LanceletError: a number is not finite, or outside the range.
-    """
-    for name in names:
-        value = plain(getattr(options, name))
-        if value is None:
-            continue
-        numbers = value if isinstance(value, tuple) else (value,)
-        for number in numbers:
-            finite_number(name, number, least=least, above=above, most=most, below=below, unit=unit)
-        object.__setattr__(options, name, value)
 
 
 def check_fields(options: Any) -> None:

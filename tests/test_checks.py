@@ -1,6 +1,5 @@
 """Checks of options: numbers of numpy become Python's; a wrong value is one line with the rule."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -91,12 +90,6 @@ def test_other_seeds_are_refused(value):
         checks.seed_number(value)
 
 
-def test_flags_are_true_or_false():
-    assert checks.true_or_false("quiet", np.bool_(True)) is True
-    with pytest.raises(LanceletError, match=r"quiet = 1 \(of type int\): must be True or False"):
-        checks.true_or_false("quiet", 1)
-
-
 def test_nothing_of_numpy_is_left_however_deep_it_lies():
     given = {
         "a": [np.float64(1.5), {"b": np.arange(3)}],
@@ -123,58 +116,3 @@ def test_whole_numbers_become_a_tuple(value):
 def test_a_list_with_anything_but_whole_numbers_is_refused(value):
     with pytest.raises(LanceletError, match=r"hidden = .*must be whole numbers, 1 or more each"):
         checks.whole_numbers("hidden", value, least=1)
-
-
-def test_a_range_is_two_numbers_in_order():
-    assert checks.number_range("decay", np.array([0.25, 0.5]), least=0, most=1) == (0.25, 0.5)
-    assert checks.number_range("decay", [1, 1]) == (1, 1)
-
-
-@pytest.mark.parametrize("value", [0.5, (0.5,), (0.5, 0.25), (0, 1.5), (math.nan, 1), ("0", 1)])
-def test_what_is_no_range_is_refused(value):
-    rule = r"must be two finite numbers from 0 to 1, the lower one first"
-    with pytest.raises(LanceletError, match=rf"decay = .*{rule}"):
-        checks.number_range("decay", value, least=0, most=1)
-
-
-def test_names_and_mappings():
-    assert checks.text("task", "swim") == "swim"
-    assert checks.mapping("options", {"joints": 5}) == {"joints": 5}
-    assert checks.one_of("kind", "tree", ("tree", "swimmer")) == "tree"
-    with pytest.raises(LanceletError, match=r"^task = 3: must be a name$"):
-        checks.text("task", 3, "a name")
-    with pytest.raises(LanceletError, match=r"options = \[\]: must be a mapping of names"):
-        checks.mapping("options", [])
-    with pytest.raises(LanceletError, match=r"options = {1: 2}: must be a mapping of names"):
-        checks.mapping("options", {1: 2})
-    with pytest.raises(LanceletError, match=r"unknown kind 'tre'; did you mean tree\?"):
-        checks.one_of("kind", "tre", ("tree", "swimmer"))
-    with pytest.raises(LanceletError, match=r"unknown kind \['tree'\]"):
-        checks.one_of("kind", ["tree"], ("tree", "swimmer"))
-
-
-@dataclasses.dataclass(frozen=True)
-class Limb:
-    """A frozen dataclass, as bodies are."""
-
-    mass: float = 1.0
-    size: tuple[float, ...] = (0.1, 0.2)
-    load: float | None = None
-
-
-def test_numbers_in_fields_become_plain_and_none_is_left_alone():
-    limb = Limb(mass=np.float32(0.5), size=np.array([0.5, 1.0]))
-    checks.check_numbers(limb, "mass", "size", "load", above=0)
-    assert limb == Limb(mass=0.5, size=(0.5, 1.0))
-    assert type(limb.mass) is float
-
-
-@pytest.mark.parametrize(
-    "options", [{"mass": 0.0}, {"mass": math.inf}, {"mass": "1"}, {"size": (0.1, -0.2)}]
-)
-def test_numbers_in_fields_outside_their_range_are_refused(options):
-    (name,) = options
-    with pytest.raises(
-        LanceletError, match=rf"^{name} = .*: must be a finite number above 0 \(kg\)$"
-    ):
-        checks.check_numbers(Limb(**options), "mass", "size", above=0, unit="kg")
