@@ -41,8 +41,9 @@ def make_folder(path: str | Path, option: str = "folder") -> Path:
     folder = user_path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        reason = getattr(error, "strerror", None) or str(error)
+    except (OSError, ValueError) as error:
+        # Versions of Python word it differently: a ValueError is a null byte in the name.
+        reason = "null byte in its name" if isinstance(error, ValueError) else error.strerror
         raise LanceletError(
             f"{option} = {path}: cannot be made ({reason}); give another --{option}"
         ) from error

@@ -7,6 +7,7 @@ out of the folder that is read, and sizes are read from headers before anything 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -90,7 +91,7 @@ def real_path(path: str | Path, inside: str | Path | None = None) -> Path:
         real = Path(path).resolve()
         root = None if inside is None else Path(inside).resolve()
     except (OSError, RuntimeError, ValueError) as error:
-        raise LanceletError(f"cannot read {path}: {_first_line(error)}") from error
+        raise LanceletError(f"cannot read {path}: {_reason(error)}") from error
     if root is not None and not real.is_relative_to(root):
         raise LanceletError(
             f"{path} is a link that leads out of {inside}: put the file itself there"
@@ -370,7 +371,7 @@ def _status(path: str | Path, real: Path) -> os.stat_result:
     except FileNotFoundError as error:
         raise LanceletError(f"{path} does not exist") from error
     except (OSError, ValueError) as error:
-        raise LanceletError(f"cannot read {path}: {_first_line(error)}") from error
+        raise LanceletError(f"cannot read {path}: {_reason(error)}") from error
 
 
 def _check_tensor_header(
@@ -468,6 +469,16 @@ def _in_words(size: int) -> str:
         if size >= unit:
             return f"{size / unit:.4g} {name}"
     raise AssertionError(size)
+
+
+def _reason(error: BaseException) -> str:
+    """Why a file cannot be read.
+
+    Links in a circle are a RuntimeError up to Python 3.12, and an OSError of `os.stat` from 3.13 on.
+    """
+    if isinstance(error, RuntimeError) or getattr(error, "errno", None) == errno.ELOOP:
+        return "its links lead in a loop"
+    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

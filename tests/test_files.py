@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
         (tmp_path / "file", "File exists"),
         (tmp_path / "file" / "below", "Not a directory"),
         (tmp_path / ("x" * 300), "File name too long"),
-        ("a\0b", "null (byte|character)"),
+        ("a\0b", "null byte"),
     ):
         with pytest.raises(LanceletError, match=reason):
             files.make_folder(path)

@@ -228,8 +228,8 @@ def _serve(pipe: Connection, stderr: Connection, parent: int) -> None:
         result = _result(call)
         try:
             pipe.send(result)
-        except Exception as error:  # what cannot be pickled
-            reason = RuntimeError(f"{type(error).__name__}: {error}")
+        except Exception as error:
+            reason = RuntimeError(f"cannot pickle the result: {type(error).__name__}: {error}")
             pipe.send(Report(DONE, error=reason))
 
 
