@@ -19,7 +19,7 @@ from .. import __version__, foreign
 from ..checks import whole_number
 from ..errors import LanceletError
 from ..files import to_json, write_atomic
-from .core import Controller, interval_of
+from .core import Controller, agent_spaces, interval_of
 
 FORMAT = 2
 """written; 1 differs in what defaults of options meant (`Options.of_first_format`)"""
@@ -93,8 +93,7 @@ def load(path: str | Path, env: Any = None) -> Controller:
             observation = _space_from_json(about["observation_space"])
             action = _space_from_json(about["action_space"])
         else:
-            observation = getattr(env, "single_observation_space", env.observation_space)
-            action = getattr(env, "single_action_space", env.action_space)
+            observation, action = agent_spaces(env)
         # Without memory first: options may ask for more than the file's own weights take.
         with _refused_by_header(path):
             shapes = _shapes(cls, observation, action, options)

@@ -109,8 +109,7 @@ def make_env(
 
 def _check_interval(controller: Controller, env: VectorEnv) -> None:
     """Refuse a controller whose option `interval` is not the time between two actions in `env`."""
-    # Only controllers that count time have the option.
-    interval = getattr(controller.options, "interval", None)
+    interval = controller.counted_interval()
     if interval is not None and not math.isclose(interval, env.control_dt):
         raise LanceletError(
             f"interval = {interval:g} s of the controller: this environment takes an action every "

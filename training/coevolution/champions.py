@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ... import controllers, morphology
 from ...envs.genomes import to_xml
@@ -152,7 +151,7 @@ def as_run(folder: Path, genome: Genome, life: Life, number: int) -> Path:
     options = {**life.task_options, "body": body}
     env = make_env(life.task, 1, life.steps, nthread=1, **options)
     controller = brain(genome, env)
-    limit: dict[str, Any] = life.step_limit()
+    limit = life.step_limit()
     run = RunFolder(
         {
             "task": life.task,

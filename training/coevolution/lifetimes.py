@@ -72,7 +72,7 @@ class Life:
         """What must not change within a run, as JSON values: all but the folder, which may be moved."""
         return {name: value for name, value in asdict(self).items() if name != "folder"}
 
-    def step_limit(self) -> dict[str, int]:
+    def step_limit(self) -> dict[str, Any]:
         """The keyword ``max_episode_steps`` where the run sets a limit; else nothing, and the task's own holds."""
         if self.steps is None:
             return {}
