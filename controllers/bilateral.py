@@ -306,6 +306,7 @@ def joined(left: Bilateral, right: Bilateral, **options: Any) -> Bilateral:
     for side, half in (("left", left), ("right", right)):
         for name, value in half.state_dict().items():
             target = f"{side}.{name.removeprefix('column.')}"
+            # A half has a motor layer of its own; the result has one a side only where it joins actions.
             if target in weights:
                 weights[target] = value
     both.load_state_dict(weights)

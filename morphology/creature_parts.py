@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Vector = tuple[float, float, float]
 
+AHEAD: Vector = (1.0, 0.0, 0.0)
+"""along a segment, in its own frame"""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -61,28 +64,45 @@ def expand(segments: Sequence[Segment], most: int) -> list[Part]:
     children: list[list[int]] = [[] for _ in segments]
     for index, segment in enumerate(segments[1:], start=1):
         children[segment.parent].append(index)
-    ahead = (1.0, 0.0, 0.0)
-    parts = [Part(0, -1, False, ahead, ahead, ())]
+    # The root hangs on nothing: its place and direction have no meaning.
+    root = Part(segment=0, parent=-1, mirrored=False, attach=AHEAD, direction=AHEAD, axes=())
+    parts = [root]
 
     def grow(parent: int) -> None:
+        """Append what hangs on a part, each branch to its tips, until there are more than `most` parts."""
         for index in children[parts[parent].segment]:
             segment = segments[index]
-            for twin in (False, True) if segment.mirror else (False,):
+            # A mirrored segment stands twice: as it is, and as its reflection.
+            reflections = (False, True) if segment.mirror else (False,)
+            for is_reflection in reflections:
                 if len(parts) > most:
                     return
-                mirrored = parts[parent].mirrored ^ twin
-                attach, direction, axes = segment.attach, segment.direction, segment.axes
-                if mirrored:
-                    attach, direction, axes = (
-                        reflect(attach),
-                        reflect(direction),
-                        tuple(map(reflect_axis, axes)),
-                    )
-                parts.append(Part(index, parent, mirrored, attach, direction, axes))
+                # A reflection of what is reflected already stands as the gene says.
+                mirrored = parts[parent].mirrored != is_reflection
+                parts.append(_part(segment, index, parent, mirrored))
                 grow(len(parts) - 1)
 
     grow(0)
     return parts
+
+
+def _part(segment: Segment, index: int, parent: int, mirrored: bool) -> Part:
+    """One segment in the frame of its parent, or its mirror image."""
+    attach = segment.attach
+    direction = segment.direction
+    axes = segment.axes
+    if mirrored:
+        attach = reflect(attach)
+        direction = reflect(direction)
+        axes = tuple(reflect_axis(axis) for axis in axes)
+    return Part(
+        segment=index,
+        parent=parent,
+        mirrored=mirrored,
+        attach=attach,
+        direction=direction,
+        axes=axes,
+    )
 
 
 def surface(attach: Sequence[float], half_length: float, radius: float) -> tuple[Vector, Vector]:

@@ -49,7 +49,7 @@ class HarmonicCode:
         self.size = size[coarse_first]
         """lengths (D,) of the wave vectors, rad/m"""
         self.ends = np.searchsorted(self.size, np.array(BANDS) * np.pi / reach)
-        """number of waves in each band; a band holds the coarser ones too"""
+        """where each band ends: band b has the waves 0 to ends[b] - 1, so that it holds the coarser ones too"""
         if self.ends[0] < FEWEST_COARSE_WAVES:
             raise ValueError(f"{modules} modules: too few to decode; needs about 16 or more")
         self.inverse = np.zeros((len(BANDS), 2, self.ends[-1]))
@@ -129,7 +129,7 @@ def displacement(
         phase: (D,), rad.
         wave: (D, 2), wave vectors of the code, rad/m.
         inverse: (bands, 2, D), pseudo-inverses of the code, m.
-        ends: (bands,), number of waves in each band.
+        ends: (bands,), where each band ends: band b has the first ends[b] waves.
     """
     dx = 0.0
     dy = 0.0
@@ -155,7 +155,7 @@ def decode_phases(
         phase: (n, D), rad.
         wave: (D, 2), wave vectors of the code, rad/m.
         inverse: (bands, 2, D), pseudo-inverses of the code, m.
-        ends: (bands,), number of waves in each band.
+        ends: (bands,), where each band ends: band b has the first ends[b] waves.
     """
     shifts = np.empty((len(phase), 2))
     for i in range(len(phase)):

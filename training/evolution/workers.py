@@ -108,13 +108,23 @@ class Scorer(ABC):
         self._chunk = chunk
 
     def score(self, genomes: Tensor, seeds: list[int]) -> tuple[Tensor, int]:
-        """Score candidates by whole episodes, as `Arena.score` does."""
+        """Score candidates by whole episodes.
+
+        Args:
+            genomes: weights, (candidates, parameters).
+            seeds: of the episodes that every candidate lives through.
+
+        Returns:
+            Fitness, (candidates,), in the order of `genomes`, and the control steps of all episodes.
+        """
         rows = self.rows(len(seeds))
         chunks = [genomes[first : first + rows] for first in range(0, len(genomes), rows)]
-        results = self.compute(chunks, seeds)
-        fitness = torch.cat([fitness for fitness, _ in results])
-        steps = sum(steps for _, steps in results)
-        return fitness, steps
+        fitness_of_chunks = []
+        total_steps = 0
+        for fitness, steps in self.compute(chunks, seeds):
+            fitness_of_chunks.append(fitness)
+            total_steps += steps
+        return torch.cat(fitness_of_chunks), total_steps
 
     def rows(self, episodes: int) -> int:
         """Candidates in a chunk."""

@@ -246,7 +246,7 @@ class Imitation(Trainer):
     def fly(self, circuit: SNN, genes: Tensor, task: str, **plant: Any) -> np.ndarray:
         """Cost in closed loop (m) of rows of genes, on validation starts.
 
-        The network flies beside the rest of the law, under a ballast drawn from +-4 units: steady-state error. In the
+        The network flies beside the rest of the law, under a ballast that each flight draws: steady-state error. In the
         role ``pd`` it flies alone on the neutral blimp as well: steady-state error + oscillation.
 
         Args:
@@ -259,7 +259,9 @@ class Imitation(Trainer):
             (rows,); infinite where a flight failed.
         """
         rows = len(genes)
-        seeds = start_seeds(VALIDATION, 0, 1, CLOSED) * rows
+        # Every row of genes flies the same starts: flight i is of row i // CLOSED.
+        starts = start_seeds(VALIDATION, seed=0, generation=1, count=CLOSED)
+        seeds = starts * rows
         cost = self._cost_beside_the_law(circuit, genes, task, seeds, plant)
         if self.role == "pd":
             cost = cost + _cost_alone(circuit, genes, task, seeds, plant)

@@ -53,7 +53,10 @@ class Running(nn.Module):
         return variance.sqrt().clamp(min=LEAST_STD).float()
 
     def update(self, rows: Tensor) -> None:
-        """Take (n, size) rows in, by Chan's parallel merge of moments (Chan, Golub and LeVeque 1979)."""
+        """Take (n, size) rows in, at least one.
+
+        The moments are merged as Chan, Golub and LeVeque (1979) merge those of parallel sums.
+        """
         rows = rows.double()
         new_count = len(rows)
         new_mean = rows.mean(0)
@@ -62,9 +65,11 @@ class Running(nn.Module):
         total_count = self.count + new_count
         delta_mean = new_mean - self.average
         between = delta_mean.square() * self.count * new_count / total_count
-        self.squares += new_squares + between
-        self.average += delta_mean * new_count / total_count
-        # The count comes last: both sums above need the old one.
+        squares = self.squares + (new_squares + between)
+        average = self.average + delta_mean * new_count / total_count
+        # All three are known before the first is stored: each needs the old ones.
+        self.squares.copy_(squares)
+        self.average.copy_(average)
         self.count.copy_(total_count)
 
 

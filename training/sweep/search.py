@@ -329,18 +329,24 @@ def try_ends(base: Config, overs: list[Over]) -> None:
 
 
 def _trial(config: dict[str, Any], names: Names, base: dict[str, Any], folder: str) -> None:
-    """One run, in a process of Ray Tune's; reports its best validation as it goes."""
+    """Run one trial in a process of Ray Tune's; it reports its best validation as it goes.
+
+    Args:
+        config: the values that the search chose for this trial.
+        names: the classes that the configuration names; a user's own file has registered none of them here.
+        base: what every trial has in common, fields of a `Config`.
+        folder: of the sweep.
+    """
     from ray import tune
 
     torch.set_num_threads(1)
     names.register()
-    place = Path(folder) / "trials" / _number(None)
-    _wait_for(place)
-    best = max(
-        (line["validation"] for line in read_log(place) if "validation" in line), default=FAILED
-    )
+    run_folder = Path(folder) / "trials" / _number(None)
+    # An earlier worker may still write the log that is read next.
+    _wait_for(run_folder)
+    best = _best_validation(run_folder)
 
-    def watch(figures: Mapping[str, float]) -> None:
+    def report_validation(figures: Mapping[str, float]) -> None:
         nonlocal best
         if "validation" in figures:
             best = max(best, figures["validation"])
@@ -348,20 +354,32 @@ def _trial(config: dict[str, Any], names: Names, base: dict[str, Any], folder: s
 
     try:
         ready = merged(Config(**base), config)
-        trainer = ready.trainer(folder=str(place), resume=True, quiet=True)
+        trainer = ready.trainer(folder=str(run_folder), resume=True, quiet=True)
         run = trainer.train(
-            ready.task, ready.controller, ready.task_options, ready.controller_options, watch
+            ready.task,
+            ready.controller,
+            ready.task_options,
+            ready.controller_options,
+            report_validation,
         )
         if run.failed:
             raise LanceletError(
                 "every candidate failed: the physics diverged, or actions were not finite"
             )
-        log = read_log(place)
+        log = read_log(run_folder)
         steps = int(log[-1]["steps"]) if log else 0
-        kept = float(describe(place)["notes"].get("validation", best))
-        tune.report({"validation": kept, "steps": steps, "whole": True})
+        # Beside the saved controller stands what it was chosen by, where its trainer validates.
+        chosen_by = float(describe(run_folder)["notes"].get("validation", best))
+        tune.report({"validation": chosen_by, "steps": steps, "whole": True})
     except LanceletError as error:
+        # Options that cannot be are an outcome of the search, and no fault of it.
         tune.report({"validation": FAILED, "steps": 0, "refused": str(error)})
+
+
+def _best_validation(run_folder: Path) -> float:
+    """The best validation that a run has logged so far; `FAILED` where it has logged none."""
+    validations = [line["validation"] for line in read_log(run_folder) if "validation" in line]
+    return max(validations, default=FAILED)
 
 
 def _wait_for(folder: Path) -> None:

@@ -1,10 +1,10 @@
 """Two hemispheres, one arm: Left/Right Brain, human motor control (Rinaldo et al. 2024, arXiv 2401.14057).
 
-What rows A1 to A7 ask stands in docs/systems/arm.md, "Row codes"; "probe" rows are beyond the
-paper. Seven models learn two tasks under two losses:
-`intended`, as the loss is named, and `as_released`, where the published code puts its regulariser. A model is U (one
-column), B (two) or CC (two and a callosum); N: mixed loss, D or ND: loss 1 (the dominant hand, by the spec's reading)
-or loss 2, S: a column each. U8-N has one column of 8 units, E-N is the mean of two networks of 5. The unit of every
+What rows A1 to A7 ask stands in docs/systems/arm.md, "Row codes"; "probe" rows go beyond the paper.
+Seven models learn two tasks under two losses: `intended`, as the loss is named, and `as_released`,
+where the published code puts its regulariser. A model is U (one column), B (two) or CC (two and a
+callosum). N has the mixed loss, D or ND loss 1 (read as the dominant hand) or loss 2, S a column
+for each. U8-N has one column of 8 units, E-N is the mean of two networks of 5. The unit of every
 test is the training (its seed); ratios are geometric means over seeds with bootstrap intervals, p by sign flips, Holm
 over the contrasts of a loss mode; those of A7 are a family of their own. The paper gives no figure to
 compare with: claims are tested as it words them.

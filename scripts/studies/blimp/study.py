@@ -1,9 +1,9 @@
 """Blimp altitude: Evolving Spiking Neural Networks to Mimic PID Control (Burgers et al. 2023, arXiv 2309.12937).
 
-Rows R1 to R9 are the paper's, G1 to G9 are gates (docs/systems/blimp.md, "Row codes"), "beyond" goals of this project. The
-paper flew a real blimp; here the plant of docs/systems/blimp.md, "The plant", flies: its figures
-in cm are references, not what must come out.
-Its PD data were recorded in flight; ours are recorded in this plant with targets clipped to the command's range, and
+Rows R1 to R9 are the paper's, G1 to G9 are gates (docs/systems/blimp.md, "Row codes"), and "beyond"
+rows are goals of this project. The paper flew a real blimp; here the plant of
+docs/systems/blimp.md, "The plant", flies: the paper's figures in cm are references, not what must
+come out. Its PD data were recorded in flight; ours are recorded in this plant with targets clipped to the command's range, and
 the derivative kick at a reference step left out, so that losses compare within this table only.
 """
 

@@ -108,11 +108,13 @@ def _add_rows(study: Study, columns: dict[str, np.ndarray]) -> None:
         study.add(Row(f"{name}: return", "info", **summary(columns[key], key)))
         speed = summary(columns[f"{key} speed"], key)
         study.add(Row(f"{name}: speed of the head (m/s)", "info", **speed))
+    # Columns are named by their search, then by the figure; the return has no word of its own.
     for suffix, unit in (("", "return"), (" speed", "speed (m/s)")):
         difference = columns[f"coevolved{suffix}"] - columns[f"fixed{suffix}"]
         gain = summary(difference, "coevolved", "fixed")
         name = f"co-evolved less standard body, paired by seed: {unit}"
-        study.add(at_least(name, "claim", gain.pop("value"), 0.0, **gain))
+        value = gain.pop("value")
+        study.add(at_least(name, "claim", value, 0.0, **gain))
     name = "zero-shot: the co-evolved NCAP on the standard body: return"
     study.add(Row(name, "info", **summary(columns["brain moved"], "brain moved")))
     name = "zero-shot: the standard body's NCAP in the co-evolved body: return"

@@ -1,10 +1,10 @@
 """Searches over policies, or bodies and policies, of Model K: the methods of Powers et al. 2021 in this house's stack.
 
-The paper (arXiv 2108.08398; its public code; docs/systems/goodbody.md, "Searches") ran
-BlackBoxOptim.jl and Borg. Substitutions, named in
-`LABELS`: EvoTorch's SNES for its separable NES, SciPy's DE/rand/2/bin (generational, one dither a generation) for its
-steady-state one, EvoTorch's NSGA-II for Borg. Random search and the pattern search (compass search, Kolda, Lewis,
-Torczon 2003) are loops of a few lines that no library here has.
+The paper (arXiv 2108.08398) and its public code ran BlackBoxOptim.jl and Borg
+(docs/systems/goodbody.md, "Searches"). Here EvoTorch's SNES stands for its separable NES, SciPy's
+DE/rand/2/bin (generational, one dither a generation) for its steady-state one, and EvoTorch's
+NSGA-II for Borg; `LABELS` names them. Random search and the pattern search (compass search; Kolda,
+Lewis, Torczon 2003) are loops of a few lines that no library here has.
 """
 
 from __future__ import annotations

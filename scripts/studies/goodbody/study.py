@@ -1,10 +1,10 @@
 """Where sensors sit and what interferes, after Powers, Kriegman, Bongard 2021 (arXiv 2108.08398).
 
-Model K is the paper's own system, compiled anew; the column "reference" has figures of its public data, or of another
-re-implementation (docs/systems/goodbody.md, "Model K"), since tables and tests of the paper could
-not be read. Searches are this house's:
-every row and picture names what stands for what. r1 is the share of a policy grid that solves all four environments,
-r2 that share of the policies that solve any. `--body` measures one placement alone.
+Model K is the paper's own system, compiled anew. The column "reference" has figures of its public
+data, or of another re-implementation (docs/systems/goodbody.md, "Model K"), since tables and tests
+of the paper could not be read. The searches are this project's: every row and picture names what
+stands for what. r1 is the share of a policy grid that solves all four environments, r2 that share
+of the policies that solve any. `--body` measures one placement alone.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 The runs are those of training/configs (swim-ncap-ppo, swim-mlp-ppo, swim-ncap-ddpg, swim-mlp-ddpg), which `lancelet
 bench table` reads too: runs/configs. PPO has the settings of docs/systems/ncap.md, "Algorithms":
-one segment of 4,096 steps, up to 80
-whole-batch passes, stopped at a divergence of 0.015, gamma 0.99, lambda 0.97, no gradient clipping. DDPG has a fifth
-of section 5's updates (10 for every 50 steps), since 2e5 updates of (256, 256) networks take half an hour each here.
+one segment of 4,096 steps, up to 80 whole-batch passes that stop at a divergence of 0.015, gamma
+0.99, lambda 0.97, no gradient clipping. DDPG makes a fifth of the updates given there (10 for every
+50 steps), since 2e5 updates of (256, 256) networks take half an hour each here.
 """
 
 from __future__ import annotations
