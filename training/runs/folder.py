@@ -115,7 +115,10 @@ class RunFolder:
 
         path = self.path / "metrics.jsonl"
         kept = [figures for figures in _logged(path) if figures["step"] <= done]
-        write_atomic(path, "".join(f"{to_json(figures)}\n" for figures in kept))
+        text = "".join(f"{to_json(figures)}\n" for figures in kept)
+        # A log with nothing to drop stays untouched: a run that is at its end is not written again.
+        if not path.exists() or path.read_bytes() != text.encode():
+            write_atomic(path, text)
         self._log = open(path, "a")  # noqa: SIM115 - held until close
         self._events = SummaryWriter(str(self.path), purge_step=done + 1 if done > 0 else None)
 

@@ -206,6 +206,22 @@ def test_figures_that_are_not_finite_are_left_out_of_the_log(tmp_path):
     assert told == [{"best": 2.5}]
 
 
+def test_a_log_with_nothing_past_the_checkpoint_is_not_written_again(tmp_path):
+    run = RunFolder(CONFIG, tmp_path / "run")
+    run.begin_log(0)
+    run.log(1, mean=0.1)
+    run.log(2, mean=1 / 3)
+    run.close()
+    log = tmp_path / "run" / "metrics.jsonl"
+    os.utime(log, ns=(1, 1))
+    for checkpoint_step, is_written in ((2, False), (1, True)):
+        run = RunFolder(CONFIG, tmp_path / "run", resume=True)
+        run.begin_log(checkpoint_step)
+        run.close()
+        assert (log.stat().st_mtime_ns != 1) is is_written
+    assert read_log(tmp_path / "run") == [{"step": 1, "mean": 0.1}]
+
+
 def test_spoilt_lines_of_a_log_are_left_out_and_the_run_goes_on(tmp_path):
     run = RunFolder(CONFIG, tmp_path / "run")
     run.begin_log(0)
