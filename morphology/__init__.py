@@ -26,6 +26,7 @@ register("ball", "lancelet.morphology.ball:Ball")
 register("arm", "lancelet.morphology.arm:Arm")
 register("arm-native", "lancelet.morphology.arm:NativeArm")
 register("braitenberg", "lancelet.morphology.braitenberg:Braitenberg")
+register("manipulator", "lancelet.morphology.manipulator:MobileManipulator")
 register("creature", "lancelet.morphology.creature:Creature")
 
 
