@@ -19,3 +19,4 @@ register("lancelet/ArmReach-v0", "lancelet.envs.arm:ArmReach", max_episode_steps
 register("lancelet/Crawl-v0", "lancelet.envs.crawl:Crawl", max_episode_steps=400)
 register("lancelet/ArmHold-v0", "lancelet.envs.arm:ArmHold", max_episode_steps=50)
 register("lancelet/Phototaxis-v0", "lancelet.envs.phototaxis:Phototaxis", max_episode_steps=2500)
+register("lancelet/AssistReach-v0", "lancelet.envs.assist.reach:AssistReach", max_episode_steps=3600)

@@ -100,8 +100,6 @@ FINGER_RATIO = 10.0
 class Servo(NamedTuple):
     """A position servo whose set-point is moved by the commanded speed."""
 
-    joint: str
-    """name of the joint, or of the tendon of several, that it moves"""
     range: tuple[float, float]
     """lowest and highest set-point, m or rad"""
     stiffness: float
@@ -110,27 +108,17 @@ class Servo(NamedTuple):
     """N s/m or N m s/rad"""
     leash: float
     """m or rad that the set-point may be ahead of the position: times the stiffness it bounds the force"""
-    speed: float
-    """m/s or rad/s of a command of 1"""
 
 
 SERVOS = {
-    "lift": Servo("lift", LIFT_RANGE, stiffness=4000, damping=200, leash=0.006, speed=0.10),
-    "arm": Servo("arm", ARM_RANGE, stiffness=4000, damping=125, leash=0.006, speed=0.12),
-    "wrist_yaw": Servo("wrist_yaw", YAW_RANGE, stiffness=40, damping=1.5, leash=0.1, speed=0.6),
-    "wrist_pitch": Servo(
-        "wrist_pitch", PITCH_RANGE, stiffness=40, damping=1.5, leash=0.1, speed=0.6
-    ),
-    "wrist_roll": Servo("wrist_roll", ROLL_RANGE, stiffness=20, damping=0.8, leash=0.1, speed=0.6),
-    "gripper": Servo("gripper", GRIPPER_RANGE, stiffness=4000, damping=60, leash=0.01, speed=0.05),
+    "lift": Servo(LIFT_RANGE, stiffness=4000, damping=200, leash=0.006),
+    "arm": Servo(ARM_RANGE, stiffness=4000, damping=125, leash=0.006),
+    "wrist_yaw": Servo(YAW_RANGE, stiffness=40, damping=1.5, leash=0.1),
+    "wrist_pitch": Servo(PITCH_RANGE, stiffness=40, damping=1.5, leash=0.1),
+    "wrist_roll": Servo(ROLL_RANGE, stiffness=20, damping=0.8, leash=0.1),
+    "gripper": Servo(GRIPPER_RANGE, stiffness=4000, damping=60, leash=0.01),
 }
-"""name -> the servo of that name, in the order of the commands that follow those of the base"""
-DRIVE_SPEED = 0.20
-"""m/s of the base along its heading at a command of 1"""
-TURN_SPEED = 0.50
-"""rad/s of the base to the left at a command of 1"""
-COMMANDS = ("drive", "turn", *SERVOS)
-"""the eight commanded degrees of freedom, in the order of an action"""
+"""name -> the servo of the joint, or of the tendon of several joints, that is called so"""
 DRIVE_GAIN = 20_000.0
 """N s/m, of the planar base's servo along its heading"""
 TURN_GAIN = 5_000.0
@@ -179,7 +167,7 @@ class MobileManipulator(Body):
     ``grasp`` between the finger tips, ``tip``, where the tool touches (its x axis points out of the gripper), which
     is at ``grasp`` without a tool.
 
-    Actuators: those of `COMMANDS` by name; on wheels ``drive`` and ``turn`` are ``wheel_left`` and ``wheel_right``.
+    Actuators: those of `assist_layout.COMMANDS` by name; on wheels ``drive`` and ``turn`` are ``wheel_left`` and ``wheel_right``.
     From the lift on gravity is compensated, so that what is at rest stays.
 
     Raises:
@@ -262,7 +250,7 @@ class MobileManipulator(Body):
         for side in (-0.025, 0.025):
             _ball(base, 0.014, (mast_x + side, mast_y - 0.06, mast_high + 0.005), DARK)
         _box(base, (0.13, 0.125, 0.003), (0, 0, BASE_HEIGHT + BASE_HALF[2] + 0.003), LIGHT)
-        base.add_site(name="centre", pos=[0, 0, BASE_HEIGHT], group=4)
+        base.add_site(name="centre", pos=[0, 0, 0], group=4)
         if self.base == "planar":
             base.add_joint(name="base_x", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[1, 0, 0])
             base.add_joint(name="base_y", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 1, 0])
@@ -432,7 +420,7 @@ class MobileManipulator(Body):
         _couple(spec, "finger_left", "finger_right")
 
     def _add_actuators(self, spec: mujoco.MjSpec) -> None:
-        """Servos in the order of `COMMANDS`, then the lock of a planar base."""
+        """Servos in the order of `assist_layout.COMMANDS`, then the lock of a planar base."""
         if self.base == "planar":
             _base_servo(spec, "drive", (1, 0, 0, 0, 0, 0), DRIVE_GAIN, DRIVE_FORCE)
             _base_servo(spec, "turn", (0, 0, 0, 0, 0, 1), TURN_GAIN, TURN_TORQUE)
@@ -445,7 +433,7 @@ class MobileManipulator(Body):
         for name, servo in SERVOS.items():
             is_tendon = name == "gripper" or (name == "arm" and self.arm == "four-slide")
             transmission = mujoco.mjtTrn.mjTRN_TENDON if is_tendon else mujoco.mjtTrn.mjTRN_JOINT
-            actuator = spec.add_actuator(name=name, target=servo.joint, trntype=transmission)
+            actuator = spec.add_actuator(name=name, target=name, trntype=transmission)
             actuator.set_to_intvelocity(kp=servo.stiffness, kv=servo.damping)
             actuator.actlimited = True
             actuator.actrange = list(servo.range)

@@ -96,8 +96,6 @@ STEEL = (0.70, 0.72, 0.75, 1.0)
 SOFT_CONTACT = (0.015, 1.0)
 """s and 1, time constant and damping ratio of contacts with the person: flesh gives"""
 
-Point = tuple[float, float, float]
-
 
 def add_person(spec: mujoco.MjSpec) -> None:
     """Add the person in the wheelchair to a scene, at the origin, facing x.
@@ -158,6 +156,7 @@ def _add_trunk(person: mujoco.MjsBody) -> None:
         SHIRT,
     )
     _bar(person, (-0.02, 0, 1.0), (0.0, 0, NECK_HEIGHT + 0.03), 0.048, SKIN)
+    person.add_site(name="floor_under_person", pos=[0, 0, 0], group=4)
     person.add_site(name="lap", pos=[0.25, 0, KNEE[2] + 0.10], group=4)
 
 
@@ -212,18 +211,13 @@ def _add_yielding_arm(person: mujoco.MjsBody) -> None:
     _hinge(forearm, "elbow", (0, -1, 0))
     # At an elbow of 0 the arm hangs straight: the forearm goes down, as the upper arm does.
     wrist = (0, 0, -FOREARM_LENGTH)
-    skin = _bar(forearm, elbow_cap(), wrist, FOREARM_RADIUS, SKIN, mass=1.1)
+    skin = _bar(forearm, (0, 0, 0), wrist, FOREARM_RADIUS, SKIN, mass=1.1)
     skin.name = "forearm"
     hand = _ellipsoid(forearm, (0.022, 0.036, 0.06), (0, 0, -FOREARM_LENGTH - 0.06), SKIN, mass=0.4)
     hand.name = "hand"
     _look(forearm, "ellipsoid", (0.012, 0.012, 0.03), (0.02, -0.03, -FOREARM_LENGTH - 0.04), SKIN)
     forearm.add_site(name="elbow", pos=[0, 0, 0], group=4)
     forearm.add_site(name="wrist", pos=list(wrist), group=4)
-
-
-def elbow_cap() -> Point:
-    """Where the forearm's capsule begins, in its own frame."""
-    return (0.0, 0.0, 0.0)
 
 
 # -- parts --------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,417 @@
+"""What all assistive tasks share: robot and person in one scene, commands, what is seen, forces, reward, unsafe ends.
+
+The tasks are those of docs/systems/assist.md, "Tasks".
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import mujoco
+import numpy as np
+from gymnasium import spaces
+
+from ... import morphology
+from ...assist_layout import (
+    COMMAND_COUNT,
+    COMMANDS,
+    FORCE_UNIT,
+    JOINTS,
+    OBSERVATION_SIZE,
+    PARTS,
+)
+from ...errors import LanceletError, unknown
+from ...morphology.manipulator import SERVOS, MobileManipulator, wheel_speeds
+from ...morphology.person import POSTURE, add_person
+from ..checks import finite_reset_option, reset_option, within
+from ..simulation import Simulation
+from ..task import Memory, Task
+from . import scene
+
+PROGRESS_REWARD = 20.0
+"""1/m, for every metre that the tip comes nearer"""
+NEAR_REWARD = 0.1
+"""for every step within `NEAR` of the target"""
+NEAR = 0.03
+"""m"""
+ACTION_COST = 0.002
+"""times the sum of squares of an action"""
+FORCE_COST = 0.02
+"""1/N, for every newton over `GENTLE_FORCE`"""
+GENTLE_FORCE = 8.0
+"""N"""
+UNSAFE_REWARD = -5.0
+"""at an unsafe end: where ending an episode cost nothing, a learner would crash to be rid of the distance"""
+SUCCESS_REWARD = 10.0
+"""at success"""
+SECONDS_OF_SHORT_EPISODES = 25.0
+"""s"""
+LARGEST_FORCE_LIMIT = 200.0
+"""N"""
+SPEEDS = np.array(list(COMMANDS.values()))
+"""(8,) m/s or rad/s of a command of 1"""
+LEASHES = np.array([SERVOS[name].leash for name in JOINTS])
+"""(6,) m or rad"""
+ARENA = 256 * 1024
+"""bytes for contacts and the solver of one simulation; the peak of use is 40 kB"""
+ROOM_AROUND_CHAIR = (0.42, 0.62, 0.62)
+"""m before, behind and beside the person's hips that the middle of the robot's base keeps free: half of the chair and
+the base's half diagonal"""
+
+
+class Start(NamedTuple):
+    """Where the robot starts an episode: the middle and the half width of what is drawn, as seen by the person."""
+
+    x: float
+    """m before the person"""
+    y: float
+    """m to the left"""
+    yaw: float
+    """rad, heading; 0 is where the person looks"""
+    lift: float
+    """m"""
+    arm: float
+    """m"""
+    wrist_pitch: float
+    """rad"""
+    gripper: float = 0.0
+    """m, of the gripper's slide"""
+
+
+class Spread(NamedTuple):
+    """Half widths of the uniform draws around a `Start`."""
+
+    x: float
+    """m"""
+    y: float
+    """m"""
+    yaw: float
+    """rad"""
+
+
+@dataclass(kw_only=True)
+class Assist(Task):
+    """A robot of eight degrees of freedom helps a person in a wheelchair.
+
+    What a subclass adds: the tool, where the robot starts, what lies about, the target, and what counts as success.
+    Observation, action, reward, unsafe ends and metrics are told in docs/systems/assist.md, "Tasks".
+    """
+
+    episode: Literal["long", "short"] = "long"
+    """long: as much time as a person who steers by gestures needs; short: 25 s, and a start near the usual one"""
+    force_limit: float = 20.0
+    """N; a larger force between robot and person, in any substep, ends the episode as unsafe"""
+    posture: tuple[float, ...] | None = None
+    """rad, neck pitch, neck yaw, shoulder flexion, shoulder abduction, elbow; none: drawn at reset"""
+
+    substeps: ClassVar[int] = 25
+    reset_options: ClassVar[tuple[str, ...]] = ("posture", "start")
+    divergence_reward: ClassVar[float] = UNSAFE_REWARD
+    tool: ClassVar[str] = "none"
+    """what the robot holds: a name of `morphology.manipulator.TOOLS`"""
+    start: ClassVar[Start]
+    """middle of the start states"""
+    long_spread: ClassVar[Spread] = Spread(x=0.15, y=0.08, yaw=0.25)
+    """half widths of the start states in long episodes"""
+    short_spread: ClassVar[Spread] = Spread(x=0.05, y=0.04, yaw=0.08)
+    """half widths of the start states in short episodes"""
+    seconds: ClassVar[float] = 180.0
+    """s of a long episode"""
+
+    def __post_init__(self) -> None:
+        for body in self.bodies():
+            if not isinstance(body, MobileManipulator):
+                raise LanceletError(
+                    f"{type(self).__name__}.body = {body!r}: needs a MobileManipulator"
+                )
+            if body.tool != self.tool:
+                raise LanceletError(
+                    f"{type(self).__name__}.body has tool = {body.tool!r}: must be {self.tool!r}"
+                )
+        if self.episode not in ("long", "short"):
+            raise unknown("episode", self.episode, ("long", "short"))
+        within("force_limit", self.force_limit, 0.0, LARGEST_FORCE_LIMIT, "N")
+        if self.force_limit == 0:
+            raise LanceletError("force_limit = 0: must be > 0 (N)")
+        if self.posture is not None:
+            self.posture = tuple(self.posture)
+            if len(self.posture) != len(POSTURE):
+                raise LanceletError(
+                    f"posture = {self.posture!r}: needs {len(POSTURE)} angles, of {', '.join(POSTURE)}"
+                )
+            for angle, (name, joint) in zip(self.posture, POSTURE.items(), strict=True):
+                within(f"posture: {name}", angle, joint.low, joint.high, "rad")
+
+    # -- what a subclass fills ----------------------------------------------------------------------------------------
+
+    def furnish(self, spec: mujoco.MjSpec) -> None:
+        """Add to the scene what the task needs beside robot and person; nothing here."""
+
+    def own_memory(self, n: int) -> Memory:
+        """Initial state of the task beyond what all assistive tasks keep: arrays of `n` rows."""
+        return {}
+
+    def draw(
+        self,
+        sim: Simulation,
+        memory: Memory,
+        i: int,
+        rng: np.random.Generator,
+    ) -> None:
+        """Draw what is the task's own for simulation `i`: where the target is, where objects lie."""
+
+    @abstractmethod
+    def target(self, sim: Simulation, memory: Memory) -> tuple[np.ndarray, np.ndarray]:
+        """Where the tip is to go, and which way the target faces: (n, 3) m and (n, 3), in the robot's frame."""
+
+    @abstractmethod
+    def judge(self, sim: Simulation, memory: Memory, forces: Forces) -> None:
+        """Look at the step that was just made: write ``memory["success"]``, ``memory["event_reward"]`` and own rows."""
+
+    def progress(self, memory: Memory) -> np.ndarray:
+        """Up to four numbers (n, 4) that tell how far the task is; they are observed."""
+        return np.zeros((len(memory["distance"]), PARTS["progress"]))
+
+    def own_metrics(self, memory: Memory) -> dict[str, np.ndarray]:
+        """Figures of the episode beyond those of all assistive tasks, (n,) each."""
+        return {}
+
+    # -- scene --------------------------------------------------------------------------------------------------------
+
+    def default_body(self) -> morphology.Body:
+        """The robot on its planar base, with the task's tool."""
+        return morphology.make("manipulator", tool=self.tool)
+
+    def spec(self, body: morphology.Body) -> mujoco.MjSpec:
+        """Robot, person, what the task needs, sensors, light and camera."""
+        spec = body.build()
+        spec.memory = ARENA
+        add_person(spec)
+        self.furnish(spec)
+        scene.add_sensors(spec, with_tool=self.tool != "none")
+        scene.add_view(spec)
+        return spec
+
+    @property
+    def observation_space(self) -> spaces.Space:
+        """Box of 45 numbers."""
+        return spaces.Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
+
+    @property
+    def action_space(self) -> spaces.Space:
+        """Box of 8 speeds, each a share of the largest."""
+        return spaces.Box(-1.0, 1.0, (COMMAND_COUNT,), np.float32)
+
+    @property
+    def episode_seconds(self) -> float:
+        """Seconds after which an episode is truncated."""
+        return SECONDS_OF_SHORT_EPISODES if self.episode == "short" else self.seconds
+
+    # -- an episode ---------------------------------------------------------------------------------------------------
+
+    def memory(self, n: int) -> Memory:
+        """What all assistive tasks keep, and the task's own."""
+        return {
+            "is_fresh": np.ones(n, bool),  # no step since the reset: set-points are not placed yet
+            "distance": np.zeros(n),  # m, from the tip to the target
+            "gain": np.zeros(n),  # m that the last step brought the tip nearer
+            "event_reward": np.zeros(n),  # of the task's own events in the last step
+            "force": np.zeros((n, 3)),  # N on the person, in the robot's frame
+            "peak_force": np.zeros(n),  # N, the largest of the last step's substeps
+            "worst_force": np.zeros(n),  # N, the largest of the episode
+            "is_unsafe": np.zeros(n, bool),
+            "has_failed": np.zeros(n, bool),  # for a reason of the task's own, such as a spilt cup
+            "success": np.zeros(n, bool),
+            **self.own_memory(n),
+        }
+
+    def reset(
+        self,
+        sim: Simulation,
+        memory: Memory,
+        ids: np.ndarray,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any],
+    ) -> None:
+        """Draw posture, robot and task of simulations `ids`; ``posture`` and ``start`` (x, y, yaw) may be given.
+
+        Raises:
+            LanceletError: an angle outside the person's range, or a robot that would stand in the chair.
+        """
+        postures, starts = self._given(sim.n, options)
+        spread = self.short_spread if self.episode == "short" else self.long_spread
+        for i, rng in zip(ids.tolist(), rngs, strict=True):
+            # All is drawn whether it is used or not, so that one seed gives one episode whatever is given.
+            posture = _draw_posture(rng)
+            offset = rng.uniform(-1, 1, 3) * spread
+            place = np.array([self.start.x, self.start.y, self.start.yaw]) + offset
+            if self.posture is not None:
+                posture = np.array(self.posture)
+            if postures is not None:
+                posture = postures[i]
+            if starts is not None:
+                place = starts[i]
+            scene.write_posture(sim, i, posture)
+            scene.write_robot(sim, i, place, self.start)
+            self.draw(sim, memory, i, rng)
+
+    def _given(
+        self, n: int, options: Mapping[str, Any]
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Postures (n, 5) and starts (n, 3) of ``reset(options=)``, checked; None where they are not given."""
+        postures = None
+        if "posture" in options:
+            postures = finite_reset_option("posture", options["posture"], (n, len(POSTURE)))
+            for column, (name, joint) in enumerate(POSTURE.items()):
+                reset_option(f"posture: {name}", postures[:, column], (n,), joint.low, joint.high)
+        starts = None
+        if "start" in options:
+            starts = finite_reset_option("start", options["start"], (n, 3))
+            _refuse_start_in_chair(starts)
+        return postures, starts
+
+    def advance(self, sim: Simulation, memory: Memory, action: np.ndarray) -> None:
+        """Move the set-points by the commanded speeds for one control step, and look at the forces of every substep."""
+        self._begin_fresh(sim, memory)
+        command = np.asarray(action, float) * SPEEDS
+        columns = scene.columns(sim.model)
+        lengths = sim.actuator_length[:, columns.joints]
+        # The leash bounds the force with which the robot leans on whatever stops it.
+        np.clip(sim.act, lengths - LEASHES, lengths + LEASHES, out=lengths)
+        live = slice(None) if sim.live is None else sim.live
+        sim.act[live] = lengths[live]
+        sim.ctrl[live, columns.base] = _base_controls(columns.is_on_wheels, command)[live]
+        sim.ctrl[live, columns.joints] = command[live, 2:]
+
+        recorded = sim.step_recorded(self.substeps)
+        forces = scene.forces(sim, recorded)
+        before = memory["distance"].copy()
+        memory["gain"][:] = before - self._distance(sim, memory)
+        memory["force"][:] = forces.on_person
+        memory["peak_force"][:] = forces.peak
+        np.maximum(memory["worst_force"], forces.peak, out=memory["worst_force"])
+        memory["is_unsafe"] |= forces.peak > self.force_limit
+        memory["event_reward"][:] = 0.0
+        self.judge(sim, memory, forces)
+        # Anew: the task may have chosen another target.
+        memory["distance"][:] = self._distance(sim, memory)
+
+    def _begin_fresh(self, sim: Simulation, memory: Memory) -> None:
+        """Where no step was made yet: set-points begin at the positions, postures are held, the distance is measured.
+
+        It is not done in `reset`: a start state that the caller gives replaces the drawn one only afterwards.
+        """
+        fresh = memory["is_fresh"]
+        if not fresh.any():
+            return
+        columns = scene.columns(sim.model)
+        lengths = sim.actuator_length
+        sim.act[fresh] = lengths[fresh][:, columns.joints]
+        rows = np.flatnonzero(fresh)
+        sim.ctrl[np.ix_(rows, columns.posture)] = lengths[np.ix_(rows, columns.posture)]
+        memory["distance"][fresh] = self._distance(sim, memory)[fresh]
+        memory["is_fresh"][:] = False
+
+    def _distance(self, sim: Simulation, memory: Memory) -> np.ndarray:
+        """Distance (n,) of the tip from the target, m."""
+        place, _ = self.target(sim, memory)
+        return np.linalg.norm(place - sim.sensor("tip"), axis=1)
+
+    def observe(self, sim: Simulation, memory: Memory) -> np.ndarray:
+        """What docs/systems/assist.md lists under "Observation", in the robot's frame."""
+        columns = scene.columns(sim.model)
+        joints = sim.actuator_length[:, columns.joints]
+        lead = (sim.act - joints) / LEASHES
+        # Before the first step the set-points are not placed yet; they will begin at the positions.
+        lead[memory["is_fresh"]] = 0.0
+        tip = sim.sensor("tip")
+        place, facing = self.target(sim, memory)
+        seen = {
+            "joints": joints,
+            "lead": lead,
+            "base_speed": scene.base_speed(sim),
+            "tip": tip,
+            "tip_axis": sim.sensor("tip_axis"),
+            "tip_up": sim.sensor("tip_up"),
+            "target": place - tip,
+            "target_axis": facing,
+            "object": self.carried(sim, memory) - tip,
+            "person": sim.sensor("person")[:, :2],
+            "person_facing": sim.sensor("person_facing")[:, :2],
+            "force": memory["force"] / FORCE_UNIT,
+            "peak_force": memory["peak_force"][:, None] / FORCE_UNIT,
+            "progress": self.progress(memory),
+        }
+        return np.concatenate([seen[name] for name in PARTS], axis=1).astype(np.float32)
+
+    def carried(self, sim: Simulation, memory: Memory) -> np.ndarray:
+        """Place (n, 3) of the object that is to be moved, m, in the robot's frame; without one, the tip's."""
+        return sim.sensor("tip")
+
+    def reward(
+        self, sim: Simulation, memory: Memory, action: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Progress towards the target, less effort and force, events of the task, and the price of an unsafe end."""
+        terms = {
+            "progress": PROGRESS_REWARD * memory["gain"],
+            "near": NEAR_REWARD * (memory["distance"] < NEAR),
+            "action": -ACTION_COST * np.square(action).sum(1),
+            "force": -FORCE_COST * np.maximum(0.0, memory["peak_force"] - GENTLE_FORCE),
+            "event": memory["event_reward"].copy(),
+            "success": SUCCESS_REWARD * memory["success"],
+            "unsafe": UNSAFE_REWARD * (memory["is_unsafe"] | memory["has_failed"]),
+        }
+        return sum(terms.values(), np.zeros(sim.n)), terms
+
+    def terminated(self, sim: Simulation, memory: Memory) -> np.ndarray:
+        """The person was helped, or hurt, or the task cannot be done any more."""
+        return memory["success"] | memory["is_unsafe"] | memory["has_failed"]
+
+    def metrics(self, sim: Simulation, memory: Memory) -> dict[str, np.ndarray]:
+        """Success, unsafe end, distance, forces, and the task's own."""
+        return {
+            "success": (memory["success"] & ~memory["is_unsafe"]).astype(float),
+            "unsafe": memory["is_unsafe"].astype(float),
+            "failed": memory["has_failed"].astype(float),
+            "distance": memory["distance"].copy(),
+            "worst_force": memory["worst_force"].copy(),
+            **self.own_metrics(memory),
+        }
+
+
+Forces = scene.Forces
+
+
+def _draw_posture(rng: np.random.Generator) -> np.ndarray:
+    """Angles (5,) around the usual posture, a quarter of each joint's range wide."""
+    draws = rng.uniform(-1, 1, len(POSTURE))
+    angles = []
+    for draw, joint in zip(draws, POSTURE.values(), strict=True):
+        angle = joint.rest + draw * (joint.high - joint.low) / 8
+        angles.append(min(max(angle, joint.low), joint.high))
+    return np.array(angles)
+
+
+def _refuse_start_in_chair(starts: np.ndarray) -> None:
+    """Refuse a robot (n, 3: x, y, yaw) that would stand in the person's chair."""
+    before, behind, beside = ROOM_AROUND_CHAIR
+    x = starts[:, 0]
+    y = starts[:, 1]
+    inside = (x < before + 0.3) & (x > -behind) & (np.abs(y) < beside)
+    if inside.any():
+        first = np.flatnonzero(inside)[0]
+        raise LanceletError(
+            f"options['start'] = {starts[first].tolist()}: the robot would stand in the chair; "
+            f"give |y| >= {beside} m, or x beyond {before + 0.3:.2f} m"
+        )
+
+
+def _base_controls(is_on_wheels: bool, command: np.ndarray) -> np.ndarray:
+    """Controls (n, 2) of the two actuators of the base for commands (n, 8)."""
+    if is_on_wheels:
+        left, right = wheel_speeds(command[:, 0], command[:, 1])
+        return np.stack([left, right], axis=1)
+    return command[:, :2]

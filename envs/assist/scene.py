@@ -1,0 +1,246 @@
+"""Sensors, view and the writing of start states that all assistive scenes share."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import mujoco
+import numpy as np
+
+from ...assist_layout import JOINTS
+from ...morphology.person import POSTURE
+from ..simulation import Simulation
+
+FRAME = "centre"
+"""site of the robot on the floor under its base; x is its heading"""
+FORCE_DATA = 1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE)
+"""contact sensors tell the force"""
+NET_FORCE = 3
+"""and sum it over all contacts, in the world's axes"""
+
+
+class Forces(NamedTuple):
+    """Contact forces of one control step."""
+
+    on_person: np.ndarray
+    """(n, 3) N between robot and person at its end, in the robot's frame"""
+    peak: np.ndarray
+    """(n,) N, the largest between robot and person in any substep"""
+    tool: np.ndarray
+    """(n,) N between tool and person at its end; 0 without a tool"""
+    tool_peak: np.ndarray
+    """(n,) N, the largest between tool and person in any substep; 0 without a tool"""
+
+
+class Columns(NamedTuple):
+    """Where the actuators stand in the arrays of controls and lengths."""
+
+    base: np.ndarray
+    """(2,) drive and turn, or the left and the right wheel"""
+    joints: np.ndarray
+    """(6,) in the order of `assist_layout.JOINTS`"""
+    posture: np.ndarray
+    """(5,) of the person, in the order of `POSTURE`"""
+    is_on_wheels: bool
+
+
+@functools.lru_cache(maxsize=64)
+def columns(model: mujoco.MjModel) -> Columns:
+    """The columns of the actuators of a compiled scene."""
+    names = [model.actuator(i).name for i in range(model.nu)]
+    is_on_wheels = "wheel_left" in names
+    base_names = ("wheel_left", "wheel_right") if is_on_wheels else ("drive", "turn")
+    return Columns(
+        base=np.array([names.index(name) for name in base_names]),
+        joints=np.array([names.index(name) for name in JOINTS]),
+        posture=np.array([names.index(name) for name in POSTURE]),
+        is_on_wheels=is_on_wheels,
+    )
+
+
+def add_sensors(spec: mujoco.MjSpec, with_tool: bool) -> None:
+    """Add what the tasks read; places and directions are in the robot's frame.
+
+    Args:
+        spec: of the scene; it is changed in place.
+        with_tool: whether the robot holds a tool, a geom called ``tool``.
+    """
+    position = mujoco.mjtSensor.mjSENS_FRAMEPOS
+    x_axis = mujoco.mjtSensor.mjSENS_FRAMEXAXIS
+    y_axis = mujoco.mjtSensor.mjSENS_FRAMEYAXIS
+    z_axis = mujoco.mjtSensor.mjSENS_FRAMEZAXIS
+    add_frame_sensor(spec, "tip", position, "tip")
+    add_frame_sensor(spec, "tip_axis", x_axis, "tip")
+    add_frame_sensor(spec, "tip_up", z_axis, "tip")
+    add_frame_sensor(spec, "mouth", position, "mouth")
+    add_frame_sensor(spec, "mouth_axis", x_axis, "mouth")
+    add_frame_sensor(spec, "elbow", position, "elbow")
+    add_frame_sensor(spec, "forearm_up", x_axis, "elbow")
+    add_frame_sensor(spec, "forearm_out", y_axis, "elbow")
+    add_frame_sensor(spec, "forearm_back", z_axis, "elbow")
+    add_frame_sensor(spec, "person", position, "floor_under_person")
+    add_frame_sensor(spec, "person_facing", x_axis, "floor_under_person")
+    heading = spec.add_sensor(
+        name="heading", type=x_axis, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=FRAME
+    )
+    assert heading is not None
+    for name, kind in (
+        ("base_velocity", mujoco.mjtSensor.mjSENS_VELOCIMETER),
+        ("base_turning", mujoco.mjtSensor.mjSENS_GYRO),
+    ):
+        spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=FRAME)
+    _add_force_sensor(spec, "person_force", mujoco.mjtObj.mjOBJ_XBODY, "base")
+    if with_tool:
+        _add_force_sensor(spec, "tool_force", mujoco.mjtObj.mjOBJ_GEOM, "tool")
+
+
+def add_frame_sensor(spec: mujoco.MjSpec, name: str, kind: mujoco.mjtSensor, site: str) -> None:
+    """Add a sensor of a site's place or axis, in the robot's frame.
+
+    Args:
+        spec: of the scene; it is changed in place.
+        name: of the sensor.
+        kind: FRAMEPOS, FRAMEXAXIS, ...
+        site: that is looked at.
+    """
+    spec.add_sensor(
+        name=name,
+        type=kind,
+        objtype=mujoco.mjtObj.mjOBJ_SITE,
+        objname=site,
+        reftype=mujoco.mjtObj.mjOBJ_SITE,
+        refname=FRAME,
+    )
+
+
+def _add_force_sensor(spec: mujoco.MjSpec, name: str, kind: mujoco.mjtObj, part: str) -> None:
+    """Add a sensor of the sum of contact forces between a part of the robot and the whole person."""
+    sensor = spec.add_sensor(
+        name=name,
+        type=mujoco.mjtSensor.mjSENS_CONTACT,
+        objtype=kind,
+        objname=part,
+        reftype=mujoco.mjtObj.mjOBJ_XBODY,
+        refname="person",
+    )
+    sensor.intprm[:3] = [FORCE_DATA, NET_FORCE, 1]
+
+
+def add_view(spec: mujoco.MjSpec) -> None:
+    """A sky, a light, and the camera ``track``, which stands still and sees robot and person from the front left."""
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        width=64,
+        height=384,
+        rgb1=[0.86, 0.93, 0.98],
+        rgb2=[0.97, 0.98, 1.0],
+    )
+    spec.worldbody.add_camera(
+        name="track",
+        pos=[2.35, 1.05, 1.75],
+        xyaxes=[-0.32, 0.95, 0, -0.40, -0.135, 0.91],
+        fovy=45,
+    )
+    spec.worldbody.add_light(
+        type=mujoco.mjtLightType.mjLIGHT_SPOT,
+        cutoff=60,
+        exponent=0,
+        pos=[1.5, 1.5, 4.0],
+        dir=[-0.35, -0.3, -1],
+        diffuse=[0.45, 0.45, 0.45],
+        specular=[0.2, 0.2, 0.2],
+        castshadow=True,
+    )
+
+
+def write_posture(sim: Simulation, i: int, posture: np.ndarray) -> None:
+    """Put the person of simulation `i` into a posture (5,), rad."""
+    for name, angle in zip(POSTURE, posture, strict=True):
+        sim.qpos[i, sim.model.joint(name).qposadr[0]] = angle
+
+
+def write_robot(sim: Simulation, i: int, place: np.ndarray, start: Any) -> None:
+    """Put the robot of simulation `i` somewhere.
+
+    Args:
+        sim: changed in place.
+        i: number of the simulation.
+        place: (3,) x and y (m) and heading (rad) of the base.
+        start: `base.Start` with the positions of its joints.
+    """
+    x, y, yaw = place
+    model = sim.model
+    row = sim.qpos[i]
+    if columns(model).is_on_wheels:
+        first = model.joint("base").qposadr[0]
+        row[first : first + 2] = x, y
+        row[first + 3 : first + 7] = np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)
+    else:
+        for name, value in (("base_x", x), ("base_y", y), ("base_yaw", yaw)):
+            row[model.joint(name).qposadr[0]] = value
+    row[model.joint("lift").qposadr[0]] = start.lift
+    row[model.joint("wrist_pitch").qposadr[0]] = start.wrist_pitch
+    stages = [
+        name for name in ("arm", "arm_1", "arm_2", "arm_3", "arm_4") if _has_joint(model, name)
+    ]
+    for name in stages:
+        row[model.joint(name).qposadr[0]] = start.arm / len(stages)
+    for name in ("finger_left", "finger_right"):
+        row[model.joint(name).qposadr[0]] = 10.0 * start.gripper
+
+
+def _has_joint(model: mujoco.MjModel, name: str) -> bool:
+    """Whether the model has a joint of that name."""
+    return mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT.value, name) >= 0
+
+
+def base_speed(sim: Simulation) -> np.ndarray:
+    """Speed (n, 2) of the base: along its heading, m/s, and turning, rad/s."""
+    return np.stack([sim.sensor("base_velocity")[:, 0], sim.sensor("base_turning")[:, 2]], axis=1)
+
+
+def forces(sim: Simulation, recorded: np.ndarray) -> Forces:
+    """The contact forces of a control step.
+
+    Args:
+        sim: after the step.
+        recorded: (n, substeps, nsensordata) the sensors of every substep.
+    """
+    on_person = _recorded_sensor(sim, recorded, "person_force")
+    person_peak = np.linalg.norm(on_person, axis=2).max(1)
+    last = on_person[:, -1]
+    heading = sim.sensor("heading")
+    cosine = heading[:, 0]
+    sine = heading[:, 1]
+    in_robot_frame = np.stack(
+        [
+            cosine * last[:, 0] + sine * last[:, 1],
+            -sine * last[:, 0] + cosine * last[:, 1],
+            last[:, 2],
+        ],
+        axis=1,
+    )
+    tool_norm = np.zeros((sim.n, 1))
+    if _has_sensor(sim.model, "tool_force"):
+        tool_norm = np.linalg.norm(_recorded_sensor(sim, recorded, "tool_force"), axis=2)
+    return Forces(
+        on_person=in_robot_frame,
+        peak=person_peak,
+        tool=tool_norm[:, -1],
+        tool_peak=tool_norm.max(1),
+    )
+
+
+def _recorded_sensor(sim: Simulation, recorded: np.ndarray, name: str) -> np.ndarray:
+    """Values (n, substeps, size) of one sensor."""
+    sensor = sim.model.sensor(name)
+    first = sensor.adr[0]
+    return recorded[:, :, first : first + sensor.dim[0]]
+
+
+def _has_sensor(model: mujoco.MjModel, name: str) -> bool:
+    """Whether the model has a sensor of that name."""
+    return mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SENSOR.value, name) >= 0
