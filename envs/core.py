@@ -125,12 +125,12 @@ class VectorEnv(gym.vector.VectorEnv):
         self.task = make_task(task, options)
         self._painters = {}
         self.num_envs = num_envs
-        self.max_episode_steps = limit
         self.render_mode = render_mode
         self.sim = self.task.make(num_envs, nthread)
         self.mode = AutoresetMode(autoreset_mode)
         self.control_dt = self.task.control_dt(self.sim)
         """s from one action to the next"""
+        self.max_episode_steps = self._shorter_limit(limit)
         fps = round(1 / self.control_dt)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.mode, "render_fps": fps}
 
@@ -163,6 +163,16 @@ class VectorEnv(gym.vector.VectorEnv):
 
     def __getattr__(self, name: str) -> Any:
         return _forwarded(self, name)
+
+    def _shorter_limit(self, max_episode_steps: int | None) -> int | None:
+        """The time limit in control steps: the given one, or the task's own where that is shorter."""
+        seconds = self.task.time_limit
+        if seconds is None:
+            return max_episode_steps
+        own_limit = max(1, round(seconds / self.control_dt))
+        if max_episode_steps is None:
+            return own_limit
+        return min(own_limit, max_episode_steps)
 
     def field(self, name: str) -> Field:
         """A model parameter of every simulation: ``env.field("opt.viscosity")[:] = 0.1``; see `Simulation.field`."""
@@ -564,7 +574,7 @@ class VectorEnv(gym.vector.VectorEnv):
 class SingleEnv(gym.Env):
     """One simulation of a task: `VectorEnv` with one row, its numbers unwrapped.
 
-    Truncation is left to `gym.make`'s TimeLimit, so the environment cannot know an episode's last step:
+    Truncation at the id's limit is left to `gym.make`'s TimeLimit, so the environment cannot know an episode's last step:
     ``info["metrics"]`` holds the episode so far at every step, and ``info["episode"]`` is left to
     `gymnasium.wrappers.RecordEpisodeStatistics`, which refuses an environment that fills it.
 
@@ -595,6 +605,8 @@ class SingleEnv(gym.Env):
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
         self._ended = False
+        self._steps = 0
+        """control steps of the present episode"""
 
     def __getattr__(self, name: str) -> Any:
         return _forwarded(self, name)
@@ -611,14 +623,16 @@ class SingleEnv(gym.Env):
         self.vector.rngs[0] = self.np_random
         observation, _ = self.vector.reset(options=options)
         self._ended = False
+        self._steps = 0
         return row_of(observation, 0), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One control step; after the end of an episode call `reset`.
 
         Returns:
-            Observation, reward, terminated, truncated (always False), and info: ``terms``, ``metrics``, and where the
-            physics could not go on ``diverged`` and ``diverged_reason``.
+            Observation, reward, terminated, truncated (at the task's own time limit; that of the id is kept by
+            `gym.make`'s TimeLimit), and info: ``terms``, ``metrics``, and where the physics could not go on
+            ``diverged`` and ``diverged_reason``.
         """
         if self._ended:
             raise gym.error.ResetNeeded("the episode has ended: call reset() before step()")
@@ -632,8 +646,12 @@ class SingleEnv(gym.Env):
             info["diverged"] = True
             info["diverged_reason"] = transition.reasons[0]
         self._ended = bool(transition.terminated[0])
+        self._steps += 1
+        # Without a limit of `gym.make`'s, that of the vector environment is the task's own.
+        own_limit = self.vector.max_episode_steps
+        truncated = own_limit is not None and self._steps >= own_limit and not self._ended
         observation = row_of(transition.observation, 0)
-        return observation, transition.reward[0].item(), self._ended, False, info
+        return observation, transition.reward[0].item(), self._ended, truncated, info
 
     def field(self, name: str) -> Field:
         """A model parameter; see `Simulation.field`."""

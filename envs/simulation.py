@@ -168,9 +168,8 @@ class Simulation:
         recorded = np.zeros((self.n, substeps, self.model.nsensordata))
         rows = self._live_rows()
         if substeps > 1:
-            out = {
-                "sensordata": np.empty((len(recorded[rows]), substeps - 1, self.model.nsensordata))
-            }
+            live_count = self.n if self.live is None else len(self.live)
+            out = {"sensordata": np.zeros((live_count, substeps - 1, self.model.nsensordata))}
             # `rollout` refreshes nothing: the last substep is left to `step`.
             self._run(
                 self.batch.rollout, substeps - 1, record=("sensordata",), ids=self.live, out=out

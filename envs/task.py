@@ -176,6 +176,11 @@ class Task(ABC):
         """Seconds of a control step."""
         return sim.timestep * self.substeps
 
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds after which an episode is truncated, where this is shorter than the id's limit; None: the id's."""
+        return None
+
     # -- an episode ---------------------------------------------------------------------------------------------------
 
     def memory(self, n: int) -> Memory:

@@ -496,7 +496,7 @@ def _spoon(palm: mujoco.MjsBody) -> None:
 
 
 def _cup(palm: mujoco.MjsBody) -> None:
-    """A cup between the fingers, upright where the gripper is level; its tip is the far edge of its rim."""
+    """A cup between the fingers, upright where the gripper is level; its tip is the edge of its rim on the gripper's right."""
     radius = 0.034
     half_height = 0.05
     cup = palm.add_geom(
@@ -516,7 +516,7 @@ def _cup(palm: mujoco.MjsBody) -> None:
         mass=0.0,
     )
     _collide(water, 0, 0)
-    palm.add_site(name="tip", pos=[GRASP_OFFSET + radius, 0, half_height], group=4)
+    palm.add_site(name="tip", pos=[GRASP_OFFSET, -radius, half_height], group=4)
 
 
 def _wiper(palm: mujoco.MjsBody) -> None:

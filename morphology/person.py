@@ -93,6 +93,8 @@ CHAIR = (0.20, 0.21, 0.24, 1.0)
 CUSHION = (0.36, 0.37, 0.42, 1.0)
 STEEL = (0.70, 0.72, 0.75, 1.0)
 
+FRICTION = 0.4
+"""1, of skin and cloth"""
 SOFT_CONTACT = (0.015, 1.0)
 """s and 1, time constant and damping ratio of contacts with the person: flesh gives"""
 
@@ -228,6 +230,9 @@ def _touchable(geom: mujoco.MjsGeom) -> None:
     geom.contype = PERSON
     geom.conaffinity = ROBOT | OBJECT
     geom.solref = list(SOFT_CONTACT)
+    geom.friction = [FRICTION, 0.005, 0.0001]
+    # Skin and cloth are slippery for whatever touches them.
+    geom.priority = 1
 
 
 def _hinge(body: mujoco.MjsBody, name: str, axis: Sequence[float]) -> None:

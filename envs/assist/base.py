@@ -118,8 +118,6 @@ class Assist(Task):
     """half widths of the start states in long episodes"""
     short_spread: ClassVar[Spread] = Spread(x=0.05, y=0.04, yaw=0.08)
     """half widths of the start states in short episodes"""
-    seconds: ClassVar[float] = 180.0
-    """s of a long episode"""
 
     def __post_init__(self) -> None:
         for body in self.bodies():
@@ -206,9 +204,9 @@ class Assist(Task):
         return spaces.Box(-1.0, 1.0, (COMMAND_COUNT,), np.float32)
 
     @property
-    def episode_seconds(self) -> float:
-        """Seconds after which an episode is truncated."""
-        return SECONDS_OF_SHORT_EPISODES if self.episode == "short" else self.seconds
+    def time_limit(self) -> float | None:
+        """25 s where episodes are short; the id's own limit holds for long ones."""
+        return SECONDS_OF_SHORT_EPISODES if self.episode == "short" else None
 
     # -- an episode ---------------------------------------------------------------------------------------------------
 
@@ -281,10 +279,12 @@ class Assist(Task):
         lengths = sim.actuator_length[:, columns.joints]
         # The leash bounds the force with which the robot leans on whatever stops it.
         np.clip(sim.act, lengths - LEASHES, lengths + LEASHES, out=lengths)
+        controls = sim.ctrl.copy()
+        controls[:, columns.base] = _base_controls(columns.is_on_wheels, command)
+        controls[:, columns.joints] = command[:, 2:]
         live = slice(None) if sim.live is None else sim.live
         sim.act[live] = lengths[live]
-        sim.ctrl[live, columns.base] = _base_controls(columns.is_on_wheels, command)[live]
-        sim.ctrl[live, columns.joints] = command[live, 2:]
+        sim.ctrl[live] = controls[live]
 
         recorded = sim.step_recorded(self.substeps)
         forces = scene.forces(sim, recorded)

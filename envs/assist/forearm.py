@@ -7,8 +7,8 @@ import numpy as np
 from ...morphology.person import FOREARM_LENGTH, FOREARM_RADIUS
 from ..simulation import Simulation
 
-ALONG = (0.3, 0.8)
-"""range of places along the forearm: 0 at the elbow, 1 at the wrist"""
+ALONG = (0.45, 0.85)
+"""range of places along the forearm: 0 at the elbow, 1 at the wrist; nearer to the elbow the upper arm is in the way"""
 AROUND = (-0.4, 0.8)
 """rad, range of places around it: 0 on the upper side, positive outwards, to the robot"""
 

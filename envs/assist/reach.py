@@ -27,7 +27,7 @@ class AssistReach(Assist):
     """
 
     tool: ClassVar[str] = "scratcher"
-    start: ClassVar[Start] = Start(x=0.2, y=0.88, yaw=0.0, lift=0.75, arm=0.05, wrist_pitch=-0.9)
+    start: ClassVar[Start] = Start(x=0.2, y=0.88, yaw=0.0, lift=0.95, arm=0.02, wrist_pitch=-0.9)
 
     def own_memory(self, n: int) -> Memory:
         """Place on the forearm, and time near it."""
@@ -48,5 +48,5 @@ class AssistReach(Assist):
     def judge(self, sim: Simulation, memory: Memory, forces: Forces) -> None:
         """Count the time near the place."""
         is_near = self._distance(sim, memory) < NEAR
-        memory["dwell"] = np.where(is_near, memory["dwell"] + CONTROL_PERIOD, 0.0)
+        memory["dwell"][:] = np.where(is_near, memory["dwell"] + CONTROL_PERIOD, 0.0)
         memory["success"] |= memory["dwell"] >= DWELL - 1e-9

@@ -1,0 +1,1 @@
+"""Scripted experts of the assistive tasks: what can be reached with the true state. Begin with `expert`."""
