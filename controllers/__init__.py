@@ -51,6 +51,8 @@ register("scratch-expert", "lancelet.controllers.assist.scratch:ScratchExpert")
 register("feed-expert", "lancelet.controllers.assist.feed:FeedExpert")
 register("drink-expert", "lancelet.controllers.assist.drink:DrinkExpert")
 register("wipe-expert", "lancelet.controllers.assist.wipe:WipeExpert")
+register("fetch-expert", "lancelet.controllers.assist.fetch:FetchExpert")
+register("drawer-expert", "lancelet.controllers.assist.drawer:DrawerExpert")
 register("random", "lancelet.controllers.baselines:Random")
 register("zero", "lancelet.controllers.baselines:Zero")
 

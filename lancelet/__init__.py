@@ -24,3 +24,5 @@ register("lancelet/AssistScratch-v0", "lancelet.envs.assist.scratch:AssistScratc
 register("lancelet/AssistFeed-v0", "lancelet.envs.assist.feed:AssistFeed", max_episode_steps=3600)
 register("lancelet/AssistDrink-v0", "lancelet.envs.assist.drink:AssistDrink", max_episode_steps=3600)
 register("lancelet/AssistWipe-v0", "lancelet.envs.assist.wipe:AssistWipe", max_episode_steps=4800)
+register("lancelet/AssistFetch-v0", "lancelet.envs.assist.fetch:AssistFetch", max_episode_steps=6000)
+register("lancelet/AssistDrawer-v0", "lancelet.envs.assist.drawer:AssistDrawer", max_episode_steps=3600)
