@@ -121,18 +121,20 @@ SERVOS = {
 """name -> the servo of the joint, or of the tendon of several joints, that is called so"""
 DRIVE_GAIN = 20_000.0
 """N s/m, of the planar base's servo along its heading"""
-TURN_GAIN = 5_000.0
-"""N m s/rad, of its servo about the vertical"""
+TURN_GAIN = 400.0
+"""N m s/rad, of its servo about the vertical; beyond 2 inertia / timestep a servo at its limit swings for ever"""
 LOCK_GAIN = 40_000.0
 """N s/m, of the servo that keeps it from sliding sideways"""
 DRIVE_FORCE = 200.0
 """N, the most that the base pushes with"""
 TURN_TORQUE = 100.0
 """N m, the most that it turns with"""
-WHEEL_GAIN = 50.0
+WHEEL_GAIN = 20.0
 """N m s/rad, of a wheel's servo"""
-WHEEL_TORQUE = 8.0
-"""N m, the most of a wheel"""
+WHEEL_TORQUE = 1.5
+"""N m, the most of a wheel; with more the robot would tip forwards, where it has no caster"""
+WHEEL_INERTIA = 0.05
+"""kg m^2, of a wheel's motor, seen through its gear"""
 BASE_LOCK = "lock"
 """actuator that no command moves: its speed stays 0"""
 
@@ -142,6 +144,7 @@ DARK = (0.16, 0.17, 0.20, 1.0)
 LIGHT = (0.86, 0.87, 0.90, 1.0)
 METAL = (0.62, 0.64, 0.68, 1.0)
 RUBBER = (0.20, 0.20, 0.22, 1.0)
+UNSEEN = (0.0, 0.0, 0.0, 0.0)
 ACCENT = tuple(scenery.BODY)
 """RGBA of tools: what touches the person is seen at once"""
 FOOD = (0.93, 0.78, 0.45, 1.0)
@@ -235,10 +238,11 @@ class MobileManipulator(Body):
         )
         mast_low, mast_high = MAST_SPAN
         mast_x, mast_y = MAST_PLACE
+        # Its round ends lie within the span: below it they would drag over the floor.
         _bar(
             base,
-            start=(mast_x, mast_y, mast_low),
-            end=(mast_x, mast_y, mast_high),
+            start=(mast_x, mast_y, mast_low + MAST_RADIUS),
+            end=(mast_x, mast_y, mast_high - MAST_RADIUS),
             radius=MAST_RADIUS,
             colour=METAL,
             mass=1.83,
@@ -261,16 +265,14 @@ class MobileManipulator(Body):
             base.add_freejoint(name="base")
             for name, side in (("wheel_right", -1), ("wheel_left", 1)):
                 wheel = base.add_body(name=name, pos=[0, side * TRACK / 2, WHEEL_RADIUS])
-                wheel.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 1, 0])
-                # A ball touches at one point; a cylinder scrubs when the robot turns.
-                _ball(
-                    wheel,
-                    WHEEL_RADIUS,
-                    (0, 0, 0),
-                    (*RUBBER[:3], 0.0),
-                    mass=WHEEL_MASS,
-                    touches=ROBOT,
+                wheel.add_joint(
+                    name=name,
+                    type=mujoco.mjtJoint.mjJNT_HINGE,
+                    axis=[0, 1, 0],
+                    armature=WHEEL_INERTIA,
                 )
+                # A ball touches at one point; a cylinder scrubs when the robot turns.
+                _ball(wheel, WHEEL_RADIUS, (0, 0, 0), UNSEEN, mass=WHEEL_MASS, touches=ROBOT)
                 _wheel(wheel, (0, 0, 0))
             caster_x, caster_y = CASTER_PLACE
             base.add_geom(
