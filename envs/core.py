@@ -166,13 +166,10 @@ class VectorEnv(gym.vector.VectorEnv):
 
     def _shorter_limit(self, max_episode_steps: int | None) -> int | None:
         """The time limit in control steps: the given one, or the task's own where that is shorter."""
-        seconds = self.task.time_limit
-        if seconds is None:
-            return max_episode_steps
-        own_limit = max(1, round(seconds / self.control_dt))
-        if max_episode_steps is None:
-            return own_limit
-        return min(own_limit, max_episode_steps)
+        limits = [] if max_episode_steps is None else [max_episode_steps]
+        if self.task.time_limit is not None:
+            limits.append(max(1, round(self.task.time_limit / self.control_dt)))
+        return min(limits, default=None)
 
     def field(self, name: str) -> Field:
         """A model parameter of every simulation: ``env.field("opt.viscosity")[:] = 0.1``; see `Simulation.field`."""
