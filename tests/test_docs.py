@@ -24,6 +24,7 @@ ABSENT = re.compile(
 """documents that are not part of the repository"""
 CODE_OF_ROW = re.compile(r"^([A-Z]\d{1,2})\b")
 STUDY_PAGES = {
+    "assist": "assist",
     "bilateral": "arm",
     "blimp": "blimp",
     "goodbody": "goodbody",
