@@ -30,6 +30,17 @@ HOMES = {"pid": BLIMP, "snn": BLIMP, "sum": BLIMP, "search-momentum": "MountainC
 HOMES |= {"bilateral": "lancelet/ArmReach-v0"}
 HOMES |= dict.fromkeys(NAVIGATORS, MAZE)
 HOMES |= {"braitenberg": "lancelet/Phototaxis-v0"}
+ASSIST = {
+    "reach": "lancelet/AssistReach-v0",
+    "scratch": "lancelet/AssistScratch-v0",
+    "feed": "lancelet/AssistFeed-v0",
+    "drink": "lancelet/AssistDrink-v0",
+    "wipe": "lancelet/AssistWipe-v0",
+    "fetch": "lancelet/AssistFetch-v0",
+    "drawer": "lancelet/AssistDrawer-v0",
+}
+"""short name of an assistive task -> its id"""
+HOMES |= {f"{name}-expert": id for name, id in ASSIST.items()}
 """controllers that read no swimmer -> a task that they read"""
 NEEDS = {
     "oracle": {"maze_map": ("#####", "#...#", "###.#", "#...#", "#####")},

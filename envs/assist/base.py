@@ -46,7 +46,7 @@ GENTLE_FORCE = 8.0
 UNSAFE_REWARD = -5.0
 """at an unsafe end: where ending an episode cost nothing, a learner would crash to be rid of the distance"""
 SUCCESS_REWARD = 10.0
-"""at success"""
+"""at success, where the same step is not unsafe"""
 SECONDS_OF_SHORT_EPISODES = 25.0
 """s"""
 LARGEST_FORCE_LIMIT = 200.0
@@ -361,7 +361,7 @@ class Assist(Task):
             "action": -ACTION_COST * np.square(action).sum(1),
             "force": -FORCE_COST * np.maximum(0.0, memory["peak_force"] - GENTLE_FORCE),
             "event": memory["event_reward"].copy(),
-            "success": SUCCESS_REWARD * memory["success"],
+            "success": SUCCESS_REWARD * _helped(memory),
             "unsafe": UNSAFE_REWARD * (memory["is_unsafe"] | memory["has_failed"]),
         }
         return sum(terms.values(), np.zeros(sim.n)), terms
@@ -373,7 +373,7 @@ class Assist(Task):
     def metrics(self, sim: Simulation, memory: Memory) -> dict[str, np.ndarray]:
         """Success, unsafe end, distance, forces, and the task's own."""
         return {
-            "success": (memory["success"] & ~memory["is_unsafe"]).astype(float),
+            "success": _helped(memory).astype(float),
             "unsafe": memory["is_unsafe"].astype(float),
             "failed": memory["has_failed"].astype(float),
             "distance": memory["distance"].copy(),
@@ -383,6 +383,11 @@ class Assist(Task):
 
 
 Forces = scene.Forces
+
+
+def _helped(memory: Memory) -> np.ndarray:
+    """True (n,) where the task is done, and neither was the person hurt nor did it fail in the same step."""
+    return memory["success"] & ~memory["is_unsafe"] & ~memory["has_failed"]
 
 
 def _draw_posture(rng: np.random.Generator) -> np.ndarray:

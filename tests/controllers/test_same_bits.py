@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from conftest import ASSIST
 from gymnasium import spaces
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
@@ -25,6 +26,7 @@ TASKS = {
     "sum": "lancelet/BlimpAltitude-v0",
     "zero": "lancelet/Swim-v0",
     "oscillator": "lancelet/Crawl-v0",
+    **{f"{name}-expert": id for name, id in ASSIST.items()},
 }
 # Agents of these differ by their number in the batch, or are plastic: they share no weights that could be mapped.
 BY_NUMBER = {"random", "random-held", "random-edge", "search", "search-momentum", "lrta", "oracle"}

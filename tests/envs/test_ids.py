@@ -3,7 +3,7 @@ import pickle
 
 import gymnasium as gym
 import pytest
-from conftest import NAVIGATE, SWIM
+from conftest import ASSIST, NAVIGATE, SWIM
 from gymnasium.vector import AutoresetMode
 
 import lancelet
@@ -14,6 +14,7 @@ OPTION = {"lancelet/BlimpAltitude-v0": ("track", "rl"), "lancelet/PointMaze-v0":
 OPTION |= {"lancelet/ArmReach-v0": ("load", 1.0), "lancelet/ArmHold-v0": ("force", 5.0)}
 OPTION["lancelet/Crawl-v0"] = ("cost", 0.1)
 OPTION |= {"lancelet/Phototaxis-v0": ("light", 2)}
+OPTION |= dict.fromkeys(ASSIST.values(), ("episode", "short"))
 """id -> an option that its task has and a value that is not the usual one; the others have joints"""
 
 

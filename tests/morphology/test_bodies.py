@@ -17,6 +17,8 @@ BODIES = [
     morphology.make("arm-native"),
     morphology.make("braitenberg", sensor_1=(-0.5, 0.125)),
     morphology.make("creature"),
+    morphology.make("manipulator"),
+    morphology.make("manipulator", base="wheels", arm="four-slide", tool="cup", base_mass=20.0),
     morphology.make("swimmer", joints=3, joint_limit=(0.4, 0.5, 0.6)),
 ]
 
