@@ -135,11 +135,12 @@ class Assist(Task):
         if self.force_limit == 0:
             raise LanceletError("force_limit = 0: must be > 0 (N)")
         if self.posture is not None:
-            self.posture = tuple(self.posture)
-            if len(self.posture) != len(POSTURE):
+            is_row = isinstance(self.posture, tuple | list)
+            if not is_row or len(self.posture) != len(POSTURE):
                 raise LanceletError(
                     f"posture = {self.posture!r}: needs {len(POSTURE)} angles, of {', '.join(POSTURE)}"
                 )
+            self.posture = tuple(self.posture)
             for angle, (name, joint) in zip(self.posture, POSTURE.items(), strict=True):
                 within(f"posture: {name}", angle, joint.low, joint.high, "rad")
 
