@@ -196,7 +196,7 @@ class Assist(Task):
 
     @property
     def observation_space(self) -> spaces.Space:
-        """Box of 45 numbers."""
+        """Box of 44 numbers."""
         return spaces.Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
 
     @property
