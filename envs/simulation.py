@@ -163,7 +163,9 @@ class Simulation:
         Peaks of contact forces are half again as high between control steps as at their ends.
 
         Returns:
-            (n, substeps, nsensordata); 0 for simulations that are not live.
+            (n, substeps, nsensordata); 0 for simulations that are not live. Sensors of forces and accelerations are
+            those of each substep; those of positions and velocities are from its beginning, in the last one from its
+            end.
         """
         recorded = np.zeros((self.n, substeps, self.model.nsensordata))
         rows = self._live_rows()
