@@ -735,3 +735,46 @@ def test_an_action_that_is_no_number_is_refused_and_nothing_moves():
     with pytest.raises(LanceletError, match="is not finite"):
         env.step(action)
     np.testing.assert_array_equal(env.sim.state, before)
+
+
+# -- what the physics cannot do -----------------------------------------------------------------------------------------
+
+
+def test_a_robot_that_is_put_inside_the_person_ends_its_own_episode():
+    env = make(n=3)
+    env.reset(seed=0)
+    qpos = env.sim.qpos.copy()
+    inside = 1
+    qpos[inside, [column(env, "base_x"), column(env, "base_y")]] = 0.0
+    env.reset(seed=0, options={"qpos": qpos})
+    *_, terminated, _, info = env.step(actions(env))
+    assert terminated.tolist() == [False, True, False]
+    is_diverged = "diverged" in info and info["diverged"][inside]
+    assert is_diverged or info["metrics"]["unsafe"][inside] == 1
+    assert np.isfinite(env.task.observe(env.sim, env.memory)[[0, 2]]).all()
+
+
+def test_a_simulation_without_room_for_its_contacts_ends_and_no_other_notices(monkeypatch):
+    full = 1
+    plenty = make(n=3)
+    with monkeypatch.context() as patched:
+        # Enough for robot and person apart; not for a robot that stands in the person.
+        patched.setattr(base, "ARENA", 24 * 1024)
+        small = make(n=3)
+    observations = {}
+    for env in (plenty, small):
+        env.reset(seed=0)
+        bring_tip_before_target(env, 0.02)
+        if env is small:
+            env.sim.qpos[full, [column(env, "base_x"), column(env, "base_y")]] = 0.0
+            env.sim.forward()
+        for step in range(20):
+            observation, _, terminated, _, info = env.step(actions(env, arm=0.2))
+            if env is small and step == 0:
+                assert terminated.tolist() == [False, True, False]
+                assert info["diverged"].tolist() == [False, True, False]
+                assert "arena too small" in info["diverged_reason"][full]
+            observations[env is small, step] = observation
+    for step in range(20):
+        others = observations[True, step][[0, 2]]
+        np.testing.assert_array_equal(others, observations[False, step][[0, 2]])
