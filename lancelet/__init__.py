@@ -19,10 +19,22 @@ register("lancelet/ArmReach-v0", "lancelet.envs.arm:ArmReach", max_episode_steps
 register("lancelet/Crawl-v0", "lancelet.envs.crawl:Crawl", max_episode_steps=400)
 register("lancelet/ArmHold-v0", "lancelet.envs.arm:ArmHold", max_episode_steps=50)
 register("lancelet/Phototaxis-v0", "lancelet.envs.phototaxis:Phototaxis", max_episode_steps=2500)
-register("lancelet/AssistReach-v0", "lancelet.envs.assist.reach:AssistReach", max_episode_steps=3600)
-register("lancelet/AssistScratch-v0", "lancelet.envs.assist.scratch:AssistScratch", max_episode_steps=3600)
+register(
+    "lancelet/AssistReach-v0", "lancelet.envs.assist.reach:AssistReach", max_episode_steps=3600
+)
+register(
+    "lancelet/AssistScratch-v0",
+    "lancelet.envs.assist.scratch:AssistScratch",
+    max_episode_steps=3600,
+)
 register("lancelet/AssistFeed-v0", "lancelet.envs.assist.feed:AssistFeed", max_episode_steps=3600)
-register("lancelet/AssistDrink-v0", "lancelet.envs.assist.drink:AssistDrink", max_episode_steps=3600)
+register(
+    "lancelet/AssistDrink-v0", "lancelet.envs.assist.drink:AssistDrink", max_episode_steps=3600
+)
 register("lancelet/AssistWipe-v0", "lancelet.envs.assist.wipe:AssistWipe", max_episode_steps=4800)
-register("lancelet/AssistFetch-v0", "lancelet.envs.assist.fetch:AssistFetch", max_episode_steps=6000)
-register("lancelet/AssistDrawer-v0", "lancelet.envs.assist.drawer:AssistDrawer", max_episode_steps=3600)
+register(
+    "lancelet/AssistFetch-v0", "lancelet.envs.assist.fetch:AssistFetch", max_episode_steps=6000
+)
+register(
+    "lancelet/AssistDrawer-v0", "lancelet.envs.assist.drawer:AssistDrawer", max_episode_steps=3600
+)
