@@ -205,7 +205,7 @@ class MobileManipulator(Body):
         spec.compiler.degree = False
         spec.option.timestep = self.timestep
         spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-        # A held box creeps under pyramidal cones: 41 mm in 20 s, and nothing with these.
+        # A held box creeps under pyramidal cones: 30 mm in 20 s, and nothing with these.
         spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
         spec.option.impratio = 10
         spec.option.noslip_iterations = 2
