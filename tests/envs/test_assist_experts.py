@@ -60,11 +60,14 @@ def test_an_itch_is_scratched_in_less_than_half_a_minute():
     assert (result.metrics["strokes"] == 10).all()
 
 
-@pytest.mark.parametrize("name", ["reach", "drawer"])
-def test_four_slides_do_as_well_as_one(name):
-    tool = "scratcher" if name == "reach" else "none"
-    body = morphology.make("manipulator", arm="four-slide", tool=tool)
-    assert score(name, episodes=2, body=body).metrics["success"].all()
+@pytest.mark.slow
+@pytest.mark.parametrize("base", ["planar", "wheels"])
+@pytest.mark.parametrize(("name", "tool"), [("reach", "scratcher"), ("drawer", "none")])
+def test_four_slides_and_wheels_do_as_well(name, tool, base):
+    body = morphology.make("manipulator", base=base, arm="four-slide", tool=tool)
+    result = score(name, episodes=2, body=body)
+    assert result.metrics["success"].all()
+    assert result.metrics["worst_force"].max() < GENTLE[name]
 
 
 def test_an_expert_finds_the_place_in_every_posture():
