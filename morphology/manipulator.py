@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import mujoco
+import numpy as np
 
 from ..errors import unknown
 from . import scenery
@@ -354,9 +355,8 @@ class MobileManipulator(Body):
                 touches=ROBOT if is_last else 0,
             )
         if self.arm == "four-slide":
-            tendon = spec.add_tendon(
-                name="arm", limited=True, range=[ARM_RANGE[0] - 0.01, ARM_RANGE[1] + 0.01]
-            )
+            beyond_limits = [ARM_RANGE[0] - 0.01, ARM_RANGE[1] + 0.01]
+            tendon = spec.add_tendon(name="arm", limited=True, range=beyond_limits)
             for stage in range(1, SEGMENTS + 1):
                 tendon.wrap_joint(f"arm_{stage}", 1.0)
             for stage in range(2, SEGMENTS + 1):
@@ -443,8 +443,11 @@ class MobileManipulator(Body):
             _base_servo(spec, BASE_LOCK, (0, 1, 0, 0, 0, 0), LOCK_GAIN, None)
 
 
-def wheel_speeds(drive: float, turn: float) -> tuple[float, float]:
-    """Speeds of the left and the right wheel, rad/s, for a base speed.
+Speed = TypeVar("Speed", float, np.ndarray)
+
+
+def wheel_speeds(drive: Speed, turn: Speed) -> tuple[Speed, Speed]:
+    """Speeds of the left and the right wheel, rad/s, for a base speed, or for arrays of them.
 
     Args:
         drive: m/s along the heading.
