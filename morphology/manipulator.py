@@ -313,8 +313,7 @@ class MobileManipulator(Body):
     def _add_arm(self, spec: mujoco.MjSpec, lift: mujoco.MjsBody) -> mujoco.MjsBody:
         """The sliding segments, one inside the other.
 
-        Only the last collides: nested segments would push one another apart. Without a gap between joints of one
-        slide the segments in between stand still on the last, so that the retracted arm looks alike.
+        Only the last collides: nested segments would push one another apart.
 
         Returns:
             The body of the last segment; its origin is the segment's end.
@@ -351,7 +350,9 @@ class MobileManipulator(Body):
                 mass=sum(SEGMENT_MASSES[1:]) if len(travels) == 1 else SEGMENT_MASSES[number],
                 touches=ROBOT if is_last else 0,
             )
-        if self.arm == "four-slide":
+        if self.arm == "one-slide":
+            _draw_stages(spec, lift, segment)
+        else:
             tendon = spec.add_tendon(
                 name="arm", limited=True, range=[ARM_RANGE[0] - 0.01, ARM_RANGE[1] + 0.01]
             )
@@ -652,6 +653,23 @@ def _hinge(
         limited=True,
         armature=GEAR_INERTIA,
     )
+
+
+def _draw_stages(spec: mujoco.MjSpec, lift: mujoco.MjsBody, segment: mujoco.MjsBody) -> None:
+    """What bridges the gap between the fixed segment and the last one of an arm with one slide.
+
+    A tendon without stiffness is a bar that is as long as the gap, and pulls at nothing.
+
+    Args:
+        spec: of the robot; it is changed in place.
+        lift: carries the fixed segment.
+        segment: the last one.
+    """
+    lift.add_site(name="stages_begin", pos=[0, -0.02, 0], group=4)
+    segment.add_site(name="stages_end", pos=[0, SEGMENT_LENGTHS[-1] / 2, 0], group=4)
+    tendon = spec.add_tendon(name="stages", width=SEGMENT_RADII[2], rgba=METAL)
+    tendon.wrap_site("stages_begin")
+    tendon.wrap_site("stages_end")
 
 
 def _couple(spec: mujoco.MjSpec, leader: str, follower: str) -> None:
