@@ -35,6 +35,12 @@ BASE_HALF = (0.17, 0.165, 0.07)
 """m, half sizes of the base"""
 BASE_HEIGHT = 0.09
 """m, of the base's centre over the floor"""
+BATTERY_SHARE = 0.8
+"""of the base's mass on wheels: the battery stands behind them, so that the robot rests firmly on its caster"""
+BATTERY_HALF = (0.06, 0.10, 0.05)
+"""m, half sizes of the battery, which is inside the base"""
+BATTERY_PLACE = (-0.10, 0.0, 0.09)
+"""m, of its middle in the base's frame"""
 WHEEL_RADIUS = 0.0508
 """m"""
 TRACK = 0.3407
@@ -131,8 +137,8 @@ TURN_TORQUE = 100.0
 """N m, the most that it turns with"""
 WHEEL_GAIN = 50.0
 """N m s/rad, of a wheel's servo"""
-WHEEL_TORQUE = 8.0
-"""N m, the most of a wheel"""
+WHEEL_TORQUE = 2.0
+"""N m, the most of a wheel; with much more the robot rears up when it starts, and nods when it stops"""
 BASE_LOCK = "lock"
 """actuator that no command moves: its speed stays 0"""
 
@@ -224,12 +230,13 @@ class MobileManipulator(Body):
     def _add_base(self, spec: mujoco.MjSpec) -> mujoco.MjsBody:
         """The base with its mast and head, and the joints that it drives on."""
         base = spec.worldbody.add_body(name="base")
+        battery_share = BATTERY_SHARE if self.base == "wheels" else 0.0
         _box(
             base,
             BASE_HALF,
             (0, 0, BASE_HEIGHT),
             DARK,
-            mass=self.base_mass,
+            mass=(1 - battery_share) * self.base_mass,
             touches=ROBOT,
             touched_by=HAND,
         )
@@ -237,7 +244,8 @@ class MobileManipulator(Body):
         mast_x, mast_y = MAST_PLACE
         _bar(
             base,
-            start=(mast_x, mast_y, mast_low),
+            # The bar's round end would reach down to the floor, and drag on it.
+            start=(mast_x, mast_y, mast_low + MAST_RADIUS),
             end=(mast_x, mast_y, mast_high),
             radius=MAST_RADIUS,
             colour=METAL,
@@ -259,6 +267,7 @@ class MobileManipulator(Body):
                 _wheel(base, (0, side * TRACK / 2, WHEEL_RADIUS))
         else:
             base.add_freejoint(name="base")
+            _box(base, BATTERY_HALF, BATTERY_PLACE, DARK, mass=battery_share * self.base_mass)
             for name, side in (("wheel_right", -1), ("wheel_left", 1)):
                 wheel = base.add_body(name=name, pos=[0, side * TRACK / 2, WHEEL_RADIUS])
                 wheel.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 1, 0])
