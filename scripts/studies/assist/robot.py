@@ -1,4 +1,4 @@
-"""Checks of the robot alone, R1 to R8 (docs/systems/assist.md, "Row codes"): idle drift, limits, speeds, grasp."""
+"""Checks of the robot alone, R1 to R7 (docs/systems/assist.md, "Row codes"): idle drift, limits, speeds, grasp."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from lancelet import morphology
 from lancelet.assist_layout import COMMANDS, CONTROL_PERIOD, JOINTS
-from lancelet.envs.assist.fetch import BOX_HALF, BOX_MASS, add_box
+from lancelet.envs.assist.fetch import BOX_HALF, BOX_MASS, HELD, add_box
 from lancelet.morphology.manipulator import FURNITURE, OBJECT, ROBOT, SERVOS, wheel_speeds
 from lancelet.scripts.rows import Row, at_most
 from lancelet.scripts.study import Study
@@ -134,7 +134,7 @@ class Robot:
 
 
 def robot_checks(study: Study) -> None:
-    """R1 to R8, on both arms; a row tells the worse one."""
+    """R1 to R7, on both arms; a row tells the worse one."""
     for code, base in (("R1", "planar"), ("R2", "wheels")):
         drifts = {arm: idle_drift(Robot(base, arm)) for arm in ARMS}
         study.add(
@@ -236,7 +236,10 @@ def way_errors(robot: Robot) -> dict[str, float]:
 
 
 def slip(robot: Robot) -> dict[str, float]:
-    """How far a grasped box has moved in the gripper, mm: after being held still, and after being shaken as well."""
+    """How far a grasped box has moved in the gripper, mm: after being held still, and after being shaken as well.
+
+    A box that was left on its stand, or lost, has slipped infinitely far.
+    """
     arm = 0.1
     # The wrist hangs below the lift's carriage; the box's middle is to be between the pads.
     lift = BOX_HEIGHT + BOX_HALF - 0.20 + 0.031
@@ -247,6 +250,8 @@ def slip(robot: Robot) -> dict[str, float]:
     robot.go({"gripper": -1.0}, GRASP_SECONDS)
     robot.go({"gripper": -1.0, "lift": 1.0}, 1.0)
     robot.go({}, 1.0)
+    if np.linalg.norm(robot.box_in_gripper()) > HELD:
+        return {"held": np.inf, "shaken": np.inf}
     before = robot.box_in_gripper()
     robot.go({}, HOLD_SECONDS)
     held = 1000 * float(np.linalg.norm(robot.box_in_gripper() - before))
