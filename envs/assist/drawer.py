@@ -60,7 +60,7 @@ class AssistDrawer(Assist):
         x=1.1, y=1.12, yaw=0.0, lift=0.70, arm=0.0, wrist_pitch=0.0, gripper=0.03
     )
     view: ClassVar[scene.View] = scene.View(
-        place=(3.3, 2.6, 1.75), looks_at=(0.62, 0.45, 0.64), opening=38.0
+        place=(3.3, 2.6, 1.75), looks_at=(0.62, 0.45, 0.58), opening=39.0
     )
 
     def furnish(self, spec: mujoco.MjSpec) -> None:

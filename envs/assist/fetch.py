@@ -64,7 +64,7 @@ class AssistFetch(Assist):
 
     long_spread: ClassVar[Spread] = Spread(x=0.15, y=0.05, yaw=0.25)
     view: ClassVar[scene.View] = scene.View(
-        place=(3.7, 3.5, 2.1), looks_at=(1.08, 0.48, 0.56), opening=37.0
+        place=(3.7, 3.5, 2.1), looks_at=(1.08, 0.52, 0.52), opening=37.0
     )
 
     def furnish(self, spec: mujoco.MjSpec) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from lancelet.assist_layout import COMMAND_COUNT, CONTROL_PERIOD
-from lancelet.envs.assist import drink, feed, fetch, scratch, wipe
+from lancelet.envs.assist import drawer, drink, feed, fetch, scratch, wipe
 from lancelet.scripts.rows import Row
 from lancelet.scripts.study import Study
 
@@ -76,7 +76,10 @@ def definitions() -> list[Row]:
             note="theirs has no band of forces",
         ),
         _row(
-            "G7 fetch and drawer: success", ours=f"{fetched}; a drawer pulled 0.2 m", theirs="none"
+            "G7 fetch and drawer: success",
+            ours=f"{fetched}; a drawer pulled {drawer.OPEN:g} m",
+            theirs="no such tasks",
+            note="dressing and moving the person's arm are theirs alone",
         ),
         _row(
             "G8 unsafe end",

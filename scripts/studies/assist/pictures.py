@@ -79,7 +79,12 @@ def draw_forces(study: Study, episodes: Mapping[str, Episodes]) -> None:
     """How hard the experts press, task by task."""
     touched = {task: done for task, done in episodes.items() if done.forces.size}
     plot, axes = plt.subplots(figsize=(7.5, 3.6))
-    tidy(axes, "Contact forces of the experts", "share of the control steps in contact", "N")
+    tidy(
+        axes,
+        "Contact forces of the experts",
+        "share of the control steps in contact",
+        "largest force of the step (N)",
+    )
     for task, done in touched.items():
         shares = np.linspace(0, 1, len(done.forces))
         axes.plot(shares, np.sort(done.forces), linewidth=1.5, label=task)
