@@ -78,8 +78,10 @@ def share_interval(successes: int, trials: int) -> tuple[float, float]:
     middle = (share + square / (2 * trials)) / (1 + square / trials)
     spread = math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
     half_width = NORMAL_QUANTILE * spread / (1 + square / trials)
-    # At a share of 0 or 1 the formula gives that end exactly, but for rounding.
-    return max(0.0, middle - half_width), min(1.0, middle + half_width)
+    # Where none or all succeed, that end is exactly 0 or 1; the sums above would miss it by rounding.
+    low = 0.0 if successes == 0 else middle - half_width
+    high = 1.0 if successes == trials else middle + half_width
+    return low, high
 
 
 def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, tuple[float, float]]:

@@ -11,7 +11,17 @@ import numpy as np
 from lancelet import morphology
 from lancelet.assist_layout import COMMANDS, CONTROL_PERIOD, JOINTS
 from lancelet.envs.assist.fetch import BOX_HALF, BOX_MASS, HELD, add_box
-from lancelet.morphology.manipulator import FURNITURE, OBJECT, ROBOT, SERVOS, wheel_speeds
+from lancelet.morphology.manipulator import (
+    FINGER_RATIO,
+    FURNITURE,
+    LIFT_PLACE,
+    OBJECT,
+    PITCH_DROP,
+    ROBOT,
+    SEGMENTS,
+    SERVOS,
+    wheel_speeds,
+)
 from lancelet.scripts.rows import Row, at_most
 from lancelet.scripts.study import Study
 
@@ -41,6 +51,10 @@ MIDDLE = {"lift": 0.6, "arm": 0.2}
 """m, of the joints that stand still while others are moved"""
 BOX_HEIGHT = 0.70
 """m, of the stand on which the box waits"""
+STAND_PLACE = (0.0, -0.64)
+"""m, under the fingers"""
+OPEN_GRIPPER = 0.03
+"""m, the gripper's slide around the box"""
 GRASP_SECONDS = 1.5
 """s for closing the fingers"""
 
@@ -76,7 +90,7 @@ class Robot:
                 self.data.joint(stage).qpos[0] = value / len(stages)
         if "gripper" in joints:
             for finger in ("finger_left", "finger_right"):
-                self.data.joint(finger).qpos[0] = 10.0 * joints["gripper"]
+                self.data.joint(finger).qpos[0] = FINGER_RATIO * joints["gripper"]
         mujoco.mj_forward(self.model, self.data)
         for name in JOINTS:
             self.data.act[self._states[name]] = self.position(name)
@@ -86,7 +100,7 @@ class Robot:
         if name == "gripper":
             return []
         if name == "arm" and mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_JOINT, "arm") < 0:
-            return [f"arm_{stage}" for stage in range(1, 5)]
+            return [f"arm_{stage}" for stage in range(1, SEGMENTS + 1)]
         return [name]
 
     def position(self, name: str) -> float:
@@ -240,10 +254,9 @@ def slip(robot: Robot) -> dict[str, float]:
 
     A box that was left on its stand, or lost, has slipped infinitely far.
     """
-    arm = 0.1
-    # The wrist hangs below the lift's carriage; the box's middle is to be between the pads.
-    lift = BOX_HEIGHT + BOX_HALF - 0.20 + 0.031
-    robot.place({"lift": lift, "arm": arm, "gripper": 0.03})
+    # The gripper hangs below the lift's carriage; the box's middle is to be between the pads.
+    lift = BOX_HEIGHT + BOX_HALF - LIFT_PLACE[2] + PITCH_DROP
+    robot.place({"lift": lift, "arm": 0.1, "gripper": OPEN_GRIPPER})
     robot.data.joint("box").qpos[:3] = robot.grasp()
     robot.data.joint("box").qpos[2] = BOX_HEIGHT + BOX_HALF
     mujoco.mj_forward(robot.model, robot.data)
@@ -264,11 +277,10 @@ def slip(robot: Robot) -> dict[str, float]:
 
 def _add_stand(spec: mujoco.MjSpec) -> None:
     """A post under the place between the fingers."""
-    grasp_y = -0.64
     stand = spec.worldbody.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX,
         size=[0.10, 0.10, BOX_HEIGHT / 2],
-        pos=[0, grasp_y, BOX_HEIGHT / 2],
+        pos=[*STAND_PLACE, BOX_HEIGHT / 2],
     )
     stand.contype = FURNITURE
     stand.conaffinity = ROBOT | OBJECT
