@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import mujoco
+import numpy as np
 
 from ..errors import unknown
 from . import scenery
 from .core import Body, quantity
+from .manipulator_parts import add_ball, add_bar, add_box, collide
 
 # -- collisions: what may touch what ------------------------------------------------------------------------------------
 
@@ -159,8 +161,6 @@ GEAR_INERTIA = 0.01
 """kg m^2, of the motor of a hinge, seen through its gear"""
 STIFF_COUPLING = (0.005, 1.0)
 """s and 1, time constant and damping ratio of coupled joints"""
-SOFT_CONTACT = (0.01, 1.0)
-"""s and 1, time constant and damping ratio of contacts"""
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class MobileManipulator(Body):
         """The base with its mast and head, and the joints that it drives on."""
         base = spec.worldbody.add_body(name="base")
         battery_share = BATTERY_SHARE if self.base == "wheels" else 0.0
-        _box(
+        add_box(
             base,
             BASE_HALF,
             (0, 0, BASE_HEIGHT),
@@ -242,7 +242,7 @@ class MobileManipulator(Body):
         )
         mast_low, mast_high = MAST_SPAN
         mast_x, mast_y = MAST_PLACE
-        _bar(
+        add_bar(
             base,
             # The bar's round end would reach down to the floor, and drag on it.
             start=(mast_x, mast_y, mast_low + MAST_RADIUS),
@@ -253,11 +253,13 @@ class MobileManipulator(Body):
             touches=ROBOT,
             touched_by=HAND,
         )
-        _box(base, (0.05, 0.06, 0.04), (mast_x, mast_y, mast_high), LIGHT, mass=0.83, touches=ROBOT)
+        add_box(
+            base, (0.05, 0.06, 0.04), (mast_x, mast_y, mast_high), LIGHT, mass=0.83, touches=ROBOT
+        )
         # Two cameras for eyes, so that one sees where the robot looks: along its arm.
         for side in (-0.025, 0.025):
-            _ball(base, 0.014, (mast_x + side, mast_y - 0.06, mast_high + 0.005), DARK)
-        _box(base, (0.13, 0.125, 0.003), (0, 0, BASE_HEIGHT + BASE_HALF[2] + 0.003), LIGHT)
+            add_ball(base, 0.014, (mast_x + side, mast_y - 0.06, mast_high + 0.005), DARK)
+        add_box(base, (0.13, 0.125, 0.003), (0, 0, BASE_HEIGHT + BASE_HALF[2] + 0.003), LIGHT)
         base.add_site(name="centre", pos=[0, 0, 0], group=4)
         if self.base == "planar":
             base.add_joint(name="base_x", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[1, 0, 0])
@@ -267,12 +269,12 @@ class MobileManipulator(Body):
                 _wheel(base, (0, side * TRACK / 2, WHEEL_RADIUS))
         else:
             base.add_freejoint(name="base")
-            _box(base, BATTERY_HALF, BATTERY_PLACE, DARK, mass=battery_share * self.base_mass)
+            add_box(base, BATTERY_HALF, BATTERY_PLACE, DARK, mass=battery_share * self.base_mass)
             for name, side in (("wheel_right", -1), ("wheel_left", 1)):
                 wheel = base.add_body(name=name, pos=[0, side * TRACK / 2, WHEEL_RADIUS])
                 wheel.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 1, 0])
                 # A ball touches at one point; a cylinder scrubs when the robot turns.
-                _ball(
+                add_ball(
                     wheel,
                     WHEEL_RADIUS,
                     (0, 0, 0),
@@ -307,8 +309,8 @@ class MobileManipulator(Body):
             range=list(LIFT_RANGE),
             limited=True,
         )
-        _box(lift, (0.035, 0.06, 0.05), (0.02, 0.02, 0), LIGHT, mass=2.5, touches=ROBOT)
-        _bar(
+        add_box(lift, (0.035, 0.06, 0.05), (0.02, 0.02, 0), LIGHT, mass=2.5, touches=ROBOT)
+        add_bar(
             lift,
             start=(0, -0.02, 0),
             end=(0, -FIRST_OFFSET, 0),
@@ -350,7 +352,7 @@ class MobileManipulator(Body):
                 limited=True,
             )
             number = SEGMENTS if is_last else place
-            _bar(
+            add_bar(
                 segment,
                 start=(0, SEGMENT_LENGTHS[number], 0),
                 end=(0, 0, 0),
@@ -384,15 +386,17 @@ class MobileManipulator(Body):
             gravcomp=1,
         )
         _hinge(yaw, "wrist_yaw", (0, 0, 1), YAW_RANGE)
-        _bar(yaw, (0, 0, -0.03), (0, 0, 0.03), 0.022, DARK, mass=0.145, touches=ROBOT | HAND)
+        add_bar(yaw, (0, 0, -0.03), (0, 0, 0.03), 0.022, DARK, mass=0.145, touches=ROBOT | HAND)
         # The bracket from the arm's end to the wrist.
-        _bar(segment, (0, 0, 0), YAW_OFFSET, 0.015, DARK, mass=0.05)
+        add_bar(segment, (0, 0, 0), YAW_OFFSET, 0.015, DARK, mass=0.05)
         pitch = yaw.add_body(name="wrist_pitch", pos=[0, 0, -PITCH_DROP], gravcomp=1)
         _hinge(pitch, "wrist_pitch", (0, -1, 0), PITCH_RANGE)
-        _bar(pitch, (0, -0.025, 0), (0, 0.025, 0), 0.018, LIGHT, mass=0.117, touches=ROBOT | HAND)
+        add_bar(
+            pitch, (0, -0.025, 0), (0, 0.025, 0), 0.018, LIGHT, mass=0.117, touches=ROBOT | HAND
+        )
         palm = pitch.add_body(name="palm", pos=[PALM_OFFSET, 0, 0], gravcomp=1)
         _hinge(palm, "wrist_roll", (1, 0, 0), ROLL_RANGE)
-        _box(palm, (0.03, 0.045, 0.018), (0.025, 0, 0), DARK, mass=0.2, touches=ROBOT | HAND)
+        add_box(palm, (0.03, 0.045, 0.018), (0.025, 0, 0), DARK, mass=0.2, touches=ROBOT | HAND)
         palm.add_site(name="grasp", pos=[GRASP_OFFSET, 0, 0], group=4)
         return palm
 
@@ -403,7 +407,7 @@ class MobileManipulator(Body):
         for name, side in (("finger_left", 1), ("finger_right", -1)):
             finger = palm.add_body(name=name, pos=[root_x, side * root_y, 0], gravcomp=1)
             _hinge(finger, name, (0, 0, side), (low, high))
-            _bar(
+            add_bar(
                 finger,
                 start=(0, 0, 0),
                 end=(FINGER_LENGTH - 0.02, 0, 0),
@@ -412,7 +416,7 @@ class MobileManipulator(Body):
                 mass=0.03,
                 touches=ROBOT | HAND,
             )
-            pad = _box(
+            pad = add_box(
                 finger,
                 PAD_HALF,
                 (FINGER_LENGTH, -side * PAD_HALF[1], 0),
@@ -451,7 +455,11 @@ class MobileManipulator(Body):
             _base_servo(spec, BASE_LOCK, (0, 1, 0, 0, 0, 0), LOCK_GAIN, None)
 
 
-def wheel_speeds(drive: float, turn: float) -> tuple[float, float]:
+Speed = TypeVar("Speed", float, np.ndarray)
+"""one number, or one a simulation"""
+
+
+def wheel_speeds(drive: Speed, turn: Speed) -> tuple[Speed, Speed]:
     """Speeds of the left and the right wheel, rad/s, for a base speed.
 
     Args:
@@ -473,18 +481,18 @@ def _no_tool(palm: mujoco.MjsBody) -> None:
 def _scratcher(palm: mujoco.MjsBody) -> None:
     """A rod with a small rake at its end."""
     end = GRASP_OFFSET + 0.07
-    _bar(palm, (0.06, 0, 0), (end, 0, 0), 0.006, ACCENT, mass=0.04, touches=ROBOT | HAND)
-    tip = _ball(palm, 0.010, (end, 0, 0), ACCENT, mass=0.01, touches=ROBOT | HAND)
+    add_bar(palm, (0.06, 0, 0), (end, 0, 0), 0.006, ACCENT, mass=0.04, touches=ROBOT | HAND)
+    tip = add_ball(palm, 0.010, (end, 0, 0), ACCENT, mass=0.01, touches=ROBOT | HAND)
     tip.name = "tool"
     for side in (-0.016, 0.016):
-        _bar(palm, (end - 0.012, 0, 0), (end, side, 0), 0.003, ACCENT)
+        add_bar(palm, (end - 0.012, 0, 0), (end, side, 0), 0.003, ACCENT)
     palm.add_site(name="tip", pos=[end, 0, 0], group=4)
 
 
 def _spoon(palm: mujoco.MjsBody) -> None:
     """A spoon with food in its bowl."""
     end = GRASP_OFFSET + 0.08
-    _bar(palm, (0.06, 0, 0), (end - 0.02, 0, 0), 0.005, METAL, mass=0.03, touches=ROBOT | HAND)
+    add_bar(palm, (0.06, 0, 0), (end - 0.02, 0, 0), 0.005, METAL, mass=0.03, touches=ROBOT | HAND)
     bowl = palm.add_geom(
         name="tool",
         type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
@@ -493,7 +501,7 @@ def _spoon(palm: mujoco.MjsBody) -> None:
         rgba=METAL,
         mass=0.01,
     )
-    _collide(bowl, ROBOT | HAND, 0)
+    collide(bowl, ROBOT | HAND, 0)
     food = palm.add_geom(
         type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
         size=[0.015, 0.011, 0.008],
@@ -501,7 +509,7 @@ def _spoon(palm: mujoco.MjsBody) -> None:
         rgba=FOOD,
         mass=0.0,
     )
-    _collide(food, 0, 0)
+    collide(food, 0, 0)
     palm.add_site(name="tip", pos=[end, 0, 0], group=4)
 
 
@@ -517,7 +525,7 @@ def _cup(palm: mujoco.MjsBody) -> None:
         rgba=(*ACCENT[:3], 0.75),
         mass=0.15,
     )
-    _collide(cup, ROBOT | HAND, 0)
+    collide(cup, ROBOT | HAND, 0)
     water = palm.add_geom(
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
         size=[radius - 0.003, half_height - 0.008, 0],
@@ -525,14 +533,14 @@ def _cup(palm: mujoco.MjsBody) -> None:
         rgba=WATER,
         mass=0.0,
     )
-    _collide(water, 0, 0)
+    collide(water, 0, 0)
     palm.add_site(name="tip", pos=[GRASP_OFFSET, -radius, half_height], group=4)
 
 
 def _wiper(palm: mujoco.MjsBody) -> None:
     """A sponge on a short handle."""
     end = GRASP_OFFSET + 0.04
-    _bar(palm, (0.06, 0, 0), (end - 0.01, 0, 0), 0.008, METAL, mass=0.03, touches=ROBOT | HAND)
+    add_bar(palm, (0.06, 0, 0), (end - 0.01, 0, 0), 0.008, METAL, mass=0.03, touches=ROBOT | HAND)
     sponge = palm.add_geom(
         name="tool",
         type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
@@ -541,7 +549,7 @@ def _wiper(palm: mujoco.MjsBody) -> None:
         rgba=ACCENT,
         mass=0.03,
     )
-    _collide(sponge, ROBOT | HAND, 0)
+    collide(sponge, ROBOT | HAND, 0)
     palm.add_site(name="tip", pos=[end + 0.018, 0, 0], group=4)
 
 
@@ -558,82 +566,6 @@ TOOLS: dict[str, Callable[[mujoco.MjsBody], None]] = {
 # -- parts --------------------------------------------------------------------------------------------------------------
 
 
-def _collide(geom: mujoco.MjsGeom, touches: int, touched_by: int = 0) -> None:
-    """Let a geom touch, softly, those whose bits meet its own.
-
-    Args:
-        geom: changed in place.
-        touches: bits of what it is; 0 for looks alone.
-        touched_by: bits of those that it also stops.
-    """
-    geom.contype = touches
-    geom.conaffinity = touched_by
-    geom.solref = list(SOFT_CONTACT)
-
-
-def _box(
-    body: mujoco.MjsBody,
-    half: Sequence[float],
-    place: Sequence[float],
-    colour: Sequence[float],
-    mass: float = 0.0,
-    touches: int = 0,
-    touched_by: int = 0,
-) -> mujoco.MjsGeom:
-    """A box of half sizes `half` (m) at `place` (m); without bits it is for looks alone."""
-    geom = body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=list(half),
-        pos=list(place),
-        rgba=list(colour),
-        mass=mass,
-    )
-    _collide(geom, touches, touched_by)
-    return geom
-
-
-def _ball(
-    body: mujoco.MjsBody,
-    radius: float,
-    place: Sequence[float],
-    colour: Sequence[float],
-    mass: float = 0.0,
-    touches: int = 0,
-) -> mujoco.MjsGeom:
-    """A ball of `radius` (m) at `place` (m); without bits it is for looks alone."""
-    geom = body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_SPHERE,
-        size=[radius, 0, 0],
-        pos=list(place),
-        rgba=list(colour),
-        mass=mass,
-    )
-    _collide(geom, touches)
-    return geom
-
-
-def _bar(
-    body: mujoco.MjsBody,
-    start: Sequence[float],
-    end: Sequence[float],
-    radius: float,
-    colour: Sequence[float],
-    mass: float = 0.0,
-    touches: int = 0,
-    touched_by: int = 0,
-) -> mujoco.MjsGeom:
-    """A capsule of `radius` (m) from `start` to `end` (m); without bits it is for looks alone."""
-    geom = body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_CAPSULE,
-        size=[radius, 0, 0],
-        fromto=[*start, *end],
-        rgba=list(colour),
-        mass=mass,
-    )
-    _collide(geom, touches, touched_by)
-    return geom
-
-
 def _wheel(body: mujoco.MjsBody, place: Sequence[float]) -> None:
     """The look of a wheel whose axis is y, at `place` (m)."""
     x, y, z = place
@@ -644,7 +576,7 @@ def _wheel(body: mujoco.MjsBody, place: Sequence[float]) -> None:
         rgba=RUBBER,
         mass=0.0,
     )
-    _collide(tyre, 0)
+    collide(tyre, 0)
 
 
 def _hinge(
