@@ -190,6 +190,7 @@ class Painter:
             self._model.geom_pos[:] = configuration.geom_pos
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
+        mujoco.mj_tendon(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
 
     def close(self) -> None:

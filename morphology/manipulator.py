@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import unknown
 from . import scenery
 from .core import Body, quantity
+from .manipulator_parts import add_ball, add_bar, add_box, collide
 
 # -- collisions: what may touch what ------------------------------------------------------------------------------------
 
@@ -36,6 +37,12 @@ BASE_HALF = (0.17, 0.165, 0.07)
 """m, half sizes of the base"""
 BASE_HEIGHT = 0.09
 """m, of the base's centre over the floor"""
+BATTERY_SHARE = 0.8
+"""of the base's mass on wheels: the battery stands behind them, so that the robot rests firmly on its caster"""
+BATTERY_HALF = (0.06, 0.10, 0.05)
+"""m, half sizes of the battery, which is inside the base"""
+BATTERY_PLACE = (-0.10, 0.0, 0.09)
+"""m, of its middle in the base's frame"""
 WHEEL_RADIUS = 0.0508
 """m"""
 TRACK = 0.3407
@@ -157,8 +164,6 @@ GEAR_INERTIA = 0.01
 """kg m^2, of the motor of a hinge, seen through its gear"""
 STIFF_COUPLING = (0.005, 1.0)
 """s and 1, time constant and damping ratio of coupled joints"""
-SOFT_CONTACT = (0.01, 1.0)
-"""s and 1, time constant and damping ratio of contacts"""
 
 
 @dataclass(frozen=True)
@@ -228,19 +233,20 @@ class MobileManipulator(Body):
     def _add_base(self, spec: mujoco.MjSpec) -> mujoco.MjsBody:
         """The base with its mast and head, and the joints that it drives on."""
         base = spec.worldbody.add_body(name="base")
-        _box(
+        battery_share = BATTERY_SHARE if self.base == "wheels" else 0.0
+        add_box(
             base,
             BASE_HALF,
             (0, 0, BASE_HEIGHT),
             DARK,
-            mass=self.base_mass,
+            mass=(1 - battery_share) * self.base_mass,
             touches=ROBOT,
             touched_by=HAND,
         )
         mast_low, mast_high = MAST_SPAN
         mast_x, mast_y = MAST_PLACE
         # Its round ends lie within the span: below it they would drag over the floor.
-        _bar(
+        add_bar(
             base,
             start=(mast_x, mast_y, mast_low + MAST_RADIUS),
             end=(mast_x, mast_y, mast_high - MAST_RADIUS),
@@ -250,11 +256,13 @@ class MobileManipulator(Body):
             touches=ROBOT,
             touched_by=HAND,
         )
-        _box(base, (0.05, 0.06, 0.04), (mast_x, mast_y, mast_high), LIGHT, mass=0.83, touches=ROBOT)
+        add_box(
+            base, (0.05, 0.06, 0.04), (mast_x, mast_y, mast_high), LIGHT, mass=0.83, touches=ROBOT
+        )
         # Two cameras for eyes, so that one sees where the robot looks: along its arm.
         for side in (-0.025, 0.025):
-            _ball(base, 0.014, (mast_x + side, mast_y - 0.06, mast_high + 0.005), DARK)
-        _box(base, (0.13, 0.125, 0.003), (0, 0, BASE_HEIGHT + BASE_HALF[2] + 0.003), LIGHT)
+            add_ball(base, 0.014, (mast_x + side, mast_y - 0.06, mast_high + 0.005), DARK)
+        add_box(base, (0.13, 0.125, 0.003), (0, 0, BASE_HEIGHT + BASE_HALF[2] + 0.003), LIGHT)
         base.add_site(name="centre", pos=[0, 0, 0], group=4)
         if self.base == "planar":
             base.add_joint(name="base_x", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[1, 0, 0])
@@ -264,6 +272,7 @@ class MobileManipulator(Body):
                 _wheel(base, (0, side * TRACK / 2, WHEEL_RADIUS))
         else:
             base.add_freejoint(name="base")
+            add_box(base, BATTERY_HALF, BATTERY_PLACE, DARK, mass=battery_share * self.base_mass)
             for name, side in (("wheel_right", -1), ("wheel_left", 1)):
                 wheel = base.add_body(name=name, pos=[0, side * TRACK / 2, WHEEL_RADIUS])
                 wheel.add_joint(
@@ -273,7 +282,7 @@ class MobileManipulator(Body):
                     armature=WHEEL_INERTIA,
                 )
                 # A ball touches at one point; a cylinder scrubs when the robot turns.
-                _ball(wheel, WHEEL_RADIUS, (0, 0, 0), UNSEEN, mass=WHEEL_MASS, touches=ROBOT)
+                add_ball(wheel, WHEEL_RADIUS, (0, 0, 0), UNSEEN, mass=WHEEL_MASS, touches=ROBOT)
                 _wheel(wheel, (0, 0, 0))
             caster_x, caster_y = CASTER_PLACE
             base.add_geom(
@@ -301,8 +310,8 @@ class MobileManipulator(Body):
             range=list(LIFT_RANGE),
             limited=True,
         )
-        _box(lift, (0.035, 0.06, 0.05), (0.02, 0.02, 0), LIGHT, mass=2.5, touches=ROBOT)
-        _bar(
+        add_box(lift, (0.035, 0.06, 0.05), (0.02, 0.02, 0), LIGHT, mass=2.5, touches=ROBOT)
+        add_bar(
             lift,
             start=(0, -0.02, 0),
             end=(0, -FIRST_OFFSET, 0),
@@ -316,8 +325,7 @@ class MobileManipulator(Body):
     def _add_arm(self, spec: mujoco.MjSpec, lift: mujoco.MjsBody) -> mujoco.MjsBody:
         """The sliding segments, one inside the other.
 
-        Only the last collides: nested segments would push one another apart. Without a gap between joints of one
-        slide the segments in between stand still on the last, so that the retracted arm looks alike.
+        Only the last collides: nested segments would push one another apart.
 
         Returns:
             The body of the last segment; its origin is the segment's end.
@@ -345,7 +353,7 @@ class MobileManipulator(Body):
                 limited=True,
             )
             number = SEGMENTS if is_last else place
-            _bar(
+            add_bar(
                 segment,
                 start=(0, SEGMENT_LENGTHS[number], 0),
                 end=(0, 0, 0),
@@ -354,7 +362,9 @@ class MobileManipulator(Body):
                 mass=sum(SEGMENT_MASSES[1:]) if len(travels) == 1 else SEGMENT_MASSES[number],
                 touches=ROBOT if is_last else 0,
             )
-        if self.arm == "four-slide":
+        if self.arm == "one-slide":
+            _draw_stages(spec, lift, segment)
+        else:
             beyond_limits = [ARM_RANGE[0] - 0.01, ARM_RANGE[1] + 0.01]
             tendon = spec.add_tendon(name="arm", limited=True, range=beyond_limits)
             for stage in range(1, SEGMENTS + 1):
@@ -376,15 +386,17 @@ class MobileManipulator(Body):
             gravcomp=1,
         )
         _hinge(yaw, "wrist_yaw", (0, 0, 1), YAW_RANGE)
-        _bar(yaw, (0, 0, -0.03), (0, 0, 0.03), 0.022, DARK, mass=0.145, touches=ROBOT | HAND)
+        add_bar(yaw, (0, 0, -0.03), (0, 0, 0.03), 0.022, DARK, mass=0.145, touches=ROBOT | HAND)
         # The bracket from the arm's end to the wrist.
-        _bar(segment, (0, 0, 0), YAW_OFFSET, 0.015, DARK, mass=0.05)
+        add_bar(segment, (0, 0, 0), YAW_OFFSET, 0.015, DARK, mass=0.05)
         pitch = yaw.add_body(name="wrist_pitch", pos=[0, 0, -PITCH_DROP], gravcomp=1)
         _hinge(pitch, "wrist_pitch", (0, -1, 0), PITCH_RANGE)
-        _bar(pitch, (0, -0.025, 0), (0, 0.025, 0), 0.018, LIGHT, mass=0.117, touches=ROBOT | HAND)
+        add_bar(
+            pitch, (0, -0.025, 0), (0, 0.025, 0), 0.018, LIGHT, mass=0.117, touches=ROBOT | HAND
+        )
         palm = pitch.add_body(name="palm", pos=[PALM_OFFSET, 0, 0], gravcomp=1)
         _hinge(palm, "wrist_roll", (1, 0, 0), ROLL_RANGE)
-        _box(palm, (0.03, 0.045, 0.018), (0.025, 0, 0), DARK, mass=0.2, touches=ROBOT | HAND)
+        add_box(palm, (0.03, 0.045, 0.018), (0.025, 0, 0), DARK, mass=0.2, touches=ROBOT | HAND)
         palm.add_site(name="grasp", pos=[GRASP_OFFSET, 0, 0], group=4)
         return palm
 
@@ -395,7 +407,7 @@ class MobileManipulator(Body):
         for name, side in (("finger_left", 1), ("finger_right", -1)):
             finger = palm.add_body(name=name, pos=[root_x, side * root_y, 0], gravcomp=1)
             _hinge(finger, name, (0, 0, side), (low, high))
-            _bar(
+            add_bar(
                 finger,
                 start=(0, 0, 0),
                 end=(FINGER_LENGTH - 0.02, 0, 0),
@@ -404,7 +416,7 @@ class MobileManipulator(Body):
                 mass=0.03,
                 touches=ROBOT | HAND,
             )
-            pad = _box(
+            pad = add_box(
                 finger,
                 PAD_HALF,
                 (FINGER_LENGTH, -side * PAD_HALF[1], 0),
@@ -444,6 +456,7 @@ class MobileManipulator(Body):
 
 
 Speed = TypeVar("Speed", float, np.ndarray)
+"""one number, or one a simulation"""
 
 
 def wheel_speeds(drive: Speed, turn: Speed) -> tuple[Speed, Speed]:
@@ -468,18 +481,18 @@ def _no_tool(palm: mujoco.MjsBody) -> None:
 def _scratcher(palm: mujoco.MjsBody) -> None:
     """A rod with a small rake at its end."""
     end = GRASP_OFFSET + 0.07
-    _bar(palm, (0.06, 0, 0), (end, 0, 0), 0.006, ACCENT, mass=0.04, touches=ROBOT | HAND)
-    tip = _ball(palm, 0.010, (end, 0, 0), ACCENT, mass=0.01, touches=ROBOT | HAND)
+    add_bar(palm, (0.06, 0, 0), (end, 0, 0), 0.006, ACCENT, mass=0.04, touches=ROBOT | HAND)
+    tip = add_ball(palm, 0.010, (end, 0, 0), ACCENT, mass=0.01, touches=ROBOT | HAND)
     tip.name = "tool"
     for side in (-0.016, 0.016):
-        _bar(palm, (end - 0.012, 0, 0), (end, side, 0), 0.003, ACCENT)
+        add_bar(palm, (end - 0.012, 0, 0), (end, side, 0), 0.003, ACCENT)
     palm.add_site(name="tip", pos=[end, 0, 0], group=4)
 
 
 def _spoon(palm: mujoco.MjsBody) -> None:
     """A spoon with food in its bowl."""
     end = GRASP_OFFSET + 0.08
-    _bar(palm, (0.06, 0, 0), (end - 0.02, 0, 0), 0.005, METAL, mass=0.03, touches=ROBOT | HAND)
+    add_bar(palm, (0.06, 0, 0), (end - 0.02, 0, 0), 0.005, METAL, mass=0.03, touches=ROBOT | HAND)
     bowl = palm.add_geom(
         name="tool",
         type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
@@ -488,7 +501,7 @@ def _spoon(palm: mujoco.MjsBody) -> None:
         rgba=METAL,
         mass=0.01,
     )
-    _collide(bowl, ROBOT | HAND, 0)
+    collide(bowl, ROBOT | HAND, 0)
     food = palm.add_geom(
         type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
         size=[0.015, 0.011, 0.008],
@@ -496,7 +509,7 @@ def _spoon(palm: mujoco.MjsBody) -> None:
         rgba=FOOD,
         mass=0.0,
     )
-    _collide(food, 0, 0)
+    collide(food, 0, 0)
     palm.add_site(name="tip", pos=[end, 0, 0], group=4)
 
 
@@ -512,7 +525,7 @@ def _cup(palm: mujoco.MjsBody) -> None:
         rgba=(*ACCENT[:3], 0.75),
         mass=0.15,
     )
-    _collide(cup, ROBOT | HAND, 0)
+    collide(cup, ROBOT | HAND, 0)
     water = palm.add_geom(
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
         size=[radius - 0.003, half_height - 0.008, 0],
@@ -520,14 +533,14 @@ def _cup(palm: mujoco.MjsBody) -> None:
         rgba=WATER,
         mass=0.0,
     )
-    _collide(water, 0, 0)
+    collide(water, 0, 0)
     palm.add_site(name="tip", pos=[GRASP_OFFSET, -radius, half_height], group=4)
 
 
 def _wiper(palm: mujoco.MjsBody) -> None:
     """A sponge on a short handle."""
     end = GRASP_OFFSET + 0.04
-    _bar(palm, (0.06, 0, 0), (end - 0.01, 0, 0), 0.008, METAL, mass=0.03, touches=ROBOT | HAND)
+    add_bar(palm, (0.06, 0, 0), (end - 0.01, 0, 0), 0.008, METAL, mass=0.03, touches=ROBOT | HAND)
     sponge = palm.add_geom(
         name="tool",
         type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
@@ -536,7 +549,7 @@ def _wiper(palm: mujoco.MjsBody) -> None:
         rgba=ACCENT,
         mass=0.03,
     )
-    _collide(sponge, ROBOT | HAND, 0)
+    collide(sponge, ROBOT | HAND, 0)
     palm.add_site(name="tip", pos=[end + 0.018, 0, 0], group=4)
 
 
@@ -553,82 +566,6 @@ TOOLS: dict[str, Callable[[mujoco.MjsBody], None]] = {
 # -- parts --------------------------------------------------------------------------------------------------------------
 
 
-def _collide(geom: mujoco.MjsGeom, touches: int, touched_by: int = 0) -> None:
-    """Let a geom touch, softly, those whose bits meet its own.
-
-    Args:
-        geom: changed in place.
-        touches: bits of what it is; 0 for looks alone.
-        touched_by: bits of those that it also stops.
-    """
-    geom.contype = touches
-    geom.conaffinity = touched_by
-    geom.solref = list(SOFT_CONTACT)
-
-
-def _box(
-    body: mujoco.MjsBody,
-    half: Sequence[float],
-    place: Sequence[float],
-    colour: Sequence[float],
-    mass: float = 0.0,
-    touches: int = 0,
-    touched_by: int = 0,
-) -> mujoco.MjsGeom:
-    """A box of half sizes `half` (m) at `place` (m); without bits it is for looks alone."""
-    geom = body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=list(half),
-        pos=list(place),
-        rgba=list(colour),
-        mass=mass,
-    )
-    _collide(geom, touches, touched_by)
-    return geom
-
-
-def _ball(
-    body: mujoco.MjsBody,
-    radius: float,
-    place: Sequence[float],
-    colour: Sequence[float],
-    mass: float = 0.0,
-    touches: int = 0,
-) -> mujoco.MjsGeom:
-    """A ball of `radius` (m) at `place` (m); without bits it is for looks alone."""
-    geom = body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_SPHERE,
-        size=[radius, 0, 0],
-        pos=list(place),
-        rgba=list(colour),
-        mass=mass,
-    )
-    _collide(geom, touches)
-    return geom
-
-
-def _bar(
-    body: mujoco.MjsBody,
-    start: Sequence[float],
-    end: Sequence[float],
-    radius: float,
-    colour: Sequence[float],
-    mass: float = 0.0,
-    touches: int = 0,
-    touched_by: int = 0,
-) -> mujoco.MjsGeom:
-    """A capsule of `radius` (m) from `start` to `end` (m); without bits it is for looks alone."""
-    geom = body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_CAPSULE,
-        size=[radius, 0, 0],
-        fromto=[*start, *end],
-        rgba=list(colour),
-        mass=mass,
-    )
-    _collide(geom, touches, touched_by)
-    return geom
-
-
 def _wheel(body: mujoco.MjsBody, place: Sequence[float]) -> None:
     """The look of a wheel whose axis is y, at `place` (m)."""
     x, y, z = place
@@ -639,7 +576,7 @@ def _wheel(body: mujoco.MjsBody, place: Sequence[float]) -> None:
         rgba=RUBBER,
         mass=0.0,
     )
-    _collide(tyre, 0)
+    collide(tyre, 0)
 
 
 def _hinge(
@@ -657,6 +594,23 @@ def _hinge(
         limited=True,
         armature=GEAR_INERTIA,
     )
+
+
+def _draw_stages(spec: mujoco.MjSpec, lift: mujoco.MjsBody, segment: mujoco.MjsBody) -> None:
+    """What bridges the gap between the fixed segment and the last one of an arm with one slide.
+
+    A tendon without stiffness is a bar that is as long as the gap, and pulls at nothing.
+
+    Args:
+        spec: of the robot; it is changed in place.
+        lift: carries the fixed segment.
+        segment: the last one.
+    """
+    lift.add_site(name="stages_begin", pos=[0, -0.02, 0], group=4)
+    segment.add_site(name="stages_end", pos=[0, SEGMENT_LENGTHS[-1] / 2, 0], group=4)
+    tendon = spec.add_tendon(name="stages", width=SEGMENT_RADII[2], rgba=METAL)
+    tendon.wrap_site("stages_begin")
+    tendon.wrap_site("stages_end")
 
 
 def _couple(spec: mujoco.MjSpec, leader: str, follower: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ BOOTSTRAP_SEED = 0
 """intervals are always the same for the same values"""
 INTERVAL_PERCENTILES = (2.5, 97.5)
 """ends of a 95 % interval"""
+NORMAL_QUANTILE = 1.959963984540054
+"""standard deviations from the mean of a normal distribution to either end of its middle 95 %"""
 TRIMMED_SHARE = 0.25
 """share of the values that the interquartile mean leaves out at each end"""
 
@@ -58,6 +61,27 @@ def interval(
     )
     ends = result.confidence_interval
     return float(ends.low), float(ends.high)
+
+
+def share_interval(successes: int, trials: int) -> tuple[float, float]:
+    """95 % score interval of a share (Wilson 1927): it has a width where none or all of the trials succeed, too.
+
+    Args:
+        successes: how many trials succeeded, 0 to `trials`.
+        trials: how many there were, 1 or more.
+
+    Returns:
+        Both ends, in [0, 1].
+    """
+    share = successes / trials
+    square = NORMAL_QUANTILE**2
+    middle = (share + square / (2 * trials)) / (1 + square / trials)
+    spread = math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
+    half_width = NORMAL_QUANTILE * spread / (1 + square / trials)
+    # Where none or all succeed, that end is exactly 0 or 1; the sums above would miss it by rounding.
+    low = 0.0 if successes == 0 else middle - half_width
+    high = 1.0 if successes == trials else middle + half_width
+    return low, high
 
 
 def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, tuple[float, float]]:

@@ -118,6 +118,8 @@ class Assist(Task):
     """half widths of the start states in long episodes"""
     short_spread: ClassVar[Spread] = Spread(x=0.05, y=0.04, yaw=0.08)
     """half widths of the start states in short episodes"""
+    view: ClassVar[scene.View] = scene.BESIDE_THE_CHAIR
+    """what pictures and films show"""
 
     def __post_init__(self) -> None:
         for body in self.bodies():
@@ -191,7 +193,7 @@ class Assist(Task):
         add_person(spec)
         self.furnish(spec)
         scene.add_sensors(spec, with_tool=self.tool != "none")
-        scene.add_view(spec)
+        scene.add_view(spec, self.view)
         return spec
 
     @property

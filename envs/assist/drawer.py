@@ -59,6 +59,9 @@ class AssistDrawer(Assist):
     start: ClassVar[Start] = Start(
         x=1.1, y=1.12, yaw=0.0, lift=0.70, arm=0.0, wrist_pitch=0.0, gripper=0.03
     )
+    view: ClassVar[scene.View] = scene.View(
+        place=(3.3, 2.6, 1.75), looks_at=(0.62, 0.45, 0.58), opening=39.0
+    )
 
     def furnish(self, spec: mujoco.MjSpec) -> None:
         """The cabinet with its drawer."""
@@ -69,6 +72,9 @@ class AssistDrawer(Assist):
         _panel(cabinet, (half_x, half_y, drawer_low / 2), (0, 0, drawer_low / 2), WOOD)
         top_half = (CABINET_HEIGHT - drawer_high) / 2
         _panel(cabinet, (half_x, half_y, top_half), (0, 0, drawer_high + top_half), WOOD)
+        for side in (-1, 1):
+            _wall(cabinet, (0.01, half_y), (side * (half_x - 0.01), 0, DRAWER_HEIGHT))
+        _wall(cabinet, (half_x, 0.01), (0, 0.01 - half_y, DRAWER_HEIGHT))
         drawer = cabinet.add_body(name="drawer", pos=[0, 0, DRAWER_HEIGHT])
         drawer.add_joint(
             name="drawer",
@@ -145,6 +151,21 @@ class AssistDrawer(Assist):
     def own_metrics(self, memory: Memory) -> dict[str, np.ndarray]:
         """The opening."""
         return {"opening": memory["opening"].copy()}
+
+
+def _wall(
+    cabinet: mujoco.MjsBody, half: tuple[float, float], place: tuple[float, float, float]
+) -> None:
+    """A board beside or behind the drawer, for looks alone: the drawer runs without touching it."""
+    cabinet.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[*half, DRAWER_HALF[2] + 0.01],
+        pos=list(place),
+        rgba=WOOD,
+        mass=0.0,
+        contype=0,
+        conaffinity=0,
+    )
 
 
 def _panel(

@@ -11,6 +11,7 @@ import numpy as np
 from ...assist_layout import CONTROL_PERIOD
 from ..simulation import Simulation
 from ..task import Memory
+from . import scene
 from .base import Assist, Forces, Spread, Start
 
 MOUTH_RADIUS = 0.03
@@ -51,6 +52,7 @@ class AssistFeed(Assist):
     tool: ClassVar[str] = "spoon"
     start: ClassVar[Start] = FACING_START
     long_spread: ClassVar[Spread] = FACING_SPREAD
+    view: ClassVar[scene.View] = scene.BEFORE_THE_CHAIR
 
     def own_memory(self, n: int) -> Memory:
         """Time at the mouth, and the tilt."""

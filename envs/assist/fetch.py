@@ -63,24 +63,14 @@ class AssistFetch(Assist):
     )
 
     long_spread: ClassVar[Spread] = Spread(x=0.15, y=0.05, yaw=0.25)
+    view: ClassVar[scene.View] = scene.View(
+        place=(3.7, 3.5, 2.1), looks_at=(1.08, 0.52, 0.52), opening=37.0
+    )
 
     def furnish(self, spec: mujoco.MjSpec) -> None:
         """The table and the box."""
         add_table(spec)
-        box = spec.worldbody.add_body(name="box")
-        box.add_freejoint(name="box")
-        geom = box.add_geom(
-            name="box",
-            type=mujoco.mjtGeom.mjGEOM_BOX,
-            size=[BOX_HALF] * 3,
-            rgba=BOX_COLOUR,
-            mass=BOX_MASS,
-            condim=4,
-            contype=OBJECT,
-            conaffinity=ROBOT | FURNITURE | PERSON,
-        )
-        geom.friction = [1.0, 0.02, 0.0001]
-        box.add_site(name="box", group=4)
+        add_box(spec)
         scene.add_frame_sensor(spec, "object", mujoco.mjtSensor.mjSENS_FRAMEPOS, "box")
         scene.add_frame_sensor(spec, "wrist", mujoco.mjtSensor.mjSENS_FRAMEPOS, "wrist")
 
@@ -142,6 +132,24 @@ class AssistFetch(Assist):
 def hand(sim: Simulation) -> np.ndarray:
     """Middle (n, 3) of the person's left hand in the robot's frame, m."""
     return sim.sensor("wrist") - HAND_OFFSET * sim.sensor("forearm_back")
+
+
+def add_box(spec: mujoco.MjSpec) -> None:
+    """The box, free to be carried: body, joint, geom and site are called ``box``."""
+    box = spec.worldbody.add_body(name="box")
+    box.add_freejoint(name="box")
+    geom = box.add_geom(
+        name="box",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[BOX_HALF] * 3,
+        rgba=BOX_COLOUR,
+        mass=BOX_MASS,
+        condim=4,
+        contype=OBJECT,
+        conaffinity=ROBOT | FURNITURE | PERSON,
+    )
+    geom.friction = [1.0, 0.02, 0.0001]
+    box.add_site(name="box", group=4)
 
 
 def add_table(spec: mujoco.MjSpec) -> None:

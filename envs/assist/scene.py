@@ -18,6 +18,29 @@ FORCE_DATA = 1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE)
 """contact sensors tell the force"""
 NET_FORCE = 3
 """and sum it over all contacts, in the world's axes"""
+SKY_ABOVE = (0.80, 0.89, 0.96)
+"""RGB"""
+SKY_AT_HORIZON = (0.98, 0.98, 0.97)
+"""RGB"""
+LAMP_HEIGHT = 3.6
+"""m over the floor"""
+
+
+class View(NamedTuple):
+    """Where a scene's camera stands."""
+
+    place: tuple[float, float, float]
+    """m"""
+    looks_at: tuple[float, float, float]
+    """m, what is in the middle of the picture"""
+    opening: float
+    """degrees, what the picture's height spans"""
+
+
+BESIDE_THE_CHAIR = View(place=(2.75, 1.35, 1.60), looks_at=(0.12, 0.48, 0.72), opening=36.0)
+"""from the front left: the person's face and left arm, and the whole robot beside them"""
+BEFORE_THE_CHAIR = View(place=(1.9, 2.75, 1.60), looks_at=(0.42, 0.0, 0.70), opening=34.0)
+"""from the left: the person's face and the robot before it"""
 
 
 class Forces(NamedTuple):
@@ -127,33 +150,62 @@ def _add_force_sensor(spec: mujoco.MjSpec, name: str, kind: mujoco.mjtObj, part:
     sensor.intprm[:3] = [FORCE_DATA, NET_FORCE, 1]
 
 
-def add_view(spec: mujoco.MjSpec) -> None:
-    """A sky, a light, and the camera ``track``, which stands still and sees robot and person from the front left."""
+def add_view(spec: mujoco.MjSpec, view: View) -> None:
+    """A sky, two lights, and the camera ``track``, which stands still.
+
+    Args:
+        spec: of the scene; it is changed in place.
+        view: where the camera stands and what it looks at.
+    """
     spec.add_texture(
         name="sky",
         type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
         builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
         width=64,
         height=384,
-        rgb1=[0.86, 0.93, 0.98],
-        rgb2=[0.97, 0.98, 1.0],
+        rgb1=SKY_ABOVE,
+        rgb2=SKY_AT_HORIZON,
     )
+    # Much light from all sides, and daylight from above: outside the lamp's cone it would be night.
+    spec.visual.headlight.ambient = [0.45, 0.45, 0.46]
+    spec.visual.headlight.diffuse = [0.14, 0.14, 0.14]
+    right, up = _camera_axes(view)
     spec.worldbody.add_camera(
         name="track",
-        pos=[2.35, 1.05, 1.75],
-        xyaxes=[-0.32, 0.95, 0, -0.40, -0.135, 0.91],
-        fovy=45,
+        pos=list(view.place),
+        xyaxes=[*right, *up],
+        fovy=view.opening,
     )
+    # The lamp stands on the camera's side, so that faces that are seen are lit and shadows fall away from it.
+    target = np.array(view.looks_at)
+    lamp = target + 0.45 * (np.array(view.place) - target)
+    lamp[2] = LAMP_HEIGHT
     spec.worldbody.add_light(
         type=mujoco.mjtLightType.mjLIGHT_SPOT,
-        cutoff=60,
+        cutoff=70,
         exponent=0,
-        pos=[1.5, 1.5, 4.0],
-        dir=[-0.35, -0.3, -1],
-        diffuse=[0.45, 0.45, 0.45],
-        specular=[0.2, 0.2, 0.2],
+        pos=list(lamp),
+        dir=list(target - lamp),
+        diffuse=[0.26, 0.26, 0.24],
+        specular=[0.15, 0.15, 0.15],
         castshadow=True,
     )
+    spec.worldbody.add_light(
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        pos=[0, 0, LAMP_HEIGHT],
+        dir=[-0.3, -0.2, -1],
+        diffuse=[0.24, 0.24, 0.24],
+        specular=[0, 0, 0],
+        castshadow=False,
+    )
+
+
+def _camera_axes(view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors to the right and upwards in the picture of a camera whose horizon is level."""
+    ahead = np.array(view.looks_at) - np.array(view.place)
+    right = np.cross(ahead, [0.0, 0.0, 1.0])
+    up = np.cross(right, ahead)
+    return right / np.linalg.norm(right), up / np.linalg.norm(up)
 
 
 def write_posture(sim: Simulation, i: int, posture: np.ndarray) -> None:
