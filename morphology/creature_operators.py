@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import LanceletError
-from .creature_genes import BOUNDS, DENSITY, SEGMENTS, SENSORS
+from .creature_genes import BOUNDS, DENSITY, MOST_HINGES, MOST_SEGMENTS, MOST_SENSORS
 from .creature_parts import surface
 
 Body = dict[str, Any]
@@ -36,10 +36,8 @@ MIDDLE_TOLERANCE = 1e-9
 """how far a place or a direction on the mirror plane may point aside"""
 NEAR_MIDDLE = 0.3
 """aside part of a place from which a mirror image would overlap its segment"""
-ALIKE_AXES = 0.7
+NEAR_AXES = 0.7
 """cosine of the angle between two axes that are too close for two hinges"""
-MOST_HINGES = 2
-"""of a segment"""
 OUTWARD_MARGIN = 1 + 1e-9
 """of the part of a direction that is taken away because it points inwards; 1 would leave a rounding error there"""
 
@@ -119,7 +117,7 @@ def trunk(rng: np.random.Generator) -> Body:
 def add(body: Body, rng: np.random.Generator) -> Heirs:
     """A new segment: at the trunk a limb and its mirror image, or one on the middle; elsewhere mostly at a tip."""
     segments = body["segments"]
-    _check_room(segments, SEGMENTS, "segments")
+    _check_room(segments, MOST_SEGMENTS, "segments")
     is_at_root = len(segments) == 1 or rng.random() < 0.5
     parent_index = 0 if is_at_root else int(rng.integers(1, len(segments)))
     parent = segments[parent_index]
@@ -183,7 +181,7 @@ def duplicate(body: Body, rng: np.random.Generator) -> Heirs:
     segments = body["segments"]
     original = _any_limb(segments, rng)
     branch = subtree(segments, original)
-    _check_room(segments, SEGMENTS + 1 - len(branch), "segments")
+    _check_room(segments, MOST_SEGMENTS + 1 - len(branch), "segments")
     heirs: Heirs = {}
     copy_of: dict[int, int] = {}
     """index of a segment -> the index of its copy"""
@@ -201,7 +199,7 @@ def duplicate(body: Body, rng: np.random.Generator) -> Heirs:
         segments.append(twin)
     sensors_of_limb = [sensor for sensor in body["sensors"] if sensor["segment"] in copy_of]
     for sensor_gene in sensors_of_limb:
-        if len(body["sensors"]) < SENSORS:
+        if len(body["sensors"]) < MOST_SENSORS:
             twin = sensor_gene | {"id": lineage(rng), "segment": copy_of[sensor_gene["segment"]]}
             heirs[twin["id"]] = sensor_gene["id"]
             body["sensors"].append(twin)
@@ -312,7 +310,7 @@ def _add_hinge(segment: Gene, rng: np.random.Generator) -> None:
     others = [
         candidate
         for candidate in AXES
-        if all(abs(np.dot(candidate, axis)) < ALIKE_AXES for axis in axes)
+        if all(abs(np.dot(candidate, axis)) < NEAR_AXES for axis in axes)
     ]
     segment["axes"] = [*axes, others[int(rng.integers(len(others)))]]
 
@@ -367,7 +365,7 @@ def _add_random_sensor(body: Body, rng: np.random.Generator) -> None:
     axis = AHEAD
     if kind == "imu" or rng.random() < 0.5:
         axis = unit(rng.normal(size=3))
-    _check_room(body["sensors"], SENSORS, "sensors")
+    _check_room(body["sensors"], MOST_SENSORS, "sensors")
     _add_sensor(body, rng, kind, int(rng.choice(places)), axis)
 
 
@@ -459,7 +457,7 @@ def _add_sensor(
         segment: index.
         axis: in which it points.
     """
-    if len(body["sensors"]) < SENSORS:
+    if len(body["sensors"]) < MOST_SENSORS:
         body["sensors"].append(
             {"id": lineage(rng), "kind": kind, "segment": segment, "axis": list(axis), "gain": 1.0}
         )

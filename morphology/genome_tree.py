@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import LanceletError
 from .creature import Creature
-from .creature_genes import BOUNDS, PARTS, SENSORS, quadruped
+from .creature_genes import BOUNDS, MOST_PARTS, MOST_SENSORS, quadruped
 from .creature_operators import (
     OPERATORS,
     Heirs,
@@ -70,7 +70,7 @@ class TreeKind(Kind):
     name: ClassVar[str] = "creature"
     brain: ClassVar[str] = "creature"
     niches: ClassVar[dict[str, tuple[float, float]]] = {
-        "segments": (2.0, float(PARTS)),
+        "segments": (2.0, float(MOST_PARTS)),
         "span": (0.2, 2.5),
     }
 
@@ -350,7 +350,7 @@ def _graft(body: dict[str, Any], other: Genome, rng: np.random.Generator) -> Wei
     present = {sensor["id"] for sensor in body["sensors"]}
     for sensor in other.body["sensors"]:
         is_on_branch = sensor["segment"] in new_index
-        has_room = len(body["sensors"]) < SENSORS
+        has_room = len(body["sensors"]) < MOST_SENSORS
         if is_on_branch and has_room and sensor["id"] not in present:
             body["sensors"].append(sensor | {"segment": new_index[sensor["segment"]]})
     return other.weights
