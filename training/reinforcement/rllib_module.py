@@ -152,7 +152,7 @@ def _at_step(observation: Any, step: int) -> Any:
     return tree_map(lambda rows: rows[:, step], observation)
 
 
-class Remember(ConnectorV2):
+class LastBatch(ConnectorV2):
     """Last piece of the learner's pipeline: keeps the batch for the statistics and the log."""
 
     batch: dict[str, Any]
@@ -165,7 +165,7 @@ class Remember(ConnectorV2):
         self.batch = batch[DEFAULT_MODULE_ID]
         return batch
 
-    def taken(self, column: str) -> Any:
+    def real_rows(self, column: str) -> Any:
         """A column without the rows that RLlib adds for its own use: padding, and a step after each episode."""
         mask = self.batch[Columns.LOSS_MASK]
         return tree_map(lambda rows: rows[mask], self.batch[column])
@@ -177,8 +177,8 @@ class Learner(PPOTorchLearner):
     def build(self) -> None:
         """Add the piece that keeps the batch."""
         super().build()
-        self.seen = Remember()
-        append_to_pipeline(self, self.seen)
+        self.last_batch = LastBatch()
+        append_to_pipeline(self, self.last_batch)
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Register two Adams, for the actor and for the critic, each with its own learning rate."""
@@ -209,8 +209,8 @@ class Learner(PPOTorchLearner):
         """Take the batch into the statistics, when nothing is learned from it any more."""
         super().after_gradient_based_update(timesteps=timesteps)
         module: Any = self.module[DEFAULT_MODULE_ID]
-        observations = self.seen.taken(Columns.OBS)
-        targets = self.seen.taken(Postprocessing.VALUE_TARGETS)
+        observations = self.last_batch.real_rows(Columns.OBS)
+        targets = self.last_batch.real_rows(Postprocessing.VALUE_TARGETS)
         module.update_statistics(observations, targets)
 
 
