@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .mind import TRAIL
 from .motor_map import WINDOW, desired_speed
-from .place_code import displacement, wrap
+from .place_code import Decoder, displacement, wrap
 
 # What an agent does: the values of `Body.mode`.
 BABBLING = 0
@@ -140,13 +140,9 @@ class Reading(NamedTuple):
     """How the motor layer reads a displacement from the harmonic code of two places."""
 
     noise: np.ndarray
-    """(n, D) rad on each phase; (0, 0): none"""
-    wave: np.ndarray
-    """(D, 2) rad/m, wave vectors of `HarmonicCode`"""
-    inverse: np.ndarray
-    """(bands, 2, D), pseudo-inverses of `HarmonicCode`"""
-    ends: np.ndarray
-    """(bands,), number of waves in each band of `HarmonicCode`"""
+    """(n, waves) rad, error on each phase that is read; (0, 0): there is none"""
+    decoder: Decoder
+    """of the code; the waves of its last band are read"""
 
 
 class Limits(NamedTuple):
@@ -191,7 +187,7 @@ def sense(
         limits: by which events are told.
     """
     count = len(observation)
-    phase = np.empty(reading.ends[-1])
+    phase = np.empty(reading.decoder.band_ends[-1])
     events = np.zeros(count, np.int64)
     adds_to_trail = np.zeros(count, np.bool_)
     to_target = np.zeros((count, 2))
@@ -301,17 +297,18 @@ def _displacement_of_target(
         i: number of the agent.
         x: (2,) m.
         reading: of the harmonic code.
-        phase: (D,), room to work in; it is overwritten.
+        phase: (waves,), room to work in; it is overwritten.
     """
+    wave = reading.decoder.wave
     true_dx = body.target[i, 0] - x[0]
     true_dy = body.target[i, 1] - x[1]
     has_noise = len(reading.noise) > 0
-    for j in range(reading.ends[-1]):
+    for j in range(len(phase)):
         noise = 0.0
         if has_noise:
             noise = reading.noise[i, j]
-        phase[j] = wrap(reading.wave[j, 0] * true_dx + reading.wave[j, 1] * true_dy + noise)
-    return displacement(phase, reading.wave, reading.inverse, reading.ends)
+        phase[j] = wrap(wave[j, 0] * true_dx + wave[j, 1] * true_dy + noise)
+    return displacement(phase, reading.decoder)
 
 
 class Pace(NamedTuple):
@@ -345,7 +342,7 @@ def drive(
         reading: of the harmonic code.
         pace: how fast to drive.
     """
-    phase = np.empty(reading.ends[-1])
+    phase = np.empty(reading.decoder.band_ends[-1])
     for i in range(len(observation)):
         if body.mode[i] == ASLEEP:
             body.action[i] = 0.0

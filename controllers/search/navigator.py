@@ -208,12 +208,13 @@ class Navigator(Controller):
 
     def _reading(self, minds: list[Mind]) -> Reading:
         """The code as it is read at this step; noise is drawn from each mind's own generator."""
-        code = self.code
+        decoder = self.code.decoder
         noise = np.zeros((0, 0))
         if self.options.phase_noise > 0:
             sigma = self.options.phase_noise
-            noise = np.stack([mind.rng.normal(0.0, sigma, code.ends[-1]) for mind in minds])
-        return Reading(noise=noise, wave=code.wave, inverse=code.inverse, ends=code.ends)
+            waves_read = decoder.band_ends[-1]
+            noise = np.stack([mind.rng.normal(0.0, sigma, waves_read) for mind in minds])
+        return Reading(noise=noise, decoder=decoder)
 
     def _attend(
         self, body: Body, minds: list[Mind], sensed: Sensed, seen: np.ndarray, goal: np.ndarray
