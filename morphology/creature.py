@@ -75,9 +75,6 @@ CLEARANCE = 0.03
 """m, under the lowest point at the start"""
 INWARD_TOLERANCE = 1e-6
 """cosine by which a direction may point into its parent"""
-CLEAR = [0, 0, 0, 0]
-"""colour of what is not to be seen"""
-
 # Pictures
 
 FACING_AHEAD = 0.3
@@ -466,7 +463,7 @@ class Creature(Body):
                 name=site,
                 pos=[x + middle, y, z],
                 size=[size, size, size],
-                rgba=CLEAR,
+                rgba=scenery.CLEAR,
             )
             quantities = {"touch": mujoco.mjtSensor.mjSENS_TOUCH}
         else:
@@ -476,7 +473,7 @@ class Creature(Body):
                 pos=[middle, 0, 0],
                 zaxis=list(axis),
                 size=[0.01, 0.01, 0.01],
-                rgba=CLEAR,
+                rgba=scenery.CLEAR,
             )
             quantities = {
                 "tilt": mujoco.mjtSensor.mjSENS_FRAMEZAXIS,

@@ -29,6 +29,8 @@ TARGET = [0.85, 0.2, 0.3, 1]
 """colour of what a body should reach: red"""
 WALL = [0.36, 0.5, 0.62, 1]
 """colour of walls and wheels: grey blue"""
+CLEAR = [0, 0, 0, 0]
+"""colour of what is not to be seen"""
 FLOOR_COLOURS = ([0.71, 0.85, 0.9], [0.79, 0.91, 0.94])
 """colours of the two kinds of squares on the floor (red, green, blue)"""
 SKY_COLOURS = ([0.86, 0.93, 0.98], [0.97, 0.98, 1.0])
