@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from ..errors import LanceletError, check_names
 from .creature_parts import NO_PARENT, Vector
-from .genome import finite
+from .genome import check_number
 
 
 class Bounds(NamedTuple):
@@ -289,7 +289,7 @@ def _check_within(bounds: Bounds) -> Callable[[str, Any], None]:
     """A check that refuses what is no number within `bounds`."""
 
     def check(name: str, value: Any) -> None:
-        finite(name, value, bounds.low, bounds.high)
+        check_number(name, value, bounds.low, bounds.high)
 
     return check
 

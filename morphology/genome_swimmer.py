@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import LanceletError
 from .core import Body
-from .genome import SHARED, Genome, Kind, Weights, numbers, only, some
+from .genome import SHARED, Genome, Kind, Weights, check_keys, check_numbers, draw_mask
 from .swimmer import Swimmer
 
 FEWEST_JOINTS = 2
@@ -105,8 +105,8 @@ class SwimmerKind(Kind):
         Raises:
             LanceletError: one line that names the gene.
         """
-        only("swimmer genome body", genome.body, ("lengths", "limits"))
-        lengths = numbers(
+        check_keys("swimmer genome body", genome.body, ("lengths", "limits"))
+        lengths = check_numbers(
             "swimmer genome lengths", genome.body["lengths"], None, SHORTEST_LINK, LONGEST_LINK
         )
         joints = len(lengths) - 1
@@ -116,7 +116,7 @@ class SwimmerKind(Kind):
                 f"needs {FEWEST_JOINTS + 1} to {MOST_JOINTS + 1}"
             )
         limits = genome.body["limits"]
-        numbers("swimmer genome limits", limits, joints, LEAST_LIMIT, LARGEST_LIMIT)
+        check_numbers("swimmer genome limits", limits, joints, LEAST_LIMIT, LARGEST_LIMIT)
         length = sum(lengths)
         is_too_short = length < SHORTEST_SWIMMER - LENGTH_TOLERANCE
         is_too_long = length > LONGEST_SWIMMER + LENGTH_TOLERANCE
@@ -246,7 +246,7 @@ def _scaled(genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     share = 1.0 / len(genes)
     if rng.random() < ALL_GENES_SHARE:
         share = 1.0
-    is_scaled = some(rng, len(genes), share)
+    is_scaled = draw_mask(rng, len(genes), share)
     return np.where(is_scaled, genes * np.exp(rng.normal(0, STEP)), genes)
 
 

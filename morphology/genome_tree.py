@@ -24,7 +24,7 @@ from .creature_operators import (
     trunk,
     unit,
 )
-from .genome import Genome, Kind, Weights, only
+from .genome import Genome, Kind, Weights, check_keys
 
 TRIES = 40
 """draws of an operator until a body comes out that can be; then the weights change instead"""
@@ -136,7 +136,7 @@ class TreeKind(Kind):
                 borrowed = _graft(body, other, rng)
             with contextlib.suppress(LanceletError):
                 return self._child(body, borrowed | weights, heirs={})
-        return one.weighing(weights)
+        return one.with_weights(weights)
 
     def check(self, genome: Genome) -> None:
         """Refuse all that a `Creature` refuses, and weights of parts that are not there.
@@ -149,7 +149,7 @@ class TreeKind(Kind):
 
     def body(self, genome: Genome) -> Creature:
         """A `Creature`."""
-        only("creature genome body", genome.body, ("segments", "sensors"))
+        check_keys("creature genome body", genome.body, ("segments", "sensors"))
         return Creature(**genome.body)
 
     def features(self, genome: Genome) -> dict[str, float]:
@@ -232,7 +232,7 @@ class TreeKind(Kind):
             if source in weights:
                 inherited[lineage] = list(weights[source])
         # Built once: the same body goes to the child with its weights.
-        weighted = child.weighing(inherited)
+        weighted = child.with_weights(inherited)
         self.check(weighted)
         return weighted
 

@@ -56,7 +56,7 @@ def grown(individual: Individual) -> Genome:
     genome = genome_of(individual)
     if not individual.learned:
         return genome
-    return genome.weighing(individual.learned)
+    return genome.with_weights(individual.learned)
 
 
 def champions(individuals: Sequence[Individual]) -> list[Individual]:
