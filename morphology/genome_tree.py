@@ -15,7 +15,7 @@ from .creature_genes import BOUNDS, MOST_PARTS, MOST_SENSORS, quadruped
 from .creature_operators import (
     OPERATORS,
     Heirs,
-    add,
+    add_segment,
     clip,
     copied,
     outward,
@@ -80,7 +80,7 @@ class TreeKind(Kind):
         wanted = 1 + int(rng.integers(2, 6))
         for _ in range(TRIES):
             larger = copied(body)
-            add(larger, rng)
+            add_segment(larger, rng)
             with contextlib.suppress(LanceletError):
                 Creature(**larger)
                 body = larger
