@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -28,7 +28,7 @@ from ..distributed.shipping import Names
 from ..distributed.stopped_workers import StoppedWorkers
 from ..rollout import FAILED
 from ..runs.folder import hold, read_log
-from ..runs.progress import progress
+from ..runs.progress import Advance, progress
 from .ranges import Over, parse
 from .variations import OWN as OWN
 from .variations import merged, option_types, try_ends
@@ -310,7 +310,7 @@ class _Seen:
 
     stopped: StoppedWorkers | None
     """looks for workers that are stopped; None before the first sweep of this process"""
-    advance: Callable[..., None]
+    advance: Advance
     """moves the progress bar"""
     finished: int
     """trials that the bar shows as done"""
@@ -319,7 +319,7 @@ class _Seen:
         self.stopped = None
         self.begin(_advance_nothing)
 
-    def begin(self, advance: Callable[..., None]) -> None:
+    def begin(self, advance: Advance) -> None:
         """Begin a new sweep in this process, whose bar is moved by `advance`."""
         self.advance = advance
         self.finished = 0
