@@ -15,8 +15,8 @@ from ...controllers.spiking.snn import SNN
 from ..loop import Figures
 from ..runs.folder import RunFolder
 from ..runs.state import optimizer_state, restore_optimizer
-from .base import Imitation, ImitationTraining, Shortlist
-from .flights import Flights
+from .base import Imitation, ImitationTraining, Recordings
+from .shortlist import Shortlist
 
 
 @dataclass(kw_only=True)
@@ -33,9 +33,9 @@ class Surrogate(Imitation):
     seconds: float | None = None
     """stop after this much search, recording and the last choice not counted; none: all updates"""
     batch: int = 32
-    """flights an update"""
+    """flights in an update"""
     rate: float = 0.005
-    """of Adam, in units of a gene's range"""
+    """Adam's learning rate, in units of a gene's range"""
     clip_norm: float = 1.0
     """largest norm of an update's gradient"""
 
@@ -47,10 +47,10 @@ class Surrogate(Imitation):
         self.above_zero("rate", "seconds", "clip_norm")
 
     def training(
-        self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist
+        self, run: RunFolder, circuit: SNN, recordings: Recordings, shortlist: Shortlist
     ) -> ImitationTraining:
-        """The descent of `circuit`."""
-        return _Descent(self, run, circuit, train, held, best)
+        """Make the descent of `circuit`."""
+        return _Descent(self, run, circuit, recordings, shortlist)
 
     def notes(self, circuit: SNN) -> dict[str, Any]:
         """Say how bounds are handled."""
@@ -58,7 +58,7 @@ class Surrogate(Imitation):
 
 
 class _Descent(ImitationTraining):
-    """Update by update; a checkpoint at every choice."""
+    """One descent; an iteration is an update, and a checkpoint is saved at every choice."""
 
     verb = "descending"
     unit = "update"
@@ -68,16 +68,15 @@ class _Descent(ImitationTraining):
         options: Surrogate,
         run: RunFolder,
         circuit: SNN,
-        train: Flights,
-        held: Flights,
-        best: Shortlist,
+        recordings: Recordings,
+        shortlist: Shortlist,
     ) -> None:
-        super().__init__(options, run, circuit, held, best)
+        super().__init__(options, run, circuit, recordings, shortlist)
         self.total = options.updates
         self._options: Surrogate = options
-        self._train = train
         self._update = 0
-        self._loss_since_choice = 0.0
+        self._total_loss_since_choice = 0.0
+        self._updates_since_choice = 0
         start = parameters_to_vector(circuit.parameters()).detach()
         self._genes = torch.nn.Parameter(start[None])
         self._optimizer = torch.optim.Adam([self._genes], lr=options.rate)
@@ -95,7 +94,7 @@ class _Descent(ImitationTraining):
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue from `state`."""
         self._update = int(saved["update"])
-        self._best.restore(saved["shortlist"])
+        self._shortlist.restore(saved["shortlist"])
         self._genes.data.copy_(saved["genes"])
         restore_optimizer(self._optimizer, saved["optimiser"])
 
@@ -103,16 +102,17 @@ class _Descent(ImitationTraining):
         """The shortlist, the genes and the optimiser."""
         return {
             "update": self._update,
-            "shortlist": self._best.state(),
+            "shortlist": self._shortlist.state(),
             "genes": self._genes.detach(),
             "optimiser": optimizer_state(self._optimizer),
         }
 
     def advance(self) -> Figures:
-        """Descend once; it is told of in the log where it is validated."""
+        """Descend once; an update has a line in the log only where it is validated."""
+        flights = self._recordings.training
         batch = self._batch()
-        outputs = differentiable(self._circuit, self._genes, self._train.errors[batch])
-        loss = costs(outputs, self._train.targets[batch])["loss"].mean()
+        outputs = differentiable(self._circuit, self._genes, flights.errors[batch])
+        loss = costs(outputs, flights.targets[batch])["loss"].mean()
         self._optimizer.zero_grad()
         loss.backward()
         norm = clip_grad_norm_([self._genes], self._options.clip_norm)
@@ -121,7 +121,8 @@ class _Descent(ImitationTraining):
             self._optimizer.step()
         self._genes.data.clamp_(0, 1)
         self._update += 1
-        self._loss_since_choice += loss.item()
+        self._total_loss_since_choice += loss.item()
+        self._updates_since_choice += 1
         return {}
 
     def validation_due(self, before: int) -> bool:
@@ -131,17 +132,18 @@ class _Descent(ImitationTraining):
     def validate(self) -> Figures:
         """Offer the genes to the shortlist."""
         figures = self._offer(self._genes.detach())
-        updates_since_choice = (self._update - 1) % self._options.validate_every + 1
-        mean = self._loss_since_choice / updates_since_choice
-        self._loss_since_choice = 0.0
-        return {**figures, "mean": mean, "best": self._best.losses[0]}
+        mean_loss = self._total_loss_since_choice / self._updates_since_choice
+        self._total_loss_since_choice = 0.0
+        self._updates_since_choice = 0
+        return {**figures, "mean": mean_loss, "best": self._shortlist.best.loss}
 
     def checkpoint_due(self, before: int) -> bool:
-        """At every choice: `restore` begins the mean loss anew, as a choice does."""
+        """At every choice, and only there: the losses since the last one are not part of the state."""
         return self.validation_due(before)
 
     def _batch(self) -> np.ndarray:
         """Numbers of the flights of this update, drawn by its own number: (batch,), or all where there are fewer."""
         generator = np.random.default_rng([self._options.seed, self._update])
-        count = len(self._train.errors)
-        return generator.choice(count, min(self._options.batch, count), replace=False)
+        flight_count = len(self._recordings.training.errors)
+        size = min(self._options.batch, flight_count)
+        return generator.choice(flight_count, size, replace=False)
