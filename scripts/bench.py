@@ -27,7 +27,7 @@ class Bench:
 def main(argv: list[str] | None = None) -> int | None:
     """Run a bench and print its rows; the exit status is 0 whatever they say."""
     os.environ.setdefault("MUJOCO_GL", "disable")  # dm_control would look for a display
-    (name,), flags = cli.words("bench", __doc__ or "", argv, subject=cli.found(BENCHES))
+    (name,), flags = cli.words("bench", __doc__ or "", argv, subject=cli.module_names(BENCHES))
     options = cli.parse(f"bench {name}", __doc__ or "", flags, options=Bench).options
     module = cli.by_file(BENCHES, "bench", name)
 

@@ -48,7 +48,7 @@ def _kinds() -> Iterator[tuple[str, Iterable[Entry]]]:
     yield "controllers", _registered(controllers.controllers)
     yield "algorithms", _registered(training.algorithms)
     yield "studies", [(name, _about(f"{cli.STUDIES}.{name}.study")) for name in cli.studies()]
-    yield "benches", [(name, _about(f"{BENCHES}.{name}")) for name in cli.found(BENCHES)]
+    yield "benches", [(name, _about(f"{BENCHES}.{name}")) for name in cli.module_names(BENCHES)]
 
 
 def _registered(registry: Registry) -> list[Entry]:
