@@ -14,7 +14,9 @@ from .creature import Creature
 from .creature_genes import BOUNDS, MOST_PARTS, MOST_SENSORS, quadruped
 from .creature_operators import (
     OPERATORS,
+    BodyGenes,
     Heirs,
+    PartGenes,
     add_segment,
     clip,
     copied,
@@ -33,7 +35,11 @@ GRAFT_TRIES = TRIES // 2
 WEIGHTS = "weights"
 """name of the operator that leaves the body as it is"""
 GRAFT_SHARE = 0.3
-"""of the crossings that try to graft a branch"""
+"""share of the crossings that try to graft a branch"""
+EXCHANGE_SHARE = 0.5
+"""share of the genes and weights of common lineages that a crossing takes from the other parent"""
+NEW_SEGMENTS = (2, 5)
+"""fewest and most segments that a random creature tries to get beside its trunk"""
 NUMERIC_GENES = {
     "segments": (
         "attach",
@@ -77,18 +83,21 @@ class TreeKind(Kind):
     def random(self, rng: np.random.Generator) -> Genome:
         """A trunk and two to five segments, most of them in pairs."""
         body = trunk(rng)
-        wanted = 1 + int(rng.integers(2, 6))
+        fewest, most = NEW_SEGMENTS
+        wanted_segments = 1 + int(rng.integers(fewest, most + 1))
         for _ in range(TRIES):
             larger = copied(body)
             add_segment(larger, rng)
+            # A segment that no body can have there is forgotten, and another one tried.
             with contextlib.suppress(LanceletError):
                 Creature(**larger)
                 body = larger
-            if len(body["segments"]) == wanted:
+            if len(body["segments"]) == wanted_segments:
                 break
-        genome = self.usual()
-        if len(body["segments"]) > 1:
-            genome = Genome(kind=self.name, body=body, weights={})
+        genome = Genome(kind=self.name, body=body, weights={})
+        if len(body["segments"]) == 1:
+            # A trunk alone cannot move, and is no creature.
+            genome = self.usual()
         return self.perturbed(genome, rng, share=1.0, spread=0.3)
 
     def usual(self) -> Genome:
@@ -117,6 +126,7 @@ class TreeKind(Kind):
             except LanceletError:
                 # No such body can be: another draw.
                 continue
+            # A gene at its bound may be pushed against it: then nothing has changed yet.
             if body != genome.body:
                 return child, name
         return self.perturbed(genome, rng, share=0.3, spread=0.3), WEIGHTS
@@ -125,7 +135,7 @@ class TreeKind(Kind):
         """The tree of `one`; genes and weights of lineages that both have from either; now and then a branch too."""
         weights = dict(one.weights)
         for lineage in sorted(one.weights.keys() & other.weights.keys()):
-            if rng.random() < 0.5:
+            if rng.random() < EXCHANGE_SHARE:
                 weights[lineage] = list(other.weights[lineage])
         grafts = rng.random() < GRAFT_SHARE
         for attempt in range(TRIES):
@@ -134,8 +144,10 @@ class TreeKind(Kind):
             borrowed: Weights = {}
             if grafts and attempt < GRAFT_TRIES:
                 borrowed = _graft(body, other, rng)
+            # The tree's own weights win over those that came with the branch.
             with contextlib.suppress(LanceletError):
                 return self._child(body, borrowed | weights, heirs={})
+        # No exchange gave a body that can be: the weights alone are mixed.
         return one.with_weights(weights)
 
     def check(self, genome: Genome) -> None:
@@ -214,7 +226,7 @@ class TreeKind(Kind):
         self.check(child)
         return child
 
-    def _child(self, body: dict[str, Any], weights: Weights, heirs: Heirs) -> Genome:
+    def _child(self, body: BodyGenes, weights: Weights, heirs: Heirs) -> Genome:
         """The genome of a changed body, with the weights of its parts' lineages.
 
         Args:
@@ -254,7 +266,7 @@ def _source(lineage: str, heirs: Heirs) -> str:
 class _Gene(NamedTuple):
     """A gene that is a number or numbers, where it is kept."""
 
-    part: dict[str, Any]
+    part: PartGenes
     """the segment or the sensor"""
     name: str
     """of the gene"""
@@ -274,7 +286,7 @@ class _Gene(NamedTuple):
             self.part[self.name] = unit(numbers)
 
 
-def _genes(body: dict[str, Any]) -> list[_Gene]:
+def _genes(body: BodyGenes) -> list[_Gene]:
     """Every gene of a body that is a number or numbers; empty ones are left out."""
     genes: list[_Gene] = []
     for sort, names in NUMERIC_GENES.items():
@@ -283,7 +295,7 @@ def _genes(body: dict[str, Any]) -> list[_Gene]:
     return genes
 
 
-def _mix(body: dict[str, Any], other: dict[str, Any], rng: np.random.Generator) -> None:
+def _mix(body: BodyGenes, other: BodyGenes, rng: np.random.Generator) -> None:
     """Give the parts of `body` whose lineages `other` has too some of their genes there; `body` is changed in place.
 
     Args:
@@ -298,22 +310,22 @@ def _mix(body: dict[str, Any], other: dict[str, Any], rng: np.random.Generator) 
             if counterpart is None:
                 continue
             for group in groups:
-                is_exchanged = rng.random() < 0.5
+                is_exchanged = rng.random() < EXCHANGE_SHARE
                 if is_exchanged and _have_one_shape(part, counterpart, group):
                     for name in group:
                         part[name] = counterpart[name]
 
 
 def _have_one_shape(
-    part: dict[str, Any],
-    counterpart: dict[str, Any],
+    part: PartGenes,
+    counterpart: PartGenes,
     names: tuple[str, ...],
 ) -> bool:
     """Whether genes of two parts hold as many numbers: a hinge must not come without its weights."""
     return all(np.shape(part[name]) == np.shape(counterpart[name]) for name in names)
 
 
-def _graft(body: dict[str, Any], other: Genome, rng: np.random.Generator) -> Weights:
+def _graft(body: BodyGenes, other: Genome, rng: np.random.Generator) -> Weights:
     """Hang a branch of `other` on `body`, where its parent's lineage is or else on the trunk.
 
     Args:
@@ -326,37 +338,68 @@ def _graft(body: dict[str, Any], other: Genome, rng: np.random.Generator) -> Wei
     """
     donor = other.body["segments"]
     branch = subtree(donor, int(rng.integers(1, len(donor))))
-    place = _places(body)
-    common = {donor[index]["id"] for index in branch} & place.keys()
+    index_of = _index_of_lineages(body)
+    common = {donor[index]["id"] for index in branch} & index_of.keys()
     if common:
         # The same branch, changed elsewhere: it takes the place of the old one.
-        root = min(place[id] for id in common)
-        prune(body, set(subtree(body["segments"], root)))
-        place = _places(body)
+        old_root = min(index_of[id] for id in common)
+        prune(body, set(subtree(body["segments"], old_root)))
+    new_index = _hang(body, donor, branch)
+    _bring_sensors(body, other.body["sensors"], new_index)
+    return other.weights
+
+
+def _hang(body: BodyGenes, donor: list[PartGenes], branch: list[int]) -> dict[int, int]:
+    """Hang a branch of another tree on `body`, which is changed in place.
+
+    Args:
+        body: `copied`; none of its segments has a lineage of the branch.
+        donor: segments of the other tree.
+        branch: indices of the branch in the donor, parents first.
+
+    Returns:
+        Index of a segment in the donor -> its index in `body`.
+    """
+    index_of = _index_of_lineages(body)
     new_index: dict[int, int] = {}
-    """index of a segment in the donor -> its index in `body`"""
     for index in branch:
         segment = dict(donor[index])
-        above = segment["parent"]
-        if above in new_index:
-            segment["parent"] = new_index[above]
+        donor_parent = segment["parent"]
+        if donor_parent in new_index:
+            segment["parent"] = new_index[donor_parent]
         else:
-            segment["parent"] = place.get(donor[above]["id"], 0)
+            # The root of the branch: on the same segment as there, or else on the trunk.
+            segment["parent"] = index_of.get(donor[donor_parent]["id"], 0)
         new_index[index] = len(body["segments"])
         body["segments"].append(segment)
         if index == branch[0]:
+            # Its new parent may have another shape: it must not grow into that.
             parent = body["segments"][segment["parent"]]
             segment["direction"] = outward(parent, segment["attach"], segment["direction"])
+    return new_index
+
+
+def _bring_sensors(
+    body: BodyGenes,
+    donor_sensors: list[PartGenes],
+    new_index: dict[int, int],
+) -> None:
+    """Give `body` the sensors of a branch that it was given, as far as there is room; it is changed in place.
+
+    Args:
+        body: `copied`.
+        donor_sensors: of the tree that the branch comes from.
+        new_index: index of a segment of the branch in that tree -> its index in `body`.
+    """
     present = {sensor["id"] for sensor in body["sensors"]}
-    for sensor in other.body["sensors"]:
+    for sensor in donor_sensors:
         is_on_branch = sensor["segment"] in new_index
         has_room = len(body["sensors"]) < MOST_SENSORS
         if is_on_branch and has_room and sensor["id"] not in present:
             body["sensors"].append(sensor | {"segment": new_index[sensor["segment"]]})
-    return other.weights
 
 
-def _places(body: dict[str, Any]) -> dict[int, int]:
+def _index_of_lineages(body: BodyGenes) -> dict[int, int]:
     """Lineage of every segment -> its index."""
     return {segment["id"]: index for index, segment in enumerate(body["segments"])}
 

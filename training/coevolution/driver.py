@@ -135,11 +135,12 @@ class Driver:
 
     def _evolve(self, stop: StopRequest) -> None:
         """Run the loop with workers and a progress bar."""
-        total = max(1, round(self.options.seconds())) if self.options.evaluations is None else 0
-        unit = "s"
         if self.options.evaluations is not None:
             total = self.options.evaluations
             unit = "eval"
+        else:
+            total = max(1, round(self.options.seconds()))
+            unit = "s"
         done = self._progress()
         workers = pool(self.options.workers, self.options.address)
         with interrupt.deferred(), workers as crew:
@@ -166,7 +167,7 @@ class Driver:
         Raises:
             LanceletError: what a worker or the database raises; hardly anything survives.
         """
-        shown = self._progress()
+        shown_progress = self._progress()
         shown_at = 0.0
         done: list[Individual] = []
         champions: list[Individual] = []
@@ -186,10 +187,11 @@ class Driver:
             interrupt.check()
 
             now = time.monotonic()
-            present = self._progress()
-            if present > shown and (is_over or now > shown_at + SHOW_INTERVAL):
-                advance(present - shown, **self._figures())
-                shown = present
+            present_progress = self._progress()
+            is_due = is_over or now > shown_at + SHOW_INTERVAL
+            if present_progress > shown_progress and is_due:
+                advance(present_progress - shown_progress, **self._figures())
+                shown_progress = present_progress
                 shown_at = now
             if is_over:
                 return
