@@ -356,22 +356,35 @@ def advance_muscles(arms, angles, speeds, muscles, excitation, dt):
         _fill_muscles(arms[i], angles[i], speeds[i], muscles[i])
 
 
+class Joints(NamedTuple):
+    """The joints of n arms; column `SHOULDER` or `ELBOW` of each array."""
+
+    angles: np.ndarray
+    """rad, (n, 2)"""
+    speeds: np.ndarray
+    """rad/s, (n, 2)"""
+    accelerations: np.ndarray
+    """rad/s^2, (n, 2)"""
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def advance_joints(arms, angles, speeds, accelerations, dt):
-    """Move angles and speeds on by `dt`, in place.
+def advance_joints(arms, joints, dt):
+    """Move the angles and speeds of `joints` on by `dt`, in place; their accelerations stay.
 
     Args:
         arms: `parameters` of every arm, (n,).
-        angles: rad, (n, 2); overwritten.
-        speeds: rad/s, (n, 2); overwritten.
-        accelerations: rad/s^2, (n, 2).
+        joints: `Joints` of every arm; angles and speeds are overwritten.
         dt: plant step, s.
     """
-    for i in range(len(angles)):
-        for j in range(2):
-            angles[i, j], speeds[i, j] = _move_joint(
-                arms[i], j, angles[i, j], speeds[i, j], accelerations[i, j], dt
-            )
+    for i in range(len(joints.angles)):
+        for joint in (SHOULDER, ELBOW):
+            # Both from the values before the step: the angle must not move with the new speed.
+            angle = joints.angles[i, joint]
+            speed = joints.speeds[i, joint]
+            acceleration = joints.accelerations[i, joint]
+            new_angle, new_speed = _move_joint(arms[i], joint, angle, speed, acceleration, dt)
+            joints.angles[i, joint] = new_angle
+            joints.speeds[i, joint] = new_speed
 
 
 @njit(cache=True, error_model="numpy")
@@ -844,6 +857,7 @@ __all__ = [
     "Column",
     "Gradient",
     "Joint",
+    "Joints",
     "advance_joints",
     "advance_muscles",
     "fill_muscles",
