@@ -168,7 +168,7 @@ def _floors(study: Study) -> None:
             reference=129.8,
         ),
         Floor(
-            name="no oscillator",
+            name="no head oscillator",
             controller=circuit(oscillator=False),
             low=0,
             high=200,
