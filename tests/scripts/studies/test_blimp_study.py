@@ -93,7 +93,7 @@ def test_g5_is_told_by_training_and_structure_beside_the_pooled_gate(study, monk
         sizes = [0.05] if pilots == ["law"] else [float(pilot) for pilot in pilots]
         return {"oscillation": np.array(sizes)[:, None, None] * np.ones((1, 5, 10))}
 
-    monkeypatch.setattr(flights, "each", flown)
+    monkeypatch.setattr(flights, "fly_all", flown)
     monkeypatch.setattr(flights, "pid", lambda **_: "law")
     flights.neutral(study, {"lif": [0.05, 0.06, 0.09], "r-lif": [0.2]})
     told = {row.name: row for row in study.rows}
