@@ -20,7 +20,7 @@ from lancelet.scripts.studies.axes import tidy
 from lancelet.scripts.studies.bilateral import measures
 from lancelet.scripts.studies.bilateral.contrasts import INTERACTION, SIGNIFICANT, Contrast
 from lancelet.scripts.studies.bilateral.measures import Figures, Lesions
-from lancelet.scripts.studies.bilateral.models import BATCH, MODES, VALIDATE, Brains
+from lancelet.scripts.studies.bilateral.models import BATCH, MODES, VALIDATE, Brain, Brains
 from lancelet.scripts.studies.bilateral.plant import TaskName
 from lancelet.scripts.study import Study
 from lancelet.training.twins.losses import Mode
@@ -274,10 +274,7 @@ def _speeds(study: Study, paths: Mapping[Mode, Paths]) -> None:
 
 def _stiffness(study: Study, brains: Brains) -> None:
     """Ellipses of the hand's stiffness in three postures, a column a model."""
-    stiffness = {
-        name: [_mean_stiffness(brains[name], posture) for posture in measures.POSTURES]
-        for name in NAMES
-    }
+    stiffness = {name: _mean_stiffnesses(brains[name]) for name in NAMES}
     largest = []
     for of_postures in stiffness.values():
         largest += [np.linalg.norm(matrix, 2) for matrix in of_postures]
@@ -308,10 +305,14 @@ def _stiffness(study: Study, brains: Brains) -> None:
     study.picture("stiffness", caption, plot)
 
 
-def _mean_stiffness(brain: measures.Brain, posture: tuple[float, float]) -> np.ndarray:
-    """Stiffness of the hand (2, 2), N/m, at a posture: the inverse of the compliance averaged over seeds."""
-    # Compliances are averaged, not stiffnesses: a seed that hardly yields would dominate the latter.
-    return np.linalg.pinv(measures.hand_compliance(brain, posture).mean(0))
+def _mean_stiffnesses(brain: Brain) -> list[np.ndarray]:
+    """Stiffness of the hand (2, 2), N/m, in each of `POSTURES`: the inverse of the compliance averaged over seeds."""
+    stiffnesses = []
+    for posture in measures.POSTURES:
+        # Compliances are averaged, not stiffnesses: a seed that hardly yields would dominate the latter.
+        compliance = measures.hand_compliance(brain, posture).mean(0)
+        stiffnesses.append(np.linalg.pinv(compliance))
+    return stiffnesses
 
 
 def _stiffness_ellipse(

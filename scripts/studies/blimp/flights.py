@@ -178,9 +178,10 @@ def fly_all(pilots: Sequence[Controller], flights: Sequence[Mapping[str, Any]]) 
         Metric -> (pilots, flights, starts).
     """
     by_flight = [fly(pilots, **flight) for flight in flights]
-    return {
-        name: np.stack([metrics[name] for metrics in by_flight], axis=1) for name in by_flight[0]
-    }
+    result = {}
+    for name in by_flight[0]:
+        result[name] = np.stack([metrics[name] for metrics in by_flight], axis=1)
+    return result
 
 
 def heavy(pilots: Sequence[Controller], **task: Any) -> Metrics:

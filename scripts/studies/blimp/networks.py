@@ -184,4 +184,7 @@ def losses(role: Role, networks: list[Controller], held: Flights) -> dict[str, n
         assert isinstance(network, SNN)
         genes = parameters_to_vector(network.parameters()).detach()[None]
         rows.append(trainer.losses(network, genes, held))
-    return {name: torch.cat([row[name] for row in rows]).numpy() for name in FIGURES}
+    figures = {}
+    for name in FIGURES:
+        figures[name] = torch.cat([row[name] for row in rows]).numpy()
+    return figures

@@ -24,7 +24,7 @@ RATE = 10
 """control steps a second"""
 HEAVY = 3.0
 """command units of ballast in the flights of the paper, by the logs"""
-FREE = {"dead_zone": 0.0, "pwm": 0.0, "lidar_step": 0.0}
+FREE: dict[str, Any] = {"dead_zone": 0.0, "pwm": 0.0, "lidar_step": 0.0}
 """quantities of a blimp without dead zone, without counts of its motor driver, and whose LiDAR has no steps"""
 FITTED = tuple(CALIBRATED)
 """quantities that `calibrate` fits"""
@@ -138,9 +138,9 @@ def features(bodies: Sequence[Blimp]) -> np.ndarray:
     step_up = ((0.0, 1.0), (PERIOD, 2.0))
     after_step = heights(bodies, proportional_derivative, 700, reference=step_up)[:, 1:]
     responses = [_step_response(height - 1.0) for height in after_step]
-    figures: dict[str, Any] = {
-        name: np.array([response[name] for response in responses]) for name in responses[0]
-    }
+    figures: dict[str, Any] = {}
+    for name in responses[0]:
+        figures[name] = np.array([response[name] for response in responses])
 
     up_and_down = ((0.0, 1.0), (50.0, 1.5), (100.0, 1.0))
     height = heights(bodies, pid(), 1500, reference=up_and_down, ballast=HEAVY)

@@ -112,10 +112,13 @@ def run(study: Study) -> None:
     plant(study)
     todo = jobs(study.size)
     train_all(todo, fresh=not study.resume)
-    by_pair: JobsOf = {(role, structure): [] for role in HEADLINE for structure in STRUCTURES}
+    by_pair: JobsOf = {}
+    for role in HEADLINE:
+        for structure in STRUCTURES:
+            by_pair[role, structure] = []
     for job in todo:
         by_pair[job.role, job.structure].append(job)
-    held = {role: flights(role) for role in HEADLINE}
+    held: dict[Role, Flights] = {role: flights(role) for role in HEADLINE}
     imitation(study, by_pair, held)
 
     networks = networks_that_fly(study, by_pair)
@@ -131,11 +134,9 @@ def run(study: Study) -> None:
     closed.calibrated(study, [full])
     closed.costs(study, full)
     flown = beyond(study, by_pair, full, held)
-    logs: dict[tuple[Role, str], list[Log]] = {
-        pair: [read_log(job.folder) for job in of_pair]
-        for pair, of_pair in by_pair.items()
-        if of_pair
-    }
+    logs: dict[tuple[Role, str], list[Log]] = {}
+    for pair, of_pair in by_pair.items():
+        logs[pair] = [read_log(job.folder) for job in of_pair]
     draw(study, Results(curves=logs, held=held, full=full, flown=flown))
 
 
@@ -461,7 +462,8 @@ def beyond(
             closed.full_controller(study, [committed], f"{IN_CLOSED_LOOP} (committed)")
         return None
     searches = _surrogate_searches(study, by_pair)
-    train_all([job for of_role in searches.values() for job in of_role], fresh=not study.resume)
+    todo = [*searches["pd"], *searches["i"]]
+    train_all(todo, fresh=not study.resume)
     for role, of_role in searches.items():
         evolved = by_pair[role, HEADLINE[role]][: len(of_role)]
         _add_surrogate(study, role, of_role, evolved, held[role])
