@@ -36,8 +36,8 @@ class _Layers(NamedTuple):
     """whether a tanh follows"""
 
 
-class _Kind(NamedTuple):
-    """One of stable-baselines3's algorithms."""
+class _SB3Kind(NamedTuple):
+    """One of stable-baselines3's algorithms, and how its archives are read."""
 
     mark: str
     """a name that its archives alone hold"""
@@ -75,7 +75,8 @@ def open_archive(
     except LanceletError as error:
         raise LanceletError(f"{path} is {kind}, but {error}") from error
     except Exception as error:  # whatever its loader meets in a stranger's file
-        reason = (str(error).splitlines() or [""])[0]
+        lines = str(error).splitlines()
+        reason = lines[0] if lines else ""
         raise LanceletError(
             f"{path} is {kind} that does not open: {type(error).__name__}: {reason}"
         ) from error
@@ -91,22 +92,27 @@ def _space_of_one(env: gym.Env | gym.vector.VectorEnv, name: str) -> spaces.Spac
 
 def _check_space(path: str | Path, name: str, has: spaces.Space, needs: spaces.Space) -> None:
     """Refuse an archive whose space called `name` is not the environment's."""
-    # Boxes of one shape may differ in their bounds: the environment clips.
-    same = has.shape == needs.shape and not (isinstance(has, spaces.Dict) and has != needs)
-    if not same:
+    # Boxes of one shape may differ in their bounds: the environment clips. A Dict has no shape of its own.
+    is_same = has == needs if isinstance(has, spaces.Dict) else has.shape == needs.shape
+    if not is_same:
         raise LanceletError(f"{path}: its {name} is {has}, this environment's is {needs}")
 
 
 def _from_sb3(path: Path) -> Controller:
+    """The controller in a zip of stable-baselines3.
+
+    Raises:
+        LanceletError: of another algorithm, or a policy that no controller here can be.
+    """
     import stable_baselines3 as sb3
 
     from .sb3 import ControllerPolicy
 
     kinds = (
-        _Kind(mark="clip_range", algorithm=sb3.PPO, layers_of=_ppo),
-        _Kind(mark="target_entropy", algorithm=sb3.SAC, layers_of=_sac),
+        _SB3Kind(mark="clip_range", algorithm=sb3.PPO, layers_of=_ppo),
+        _SB3Kind(mark="target_entropy", algorithm=sb3.SAC, layers_of=_sac),
         # DDPG is TD3 with one critic and no delay.
-        _Kind(mark="policy_delay", algorithm=sb3.TD3, layers_of=_td3),
+        _SB3Kind(mark="policy_delay", algorithm=sb3.TD3, layers_of=_td3),
     )
     names = _names(path)
     kind = next((kind for kind in kinds if kind.mark in names), None)
@@ -203,6 +209,11 @@ def _check_policy(policy: Any) -> None:
 
 
 def _from_rllib(path: Path) -> Controller:
+    """The controller in a folder of an RLlib checkpoint.
+
+    Raises:
+        LanceletError: its module is none of ours.
+    """
     from ray.rllib.core.rl_module import RLModule
 
     from .rllib_module import ControllerModule

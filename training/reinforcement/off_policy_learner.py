@@ -14,7 +14,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...controllers import Controller
 from ...errors import LanceletError
@@ -51,8 +51,9 @@ class OffPolicyModel(OffPolicyAlgorithm):
     It stands in front of one of stable-baselines3's algorithms in the list of bases.
     """
 
-    actor: nn.Module
-    critic: nn.Module
+    # The three algorithms declare classes of their own for both.
+    actor: Any
+    critic: Any
     random_steps: int = 0
     """control steps that begin the run with uniform random actions"""
     updates: float = 1.0

@@ -7,7 +7,7 @@ import functools
 import logging
 import time
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -75,7 +75,7 @@ class RLlibLearner:
             # RLlib has set it to the number of cores, and more threads are slower for networks of this size.
             torch.set_num_threads(1)
             self.rllib_learner: Learner = ray_compat.learner_of(self.algo)
-            self.module: ControllerModule = self.rllib_learner.module[MODULE]  # pyright: ignore[reportOptionalSubscript]
+            self.module = cast("ControllerModule", self.rllib_learner.module[MODULE])  # pyright: ignore[reportOptionalSubscript]
             self.module.controller.load_state_dict(controller.state_dict())
             self._send_weights()
             # All is well: what was opened stays open beyond this block.
@@ -186,7 +186,7 @@ class RLlibLearner:
     @property
     def _penalty_weight(self) -> torch.Tensor:
         """The weight of the penalty on the divergence, which RLlib adapts."""
-        return self.rllib_learner.curr_kl_coeffs_per_module[MODULE]
+        return cast(torch.Tensor, self.rllib_learner.curr_kl_coeffs_per_module[MODULE])
 
     def _optimizers(self) -> list[tuple[str, torch.optim.Optimizer]]:
         """The optimisers and their names, which are those of `Learner.configure_optimizers_for_module`."""
