@@ -30,6 +30,8 @@ TARGET_RADIUS = 0.1
 """m from the target within which the reward of `SwimNavigate` is full"""
 TAIL_RADII = 5
 """the reward of `SwimNavigate` has fallen to a tenth so many radii beyond the target's radius"""
+TAIL_SCALE = 3.0
+"""steepness of dm_control's long-tailed `tolerance` with a value of 0.1 at the margin: sqrt(1 / 0.1 - 1)"""
 NEAR_PROBABILITY = 0.2
 """share of episodes whose target lies near the start"""
 NEAR_TARGETS = 0.3
@@ -158,6 +160,7 @@ class Swim(Task):
 
     def advance(self, sim: Simulation, memory: Memory, action: np.ndarray) -> None:
         """Fifteen substeps under constant motor commands."""
+        # The origin is noted here and not at the reset, which a start state of the caller's may still replace.
         if np.count_nonzero(memory["steps"]) < sim.n:
             at_start = memory["steps"] == 0
             memory["origin"][at_start] = sim.subtree_com[at_start, SWIMMER_BODY, :2]
@@ -166,7 +169,7 @@ class Swim(Task):
         memory["forward"] -= sim.sensordata[:, HEAD_VELOCITY_Y]
 
     def observe(self, sim: Simulation, memory: Memory) -> np.ndarray:
-        """The table of the class."""
+        """Joint angles and velocities of the links, in the order of the class's table."""
         links = self.joints + 1
         observation = np.empty((sim.n, self._size), np.float32)
         observation[:, : self.joints] = sim.qpos[:, FIRST_JOINT:]
@@ -185,8 +188,9 @@ class Swim(Task):
     def reward(
         self, sim: Simulation, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Forward speed of the head, ramped."""
+        """Forward speed of the head as a part of `SPEED`, clipped to 0 .. 1."""
         part_of_full_speed = sim.sensordata[:, HEAD_VELOCITY_Y] / -SPEED
+        # Not `np.clip`, which is slower on small arrays.
         reward = np.minimum(np.maximum(part_of_full_speed, 0.0), 1.0)
         return reward, {"forward": reward}
 
@@ -278,7 +282,7 @@ class SwimNavigate(Swim):
         np.minimum(memory["closest"], self._distance(sim), out=memory["closest"])
 
     def observe(self, sim: Simulation, memory: Memory) -> np.ndarray:
-        """The table of the class."""
+        """That of `Swim`, with the vector to the target behind the joints."""
         observation = super().observe(sim, memory)
         observation[:, self.joints : self.joints + 2] = self._to_target(sim)
         return observation
@@ -289,8 +293,7 @@ class SwimNavigate(Swim):
         """Long-tailed fall-off with the distance beyond the target's radius."""
         beyond = np.maximum(self._distance(sim) - self.radius, 0.0)
         beyond /= TAIL_RADII * self.radius
-        # dm_control's long-tailed `tolerance` with a value of 0.1 at the margin: sqrt(1 / 0.1 - 1) = 3.
-        reward = 1.0 / ((3.0 * beyond) ** 2 + 1.0)
+        reward = 1.0 / ((TAIL_SCALE * beyond) ** 2 + 1.0)
         return reward, {"near": reward}
 
     def metrics(self, sim: Simulation, memory: Memory) -> dict[str, np.ndarray]:
