@@ -132,6 +132,7 @@ def add_losses(study: Study) -> None:
     env: Any = gym.make(plant.TASKS["reach"]).unwrapped
     network = controllers.make("bilateral", env, callosum=True, seed=1)
     path = course(env.task, plant.STEPS)
+    # A cohort of one that is never updated: it serves as the thing that computes losses.
     group = Cohort(path, [Pupil(network, models.MIXED)], "as_released", validation=64)
     total = float(group.validate()["loss"][0])
 
@@ -143,6 +144,7 @@ def add_losses(study: Study) -> None:
     offset = group.held["target"].numpy() - trace["hand"]
     effort = np.mean(trace["action"] ** 2)
     distance = POSITION_WEIGHT * np.mean(np.abs(offset))
+    # P2 is ten times the mean square: as the code has it, the square of ten times the error over ten.
     squared_distance = POSITION_WEIGHT * np.mean((10 * offset) ** 2) / 10
     base = effort + distance + squared_distance
 

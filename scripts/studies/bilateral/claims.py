@@ -163,6 +163,7 @@ def _dominant_over_other(hands: Contrast, reading: str) -> Ratio:
         hands: loss 1's hand over loss 2's.
         reading: which loss is called dominant.
     """
+    # Both readings come from one contrast: the other is its inverse, whose ends change places.
     low, high = hands.interval
     if reading == "loss 1":
         return Ratio(hands.ratio, low, high)
@@ -214,6 +215,7 @@ def _add_as_good(
         over_preferred = contrast(task, figures[name][metric], figures[preferred][metric])
         is_better = over_other.interval[1] < 1
         is_as_good = over_preferred.interval[1] <= WORSE
+        # One task that fails is enough: the claim is about both.
         holds = holds and is_better and is_as_good
         ratios.append(f"{task}: {over_other.ratio:.3g}, {over_preferred.ratio:.3g}")
         for hand, over_hand in ((other, over_other), (preferred, over_preferred)):
@@ -287,6 +289,7 @@ def lesions(
     for task, brains in by_task.items():
         two_columns = {}
         for specialised, control in CONTROLS.items():
+            # The order of the rows: each specialised model, then its control.
             two_columns[specialised] = brains[specialised]
             two_columns[control] = brains[control]
         errors[task] = measures.lesioned(task, two_columns, trials)
@@ -304,6 +307,7 @@ def lesions(
                 "left over right column silent"
             )
             contrasts.append(of_logs(name, log_balance[specialised] - log_balance[control]))
+    # One correction over both tasks: the contrasts are judged when all of them are there.
     seeds = SEEDS[study.size]
     for ratio_of_ratios in as_family(contrasts):
         note = (

@@ -126,6 +126,7 @@ def contrast(name: str, ours: np.ndarray, theirs: np.ndarray) -> Contrast:
 
 def of_logs(name: str, logs: np.ndarray) -> Contrast:
     """The contrast whose log ratios are `logs`, (seeds,); equal log ratios have p = 1 and no effect."""
+    # Without spread the flips have nothing to flip, and the effect would be a division by zero.
     spread = float(logs.std(ddof=1)) if len(logs) > 1 else 0.0
     p = 1.0
     effect = 0.0
@@ -174,6 +175,7 @@ def planned(by_task: Mapping[TaskName, Figures]) -> dict[str, Contrast]:
     hands = []
     for task, figures in by_task.items():
         metric = error_metric(task)
+        # The baselines were trained under the intended loss alone.
         pairs = PLANNED_PAIRS
         if "E-N" in figures:
             pairs += BASELINE_PAIRS

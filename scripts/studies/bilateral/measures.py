@@ -29,7 +29,7 @@ from lancelet.scripts.studies.bilateral.plant import (
     TaskName,
 )
 from lancelet.training.rollout import make_env, rollout
-from lancelet.training.twins.arm import trials
+from lancelet.training.twins.arm import trials as draw_trials
 from lancelet.training.twins.cohort import Cohort, Pupil
 from lancelet.training.twins.course import course
 
@@ -77,7 +77,7 @@ class Likeness(NamedTuple):
 def play(
     task: TaskName,
     brain: Brain,
-    trials: int,
+    trial_count: int,
     options: Mapping[str, np.ndarray] | None = None,
     watch: Callable[[VectorEnv], None] | None = None,
     **fields: Any,
@@ -87,7 +87,7 @@ def play(
     Args:
         task: ``reach`` or ``hold``.
         brain: controller and weights (seeds, parameters).
-        trials: how many each network plays.
+        trial_count: how many each network plays.
         options: of the reset, (trials, ...) each.
         watch: called with the environment after every step.
         **fields: of the task, and ``max_episode_steps``.
@@ -97,13 +97,13 @@ def play(
     """
     network, weights = brain
     network_count = len(weights)
-    env = make_env(TASKS[task], trials * network_count, **fields)
+    env = make_env(TASKS[task], trial_count * network_count, **fields)
     # Episodes are ordered network by network: all trials of the first one, then all of the second.
     repeated_options = {}
     for name, rows in (options or {}).items():
         repetitions = [network_count] + [1] * (rows.ndim - 1)
         repeated_options[name] = np.tile(rows, repetitions)
-    seeds = list(range(FIRST_TEST, FIRST_TEST + trials)) * network_count
+    seeds = list(range(FIRST_TEST, FIRST_TEST + trial_count)) * network_count
 
     def call_watch(_: int) -> None:
         if watch is not None:
@@ -112,19 +112,21 @@ def play(
     agents = Population(network, env.num_envs, weights)
     score, _ = rollout(env, agents, seeds, repeated_options, on_step=call_watch)
     metrics = gaps(score.metrics)
-    return {name: rows.reshape(network_count, trials) for name, rows in metrics.items()}
+    return {name: rows.reshape(network_count, trial_count) for name, rows in metrics.items()}
 
 
-def figures(task: TaskName, brains: Brains, trials: int, **fields: Any) -> Figures:
+def figures(task: TaskName, brains: Brains, trial_count: int, **fields: Any) -> Figures:
     """Means over trials of every metric of every model.
 
     Args:
         task: ``reach`` or ``hold``.
         brains: model -> controller and weights (seeds, parameters).
-        trials: how many each network plays.
+        trial_count: how many each network plays.
         **fields: of the task, and ``max_episode_steps``.
     """
-    return {name: averaged(play(task, brain, trials, **fields)) for name, brain in brains.items()}
+    return {
+        name: averaged(play(task, brain, trial_count, **fields)) for name, brain in brains.items()
+    }
 
 
 def averaged(metrics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -142,13 +144,13 @@ def error_metric(task: TaskName) -> str:
     return "final_error" if task == "reach" else "mean_error"
 
 
-def lesioned(task: TaskName, brains: Brains, trials: int) -> Lesions:
+def lesioned(task: TaskName, brains: Brains, trial_count: int) -> Lesions:
     """The task's error under every lesion.
 
     Args:
         task: ``reach`` or ``hold``.
         brains: model -> controller and weights (seeds, parameters).
-        trials: how many each network is tested on.
+        trial_count: how many each network is tested on.
 
     Returns:
         Model -> lesion -> error, (seeds,); `NO_LESION` is among the lesions. A lesion that names parts which a model
@@ -160,9 +162,10 @@ def lesioned(task: TaskName, brains: Brains, trials: int) -> Lesions:
         for lesion, parts in {NO_LESION: (), **LESIONS}.items():
             if not set(parts) <= set(network.parts()):
                 continue
+            # Lesions are options: a second controller of the same weights is cut, the first stays whole.
             options = dataclasses.replace(network.options, lesions=parts)
             cut = type(network)(network.observation_space, network.action_space, options)
-            metrics = averaged(play(task, (cut, weights), trials))
+            metrics = averaged(play(task, (cut, weights), trial_count))
             errors[model][lesion] = metrics[error_metric(task)]
     return errors
 
@@ -254,6 +257,7 @@ def beside_the_twin(
     Returns:
         Figure -> its values on MuJoCo and on the twin.
     """
+    # The way through a file is part of the test: spaces, options and weights must survive it.
     file = folder / "beside.safetensors"
     controllers.save(network, file)
     loaded = controllers.load(file)
@@ -261,6 +265,7 @@ def beside_the_twin(
     assert isinstance(loaded, Bilateral)
     drawn = _drawn_trials(cell, count)
     options = {name: rows.numpy().astype(float) for name, rows in drawn.items()}
+    # One network is a stack of one seed.
     weights = torch.nn.utils.parameters_to_vector(loaded.parameters())[None]
     on_mujoco = averaged(play(cell.task, (loaded, weights), count, options))
     trace = _on_the_twin(cell, [loaded], drawn)
@@ -303,7 +308,7 @@ def likeness(cell: Cell, brains: Brains, name: str, count: int = 100) -> Likenes
 
 def _drawn_trials(cell: Cell, count: int) -> dict[str, Tensor]:
     """Trials of a task, drawn as training draws them, but by the seed of the test."""
-    return trials(cell.task, count, torch.Generator().manual_seed(FIRST_TEST))
+    return draw_trials(cell.task, count, torch.Generator().manual_seed(FIRST_TEST))
 
 
 def _on_the_twin(

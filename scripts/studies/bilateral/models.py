@@ -133,6 +133,7 @@ def pupils(cell: Cell) -> list[Member]:
     Loss 2 has no regulariser, so that U-ND is the same under both modes: it is trained under the intended one.
     """
     env = gym.make(cell.id)
+    # Saved cells hold weights by number: `trained` and `curves` rely on this order.
     members = []
     for seed in range(SEEDS[cell.size]):
         for name, model in MODELS.items():
@@ -232,6 +233,7 @@ def trained(cell: Cell) -> Brains:
     left_halves = networks.pop(LEFT_HALF, [])
     right_halves = networks.pop(RIGHT_HALF, [])
     if left_halves:
+        # The ensemble is no network that was trained: its halves are joined by the mean of their actions.
         networks["E-N"] = [
             joined(left, right, join="action")
             for left, right in zip(left_halves, right_halves, strict=True)
@@ -283,6 +285,7 @@ def kept(cell: Cell, folder: Path | None = None) -> Brains | None:
     if not path.exists():
         return None
     weights_by_name = checkpoint.load(path)
+    # A quick study measures fewer seeds than were committed.
     seeds = SEEDS[cell.size]
     return {name: (structure(name), weights[:seeds]) for name, weights in weights_by_name.items()}
 
@@ -295,6 +298,7 @@ def controller(brains: Brains, name: str, seed: int = 0) -> Bilateral:
         name: of the model.
         seed: of the training.
     """
+    # The template is shared by all seeds: its weights are not touched.
     template, weights = brains[name]
     network = Bilateral(template.observation_space, template.action_space, template.options)
     # A copy: the parameters would otherwise be views of the shared rows.

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 
+# Before pyplot is imported: pictures go to files, and no display is needed.
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
@@ -144,6 +145,7 @@ def _forest(study: Study, contrasts: Mapping[Mode, Mapping[str, Contrast]]) -> N
         axes.set_xlabel("ratio of errors (less than 1: the first is better)")
         tidy(axes, MODE_TITLES[mode])
     columns[0].set_yticks(range(len(names)), [_forest_label(name) for name in names], fontsize=8)
+    # The first contrast stands on top.
     columns[0].invert_yaxis()
     _footnote(
         plot,
@@ -222,6 +224,7 @@ def _paths(study: Study, paths: Mapping[Mode, Paths]) -> None:
     for row, mode in zip(grid, MODES, strict=True):
         for axes, (name, hands) in zip(row, paths[mode].items(), strict=True):
             for seed, of_seed in enumerate(hands):
+                # One seed is drawn strongly, so that single paths can be followed.
                 style = {"linewidth": 0.5, "alpha": 0.35}
                 if seed == 0:
                     style = {"linewidth": 1.3, "alpha": 1.0}
@@ -391,6 +394,7 @@ def _lesion_costs(errors: Lesions) -> np.ndarray:
 def _curves(study: Study, curves: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Loss during training, a picture a cell."""
     plot, grid = plt.subplots(2, 2, figsize=(11, 7), sharex=True)
+    # The cells come mode after mode, task after task: a row of the grid each mode.
     for axes, (cell, models) in zip(grid.ravel(), curves.items(), strict=True):
         for name, losses in models.items():
             # The halves of the ensemble have no colour: they are no models.

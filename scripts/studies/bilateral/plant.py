@@ -96,6 +96,7 @@ def inertia(body: Arm | None = None) -> dict[int, Inertia]:
     matrix = np.zeros((2, 2))
     result = {}
     for elbow_angle in INERTIA:
+        # The inertia matrix is filled by the forward pass, not by setting the angles.
         data.qpos[:] = [SHOULDER_ANGLE, np.radians(elbow_angle)]
         mujoco.mj_forward(model, data)
         mujoco.mj_fullM(model, data, matrix)
@@ -118,6 +119,7 @@ def anchors(excitation: float, count: int = ANCHOR_TRIALS, seed: int = 0) -> dic
     result = {}
     tasks: tuple[TaskName, ...] = ("hold", "reach")
     for task in tasks:
+        # A generator a task: the figures of one do not depend on whether the other was run.
         drawn = trials(task, count, torch.Generator().manual_seed(seed))
         offset = drawn["target"] - _hand_path(ArmTwin(), drawn, constant)
         distance = offset.norm(dim=-1)
@@ -146,6 +148,7 @@ def gap(
         count: how many trials are run.
         seed: of trials and excitations.
     """
+    # Double precision, as MuJoCo has: rounding must not hide a difference of the equations.
     twin = ArmTwin(substeps=substeps, dtype=torch.float64)
     drawn, excitations = quiet(twin, count, seed)
     twin_hands = _hand_path(twin, drawn, excitations).numpy()

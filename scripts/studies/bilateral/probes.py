@@ -90,12 +90,14 @@ def run(study: Study, brains: Brains, trials: int, mode: str) -> dict[str, dict[
         Probe -> metric -> contrast of the costs, where a cost is the metric under the probe over that without it.
     """
     seeds = len(brains[DOMINANT][1])
+    # The same trials as under every probe, so that a cost is paired by trial and seed.
     unchanged = {hand: averaged(play("reach", brains[hand], trials)) for hand in HANDS}
     table: dict[str, dict[str, Contrast]] = {}
     for probe in PROBES:
         probed = {
             hand: averaged(play("reach", brains[hand], trials, **probe.fields)) for hand in HANDS
         }
+        # Of every metric, not of the judged one alone: the others stand in the note.
         contrasts = {}
         for metric in METRICS:
             log_cost = {

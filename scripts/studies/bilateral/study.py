@@ -98,6 +98,7 @@ def run(study: Study) -> None:
     for mode in MODES:
         probes.run(study, brains[mode]["reach"], trials // 2, mode)
     curves = {}
+    # A quick study trains nothing, and the log of what is committed was not kept.
     if study.size != "quick":
         curves = {cell.name: models.curves(cell) for cell in models.cells(study.size)}
     results = Results(
@@ -206,6 +207,7 @@ def learned(
     for mode in MODES:
         for task, by_model in figures[mode].items():
             for name, metrics in by_model.items():
+                # Nothing was trained beyond 0.5 s: does the hand stay where it is?
                 later = measures.play(
                     task,
                     brains[mode][task][name],

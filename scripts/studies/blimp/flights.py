@@ -110,6 +110,7 @@ def fly(
         pilots = [pilots]
     random = np.random.default_rng(START_STREAM)
     heights = np.ones((starts, 1))
+    # Something must differ between starts: the ballast of a heavy blimp, the height of a neutral one.
     is_one_ballast = np.ndim(ballast) == 0
     if is_one_ballast and ballast:
         ballast = ballast + random.uniform(*BALLAST_SPREAD, starts)
@@ -148,7 +149,7 @@ def _side_by_side(
     return {name: values.reshape(len(pilots), len(seeds)) for name, values in metrics.items()}
 
 
-def step(start: float, end: float, hold: float = 70.0) -> dict[str, Any]:
+def step_flight(start: float, end: float, hold: float = 70.0) -> dict[str, Any]:
     """Task options of a flight with one step of the reference.
 
     Args:
@@ -194,7 +195,7 @@ def heavy(pilots: Sequence[Controller], **task: Any) -> Metrics:
     Returns:
         Metric -> (pilots, `REFERENCES`, starts).
     """
-    flights = [{"ballast": HEAVY, **task, **step(HEAVY_START, end)} for end in REFERENCES]
+    flights = [{"ballast": HEAVY, **task, **step_flight(HEAVY_START, end)} for end in REFERENCES]
     return fly_all(pilots, flights)
 
 
@@ -212,6 +213,7 @@ def _over_networks(values: np.ndarray) -> dict[str, Any]:
 
     The interval is over networks where there are several, else over the flights of the one.
     """
+    # The unit is the training: flights of one network say little about another.
     sample = values.reshape(len(values), -1).mean(1)
     if len(values) == 1:
         sample = values.ravel()
@@ -225,7 +227,9 @@ def neutral(study: Study, pd: Mapping[str, Sequence[Controller]]) -> None:
         study: takes the rows.
         pd: structure -> its trainings; the gate is on the structure that flew (`lif`), all have rows of their own.
     """
-    flights = [step(NEUTRAL_START, NEUTRAL_START + size, hold=50.0) for size in NEUTRAL_STEPS]
+    flights = [
+        step_flight(NEUTRAL_START, NEUTRAL_START + size, hold=50.0) for size in NEUTRAL_STEPS
+    ]
     of_law = float(fly_all([pid(ki=0.0)], flights)["oscillation"].mean())
     oscillation = {
         structure: fly_all(networks, flights)["oscillation"] for structure, networks in pd.items()
@@ -284,7 +288,7 @@ def integral(study: Study, by_structure: Mapping[str, Sequence[Controller]]) -> 
         by_structure: structure -> its trainings in the role I.
     """
     proportional_derivative = pid(ki=0.0, derivative="mean")
-    flights = [{"ballast": HEAVY, **step(HEAVY_START, end)} for end in (1.5, 0.5)]
+    flights = [{"ballast": HEAVY, **step_flight(HEAVY_START, end)} for end in (1.5, 0.5)]
     for structure, networks in by_structure.items():
         pilots = [Sum.of(proportional_derivative, network) for network in networks]
         errors = fly_all(pilots, flights)["steady_state_error"]
@@ -316,6 +320,7 @@ def validation(pilots: Sequence[Controller]) -> np.ndarray:
     """Mean steady-state error (m) of each pilot on validation starts: drawn references, ballast from -4 to 4 units."""
     seeds = start_seeds(VALIDATION, seed=0, generation=2, count=VALIDATED)
     metrics = _side_by_side(pilots, seeds, ballast=None)
+    # A pilot that fails once must not be chosen for its other flights.
     return np.where(metrics["failed"], np.inf, metrics["steady_state_error"]).mean(1)
 
 

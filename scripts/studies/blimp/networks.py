@@ -102,6 +102,7 @@ def jobs(size: Size) -> list[Job]:
                 headline.append((role, structure))
             else:
                 others.append((role, structure))
+    # A study that is broken off has at least what its closed loop needs.
     counts = SEEDS[size]
     result = []
     for role, structure in headline:
@@ -113,6 +114,7 @@ def jobs(size: Size) -> list[Job]:
 
 def train(job: Job) -> None:
     """Train one network, or go on where an earlier run stopped; nothing happens where it is done."""
+    # The file that a run writes last says that it is done.
     if (job.folder / f"{BEST_LOSS}.safetensors").exists():
         return
     settings: dict[str, Any] = {
@@ -161,7 +163,7 @@ def trained(job: Job, name: str = BEST) -> Controller:
     return controllers.load(job.folder / f"{name}.safetensors")
 
 
-def flights(role: Role) -> Flights:
+def held_flights(role: Role) -> Flights:
     """The test flights of a role."""
     seeds = list(range(FIRST_TEST, FIRST_TEST + TESTS))
     return Imitate(role=role).recorded(TASK, seeds)
@@ -180,6 +182,7 @@ def losses(role: Role, networks: list[Controller], held: Flights) -> dict[str, n
     """
     trainer = Imitate(role=role)
     rows = []
+    # One by one: networks of several structures cannot be stacked.
     for network in networks:
         assert isinstance(network, SNN)
         genes = parameters_to_vector(network.parameters()).detach()[None]

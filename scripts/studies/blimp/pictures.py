@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 
+# Before pyplot is imported: pictures go to files, and no display is needed.
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
@@ -186,6 +187,7 @@ def _raster(study: Study, record: Record) -> None:
     plot, axes = _axes(title, "s after the step", "neuron", height=4.6)
     begin = STEP_TIME * RATE - SAMPLES_BEFORE
     label_time = (SAMPLES_SHOWN - 8) * PERIOD
+    # The layers are stacked: each begins at the line above the last one of the layer before.
     first_line = 0
     for term, role, color in (("1", "PD", BLUE), ("2", "I", RED)):
         for layer in ("encoder", "hidden"):

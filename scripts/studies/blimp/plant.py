@@ -136,6 +136,7 @@ def features(bodies: Sequence[Blimp]) -> np.ndarray:
     """
     proportional_derivative = pid(ki=0.0)
     step_up = ((0.0, 1.0), (PERIOD, 2.0))
+    # The reference steps after the first sample, which is left out.
     after_step = heights(bodies, proportional_derivative, 700, reference=step_up)[:, 1:]
     responses = [_step_response(height - 1.0) for height in after_step]
     figures: dict[str, Any] = {}
@@ -223,6 +224,7 @@ def calibrate(study: Study, generations: int = 24) -> Blimp:
         study: says what was found.
         generations: of the differential evolution.
     """
+    # Imported here: a full study alone calibrates.
     from scipy.optimize import differential_evolution
 
     from lancelet.training.runs.progress import progress
@@ -231,6 +233,7 @@ def calibrate(study: Study, generations: int = 24) -> Blimp:
 
     def misfits(columns: np.ndarray) -> np.ndarray:
         """Misfit of every candidate, a column each."""
+        # All candidates of a generation fly side by side, in one call.
         return misfit(features([_blimp(values) for values in columns.T]))
 
     with progress("calibrating", generations, "gen") as advance:

@@ -33,7 +33,7 @@ from lancelet.scripts.studies.blimp.networks import (
     TESTS,
     Job,
     Role,
-    flights,
+    held_flights,
     jobs,
     losses,
     train_all,
@@ -103,6 +103,7 @@ ByStructure = dict[str, list[Controller]]
 
 def run(study: Study) -> None:
     """Add all rows; a quick study measures the committed networks again and trains two briefly."""
+    # There is one part that can be measured alone: the neutral flights.
     if study.only is not None:
         closed.neutral(
             study, {structure: kept_trainings("pd", structure) for structure in STRUCTURES}
@@ -118,7 +119,7 @@ def run(study: Study) -> None:
             by_pair[role, structure] = []
     for job in todo:
         by_pair[job.role, job.structure].append(job)
-    held: dict[Role, Flights] = {role: flights(role) for role in HEADLINE}
+    held: dict[Role, Flights] = {role: held_flights(role) for role in HEADLINE}
     imitation(study, by_pair, held)
 
     networks = networks_that_fly(study, by_pair)
@@ -126,6 +127,7 @@ def run(study: Study) -> None:
         note = "not run: the networks of results/blimp are not here"
         study.add(Row("closed loop", "info", note=note))
         return
+    # The order of these stages is the order of the rows in the table.
     closed.neutral(study, networks["pd"])
     closed.integral(study, networks["i"])
     full = full_pair(study, by_pair, networks)
@@ -252,6 +254,7 @@ def neurons(study: Study) -> None:
     forms = ("shared", "literal")
     for structure in STRUCTURES:
         for form in forms:
+            # Both read the same genes: the kernel from a flat row, the circuit from its parameters.
             circuit = controllers.make("snn", closed.spaces(), hidden=structure, form=form)
             assert isinstance(circuit, SNN)
             genes = parameters_to_vector(circuit.parameters()).detach()[None]
@@ -478,6 +481,7 @@ def _surrogate_searches(study: Study, by_pair: JobsOf) -> dict[Role, list[Job]]:
     """Searches by surrogate gradients of the headline networks, each as long as an evolution took on average."""
     result: dict[Role, list[Job]] = {}
     for role, structure in HEADLINE.items():
+        # Equal wall clock on this machine, not equal updates: a gradient costs more than a trial.
         evolved = by_pair[role, structure]
         seconds = float(np.mean([read_log(job.folder)[-1]["seconds"] for job in evolved]))
         result[role] = [

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 
+# Before pyplot is imported: pictures go to files, and no display is needed.
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
@@ -86,6 +87,7 @@ def _axes(title: str, x: str, y: str, height: float = 3.6) -> tuple[Figure, Axes
 
 def _curve(axes: Axes, curve: np.ndarray, **style: Any) -> None:
     """Draw the best validation so far of one search."""
+    # A search keeps its best circuit: what a validation finds worse changes nothing.
     best_so_far = np.maximum.accumulate(curve[:, VALIDATION])
     axes.plot(curve[:, STEPS], best_so_far, **style)
 

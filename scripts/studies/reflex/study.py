@@ -161,6 +161,7 @@ def run(study: Study) -> None:
     results = Results()
     if study.only is None:
         counts(study)
+    # The committed circuit; a study that searches replaces it by its own best.
     best = kept("reflex/best")
     if is_quick and study.only is None:
         glimpse(study)
@@ -254,6 +255,7 @@ def search(seed: int, generations: int | None = None, **options: Any) -> Search:
         **options: of the circuit.
     """
     generations = generations or affordable(BUDGET)
+    # The run folder is not kept: what the study needs of it is returned, and kept by its stage.
     with tempfile.TemporaryDirectory() as folder:
         result = training.evolve(
             TASK,
@@ -339,6 +341,7 @@ def searches(study: Study, results: Results, seeds: int) -> Controller:
     """
     found: list[Search] = []
     for seed in range(seeds):
+        # `seed=seed` binds the seed of this turn; a plain closure would see that of the last one.
         found.append(study.stage(f"search-{seed}", lambda seed=seed: search(seed)))
     results.curves = [done["curve"] for done in found]
     circuits = []
@@ -370,6 +373,7 @@ def searches(study: Study, results: Results, seeds: int) -> Controller:
     study.add(at_most("environment steps of a search", "gate", most_steps, BUDGET, note=note))
     most_seconds = max(done["seconds"] for done in found)
     study.add(Row("seconds of a search", "info", most_seconds, seeds=seeds))
+    # Chosen by validation, never by the held-out starts that the rows are measured on.
     best_seed = max(range(seeds), key=lambda seed: found[seed]["validation"])
     chosen_by = f"{VALIDATED} validation start states"
     study.weights("best", circuits[best_seed], seeds=seeds, chosen_by=chosen_by)
@@ -462,6 +466,7 @@ def transfer(
         note = "results/ncap/best.safetensors is not here"
         study.add(Row("N = 5 -> all: reflex less NCAP", "claim", note=note))
         return
+    # Paired by start state: a start that is hard for both does not widen the interval.
     theirs = {joints: whole(moved(ncap, joints), starts, 0, joints) for joints in BODIES}
     results.ncap_transfer = {joints: score.returns for joints, score in theirs.items()}
     for joints, score in theirs.items():
@@ -476,6 +481,7 @@ def transfer(
 def moved(source: Controller, joints: int) -> Controller:
     """`source` in a body of `joints` joints, its weights as they are."""
     env = gym.make(TASK, joints=joints)
+    # The weights are shared by all joints: only the spaces know how many there are.
     copy = type(source)(env.observation_space, env.action_space, source.options)
     copy.load_state_dict(source.state_dict())
     return copy
