@@ -39,7 +39,7 @@ PHYSICS_STEPS = 30
 LARGEST_COMMAND = 5
 """size of the largest random command to the motors"""
 FORCE_PER_COMMAND = 0.017
-"""N; roughly the thrust of one unit of command, so that the bare model moves alike"""
+"""N; thrust of one unit of command (docs/systems/blimp.md), so that the bare model moves alike"""
 
 
 def run(quick: bool) -> list[Row]:
