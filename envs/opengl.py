@@ -30,15 +30,16 @@ FORKED = (
 """the error of a forked process that asks for a picture"""
 
 Job = Callable[[], Any]
+"""something to be done in the thread of the context"""
 
 
 class Canvas:
     """The frame buffer that pictures of one model are drawn into, with the model's meshes and textures.
 
     Args:
-        model: its visual settings (size of the offscreen buffer, multisampling) are read here, once.
-        width: of the pictures, pixels; at most the model's ``vis.global_.offwidth``.
-        height: of the pictures, pixels; at most the model's ``vis.global_.offheight``.
+        model: the model; its visual settings (size of the offscreen buffer, multisampling) are read here, once.
+        width: width of the pictures, pixels; at most the model's ``vis.global_.offwidth``.
+        height: height of the pictures, pixels; at most the model's ``vis.global_.offheight``.
 
     Raises:
         LanceletError: this process cannot open OpenGL, or it was forked from one that had opened it.
@@ -83,7 +84,8 @@ class Canvas:
         mujoco.mjr_restoreBuffer(self._context)
         mujoco.mjr_render(rectangle, scene, self._context)
         mujoco.mjr_readPixels(picture, None, rectangle, self._context)
-        return np.flipud(picture).copy()  # OpenGL counts rows from below
+        # OpenGL counts rows from below.
+        return np.flipud(picture).copy()
 
     def close(self) -> None:
         """Free the frame buffer, meshes and textures; a second time does nothing."""
@@ -134,7 +136,13 @@ class _Drawer(threading.Thread):
         return self.post(job).result()
 
     def open(self, model: mujoco.MjModel, width: int, height: int) -> mujoco.MjrContext:
-        """The OpenGL side of one canvas. Runs in the thread."""
+        """Open the OpenGL side of one canvas. Runs in the thread.
+
+        Args:
+            model: the model whose meshes and textures are loaded.
+            width: width of the first canvas, pixels; the context of all has its size.
+            height: height of the first canvas, pixels.
+        """
         if self._gl is None:
             gl = mujoco.GLContext(width, height)  # pyright: ignore[reportAttributeAccessIssue]
             gl.make_current()
@@ -152,7 +160,10 @@ class _Drawer(threading.Thread):
         self._contexts.discard(context)
 
     def end(self) -> None:
-        """Free everything and stop; waits. Left to the interpreter, the order would be arbitrary, and noisy."""
+        """Free everything, stop, and wait until that is done.
+
+        Left to the interpreter, the order would be arbitrary, and MuJoCo would complain.
+        """
         if self.is_alive():
             self.post(self._end)
             self.join()
@@ -167,6 +178,7 @@ class _Drawer(threading.Thread):
 
 
 _drawer: _Drawer | None = None
+"""the drawer of this process; None until the first picture"""
 _drawer_lock = threading.Lock()
 _inherited = False
 """True in a process that was forked from one that had opened OpenGL"""
@@ -187,7 +199,8 @@ def _the_drawer() -> _Drawer:
 def _after_fork() -> None:
     """In a forked process: leave alone what was inherited, whose threads exist in the parent only."""
     global _drawer_lock, _inherited
-    _drawer_lock = threading.Lock()  # another thread of the parent may have held it
+    # A new one: another thread of the parent may have held it.
+    _drawer_lock = threading.Lock()
     egl = sys.modules.get("mujoco.egl")
     # A display that a renderer of MuJoCo's own has opened is inherited in the same way.
     display_is_open = egl is not None and egl.EGL_DISPLAY is not None
