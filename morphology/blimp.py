@@ -75,7 +75,7 @@ def thrust_curve(size: Quantity, thrust: Quantity, exponent: Quantity) -> Quanti
         thrust: N a command unit, at full command.
         exponent: of the curve.
     """
-    return COMMAND * thrust * (size / COMMAND) ** exponent
+    return COMMAND * thrust * (size / COMMAND) ** exponent  # pyright: ignore[reportReturnType]
 
 
 @dataclass(frozen=True)
