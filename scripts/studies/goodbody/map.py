@@ -119,6 +119,7 @@ class BodyMap:
 
 def sample(size: str) -> np.ndarray:
     """Design numbers of the map: a seed determines them, and the first 60 are the quick study's."""
+    # One permutation for all sizes of the study: a larger map holds the bodies of a smaller one.
     shuffled = np.random.default_rng(SAMPLE_SEED).permutation(CORNERS**4) + 1
     if size == "full":
         return np.sort(shuffled)
@@ -242,6 +243,7 @@ def mapped(study: Study) -> BodyMap:
     solvers_of_all = np.zeros((len(numbers), ALL_LIGHTS), int)
     row_of = {int(number): row for row, number in enumerate(numbers)}
     mirror_of = {number: design_number(mirrored(design(number))) for number in row_of}
+    # Of a pair the body with the smaller number is computed, in the order of the map: chunks keep their content.
     computed = []
     for number in row_of:
         mirror_is_computed = mirror_of[number] in row_of and mirror_of[number] < number
@@ -337,6 +339,7 @@ def tail(study: Study, body_map: BodyMap) -> None:
             reference=0.1035,
         )
     )
+    # Measured on the grid of the map: on a coarser grid the same body has another r1.
     canonical = manifolds(CANONICAL, size).r1
     better_count = int((r1 > canonical).sum())
     study.add(

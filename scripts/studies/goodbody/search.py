@@ -227,6 +227,7 @@ def _correlations(study: Study, r1: np.ndarray, evaluations: np.ndarray) -> None
         test: Any = spearmanr(r1, np.median(of_method, axis=1), alternative="less")
         correlations.append(float(test.statistic))
         p_values.append(test.pvalue)
+    # Four tests of one claim: corrected as a family.
     corrected_p_values = holm(p_values)
     repeats = evaluations.shape[2]
     for index, method in enumerate(METHODS):
@@ -264,6 +265,7 @@ def _geometric(study: Study, area: np.ndarray, evaluations: np.ndarray) -> None:
     made = np.minimum(evaluations, BUDGET)
     successes = int((evaluations <= BUDGET).sum())
     expected = float((made * area[:, None]).sum())
+    # The interval of the count, divided by the expected count, is that of the ratio.
     low, high = poisson.ppf([0.025, 0.975], expected)
     note = (
         f"{successes} against {expected:.1f}; {evaluations.size} random searches; 1 / r1 evaluations to an optimum by "
@@ -377,6 +379,7 @@ def _against_canonical(study: Study, result: Together) -> None:
     theirs = result.final_distance[ARM_CANONICAL]
     our_success = result.has_solved[ARM_TOGETHER].mean()
     their_success = result.has_solved[ARM_CANONICAL].mean()
+    # The mean over all evaluations also says how soon a search came near.
     log_distance = np.log10(result.curves).mean(axis=2)
     test: Any = wilcoxon(ours, theirs)
     effect = _rank_biserial(ours - theirs)

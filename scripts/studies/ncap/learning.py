@@ -81,6 +81,7 @@ class StrategySearches:
         self._test_env = make_env(TASK, len(TEST_SEEDS) * self._search_count)
         test_starts = [start(JOINTS, seed)[0] for seed in TEST_SEEDS]
         self._test_options = {"qpos": np.stack(test_starts * self._search_count)}
+        # The searches wait for each other in every epoch, and one batch scores the candidates of all.
         self._meeting = Lockstep(self._search_count, self._returns)
         self._searchers = []
         for index, weights in enumerate(starts):
@@ -95,6 +96,7 @@ class StrategySearches:
     def _returns(self, candidates: list[Tensor]) -> list[Tensor]:
         """Returns of all searches' candidates: (candidates, parameters) each -> (candidates,) each."""
         count = self._train_env.num_envs
+        # No start state comes twice, neither in an epoch nor over epochs.
         seeds = [TRAINING + self.epoch * count + episode for episode in range(count)]
         agents = Population(self._ncap, count, torch.cat(candidates))
         result, _ = rollout(self._train_env, agents, seeds)
@@ -157,6 +159,7 @@ def strategies(
         curve.append(returns)
         speeds.append(com_speeds)
 
+    # The first test is that of the untrained weights.
     test()
     with progress(label, epochs[-1], "epochs") as advance:
         while searches.epoch < epochs[-1]:
@@ -187,6 +190,7 @@ def evolution(study: Study, seeds: int) -> tuple[Controller, np.ndarray]:
     searches: Searches = study.stage(
         "A8", lambda: strategies("A8 evolution strategy", ncap, starts)
     )
+    # One circuit stands for all searches. It is not the best of them: none is chosen by its returns.
     vector_to_parameters(searches["ends"].mean(0), ncap.parameters())
     _evolved_to(study, searches, epoch=60, least=855)
     _evolved_to(study, searches, epoch=120, least=862)
@@ -369,6 +373,7 @@ def plateau(study: Study, seeds: int) -> Controller:
             note=note,
         )
     )
+    # Chosen on other start states than it is told of: else the best of several would be told too well.
     best = trained[int(np.argmax(validations))]
     chosen_by = f"{VALIDATION_STARTS} validation start states"
     study.weights("best", best, seeds=seeds, chosen_by=chosen_by)
@@ -379,6 +384,7 @@ def _snes(seed: int) -> Training:
     """One training by SNES, and its mean return on the validation start states."""
     with tempfile.TemporaryDirectory() as folder:
         run = training.evolve(TASK, "ncap", seed=seed, folder=folder, quiet=False)
+        # The log has to be read before the folder goes.
         seconds = read_log(folder)[-1]["seconds"]
     validation = training.evaluate(run.controller, TASK, VALIDATION_STARTS, seed=VALIDATION)
     return {

@@ -85,6 +85,7 @@ def _run_whole(study: Study) -> None:
     initial_signs(study)
     magnitudes(study, MAGNITUDE_SEEDS)
 
+    # What is trained here replaces the networks of results/ncap in the rows that follow.
     evolved, evolution_curve = evolution(study, SEARCHES[study.size])
     sign_curve = None
     magnitude_curve = None

@@ -125,6 +125,7 @@ def lesions(study: Study, best: Controller) -> dict[str, float]:
     Returns:
         part -> mean return without it, as a share of the intact circuit's.
     """
+    # The same start states with and without the part: the ratio is one of pairs.
     intact = score(best, TRANSFER_START_STATES).returns.mean()
     scores = {part: score(lesion(best, part), TRANSFER_START_STATES) for part in best.parts()}
     shares = {part: result.returns.mean() / intact for part, result in scores.items()}

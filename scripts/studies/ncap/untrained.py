@@ -277,6 +277,7 @@ def _turn(study: Study, side: str, command: float) -> None:
     turn[side] = command
     speed_and_turns = (1.0, turn["right"], turn["left"])
     result = score(circuit(turn=True, command=speed_and_turns), 1, record=True)
+    # The heading of the record is not wrapped: whole turns count.
     heading = result.record["qpos"][:, HEADING]
     yaw_rate = float(heading[-1] - heading[0]) / EPISODE_SECONDS
     episode_return = float(result.returns[0])
@@ -305,6 +306,7 @@ def _navigate(study: Study, weight: float, reference: float) -> None:
         reference: share of episodes with the published code.
     """
     ncap = circuit(task=NAVIGATE, turn=True, speed=True, steering="hard")
+    # Through `data`: the weight is a parameter, and this is no step of learning.
     ncap.turn.data.fill_(weight)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
     result = score(ncap, NAVIGATE_START_STATES, task=NAVIGATE)
     reached = result.metrics["success"]

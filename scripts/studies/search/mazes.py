@@ -205,7 +205,7 @@ def median_row(
         most,
         seeds=len(lives.steps),
         interval=lives.interval(trial),
-        note=lives.told(trial),
+        note=lives.summary(trial),
         reference=reference,
     )
     study.add(row)
@@ -291,7 +291,7 @@ def _oracle_on_fixed_pair(study: Study, maze: str, world: World, lives: Lives) -
         ORACLE_TARGET,
         interval=between,
         seeds=world.n,
-        note=f"the oracle has the map and the same motor layer: {known.told(THIRD)}",
+        note=f"the oracle has the map and the same motor layer: {known.summary(THIRD)}",
     )
     study.add(row)
     return known
@@ -304,7 +304,7 @@ def _held_actions_on_fixed_pair(study: Study, maze: str, pair: FixedPair, lives:
     held = live(controller, world, budget=HELD_BUDGET[study.size])
     value, between = ratio(held.steps[:, FIRST], lives.steps[:, FIRST])
     name = f"{maze} fixed pair, held random actions over search"
-    note = f"random action held {controller.options.hold} steps: {held.told()}"
+    note = f"random action held {controller.options.hold} steps: {held.summary()}"
     rest: dict[str, Any] = {
         "interval": between,
         "seeds": len(held.steps),
@@ -364,7 +364,7 @@ def pairs(study: Study) -> None:
                 "info",
                 value,
                 interval=between,
-                note=f"{label}: {other.told()}",
+                note=f"{label}: {other.summary()}",
                 seeds=count,
             )
             study.add(row)
@@ -398,7 +398,7 @@ def _search_on_random_pairs(
         "info",
         lives.median(THIRD),
         interval=lives.interval(THIRD),
-        note=lives.told(THIRD),
+        note=lives.summary(THIRD),
         seeds=world.n,
     )
     study.add(row)
@@ -503,7 +503,7 @@ def _unseen_mazes(study: Study, family: Unseen) -> None:
     known = oracle(world)
     first: dict[str, Any] = {
         "interval": lives.interval(),
-        "note": f"shortest {np.median(world.shortest):.0f} cells; {lives.told()}; "
+        "note": f"shortest {np.median(world.shortest):.0f} cells; {lives.summary()}; "
         f"oracle {known.median():,.0f}",
         "reference": family.prototype,
         "seeds": count,
@@ -520,7 +520,7 @@ def _unseen_mazes(study: Study, family: Unseen) -> None:
         "info",
         value,
         interval=between,
-        note=f"second trial {lives.told(SECOND)}; third {lives.median(THIRD):,.0f}",
+        note=f"second trial {lives.summary(SECOND)}; third {lives.median(THIRD):,.0f}",
         seeds=count,
     )
     study.add(row)
@@ -538,7 +538,7 @@ def _unseen_against_lrta(
     rest: dict[str, Any] = {
         "reference": family.prototype_lrta,
         "interval": between,
-        "note": f"LRTA*: {korf.told()}",
+        "note": f"LRTA*: {korf.summary()}",
         "seeds": world.n,
     }
     if family.lrta_at_most is None:
@@ -576,7 +576,7 @@ def _coarse_lattice(study: Study) -> None:
         float(refined_count),
         1,
         seeds=count,
-        note=f"{refined_count} of {count} agents refined theirs; {lives.told()}",
+        note=f"{refined_count} of {count} agents refined theirs; {lives.summary()}",
         reference="1 of 6",
     )
     study.add(row)
@@ -609,7 +609,7 @@ def _other_lattice(study: Study, label: str, options: dict[str, Any], default: L
         "info",
         value,
         interval=between,
-        note=f"first {other.told()}; third {other.median(THIRD):,.0f}, "
+        note=f"first {other.summary()}; third {other.median(THIRD):,.0f}, "
         f"{default.median(THIRD):,.0f} by default",
         seeds=world.n,
     )

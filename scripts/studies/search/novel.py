@@ -170,7 +170,7 @@ def _blocked(
         1.1,
         interval=interval,
         note=f"the shortest way goes from {world.shortest[0]} to {np.median(shut.shortest):.0f} "
-        f"cells; {after.told()}; a fresh agent: {fresh.told()}; "
+        f"cells; {after.summary()}; a fresh agent: {fresh.summary()}; "
         f"third trial before: {before.median(THIRD):,.0f}",
         reference=0.8,
         seeds=world.n,
@@ -183,7 +183,7 @@ def _blocked(
         value,
         1.5,
         interval=interval,
-        note=f"{after.told(FOURTH)}; oracle {known.told()}; "
+        note=f"{after.summary(FOURTH)}; oracle {known.summary()}; "
         f"a fresh agent's fourth {fresh.median(FOURTH):,.0f}",
         seeds=world.n,
     )
@@ -195,7 +195,7 @@ def _blocked(
         value,
         1.0,
         interval=interval,
-        note=f"{after.told(SECOND)}; medians of trials 1 to {TRIALS_BLOCKED}: {after.medians()}",
+        note=f"{after.summary(SECOND)}; medians of trials 1 to {TRIALS_BLOCKED}: {after.medians()}",
         reference="1.2 (means)",
         seeds=world.n,
     )
@@ -283,7 +283,7 @@ def goal_moved(study: Study) -> None:
         1.0,
         seeds=count,
         interval=interval,
-        note=f"{after.told()}; fresh {fresh.told()}; oracle {known.median():,.0f}; "
+        note=f"{after.summary()}; fresh {fresh.summary()}; oracle {known.median():,.0f}; "
         f"second trial {after.median(SECOND):,.0f}",
     )
     study.add(row)
@@ -331,7 +331,7 @@ def other_actuators(study: Study) -> None:
         after.median(),
         seeds=count,
         interval=after.interval(),
-        note=f"{after.told()}; {_medians_by_gain(after)}; before {plain.median(THIRD):,.0f}, "
+        note=f"{after.summary()}; {_medians_by_gain(after)}; before {plain.median(THIRD):,.0f}, "
         f"second after {after.median(SECOND):,.0f}",
     )
     study.add(row)
@@ -435,7 +435,7 @@ def _gap_on_usual_lattice(study: Study, world: World) -> Lives:
         lives.median(),
         interval=lives.interval(),
         note=f"{_refined_count(lives)} of {world.n} agents refined: "
-        f"the ball slides along the wall into the slit; {lives.told()}",
+        f"the ball slides along the wall into the slit; {lives.summary()}",
         seeds=world.n,
     )
     study.add(row)
@@ -452,7 +452,7 @@ def _gap_on_coarse_lattice(study: Study, world: World) -> None:
         "gate",
         _refined_count(lives),
         1,
-        note=f"re-armed {rearmed_count} times; {lives.told()}",
+        note=f"re-armed {rearmed_count} times; {lives.summary()}",
         seeds=world.n,
     )
     study.add(row)
@@ -461,7 +461,7 @@ def _gap_on_coarse_lattice(study: Study, world: World) -> None:
         f"{name}, LRTA* solved",
         "info",
         float(korf.solved.mean()),
-        note=f"LRTA*, which cannot refine: {korf.told()}",
+        note=f"LRTA*, which cannot refine: {korf.summary()}",
         seeds=world.n,
     )
     study.add(row)

@@ -19,8 +19,8 @@ from lancelet.controllers.search.paths import wavefront as wavefront_path
 from lancelet.envs import mazes
 from lancelet.envs.maze import RADIUS
 from lancelet.scripts.rows import Row
-from lancelet.scripts.studies.search.film import Told, edges, film, tell
-from lancelet.scripts.studies.search.lives import World, agent, fixed
+from lancelet.scripts.studies.search.film import RecordedTrial, edges, film, record_life
+from lancelet.scripts.studies.search.lives import FIRST, THIRD, World, agent, fixed
 from lancelet.scripts.studies.search.novel import BLOCKS
 from lancelet.scripts.studies.search.sac import RELIABLE
 from lancelet.scripts.study import Study
@@ -58,8 +58,8 @@ def draw(study: Study, data: dict[str, Any]) -> None:
     controller = agent(seed=SHOWN)
     world = fixed("large", 1)
     shut = world.changed({BLOCKS[0]: mazes.WALL})
-    before, state = tell(controller, world, TRIALS_BEFORE)
-    after, _ = tell(controller, shut, TRIALS_AFTER, state, seed=100)
+    before, state = record_life(controller, world, TRIALS_BEFORE)
+    after, _ = record_life(controller, shut, TRIALS_AFTER, state, seed=100)
     growth(study, before, world)
     wavefront(study, before[0], world)
     paths(study, before, after, world, shut)
@@ -70,15 +70,15 @@ def draw(study: Study, data: dict[str, Any]) -> None:
         _film_row(study, before[0], world)
 
 
-def _film_row(study: Study, told: Told, world: World) -> None:
+def _film_row(study: Study, trial: RecordedTrial, world: World) -> None:
     """Draw the film of a trial, and add its row."""
     study.folder.mkdir(parents=True, exist_ok=True)
     name = "first.mp4"
-    if film(told, world, study.folder / name):
+    if film(trial, world, study.folder / name):
         note = f"{name}, half speed: edges green as they hold, red as they fail, the plan blue"
     else:
         note = "not drawn: no OpenGL here"
-    steps = float(len(told.track) - 1)
+    steps = float(len(trial.track) - 1)
     study.add(Row("film of a first trial, its steps", "info", steps, note=note))
 
 
@@ -134,11 +134,11 @@ def net(axes: Any, graph: Graph) -> Any:
     return drawn
 
 
-def growth(study: Study, told: list[Told], world: World) -> None:
+def growth(study: Study, life: list[RecordedTrial], world: World) -> None:
     """The graph over the maze at moments of the first trial, and after the third."""
     plot, grid = plt.subplots(2, 2, figsize=(10.5, 8.2), layout="constrained")
-    first = told[0]
-    third = told[2]
+    first = life[FIRST]
+    third = life[THIRD]
     first_steps = len(first.track) - 1
     third_steps = len(third.track) - 1
     moments = []
@@ -149,7 +149,7 @@ def growth(study: Study, told: list[Told], world: World) -> None:
     drawn: Any = None
     for axes, (trial, until, title) in zip(grid.flat, moments, strict=True):
         maze(axes, world.maps[0], world)
-        graph = [moment.graph for moment in trial.graphs if moment.step <= until][-1]
+        graph = [moment.graph for moment in trial.moments if moment.step <= until][-1]
         drawn = net(axes, graph)
         track = trial.track[: until + 1]
         axes.plot(*track.T, color=BLUE, linewidth=1.2, alpha=0.8)
@@ -166,13 +166,13 @@ def growth(study: Study, told: list[Told], world: World) -> None:
     study.picture("growth", caption, plot)
 
 
-def wavefront(study: Study, told: Told, world: World) -> None:
+def wavefront(study: Study, trial: RecordedTrial, world: World) -> None:
     """Activity of the places that a wave from the goal leaves, before and after the first trial."""
     plot, pair = plt.subplots(1, 2, figsize=(10.5, 4.3), layout="constrained")
     layout = world.maps[0]
-    last = told.graphs[-1].graph
-    goal = told.record["mocap_pos"][0, 0, :2].astype(float)
-    start = told.track[0].astype(float)
+    last = trial.moments[-1].graph
+    goal = trial.record["mocap_pos"][0, 0, :2].astype(float)
+    start = trial.track[0].astype(float)
     born = Graph(last.spacing, last.offset, last.w0)
     image: Any = None
     shown = ((born, "At birth"), (last, "After the first trial"))
@@ -226,23 +226,25 @@ def wavefront(study: Study, told: Told, world: World) -> None:
     study.picture("wavefront", caption, plot)
 
 
-def paths(study: Study, before: list[Told], after: list[Told], world: World, shut: World) -> None:
+def paths(
+    study: Study, before: list[RecordedTrial], after: list[RecordedTrial], world: World, shut: World
+) -> None:
     """Paths of one life, trial by trial, and behind a wall on the shortest way."""
     plot, grid = plt.subplots(2, 3, figsize=(13, 7), layout="constrained")
     shown = []
-    for number, told in enumerate(before, 1):
-        shown.append((told, world, f"Trial {number}"))
-    for trial in SHOWN_AFTER:
-        shown.append((after[trial], shut, f"Blocked route, trial {trial + 1} after"))
-    for axes, (told, where, title) in zip(grid.flat, shown, strict=True):
+    for number, trial in enumerate(before, 1):
+        shown.append((trial, world, f"Trial {number}"))
+    for index in SHOWN_AFTER:
+        shown.append((after[index], shut, f"Blocked route, trial {index + 1} after"))
+    for axes, (trial, where, title) in zip(grid.flat, shown, strict=True):
         new_wall = BLOCKS[0] if where is shut else None
         maze(axes, where.maps[0], where, new_wall)
-        points = told.track.reshape(-1, 1, 2)
+        points = trial.track.reshape(-1, 1, 2)
         stretches: Any = list(np.concatenate([points[:-1], points[1:]], axis=1))
         moments = np.arange(len(stretches))
         axes.add_collection(LineCollection(stretches, array=moments, cmap="plasma", linewidths=1.8))
-        axes.plot(*told.track[0], "o", color="black", markersize=5)
-        axes.set_title(f"{title}: {len(told.track) - 1:,} steps", loc="left", fontsize=10)
+        axes.plot(*trial.track[0], "o", color="black", markersize=5)
+        axes.set_title(f"{title}: {len(trial.track) - 1:,} steps", loc="left", fontsize=10)
     caption = (
         "One life on Large: dark at a trial's start, yellow at its end. The first trial feels for walls, later ones "
         "run what held. After the third a wall falls onto the shortest way; the same graph finds the detour."

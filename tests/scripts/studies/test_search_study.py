@@ -43,7 +43,7 @@ def test_agents_side_by_side_live_in_worlds_of_their_own():
 def test_what_is_not_solved_counts_as_the_budget_and_is_told():
     found = lives.live(lives.agent(lesions=("depression",)), lives.fixed("umaze", 2), budget=60)
     assert found.steps.tolist() == [[60], [60]] and not found.solved.any()
-    assert "2 of 2 censored at 60" in found.told()
+    assert "2 of 2 censored at 60" in found.summary()
 
 
 def test_random_pairs_are_free_and_far_enough_apart():
@@ -140,13 +140,13 @@ def test_a_sac_run_counts_simulator_steps_and_ends_at_its_budget():
 @pytest.mark.slow
 def test_a_life_is_told_with_the_graph_of_every_moment():
     world = lives.fixed("umaze", 1)
-    (one,), _ = films.tell(lives.agent(), world)
-    assert one.solved and len(one.graphs) > 5
-    steps = [step for step, _, _ in one.graphs]
+    (one,), _ = films.record_life(lives.agent(), world)
+    assert one.solved and len(one.moments) > 5
+    steps = [step for step, _, _ in one.moments]
     assert steps == sorted(steps) and steps[-1] < len(one.track)
-    counts = [graph.count for _, graph, _ in one.graphs]
+    counts = [graph.count for _, graph, _ in one.moments]
     assert counts == sorted(counts) and counts[-1] > counts[0]
-    drawn = films.lines(*one.graphs[-1][1:])
+    drawn = films.lines(*one.moments[-1][1:])
     assert drawn.shape[1] == 10 and (drawn[:, 6:] >= 0).all() and (drawn[:, 6:] <= 1).all()
     assert np.abs(drawn[:, :2]).max() < 4
 
