@@ -217,7 +217,12 @@ class Navigator(Controller):
         return Reading(noise=noise, decoder=decoder)
 
     def _attend(
-        self, body: Body, minds: list[Mind], sensed: Sensed, seen: np.ndarray, goal: np.ndarray
+        self,
+        body: Body[np.ndarray],
+        minds: list[Mind],
+        sensed: Sensed,
+        seen: np.ndarray,
+        goal: np.ndarray,
     ) -> None:
         """Tell minds what happened and draw random actions; `body` is changed in place.
 
@@ -263,7 +268,7 @@ class Navigator(Controller):
     def _respond(
         self,
         event: int,
-        body: Body,
+        body: Body[np.ndarray],
         row: int,
         mind: Mind,
         seen: np.ndarray,
@@ -310,7 +315,9 @@ class Navigator(Controller):
         else:
             self._set_out(body, row, target, x, v)
 
-    def _set_out(self, body: Body, row: int, target: Target, x: np.ndarray, v: np.ndarray) -> None:
+    def _set_out(
+        self, body: Body[np.ndarray], row: int, target: Target, x: np.ndarray, v: np.ndarray
+    ) -> None:
         """Agent `row` drives to a target from now on, from x (2,) m at velocity v (2,) m/s."""
         body.mode[row] = DRIVING
         body.target[row] = target.point
@@ -326,7 +333,7 @@ class Navigator(Controller):
         speed_per_step = np.sqrt(abs(np.linalg.det(body.gain[row]))) + 1e-9
         body.idle[row] = -min(int(2 * receding_speed / speed_per_step), LONGEST_TURN)
 
-    def _has_learned_map(self, body: Body, row: int) -> bool:
+    def _has_learned_map(self, body: Body[np.ndarray], row: int) -> bool:
         """Whether babbling is over, as a motor map was fitted; a bout without one starts again."""
         in_this_bout = self.options.babble - int(body.babble[row])
         steps = min(int(body.filled[row]), in_this_bout)
@@ -343,7 +350,7 @@ class Navigator(Controller):
             body.babble[row] = self.options.babble
         return False
 
-    def _mend_map(self, body: Body, row: int) -> bool:
+    def _mend_map(self, body: Body[np.ndarray], row: int) -> bool:
         """Replace the motor map, or begin to babble, where the map is at fault for the last steps.
 
         A wall takes one direction away, and what is left has no inverse; other actuators keep both.
@@ -450,20 +457,20 @@ def _has_position_and_goal(space: spaces.Space) -> bool:
     return shapes.get("observation") == (4,) and shapes.get("desired_goal") == (2,)
 
 
-def _rest(body: Body, row: int, x: np.ndarray) -> None:
+def _rest(body: Body[np.ndarray], row: int, x: np.ndarray) -> None:
     """Agent `row` stays at x (2,) m from now on; `body` is changed in place."""
     body.mode[row] = RESTING
     body.target[row] = x
 
 
-def _adopt(body: Body, row: int, gain: np.ndarray) -> None:
+def _adopt(body: Body[np.ndarray], row: int, gain: np.ndarray) -> None:
     """Agent `row` has the motor map `gain` (2, 2) m/s from now on; `body` is changed in place."""
     body.gain[row] = gain
     body.inverse[row] = np.linalg.inv(gain)
     body.babble[row] = 0
 
 
-def _last_steps(body: Body, row: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _last_steps(body: Body[np.ndarray], row: int, most: int) -> tuple[np.ndarray, np.ndarray]:
     """The last actions (m, 2) of an agent, `most` of them or fewer, and the changes of velocity."""
     filled = int(body.filled[row])
     last = np.arange(max(0, filled - most), filled) % WINDOW
