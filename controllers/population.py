@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -239,7 +239,7 @@ def _repeated(value: Tensor, n: int) -> Tensor:
     return value.clone().expand(n, *value.shape)
 
 
-def _rows_of_genomes(weights: dict[str, Tensor], n: int, genomes: Tensor) -> dict[str, Tensor]:
+def _rows_of_genomes(weights: Mapping[str, Tensor], n: int, genomes: Tensor) -> dict[str, Tensor]:
     """Rows (n, ...) of every weight, out of genomes (p, parameters): as many agents in turn have each of them."""
     shapes = [weight.shape for weight in weights.values()]
     agents_per_genome = n // len(genomes)

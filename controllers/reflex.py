@@ -131,6 +131,8 @@ class Reflex(Controller):
     )
     options: ReflexOptions
 
+    oscillator: Tensor
+    """(5,) weights of the oscillator, where there is one"""
     stretch_scale: Tensor
     """(N,) 1/rad, stretch of a joint per angle; 0 where the sensor is lesioned"""
     is_alive: Tensor
@@ -268,13 +270,14 @@ class Reflex(Controller):
         """One step of z' = (growth (1 - |z|^2) + i w) z, exact, after a kick from the first joint: (batch, 2).
 
         The Hopf normal form: the phase turns by w, and the amplitude r follows r' = growth r (1 - r^2), whose solution
-        after one step is r e / sqrt(1 + (e^2 - 1) r^2) with e = exp(growth). A lesion cuts its output, not itself.
+        after one step is r e / sqrt(1 + (e^2 - 1) r^2) with e = exp(growth).
 
         Args:
             stretch: (batch, N).
             oscillator: z at the step before, (batch, 2).
         """
-        weights: Tensor = self.oscillator
+        # Not `_weight`: a lesioned oscillator still turns, though nobody hears it.
+        weights = self.oscillator
         period = PERIOD_AT_BIRTH * torch.exp(-PERIOD_SCALE * weights[LOG_PERIOD])
         angle = 2 * math.pi / period
         # The amplitude grows by what it was before the kick, so that a kick out of rest is not held back.

@@ -87,8 +87,14 @@ def _check_group(group: h5py.Group, name: str, budget: _Budget, depth: int) -> N
             _check_array(member, member_name, budget)
 
 
-def _check_array(array: h5py.Dataset, name: str, budget: _Budget) -> None:
-    """Refuse an array whose numbers lie in another file, or that goes beyond the budget, which is changed in place."""
+def _check_array(array: h5py.Dataset | h5py.Datatype, name: str, budget: _Budget) -> None:
+    """Refuse what is no array, keeps its numbers in another file, or goes beyond the budget.
+
+    Args:
+        array: a member of the file that is no group.
+        name: its path in the file, for the error.
+        budget: what the file may still hold; the array is taken off it, in place.
+    """
     if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
         raise LanceletError(f"NIR {name!r} keeps its numbers in another file: they are not read")
     # An empty dataspace has no size at all.
