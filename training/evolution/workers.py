@@ -29,6 +29,8 @@ from ..runs import interrupt
 
 BATCH = 1024
 """simulations that this process runs side by side: whole chunks, or one chunk that is larger"""
+WAIT_SECONDS = 0.1
+"""s that one look for outcomes waits at most, so that Ctrl-C is heard between two looks"""
 TRIES = 4
 """attempts before a chunk is blamed for its workers' deaths"""
 
@@ -95,6 +97,7 @@ class Arena:
         return rounds * round_of_candidates
 
     def _env(self, n: int) -> VectorEnv:
+        """The environment of `n` simulations, made at its first use."""
         if n not in self._envs:
             self._envs[n] = make_env(self.task, n, nthread=self._nthread, **self.task_options)
         return self._envs[n]
@@ -201,7 +204,7 @@ class _Job(NamedTuple):
     """A chunk for a worker process."""
 
     key: str
-    """of the arena that it is for"""
+    """tells the arena that it is for from those of other runs"""
     plan: list[Any]
     """one reference to the arena's `Plan`, which is fetched where the key is new"""
     genomes: np.ndarray
@@ -261,7 +264,7 @@ def computed(pool: Pool, calls: list[Call], what: str) -> Iterator[tuple[int, An
                 number = waiting.popleft()
                 pool.submit(number, calls[number])
                 running += 1
-            outcomes = pool.outcomes(0.1)
+            outcomes = pool.outcomes(WAIT_SECONDS)
             interrupt.check()
             for outcome in outcomes:
                 running -= 1
@@ -274,7 +277,7 @@ def computed(pool: Pool, calls: list[Call], what: str) -> Iterator[tuple[int, An
                 deaths[outcome.key] += 1
                 if deaths[outcome.key] == TRIES:
                     raise _too_many_deaths(what, outcome)
-                # At the front: it is the oldest.
+                # At the front, since it is the oldest: `parallel` hands results on in order.
                 waiting.appendleft(outcome.key)
     finally:
         pool.close()
@@ -310,6 +313,7 @@ def parallel(function: Callable[..., Any], items: Iterable[Any], workers: int = 
 
 
 def _alone(work: tuple[Callable[..., Any], Any]) -> Any:
+    """One call of `parallel`, in a worker process."""
     torch.set_num_threads(1)
     function, item = work
     return function(item)
