@@ -339,18 +339,18 @@ def searches(study: Study, results: Results, seeds: int) -> Controller:
     Returns:
         The best circuit by validation.
     """
-    found: list[Search] = []
+    outcomes: list[Search] = []
     for seed in range(seeds):
         # `seed=seed` binds the seed of this turn; a plain closure would see that of the last one.
-        found.append(study.stage(f"search-{seed}", lambda seed=seed: search(seed)))
-    results.curves = [done["curve"] for done in found]
+        outcomes.append(study.stage(f"search-{seed}", lambda seed=seed: search(seed)))
+    results.curves = [outcome["curve"] for outcome in outcomes]
     circuits = []
     scores = []
-    for seed, done in enumerate(found):
-        network = with_weights(done["weights"])
-        study.weights(f"search-{seed}", network, validation=done["validation"])
+    for seed, outcome in enumerate(outcomes):
+        network = with_weights(outcome["weights"])
+        study.weights(f"search-{seed}", network, validation=outcome["validation"])
         score = whole(network, STARTS, 0)
-        note = f"{com_speed(score)}; validation {done['validation']:.1f}; results/reflex/search-{seed}.safetensors"
+        note = f"{com_speed(score)}; validation {outcome['validation']:.1f}; results/reflex/search-{seed}.safetensors"
         mean = float(score.returns.mean())
         study.add(Row(f"search {seed}: return", "info", mean, seeds=STARTS, note=note))
         circuits.append(network)
@@ -368,13 +368,13 @@ def searches(study: Study, results: Results, seeds: int) -> Controller:
             note=f"{STARTS} held-out start states each; {com_speed(*scores)}",
         )
     )
-    most_steps = max(done["steps"] for done in found)
+    most_steps = max(outcome["steps"] for outcome in outcomes)
     note = "training and validation; the longest of the searches"
     study.add(at_most("environment steps of a search", "gate", most_steps, BUDGET, note=note))
-    most_seconds = max(done["seconds"] for done in found)
+    most_seconds = max(outcome["seconds"] for outcome in outcomes)
     study.add(Row("seconds of a search", "info", most_seconds, seeds=seeds))
     # Chosen by validation, never by the held-out starts that the rows are measured on.
-    best_seed = max(range(seeds), key=lambda seed: found[seed]["validation"])
+    best_seed = max(range(seeds), key=lambda seed: outcomes[seed]["validation"])
     chosen_by = f"{VALIDATED} validation start states"
     study.weights("best", circuits[best_seed], seeds=seeds, chosen_by=chosen_by)
     return circuits[best_seed]
@@ -390,19 +390,19 @@ def variants(study: Study, results: Results, seeds: int) -> None:
     """
     for number, (name, options) in enumerate(VARIANTS.items()):
         options_in_words = "-".join(f"{option}-{value}" for option, value in options.items())
-        found: list[Search] = []
+        outcomes: list[Search] = []
         for seed in range(seeds):
-            done = study.stage(
+            outcome = study.stage(
                 f"variant-{options_in_words}-{seed}",
                 lambda seed=seed, options=options: search(seed, VARIANT_GENERATIONS, **options),
             )
-            found.append(done)
+            outcomes.append(outcome)
         scores = []
-        for seed, done in enumerate(found):
-            network = with_weights(done["weights"], **options)
+        for seed, outcome in enumerate(outcomes):
+            network = with_weights(outcome["weights"], **options)
             study.weights(f"tried-{number}-{seed}", network, what=name)
             scores.append(whole(network, STARTS, 0))
-        first = found[0]
+        first = outcomes[0]
         results.variants[name] = first["curve"]
         returns = np.array([score.returns.mean() for score in scores])
         # One search has no interval: that over its start states would say nothing of other searches.
