@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+Loop = Callable[..., object]
+"""A compiled loop ``loop(first, last, *values)``.
 
-class Loop(Protocol):
-    """A compiled loop over the items from `first` to before `last`."""
-
-    def __call__(self, first: int, last: int, /, *values: Any) -> object:
-        """Work on the items; results go into arrays among `values`."""
-        ...
+It works on the items from `first` to before `last`; results go into arrays among `values`.
+"""
 
 
 def in_threads(work: Loop, count: int, threads: int, *values: Any) -> None:

@@ -64,7 +64,7 @@ def run(quick: bool) -> list[Row]:
             needs_ray = actors > 0
             if not (needs_ray and trouble):
                 contenders[_gymne_name(actors)] = _gymne(circuit, steps, actors).step
-        times = take_turns(rounds, **contenders)
+        times = take_turns(rounds, None, **contenders)
     for actors, target in TARGETS.items():
         rows.append(_ratio_row(times, actors, target, trouble, steps))
     for name in times.seconds:

@@ -82,7 +82,7 @@ def _body_rows(name: str, body: np.ndarray, weights: np.ndarray, rounds: int) ->
             loop_in_c = _compiled(Path(folder), flags, body, weights)
             if loop_in_c is not None:
                 contenders[flags] = loop_in_c
-        times = take_turns(rounds, **contenders)
+        times = take_turns(rounds, None, **contenders)
     steps = len(weights) * len(STARTS) * STEPS
     rows = [_row_against_c(name, flags, times, steps) for flags in FLAGS]
 

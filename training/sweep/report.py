@@ -136,6 +136,7 @@ def _draw_points(panel: Axes, over: Over, trials: Sequence[Trial]) -> None:
     # The best last, so that no other point covers it.
     for rank, trial in reversed(list(enumerate(trials))):
         color = BEST_COLOR if rank == 0 else OTHER_COLOR
+        assert trial.validation is not None, "trials that failed have no point"
         stopped_early = bool(trial.note)
         panel.scatter(
             [_place(over, trial.values[over.name])],
