@@ -17,8 +17,9 @@ from lancelet.controllers.bilateral import Bilateral, crossed
 from lancelet.scripts.rows import Row, at_most
 from lancelet.scripts.studies.bilateral import models, plant
 from lancelet.scripts.study import Study
-from lancelet.training.twins.cohort import Cohort, Pupil
+from lancelet.training.twins.cohort import Cohort
 from lancelet.training.twins.course import course
+from lancelet.training.twins.groups import Pupil
 from lancelet.training.twins.losses import LOSSES, MUSCLE, SENSED_COUNT, Loss
 
 MILLIMETRES = 1000

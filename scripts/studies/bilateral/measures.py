@@ -30,8 +30,9 @@ from lancelet.scripts.studies.bilateral.plant import (
 )
 from lancelet.training.rollout import make_env, rollout
 from lancelet.training.twins.arm import trials as draw_trials
-from lancelet.training.twins.cohort import Cohort, Pupil
+from lancelet.training.twins.cohort import Cohort
 from lancelet.training.twins.course import course
+from lancelet.training.twins.groups import Pupil
 
 Figures = dict[str, dict[str, np.ndarray]]
 """model -> metric -> mean over trials, (seeds,)"""

@@ -23,8 +23,9 @@ from lancelet.scripts.study import Size
 from lancelet.training.evolution.workers import parallel
 from lancelet.training.runs import checkpoint
 from lancelet.training.runs.progress import progress
-from lancelet.training.twins.cohort import Cohort, Pupil
+from lancelet.training.twins.cohort import Cohort
 from lancelet.training.twins.course import course
+from lancelet.training.twins.groups import Pupil
 from lancelet.training.twins.losses import Mode
 
 MODES: tuple[Mode, ...] = ("intended", "as_released")
