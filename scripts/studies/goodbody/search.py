@@ -56,6 +56,8 @@ D_KEY = 2
 TOGETHER_KEY = 0
 FIRST_FIXED_KEY = 1
 
+TIE_BREAK = 1e-6
+"""weight of r2 beside r1: less than one policy of a grid counts"""
 SIGNIFICANT = 0.01
 """Holm-corrected one-sided p value below which C1 holds"""
 CANONICAL_R1 = 0.001776
@@ -331,9 +333,9 @@ def together(study: Study, body_map: BodyMap) -> Together:
     """D1 to D3: body and policy together against the policy alone on three bodies."""
     count = SEEDS[study.size]
     # r2 orders the bodies whose r1 is equal, most of all those without an optimal policy.
-    order = np.argsort(body_map.r1 + 1e-6 * body_map.r2, kind="stable")
-    best = body_map.numbers[order[-1]]
-    median = body_map.numbers[order[len(order) // 2]]
+    order = np.argsort(body_map.r1 + TIE_BREAK * body_map.r2, kind="stable")
+    best = int(body_map.numbers[order[-1]])
+    median = int(body_map.numbers[order[len(order) // 2]])
     bodies = {"canonical": CANONICAL, "best": design(best), "median": design(median)}
 
     evolved = evolved_runs(study)

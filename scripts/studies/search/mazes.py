@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lancelet.envs import mazes
-from lancelet.scripts.rows import Row, at_least, at_most
+from lancelet.scripts.rows import Kind, Row, at_least, at_most
 from lancelet.scripts.studies.search.lives import (
     FIRST,
     FOURTH,
@@ -211,7 +211,7 @@ def median_row(
     study.add(row)
 
 
-def all_solved(study: Study, name: str, lives: Lives, kind: Any = "gate") -> None:
+def all_solved(study: Study, name: str, lives: Lives, kind: Kind = "gate") -> None:
     """Add the row of the share of trials, later ones too, that reached their goals.
 
     Args:
@@ -321,17 +321,17 @@ def _held_actions_on_fixed_pair(study: Study, maze: str, pair: FixedPair, lives:
 def _graph_memory(study: Study, lives_of: dict[str, Lives]) -> None:
     """The row of the graphs' memory, in the maze where a place takes most."""
     bytes_a_place = []
-    told = []
+    place_counts = []
     for maze, lives in lives_of.items():
         bytes_a_place.append(np.mean([memory(mind) for mind in lives.minds]))
         places = np.mean([mind.graph.count for mind in lives.minds])
-        told.append(f"{maze} {places:.0f} places")
+        place_counts.append(f"{maze} {places:.0f} places")
     row = Row(
         "graph memory per visited place, bytes",
         "info",
         float(np.max(bytes_a_place)),
         seeds=SEEDS[study.size],
-        note=f"nine weights and counts a place; {', '.join(told)}",
+        note=f"nine weights and counts a place; {', '.join(place_counts)}",
     )
     study.add(row)
 

@@ -252,19 +252,19 @@ def _row(
         study.add(Row(name, "claim", None, f">= {target}", note=missing))
         return
     steps = []
-    told = []
+    steps_in_words = []
     censored = 0
     for run in runs:
         if run[until]:
             steps.append(run[until])
-            told.append(f"{run[until]:,}")
+            steps_in_words.append(f"{run[until]:,}")
         else:
             steps.append(run["budget"])
-            told.append(f">= {run['budget']:,}")
+            steps_in_words.append(f">= {run['budget']:,}")
             censored += 1
     ratios = np.array(steps, float) / ours.median()
     note = (
-        f"SAC {', '.join(told)} environment steps; "
+        f"SAC {', '.join(steps_in_words)} environment steps; "
         f"search {ours.median():,.0f}, which is solved from then on"
     )
     if censored:
