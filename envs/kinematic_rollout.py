@@ -54,13 +54,29 @@ TRACE_SENSOR2 = 4
 TRACE_COLUMNS = 5
 
 _ROUNDER = 6755399441055744.0
-"""added and taken away again, it rounds a float64 to a whole number: 1.5 x 2^52"""
+"""1.5 x 2^52, where neighbouring float64 numbers are 1 apart: added to a number and taken away again, it leaves that
+number rounded to a whole one, which takes no branch and no call"""
 _QUARTERS_PER_RADIAN = 2 / math.pi
 """quarter turns in a radian"""
 # A quarter turn in three parts, so that taking many of them from an angle loses no bits (Cody & Waite 1980).
 _QUARTER_HIGH = 1.57079632673412561417
 _QUARTER_MIDDLE = 6.07710050630396597660e-11
 _QUARTER_LOW = 2.02226624871116645580e-21
+
+# Minimax coefficients by power of the angle, from -pi / 4 to pi / 4 (FreeBSD's k_sin.c and k_cos.c). The first ones of
+# the series are exact and stand in the code: sin r = r + ..., cos r = 1 - r^2 / 2 + ....
+_SIN_3 = -1.66666666666666324348e-01
+_SIN_5 = 8.33333333332248946124e-03
+_SIN_7 = -1.98412698298579493134e-04
+_SIN_9 = 2.75573137070700676789e-06
+_SIN_11 = -2.50507602534068634195e-08
+_SIN_13 = 1.58969099521155010221e-10
+_COS_4 = 4.16666666666666019037e-02
+_COS_6 = -1.38888888888741095749e-03
+_COS_8 = 2.48015872894767294178e-05
+_COS_10 = -2.75573143513906633035e-07
+_COS_12 = 2.08757232129817482790e-09
+_COS_14 = -1.13596475577881948265e-11
 
 _ROUNDING_MARGIN = 1.000001
 """factor on the bound by which a rollout ends early: far more than rounding can add to its distances"""
@@ -91,33 +107,42 @@ class Rollouts(NamedTuple):
 def _turn(angle):
     """Cosine and sine of an angle in rad, within an ulp or two.
 
-    These are FreeBSD's polynomials without its branches, so that loops vectorise. Angles beyond 3e9 come out wrong.
-    Only a kick that has sent the robot out of reach for good makes such an angle.
+    Whole quarter turns are taken off (Cody & Waite's reduction), polynomials give sine and cosine of the rest, and the
+    quadrant says which is which with which sign. These are FreeBSD's polynomials without its branches, so that loops
+    vectorise. Angles beyond 3e9 come out wrong. Only a kick that has sent the robot out of reach for good makes such
+    an angle.
+
+    Products and sums may be fused ("contract"), as they are written here: another order of the same operations gives
+    other last bits, and with them another map of policies (`kinematic`).
     """
     quarters = (angle * _QUARTERS_PER_RADIAN + _ROUNDER) - _ROUNDER
     quadrant = np.int32(quarters)
     # What is left of the angle, from -pi / 4 to pi / 4.
-    r = ((angle - quarters * _QUARTER_HIGH) - quarters * _QUARTER_MIDDLE) - quarters * _QUARTER_LOW
-    z = r * r
+    rest = (
+        (angle - quarters * _QUARTER_HIGH) - quarters * _QUARTER_MIDDLE
+    ) - quarters * _QUARTER_LOW
+    square = rest * rest
+
     # Horner's scheme, the highest power first.
-    s = 2.75573137070700676789e-06 + z * (
-        -2.50507602534068634195e-08 + z * 1.58969099521155010221e-10
-    )
-    s = -1.98412698298579493134e-04 + z * s
-    s = 8.33333333332248946124e-03 + z * s
-    s = -1.66666666666666324348e-01 + z * s
-    s = r + r * z * s
-    c = -2.75573143513906633035e-07 + z * (
-        2.08757232129817482790e-09 - z * 1.13596475577881948265e-11
-    )
-    c = 2.48015872894767294178e-05 + z * c
-    c = -1.38888888888741095749e-03 + z * c
-    c = 4.16666666666666019037e-02 + z * c
-    c = 1.0 - (0.5 * z - z * z * c)
+    sine = _SIN_9 + square * (_SIN_11 + square * _SIN_13)
+    sine = _SIN_7 + square * sine
+    sine = _SIN_5 + square * sine
+    sine = _SIN_3 + square * sine
+    sine = rest + rest * square * sine
+    cosine = _COS_10 + square * (_COS_12 + square * _COS_14)
+    cosine = _COS_8 + square * cosine
+    cosine = _COS_6 + square * cosine
+    cosine = _COS_4 + square * cosine
+    cosine = 1.0 - (0.5 * square - square * square * cosine)
+
     # In every other quadrant sine and cosine change places; in two of four each changes its sign.
-    cos, sin = (c, s) if quadrant & 1 == 0 else (s, c)
-    signed_cos = cos if (quadrant + 1) & 2 == 0 else -cos
-    signed_sin = sin if quadrant & 2 == 0 else -sin
+    changes_places = quadrant & 1 != 0
+    cos = sine if changes_places else cosine
+    sin = cosine if changes_places else sine
+    cos_is_negative = (quadrant + 1) & 2 != 0
+    sin_is_negative = quadrant & 2 != 0
+    signed_cos = -cos if cos_is_negative else cos
+    signed_sin = -sin if sin_is_negative else sin
     return signed_cos, signed_sin
 
 

@@ -349,8 +349,12 @@ class PointMaze(Task):
         for i in ids.tolist():
             wall_cells = np.argwhere(mazes.walls(maps[i]))
             blocks = mazes.cell_to_xy(maps[i], wall_cells)
-            what = f"options['qpos'] puts the agent of environment {i} into the wall"
-            walls.clear(sim, starts[i], blocks, what)
+            walls.refuse_covering(
+                sim,
+                ball_xy=starts[i],
+                block_centres=blocks,
+                cause=f"options['qpos'] puts the agent of environment {i} into the wall",
+            )
 
     # -- the changing world --------------------------------------------------------------------------------------------
 
@@ -380,15 +384,31 @@ class PointMaze(Task):
     def _check_new_walls(
         self, sim: Simulation, i: int, layout: mazes.Map, stood_before: Array
     ) -> None:
-        """Refuse a map for simulation `i` as it is now; `stood_before` (rows, columns) are its present walls."""
+        """Refuse a map that simulation `i` cannot take as it stands now; nothing is changed.
+
+        Args:
+            sim: the simulations.
+            i: number of the one that is to get the map.
+            layout: the map.
+            stood_before: (rows, columns) True where it has a wall now.
+
+        Raises:
+            LanceletError: a new wall covers the agent or the goal, or cuts one off from the other.
+        """
         agent_xy = sim.qpos[i]
         goal_xy = sim.mocap_pos[i, 0, :2]
+        # A wall that stands already is not looked at: the agent may touch it, and overlaps it a little then.
         new_walls = np.argwhere(mazes.walls(layout) & ~stood_before)
-        what = f"maze_map puts a wall on the agent of environment {i},"
-        walls.clear(sim, agent_xy, mazes.cell_to_xy(layout, new_walls), what)
+        walls.refuse_covering(
+            sim,
+            ball_xy=agent_xy,
+            block_centres=mazes.cell_to_xy(layout, new_walls),
+            cause=f"maze_map puts a wall on the agent of environment {i},",
+        )
         agent_cell = tuple(mazes.xy_to_cell(layout, agent_xy).tolist())
         goal_cell = tuple(mazes.xy_to_cell(layout, goal_xy).tolist())
         row, column = goal_cell
+        # Before the regions are compared: a wall belongs to none, and "cut off" would be the wrong reason.
         if layout[row][column] == mazes.WALL:
             raise LanceletError(
                 f"maze_map puts a wall on the goal of environment {i}, at {mazes.name_of(goal_cell)}"

@@ -51,7 +51,7 @@ class Canvas:
         self._drawer = _the_drawer()
         drawer = self._drawer
         try:
-            self._context = drawer.call(lambda: drawer.open(model, width, height))
+            self._context = drawer.call(lambda: drawer.open_canvas(model, width, height))
         except LanceletError:
             raise
         except Exception as error:
@@ -62,7 +62,7 @@ class Canvas:
             ) from error
         context = self._context
         # Runs once: at `close`, or when the canvas is collected, which may happen in any thread.
-        self._free = weakref.finalize(self, drawer.post, lambda: drawer.free(context))
+        self._free = weakref.finalize(self, drawer.post, lambda: drawer.free_canvas(context))
         # At exit the drawer frees every canvas that is left, before the context goes.
         self._free.atexit = False
 
@@ -100,8 +100,11 @@ class _Drawer(threading.Thread):
         # `put` of this queue may be called by the garbage collector in the middle of another `put`.
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Job]] = queue.SimpleQueue()
         self._gl: Any = None
+        """MuJoCo's `GLContext`; None until the first canvas"""
         self._contexts: set[mujoco.MjrContext] = set()
+        """the OpenGL sides of all canvases that are open"""
         self._ended = False
+        """True once everything is freed: no job is done any more"""
 
     def run(self) -> None:
         """Do jobs until `end`."""
@@ -135,26 +138,34 @@ class _Drawer(threading.Thread):
             raise LanceletError("Python is ending: nothing can be drawn any more")
         return self.post(job).result()
 
-    def open(self, model: mujoco.MjModel, width: int, height: int) -> mujoco.MjrContext:
-        """Open the OpenGL side of one canvas. Runs in the thread.
+    def open_canvas(self, model: mujoco.MjModel, width: int, height: int) -> mujoco.MjrContext:
+        """Open the OpenGL side of one canvas; the first call opens OpenGL itself. Runs in the thread.
 
         Args:
-            model: the model whose meshes and textures are loaded.
-            width: width of the first canvas, pixels; the context of all has its size.
-            height: height of the first canvas, pixels.
+            model: the model whose meshes and textures are loaded. Its ``vis.global_.offwidth`` and ``offheight`` are
+                the size of the canvas's frame buffer.
+            width: width of the window that OpenGL is opened with, pixels. It is read at the first call alone, and no
+                picture depends on it: canvases are drawn into frame buffers of their own.
+            height: height of that window, pixels.
         """
         if self._gl is None:
-            gl = mujoco.GLContext(width, height)  # pyright: ignore[reportAttributeAccessIssue]
-            gl.make_current()
-            self._gl = gl
-            # Handlers run last to first: after `GLContext` has registered the end of its display, so ours is earlier.
-            atexit.register(self.end)
+            self._open_gl(width, height)
         context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
         self._contexts.add(context)
         return context
 
-    def free(self, context: mujoco.MjrContext) -> None:
+    def _open_gl(self, width: int, height: int) -> None:
+        """Open the one OpenGL context of this process, and have it closed at exit. Runs in the thread."""
+        gl = mujoco.GLContext(width, height)  # pyright: ignore[reportAttributeAccessIssue]
+        # A context is current in the thread that calls this, and stays so: it is the only context and the only thread.
+        gl.make_current()
+        self._gl = gl
+        # Python runs these handlers last to first. `GLContext` has just registered the one that closes its display:
+        # registered after it, ours runs before it, while canvases can still be freed.
+        atexit.register(self.end)
+
+    def free_canvas(self, context: mujoco.MjrContext) -> None:
         """Free the OpenGL side of one canvas. Runs in the thread."""
         context.free()
         self._contexts.discard(context)

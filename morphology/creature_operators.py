@@ -269,25 +269,63 @@ def _at_tip(is_on_middle: bool, rng: np.random.Generator) -> tuple[list[float], 
 
 
 def copy_limb(body: BodyGenes, rng: np.random.Generator) -> Heirs:
-    """A limb with all that hangs on it, once more: elsewhere along the trunk, or at its own tip."""
+    """Copy a limb with all that hangs on it, to another place along its parent; `body` is changed in place.
+
+    Sensors of the limb are copied in their order as far as there is room for them; the others are left out.
+    """
+    original = _any_limb(body["segments"], rng)
+    branch = subtree(body["segments"], original)
+    _check_room(body["segments"], MOST_SEGMENTS, "segments", added=len(branch))
+    segment_heirs, copy_index = _copy_branch(body, branch, rng)
+    sensor_heirs = _copy_sensors(body, copy_index, rng)
+    return segment_heirs | sensor_heirs
+
+
+def _copy_branch(
+    body: BodyGenes, branch: list[int], rng: np.random.Generator
+) -> tuple[Heirs, dict[int, int]]:
+    """Append copies of a branch to the segments of `body`, which is changed in place.
+
+    Args:
+        body: `copied`.
+        branch: indices of its segments as `subtree` gives them: its root first, parents before their children.
+        rng: draws lineages, and the place of the copy.
+
+    Returns:
+        Lineage of a copy -> that of its original; index of an original -> that of its copy.
+    """
     segments = body["segments"]
-    original = _any_limb(segments, rng)
-    branch = subtree(segments, original)
-    _check_room(segments, MOST_SEGMENTS + 1 - len(branch), "segments")
+    root = branch[0]
     heirs: Heirs = {}
     copy_index: dict[int, int] = {}
-    """index of a segment -> the index of its copy"""
     for index in branch:
         copy = segments[index] | {"id": lineage(rng)}
         heirs[copy["id"]] = segments[index]["id"]
-        if index == original:
+        if index == root:
+            # It stays on the original's parent: at the same place the two would overlap.
             _move_along(copy, segments[copy["parent"]], rng)
         else:
             copy["parent"] = copy_index[copy["parent"]]
         copy_index[index] = len(segments)
         segments.append(copy)
-    sensors_of_limb = [sensor for sensor in body["sensors"] if sensor["segment"] in copy_index]
-    for sensor in sensors_of_limb:
+    return heirs, copy_index
+
+
+def _copy_sensors(body: BodyGenes, copy_index: dict[int, int], rng: np.random.Generator) -> Heirs:
+    """Give copied segments the sensors of their originals, as far as there is room; `body` is changed in place.
+
+    Args:
+        body: `copied`.
+        copy_index: index of a segment -> the index of its copy.
+        rng: draws lineages.
+
+    Returns:
+        Lineage of a copy -> that of its original.
+    """
+    heirs: Heirs = {}
+    # A list of its own: copies are appended to the body's while it is gone through.
+    sensors_of_originals = [sensor for sensor in body["sensors"] if sensor["segment"] in copy_index]
+    for sensor in sensors_of_originals:
         if len(body["sensors"]) < MOST_SENSORS:
             copy = sensor | {"id": lineage(rng), "segment": copy_index[sensor["segment"]]}
             heirs[copy["id"]] = sensor["id"]
@@ -531,18 +569,19 @@ def _any_limb(segments: list[PartGenes], rng: np.random.Generator) -> int:
     return int(rng.integers(1, len(segments)))
 
 
-def _check_room(present: list[PartGenes], most: int, sort: str) -> None:
-    """Refuse one part more where there are enough already.
+def _check_room(present: list[PartGenes], most: int, sort: str, added: int = 1) -> None:
+    """Refuse more parts than there is room for.
 
     Args:
         present: the parts of the sort.
         most: how many there may be.
         sort: segments or sensors, for the error.
+        added: how many are to be added.
 
     Raises:
-        LanceletError: there are `most` or more.
+        LanceletError: there would be more than `most`.
     """
-    if len(present) >= most:
+    if len(present) + added > most:
         raise LanceletError(f"the creature has {len(present)} {sort} already")
 
 

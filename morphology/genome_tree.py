@@ -32,6 +32,8 @@ TRIES = 40
 """draws of an operator until a body comes out that can be; then the weights change instead"""
 GRAFT_TRIES = TRIES // 2
 """draws of a crossing that may graft a branch; the others exchange genes alone"""
+TRUNK = 0
+"""index of the root among the segments"""
 WEIGHTS = "weights"
 """name of the operator that leaves the body as it is"""
 GRAFT_SHARE = 0.3
@@ -141,12 +143,13 @@ class TreeKind(Kind):
         for attempt in range(TRIES):
             body = copied(one.body)
             _mix(body, other.body, rng)
-            borrowed: Weights = {}
+            inherited = weights
             if grafts and attempt < GRAFT_TRIES:
-                borrowed = _graft(body, other, rng)
-            # The tree's own weights win over those that came with the branch.
+                _graft(body, other.body, rng)
+                # The branch needs weights of its own tree; where both parents have some, the mixed ones above win.
+                inherited = other.weights | weights
             with contextlib.suppress(LanceletError):
-                return self._child(body, borrowed | weights, heirs={})
+                return self._child(body, inherited, heirs={})
         # No exchange gave a body that can be: the weights alone are mixed.
         return one.with_weights(weights)
 
@@ -201,24 +204,28 @@ class TreeKind(Kind):
         return np.array(low, float), np.array(high, float)
 
     def from_vector(self, genome: Genome, values: np.ndarray) -> Genome:
-        """`genome` with other numbers, (genes,), brought within their bounds.
+        """`genome` with other numbers, (genes,) in the order of `vector`, brought within their bounds.
+
+        Numbers beyond their `bounds` are clipped, directions and axes brought to length 1, and directions that point
+        into the parent turned outwards: `vector` of the result may differ from `values`.
 
         Raises:
             LanceletError: not as many finite numbers as genes, or a body that runs into itself.
         """
-        body = copied(genome.body)
-        values = np.asarray(values, float)
+        numbers = np.asarray(values, float)
         need = len(self.vector(genome))
-        if values.shape != (need,) or not np.isfinite(values).all():
+        if numbers.shape != (need,) or not np.isfinite(numbers).all():
             raise LanceletError(
-                f"creature vector of shape {values.shape}: needs {need} finite numbers"
+                f"creature vector of shape {numbers.shape}: needs {need} finite numbers"
             )
+        body = copied(genome.body)
         first = 0
+        # `vector` reads the same list of genes, so that every number comes back to the gene that it was read from.
         for gene in _genes(body):
             size = np.size(gene.value)
-            gene.set(values[first : first + size])
+            gene.set_within_bounds(numbers[first : first + size])
             first += size
-        # Parents may have changed their shape under a segment: it must not grow into them.
+        # Parents may have changed their shape under a segment: it must not grow into them. The root has no parent.
         for segment in body["segments"][1:]:
             parent = body["segments"][segment["parent"]]
             segment["direction"] = outward(parent, segment["attach"], segment["direction"])
@@ -276,8 +283,11 @@ class _Gene(NamedTuple):
         """A number, a vector, or a list of vectors."""
         return self.part[self.name]
 
-    def set(self, numbers: np.ndarray) -> None:
-        """Put numbers (size,) in its place in the part, within bounds or brought to length 1."""
+    def set_within_bounds(self, numbers: np.ndarray) -> None:
+        """Put numbers (size,) in its place in the part, which is changed in place.
+
+        A number is clipped to its bounds; a vector, or each vector of a list, is brought to length 1.
+        """
         if self.name in BOUNDS:
             self.part[self.name] = clip(self.name, float(numbers[0]))
         elif self.name == "axes":
@@ -287,7 +297,11 @@ class _Gene(NamedTuple):
 
 
 def _genes(body: BodyGenes) -> list[_Gene]:
-    """Every gene of a body that is a number or numbers; empty ones are left out."""
+    """Every gene of a body that is a number or numbers; empty ones (no hinges) are left out.
+
+    The order is that of `TreeKind.vector`, `bounds` and `from_vector`: segments before sensors, part after part, and
+    within a part as `NUMERIC_GENES` has them.
+    """
     genes: list[_Gene] = []
     for sort, names in NUMERIC_GENES.items():
         for part in body[sort]:
@@ -325,32 +339,39 @@ def _have_one_shape(
     return all(np.shape(part[name]) == np.shape(counterpart[name]) for name in names)
 
 
-def _graft(body: BodyGenes, other: Genome, rng: np.random.Generator) -> Weights:
-    """Hang a branch of `other` on `body`, where its parent's lineage is or else on the trunk.
+def _graft(body: BodyGenes, other: BodyGenes, rng: np.random.Generator) -> None:
+    """Hang a random branch of `other` on `body`, with its sensors; `body` is changed in place.
+
+    A branch that `body` has a version of takes that one's place. Its root hangs on the segment of the same lineage as
+    in `other`, or on the trunk where `body` has none.
 
     Args:
-        body: `copied`; it is changed in place.
+        body: `copied`.
         other: stays as it is.
         rng: draws the branch.
-
-    Returns:
-        The weights of `other`, of which those of the branch are meant.
     """
-    donor = other.body["segments"]
+    donor = other["segments"]
     branch = subtree(donor, int(rng.integers(1, len(donor))))
-    index_of = _index_of_lineages(body)
-    common = {donor[index]["id"] for index in branch} & index_of.keys()
-    if common:
-        # The same branch, changed elsewhere: it takes the place of the old one.
-        old_root = min(index_of[id] for id in common)
-        prune(body, set(subtree(body["segments"], old_root)))
+    older_version = _root_of_older_version(body, {donor[index]["id"] for index in branch})
+    if older_version is not None:
+        # Pruned before the new branch is hung on: a lineage must not come twice, and pruning moves all indices.
+        prune(body, set(subtree(body["segments"], older_version)))
     new_index = _hang(body, donor, branch)
-    _bring_sensors(body, other.body["sensors"], new_index)
-    return other.weights
+    _bring_sensors(body, other["sensors"], new_index)
+
+
+def _root_of_older_version(body: BodyGenes, branch_lineages: set[int]) -> int | None:
+    """Index of the first segment of `body` whose lineage a branch has too; None: there is none."""
+    for index, segment in enumerate(body["segments"]):
+        if segment["id"] in branch_lineages:
+            return index
+    return None
 
 
 def _hang(body: BodyGenes, donor: list[PartGenes], branch: list[int]) -> dict[int, int]:
     """Hang a branch of another tree on `body`, which is changed in place.
+
+    Its root hangs on the segment of the same lineage as there, or else on the trunk.
 
     Args:
         body: `copied`; none of its segments has a lineage of the branch.
@@ -368,8 +389,8 @@ def _hang(body: BodyGenes, donor: list[PartGenes], branch: list[int]) -> dict[in
         if donor_parent in new_index:
             segment["parent"] = new_index[donor_parent]
         else:
-            # The root of the branch: on the same segment as there, or else on the trunk.
-            segment["parent"] = index_of.get(donor[donor_parent]["id"], 0)
+            # The root of the branch: no other segment of it has a parent outside.
+            segment["parent"] = index_of.get(donor[donor_parent]["id"], TRUNK)
         new_index[index] = len(body["segments"])
         body["segments"].append(segment)
         if index == branch[0]:
