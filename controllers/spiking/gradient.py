@@ -44,8 +44,11 @@ from .kernel import (
     STATES,
     SYNAPSE,
     THRESHOLD,
+    NetworkArrays,
     arrays,
+    in_numpy,
     jump,
+    network_of,
     run_all,
     run_individual,
 )
@@ -93,145 +96,120 @@ class _OpenLoop(torch.autograd.Function):
             sets: errors, float32 (S, T).
             has_code_trace: whether thresholds follow the authors' code.
             threads: that share the work.
-            values: the fields of `NetworkArrays`, in their order.
+            values: the fields of `NetworkArrays`, in their order: torch looks for gradients only in arguments that
+                are tensors themselves.
         """
         ctx.save_for_backward(*values)
         ctx.sets = sets
         ctx.has_code_trace = has_code_trace
         ctx.threads = threads
-        value_arrays = [value.numpy() for value in values]
-        items = len(value_arrays[0]) * len(sets)
+        networks = in_numpy(NetworkArrays(*values))
+        items = len(networks.rows) * len(sets)
         outputs = np.empty((items, sets.shape[1]), np.float32)
         spikes = np.zeros((items, 2), np.int64)
-        in_threads(run_all, items, threads, *value_arrays, has_code_trace, sets, outputs, spikes)
+        in_threads(run_all, items, threads, networks, has_code_trace, sets, outputs, spikes)
         return torch.from_numpy(outputs)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of `forward`'s arguments; None for those that are no tensors."""
-        value_arrays = [value.numpy() for value in ctx.saved_tensors]
+        networks = in_numpy(NetworkArrays(*ctx.saved_tensors))
         grad_outputs = np.ascontiguousarray(upstream[0].to(torch.float32).numpy())
-        individuals = len(value_arrays[0])
+        individuals = len(networks.rows)
         sets = len(ctx.sets)
         items = individuals * sets
         # float64, since these are sums over a thousand steps.
-        item_grads = [np.zeros((items, *array.shape[1:])) for array in value_arrays]
+        item_grads = NetworkArrays(*(np.zeros((items, *array.shape[1:])) for array in networks))
         in_threads(
             _back_all,
             items,
             ctx.threads,
-            *value_arrays,
+            networks,
             ctx.has_code_trace,
             ctx.sets,
             grad_outputs,
-            *item_grads,
+            item_grads,
         )
         # Summed here and not by the threads: their number would show in the last bits.
         grads = []
         for item_grad in item_grads:
             by_set = item_grad.reshape(individuals, sets, *item_grad.shape[1:])
             grads.append(torch.from_numpy(by_set.sum(1)).float())
+        # None for `sets`, `has_code_trace` and `threads`.
         return (None, None, None, *grads)
 
 
 @njit(cache=True, nogil=True)
-def _back_all(
-    first,
-    last,
-    rows,
-    hidden,
-    recurrent,
-    decays,
-    jumps,
-    blocks,
-    leaks,
-    has_code_trace,
-    sets,
-    grad_outputs,
-    grad_rows,
-    grad_hidden,
-    grad_recurrent,
-    grad_decays,
-    grad_jumps,
-    grad_blocks,
-    grad_leaks,
-):
-    """Add the gradients of the items from `first` to `last`, without `last`, to the ``grad_`` arrays (items, ...).
+def _back_all(first, last, networks, has_code_trace, sets, grad_outputs, item_grads):
+    """Go back through the items from `first` to `last`, without `last`.
 
-    The arguments up to `sets` are those of `run_all`; `grad_outputs` (items, T) is given.
+    Args:
+        first: number of the first item.
+        last: number of the item after the last one.
+        networks: as in `run_all`.
+        has_code_trace: as in `run_all`.
+        sets: as in `run_all`.
+        grad_outputs: float32 (items, T).
+        item_grads: `NetworkArrays`, float64, one gradient an item; the gradients are added to it.
     """
     steps = sets.shape[1]
-    neurons = rows.shape[2]
+    neurons = networks.rows.shape[2]
     # Index 0 is the state at rest, before the first step.
     states = np.zeros((steps + 1, STATES, neurons), np.float32)
     output = np.zeros(steps, np.float32)
     spikes = np.zeros(2, np.int64)
     for item in range(first, last):
-        individual = item // len(sets)
+        network = network_of(networks, item // len(sets))
         errors = sets[item % len(sets)]
         run_individual(
-            rows[individual],
-            hidden[individual],
-            recurrent[individual],
-            decays[individual],
-            jumps[individual],
-            blocks[individual],
-            leaks[individual],
-            has_code_trace,
-            errors,
-            output,
-            spikes,
-            states,
+            network=network,
+            has_code_trace=has_code_trace,
+            errors=errors,
+            output=output,
+            spikes=spikes,
+            states=states,
         )
-        grad_leaks[item] = _back_individual(
-            rows[individual],
-            hidden[individual],
-            recurrent[individual],
-            decays[individual],
-            jumps[individual],
-            blocks[individual],
-            leaks[individual],
-            has_code_trace,
-            errors,
-            output,
-            states,
-            grad_outputs[item],
-            grad_rows[item],
-            grad_hidden[item],
-            grad_recurrent[item],
-            grad_decays[item],
-            grad_jumps[item],
-            grad_blocks[item],
+        # The leak is a number, not an array that could be added to: its gradient is returned.
+        item_grads.leaks[item] = _back_individual(
+            network=network,
+            has_code_trace=has_code_trace,
+            errors=errors,
+            output=output,
+            states=states,
+            grad_output=grad_outputs[item],
+            grad=network_of(item_grads, item),
         )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _back_individual(
-    rows,
-    hidden,
-    recurrent,
-    decays,
-    jumps,
-    blocks,
-    leak,
-    has_code_trace,
-    errors,
-    output,
-    states,
-    grad_output,
-    grad_rows,
-    grad_hidden,
-    grad_recurrent,
-    grad_decays,
-    grad_jumps,
-    grad_blocks,
-):
+def _back_individual(network, has_code_trace, errors, output, states, grad_output, grad):
     """One network back through time, last step first: the stages of `kernel.run_individual` in reverse order.
 
-    Adds to `grad_rows`, `grad_hidden`, `grad_recurrent`, `grad_decays`, `grad_jumps` and `grad_blocks`, in place, and
-    returns the gradient of `leak`. `output` (T,) and `states` (T + 1, 7, N) are what `run_individual` filled,
-    `grad_output` (T,) is given.
+    Args:
+        network: `Network`.
+        has_code_trace: as in `run_individual`.
+        errors: (T,).
+        output: what `run_individual` filled, (T,).
+        states: what `run_individual` filled, (T + 1, 7, N).
+        grad_output: (T,).
+        grad: `Network` of gradients, to whose arrays is added; its `leak` is not looked at.
+
+    Returns:
+        The gradient of the network's `leak`.
     """
+    rows = network.rows
+    hidden = network.hidden
+    recurrent = network.recurrent
+    decays = network.decays
+    jumps = network.jumps
+    blocks = network.blocks
+    leak = network.leak
+    grad_rows = grad.rows
+    grad_hidden = grad.hidden
+    grad_recurrent = grad.recurrent
+    grad_decays = grad.decays
+    grad_jumps = grad.jumps
+    grad_blocks = grad.blocks
     neurons = rows.shape[1]
     is_adaptive = len(decays) > 0
     is_recurrent = len(recurrent) > 0
@@ -271,19 +249,19 @@ def _back_individual(
         for j in range(neurons):
             threshold[j] = rows[THRESHOLD, j] + state[OFFSET, j]
         _back_layer(
-            rows[SYNAPSE],
-            rows[MEMBRANE],
-            threshold,
-            state[HIDDEN_POTENTIAL],
-            state[HIDDEN_SPIKE],
-            last_state[HIDDEN_CURRENT],
-            last_state[HIDDEN_POTENTIAL],
-            grad_hidden_spike,
-            grad_hidden_potential,
-            grad_hidden_current,
-            grad_threshold,
-            grad_rows[SYNAPSE],
-            grad_rows[MEMBRANE],
+            synapse=rows[SYNAPSE],
+            membrane=rows[MEMBRANE],
+            threshold=threshold,
+            potential=state[HIDDEN_POTENTIAL],
+            spike=state[HIDDEN_SPIKE],
+            last_current=last_state[HIDDEN_CURRENT],
+            last_potential=last_state[HIDDEN_POTENTIAL],
+            grad_spike=grad_hidden_spike,
+            grad_potential=grad_hidden_potential,
+            grad_current=grad_hidden_current,
+            grad_threshold=grad_threshold,
+            grad_synapse=grad_rows[SYNAPSE],
+            grad_membrane=grad_rows[MEMBRANE],
         )
         for j in range(neurons):
             grad_rows[THRESHOLD, j] += grad_threshold[j]
@@ -291,40 +269,44 @@ def _back_individual(
 
         # What reaches the hidden layer. From here on `grad_last_spike` belongs to the next turn of this loop.
         _back_pairs(
-            state[ENCODER_SPIKE], hidden, grad_hidden_current, grad_hidden, grad_encoder_spike
+            spike=state[ENCODER_SPIKE],
+            hidden=hidden,
+            grad_drive=grad_hidden_current,
+            grad_hidden=grad_hidden,
+            grad_spike=grad_encoder_spike,
         )
         grad_last_spike[:] = 0
         if is_recurrent:
             _back_gather(
-                last_state[HIDDEN_SPIKE],
-                recurrent,
-                grad_hidden_current,
-                grad_recurrent,
-                grad_last_spike,
+                spike=last_state[HIDDEN_SPIKE],
+                weights=recurrent,
+                grad_total=grad_hidden_current,
+                grad_weights=grad_recurrent,
+                grad_spike=grad_last_spike,
             )
         if is_adaptive:
             # Before the offset's own way back, which makes `grad_offset` that of the step before.
             _back_jump(
-                state[ENCODER_SPIKE],
-                jumps,
-                blocks,
-                grad_offset,
-                grad_jumps,
-                grad_blocks,
-                grad_encoder_spike,
+                spike=state[ENCODER_SPIKE],
+                jumps=jumps,
+                blocks=blocks,
+                grad_total=grad_offset,
+                grad_jumps=grad_jumps,
+                grad_blocks=grad_blocks,
+                grad_spike=grad_encoder_spike,
             )
             if has_code_trace:
                 _back_code_trace(
-                    decays[0],
-                    jumps,
-                    blocks,
-                    last_state[HIDDEN_SPIKE],
-                    last_state[OFFSET],
-                    grad_offset,
-                    grad_decays[0],
-                    grad_jumps,
-                    grad_blocks,
-                    grad_last_spike,
+                    decay=decays[0],
+                    jumps=jumps,
+                    blocks=blocks,
+                    last_spike=last_state[HIDDEN_SPIKE],
+                    last_offset=last_state[OFFSET],
+                    grad_offset=grad_offset,
+                    grad_decay=grad_decays[0],
+                    grad_jumps=grad_jumps,
+                    grad_blocks=grad_blocks,
+                    grad_last_spike=grad_last_spike,
                 )
             else:
                 for j in range(neurons):
@@ -333,19 +315,19 @@ def _back_individual(
 
         # The encoder.
         _back_layer(
-            rows[ENCODER_SYNAPSE],
-            rows[ENCODER_MEMBRANE],
-            rows[ENCODER_THRESHOLD],
-            state[ENCODER_POTENTIAL],
-            state[ENCODER_SPIKE],
-            last_state[ENCODER_CURRENT],
-            last_state[ENCODER_POTENTIAL],
-            grad_encoder_spike,
-            grad_encoder_potential,
-            grad_encoder_current,
-            grad_threshold,
-            grad_rows[ENCODER_SYNAPSE],
-            grad_rows[ENCODER_MEMBRANE],
+            synapse=rows[ENCODER_SYNAPSE],
+            membrane=rows[ENCODER_MEMBRANE],
+            threshold=rows[ENCODER_THRESHOLD],
+            potential=state[ENCODER_POTENTIAL],
+            spike=state[ENCODER_SPIKE],
+            last_current=last_state[ENCODER_CURRENT],
+            last_potential=last_state[ENCODER_POTENTIAL],
+            grad_spike=grad_encoder_spike,
+            grad_potential=grad_encoder_potential,
+            grad_current=grad_encoder_current,
+            grad_threshold=grad_threshold,
+            grad_synapse=grad_rows[ENCODER_SYNAPSE],
+            grad_membrane=grad_rows[ENCODER_MEMBRANE],
         )
         for j in range(neurons):
             grad_rows[ENCODER_THRESHOLD, j] += grad_threshold[j]
