@@ -14,6 +14,7 @@ from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
+from ..errors import LanceletError
 from .core import Controller, State
 
 ALIGNMENT = 16
@@ -39,6 +40,9 @@ class Population:
         controller: what acts; its own weights where no genomes are given.
         n: number of agents.
         genomes: flat weights (p, parameters), p dividing `n`; agent a acts with row ``a // (n / p)``.
+
+    Raises:
+        LanceletError: `n` is no multiple of p.
     """
 
     def __init__(self, controller: Controller, n: int, genomes: Tensor | None = None) -> None:
@@ -201,7 +205,7 @@ class _SameBits(TorchFunctionMode):
 
 
 def _aligned(values: Tensor) -> Tensor:
-    """The same values, every agent's at a multiple of `ALIGNMENT` numbers."""
+    """The same values of one agent; under `vmap`, which stacks the agents, each one's begin at a multiple of `ALIGNMENT`."""
     size = values.numel()
     padded = F.pad(values.flatten(), (0, -size % ALIGNMENT))
     return padded[:size].view(values.shape)
@@ -240,12 +244,24 @@ def _repeated(value: Tensor, n: int) -> Tensor:
 
 
 def _rows_of_genomes(weights: Mapping[str, Tensor], n: int, genomes: Tensor) -> dict[str, Tensor]:
-    """Rows (n, ...) of every weight, out of genomes (p, parameters): as many agents in turn have each of them."""
-    shapes = [weight.shape for weight in weights.values()]
+    """Rows (n, ...) of every weight, one an agent, out of flat genomes; agents of one genome stand side by side.
+
+    Args:
+        weights: of the controller, by name, in the order in which they follow one another in a genome.
+        n: number of agents.
+        genomes: (p, parameters), p dividing `n`; agent a gets genome ``a // (n / p)``.
+
+    Raises:
+        LanceletError: the genomes do not share out evenly among the agents.
+    """
+    if n % len(genomes):
+        raise LanceletError(f"n = {n}: must be a multiple of the {len(genomes)} genomes")
     agents_per_genome = n // len(genomes)
+    shapes = [weight.shape for weight in weights.values()]
     rows = {}
-    for name, values in zip(weights, unflatten(genomes, shapes), strict=True):
-        rows[name] = _spaced(values.repeat_interleave(agents_per_genome, 0))
+    for name, by_genome in zip(weights, unflatten(genomes, shapes), strict=True):
+        by_agent = by_genome.repeat_interleave(agents_per_genome, 0)
+        rows[name] = _with_aligned_rows(by_agent)
     return rows
 
 
@@ -268,9 +284,13 @@ def _under_all_names(controller: Controller, rows: dict[str, Tensor]) -> dict[st
     return rows_of_all_names
 
 
-def _spaced(rows: Tensor) -> Tensor:
-    """A copy of rows (n, ...), each at a multiple of `ALIGNMENT` numbers."""
+def _with_aligned_rows(rows: Tensor) -> Tensor:
+    """A copy of rows (n, ...) that lies in memory so that each row begins at a multiple of `ALIGNMENT` numbers.
+
+    Packed rows of another length would begin anywhere, and a library of linear algebra rounds by where a row begins.
+    """
     size = math.prod(rows.shape[1:])
+    # Zeros behind every row; the view that is returned does not show them.
     padded = F.pad(rows.reshape(len(rows), size), (0, -size % ALIGNMENT))
     return padded[:, :size].view(rows.shape)
 

@@ -72,19 +72,24 @@ class _Descent(ImitationTraining):
         shortlist: Shortlist,
     ) -> None:
         super().__init__(options, run, circuit, recordings, shortlist)
-        self.total = options.updates
+        # The base class keeps them too, as the options that every imitation has.
         self._options: Surrogate = options
-        self._update = 0
-        self._total_loss_since_choice = 0.0
-        self._updates_since_choice = 0
+        # For `run_training`, which goes on until `done` is `total` or `finished` says so.
+        self.total = options.updates
+        self._updates_done = 0
+        """updates since the run began, over all its sessions; the search itself counts, in `advance`"""
+        self._losses_since_choice: list[float] = []
+        """training loss of every update since the last choice, for the log's `mean` only; a checkpoint, which is
+        saved at choices only, never has to hold any"""
         start = parameters_to_vector(circuit.parameters()).detach()
+        # A population of one: the compiled gradient takes genes as (individuals, genes).
         self._genes = torch.nn.Parameter(start[None])
         self._optimizer = torch.optim.Adam([self._genes], lr=options.rate)
 
     @property
     def done(self) -> int:
         """Updates so far."""
-        return self._update
+        return self._updates_done
 
     def finished(self, seconds: float) -> bool:
         """At the last update, or where the time is up."""
@@ -93,7 +98,7 @@ class _Descent(ImitationTraining):
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self._update = int(saved["update"])
+        self._updates_done = int(saved["update"])
         self._shortlist.restore(saved["shortlist"])
         self._genes.data.copy_(saved["genes"])
         restore_optimizer(self._optimizer, saved["optimiser"])
@@ -101,14 +106,18 @@ class _Descent(ImitationTraining):
     def state(self) -> dict[str, Any]:
         """The shortlist, the genes and the optimiser."""
         return {
-            "update": self._update,
+            "update": self._updates_done,
             "shortlist": self._shortlist.state(),
             "genes": self._genes.detach(),
             "optimiser": optimizer_state(self._optimizer),
         }
 
     def advance(self) -> Figures:
-        """Descend once; an update has a line in the log only where it is validated."""
+        """Descend once.
+
+        Returns:
+            No figures: the log gets a line only where `validate` chooses, and that one has the mean of the losses.
+        """
         flights = self._recordings.training
         batch = self._batch()
         outputs = differentiable(self._circuit, self._genes, flights.errors[batch])
@@ -120,9 +129,9 @@ class _Descent(ImitationTraining):
         if norm.isfinite():
             self._optimizer.step()
         self._genes.data.clamp_(0, 1)
-        self._update += 1
-        self._total_loss_since_choice += loss.item()
-        self._updates_since_choice += 1
+        self._updates_done += 1
+        # A loss is finite even where outputs are not: `costs` bounds them.
+        self._losses_since_choice.append(loss.item())
         return {}
 
     def validation_due(self, before: int) -> bool:
@@ -132,9 +141,8 @@ class _Descent(ImitationTraining):
     def validate(self) -> Figures:
         """Offer the genes to the shortlist."""
         figures = self._offer(self._genes.detach())
-        mean_loss = self._total_loss_since_choice / self._updates_since_choice
-        self._total_loss_since_choice = 0.0
-        self._updates_since_choice = 0
+        mean_loss = _mean(self._losses_since_choice)
+        self._losses_since_choice = []
         return {**figures, "mean": mean_loss, "best": self._shortlist.best.loss}
 
     def checkpoint_due(self, before: int) -> bool:
@@ -143,7 +151,16 @@ class _Descent(ImitationTraining):
 
     def _batch(self) -> np.ndarray:
         """Numbers of the flights of this update, drawn by its own number: (batch,), or all where there are fewer."""
-        generator = np.random.default_rng([self._options.seed, self._update])
+        generator = np.random.default_rng([self._options.seed, self._updates_done])
         flight_count = len(self._recordings.training.errors)
         size = min(self._options.batch, flight_count)
         return generator.choice(flight_count, size, replace=False)
+
+
+def _mean(losses: list[float]) -> float:
+    """Mean of losses, added up from the first to the last."""
+    total = 0.0
+    for loss in losses:
+        # Not `sum`, which compensates its rounding from Python 3.12 on: the last bit would depend on the version.
+        total += loss
+    return total / len(losses)

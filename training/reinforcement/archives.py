@@ -28,12 +28,21 @@ _ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
 
 
 class _Layers(NamedTuple):
-    """The layers between the observation and the deterministic action of an ``MlpPolicy``."""
+    """The layers between the observation and the deterministic action of an ``MlpPolicy``, as the archive has them."""
 
     layers: list[nn.Module]
-    """linear ones, with an activation between two of them"""
+    """in the order in which they are computed; of any kind, since the author chose them"""
     squashed: bool
     """whether a tanh follows"""
+
+
+class _MLPLayers(NamedTuple):
+    """The same layers where they are those of an `mlp`."""
+
+    linear: list[nn.Linear]
+    """with biases, in the order in which they are computed; the last one gives the actions"""
+    activation: str
+    """between any two of them, by its name in `MLPOptions`"""
 
 
 class _SB3Kind(NamedTuple):
@@ -132,18 +141,19 @@ def _names(path: Path) -> set[str]:
 
 def _ppo(policy: Any) -> _Layers:
     layers = [*policy.mlp_extractor.policy_net, policy.action_net]
-    return _Layers(layers, squashed=policy.squash_output)
+    return _Layers(layers=layers, squashed=policy.squash_output)
 
 
 def _sac(policy: Any) -> _Layers:
-    return _Layers([*policy.actor.latent_pi, policy.actor.mu], squashed=True)
+    layers = [*policy.actor.latent_pi, policy.actor.mu]
+    return _Layers(layers=layers, squashed=True)
 
 
 def _td3(policy: Any) -> _Layers:
     layers = list(policy.actor.mu)
     if isinstance(layers[-1], nn.Tanh):
-        return _Layers(layers[:-1], squashed=True)
-    return _Layers(layers, squashed=False)
+        return _Layers(layers=layers[:-1], squashed=True)
+    return _Layers(layers=layers, squashed=False)
 
 
 def _mlp(policy: Any, layers_of: Callable[[Any], _Layers]) -> MLP:
@@ -159,30 +169,51 @@ def _mlp(policy: Any, layers_of: Callable[[Any], _Layers]) -> MLP:
     if squashed and not _is_unit_box(space):
         raise LanceletError(f"its {policy_name} acts in {space}: an mlp with tanh acts in [-1, 1]")
 
-    # Linear layers and activations take turns; the first and the last one are linear.
-    linear_layers = layers[::2]
-    activations = {type(layer) for layer in layers[1::2]}
-    is_mlp = (
-        all(isinstance(layer, nn.Linear) and layer.bias is not None for layer in linear_layers)
-        and len(layers) % 2 == 1
-        and len(activations) <= 1
-        and activations <= set(_ACTIVATIONS)
-    )
-    if not is_mlp:
+    mlp_layers = _as_mlp_layers(layers)
+    if mlp_layers is None:
         raise LanceletError(
             f"its {policy_name} has layers that are not linear with tanh or relu between: {layers}"
         )
-    # Without a hidden layer there is no activation: any will do.
-    activation = _ACTIVATIONS[activations.pop()] if activations else "tanh"
+    hidden_layers = mlp_layers.linear[:-1]
     options = MLPOptions(
-        hidden=tuple(layer.out_features for layer in linear_layers[:-1]),  # pyright: ignore[reportArgumentType]
-        activation=activation,  # pyright: ignore[reportArgumentType]
+        hidden=tuple(layer.out_features for layer in hidden_layers),
+        activation=mlp_layers.activation,  # pyright: ignore[reportArgumentType]
         output="tanh" if squashed else "linear",
     )
     mlp = MLP(policy.observation_space, space, options)
-    for own, layer in zip(mlp.layers, linear_layers, strict=True):
+    # `MLP.layers` are its linear layers, from the observation to the action as here.
+    for own, layer in zip(mlp.layers, mlp_layers.linear, strict=True):
         own.load_state_dict(layer.state_dict())
     return mlp
+
+
+def _as_mlp_layers(layers: list[nn.Module]) -> _MLPLayers | None:
+    """The layers of an `mlp`: linear ones, and between any two of them one activation, always the same.
+
+    Returns:
+        None where the layers are others.
+    """
+    linear: list[nn.Linear] = []
+    activations: set[type[nn.Module]] = set()
+    linear_is_next = True
+    for layer in layers:
+        if linear_is_next:
+            if not isinstance(layer, nn.Linear) or layer.bias is None:
+                return None
+            linear.append(layer)
+        elif type(layer) in _ACTIVATIONS:
+            activations.add(type(layer))
+        else:
+            return None
+        linear_is_next = not linear_is_next
+    # After an activation a linear layer must come; without any layer there is none either.
+    if linear_is_next or len(activations) > 1:
+        return None
+    # Without a hidden layer there is no activation: any will do.
+    activation = "tanh"
+    for kind in activations:
+        activation = _ACTIVATIONS[kind]
+    return _MLPLayers(linear=linear, activation=activation)
 
 
 def _is_unit_box(space: spaces.Space) -> bool:
