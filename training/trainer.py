@@ -26,10 +26,11 @@ from .runs.folder import RunFolder, read_log, save_episode
 from .runs.report import write_report
 from .threads import one_torch_thread
 
+# Three splits of the seeds that share none: the final test has those from 0 on, each of the others 2**32 of them.
 TRAINING = 2**32
 """first seed of the start states that are trained on"""
 VALIDATION = 2**33
-"""first seed of the start states that the best controller is chosen on; the final test has seeds below both splits"""
+"""first seed of the start states that the best controller is chosen on"""
 
 
 def start_seeds(first: int, seed: int, generation: int, count: int) -> list[int]:
@@ -60,7 +61,12 @@ class Run:
 
 @dataclass(kw_only=True)
 class Trainer(ABC):
-    """An algorithm with its options; subclasses add theirs and implement `learn`."""
+    """An algorithm with its options; subclasses add theirs and implement `learn`.
+
+    `train` asks in this order: `check` (do the options make sense?), `adapt_task` (must the task change?), `refusal`
+    (can it train this controller at all?), `decided` (which options does it set by itself?), `cautions` (what should
+    the user know?), then `learn`, and writes the report.
+    """
 
     may_change: ClassVar[tuple[str, ...]] = ("test",)
     """options that a resumed run may give other values: they say how long it goes on, or who
@@ -157,6 +163,7 @@ class Trainer(ABC):
             LanceletError: unknown names or options, or a folder that cannot be used; one line says which.
         """
         self.check()
+        # Networks are small: a second thread makes them 10 to 100 times slower where another process wants the core.
         with one_torch_thread():
             task = task_id(task)
             setup = self._set_up(task, controller, task_options, controller_options)
@@ -185,7 +192,7 @@ class Trainer(ABC):
             "algorithm_options": self._options() | self.decided(setup.controller),
             "model_hash": setup.model_hash,
         }
-        # Options that this version has and the run's did not exist then: the run had their defaults.
+        # A run that an older version made lacks the options that were added since: it ran with their defaults.
         defaults = type(self)()._options()
         return RunFolder(config, self.folder, self.resume, self.may_change, defaults)
 
@@ -194,6 +201,7 @@ class Trainer(ABC):
         for caution in self.cautions(setup.controller):
             warn(caution)
         controllers.save(setup.controller, run.path / "initial.safetensors")
+        # The first Ctrl-C waits for a step that is logged and saved.
         with interrupt.deferred():
             self.learn(run, setup.controller, task, setup.task_options)
         failed = nothing_succeeded(read_log(run.path))
@@ -241,11 +249,12 @@ class Trainer(ABC):
         check_task_options(task, task_fields)
         limit = task_fields.pop("max_episode_steps", None)
         if limit is not None:
-            # An environment may do without a limit, a training may not: -1, none for Gymnasium, is refused.
+            # Gymnasium writes "no limit" as -1; a training needs a limit, so that -1 is refused here.
             whole_number("max_episode_steps", limit, least=1)
         while True:
             env = make_env(task, 1, limit, nthread=1, **task_fields)
             circuit = controllers.make(controller, env, **circuit_options)
+            # It keeps its task and its model; only what draws it is gone.
             env.close()
             changes = self.adapt_task(env.task, circuit)
             if not changes:
@@ -335,6 +344,7 @@ class Trainer(ABC):
         if not self.test:
             return {}
         untrained = controllers.load(run.path / "initial.safetensors")
+        # The same start states for every run, so that runs can be compared.
         common = {"episodes": self.test, "seed": 0, **task_options}
         scores = {
             "untrained": evaluate(untrained, task, **common),
