@@ -324,12 +324,17 @@ def _check_options(options: NCAPOptions, joints: int, has_target: bool) -> None:
 
 
 def _weight_shapes(options: NCAPOptions, joints: int) -> dict[str, tuple[int, int]]:
-    """Synapse classes present, with the shape of their weights where these are not shared: (pairs, sides)."""
+    """Synapse classes present, with the shape of their weights where these are not shared: (pairs, sides).
+
+    The keys are names of saved weights and of parts to lesion. Their order is that of flat genomes and of the random
+    draws of first weights: a new class goes behind all others.
+    """
     shapes = {}
     if options.proprioception:
         # The first pair has no joint in front of it.
         shapes["proprioception"] = (joints - 1, SIDES)
     if options.oscillator:
+        # The pair at the head alone hears it.
         shapes["oscillator"] = (1, SIDES)
     shapes["ipsilateral"] = (joints, SIDES)
     shapes["contralateral"] = (joints, SIDES)

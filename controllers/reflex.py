@@ -58,17 +58,30 @@ TURNING = 2
 """rad/s"""
 LINK_VELOCITIES = 3
 
-# Places in the weights of a mechanism, which are saved in this order.
+# Places in the weights of each mechanism, which are saved in this order.
+FRONT = 0
+"""of `stretch` and `rate`; behind it the pair's own joint and the one behind, as far as they are heard"""
+
 FLOW_AT_JOINT = 0
 FLOW_AT_HEAD = 1
 TURNING_OF_HEAD = 2
+FLOW_SIZE = 3
+
 LEAK = 0
 SELF_EXCITATION = 1
+MEMBRANE_SIZE = 2
+
 HEAD_STRETCH = slice(0, 2)
+"""from the first two joints"""
 HEAD_RATE = slice(2, 4)
+"""from the first two joints, where the option `rate` is on"""
+
 LOG_PERIOD = 0
 OSCILLATOR_OUTPUT = slice(1, 3)
+"""of the real and the imaginary part, to the first pair"""
 OSCILLATOR_KICK = slice(3, 5)
+"""to the real and the imaginary part, from the first joint's stretch"""
+OSCILLATOR_SIZE = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,20 +330,30 @@ def _check(options: ReflexOptions, joints: int, observation_size: int) -> None:
 
 
 def _weights_at_birth(options: ReflexOptions) -> dict[str, list[float]]:
-    """Mechanisms present and their weights at birth, in the order of flat genomes."""
+    """Mechanisms present and their weights at birth.
+
+    Their order is that of flat genomes, since `Reflex` creates its parameters in it: genomes that were saved are read
+    by place, so that a new mechanism goes behind all others. Files of weights are read by name.
+    """
     joints_heard = JOINTS_HEARD[options.hears]
-    weights = {"stretch": [STRETCH_AT_BIRTH, 0.0, 0.0][:joints_heard]}
+    stretch = [0.0] * joints_heard
+    stretch[FRONT] = STRETCH_AT_BIRTH
+    weights = {"stretch": stretch}
     if options.rate:
         weights["rate"] = [0.0] * joints_heard
     if options.head:
-        weights["head"] = [0.0] * (4 if options.rate else 2)
+        head_size = HEAD_RATE.stop if options.rate else HEAD_STRETCH.stop
+        weights["head"] = [0.0] * head_size
     if options.membrane:
-        weights["membrane"] = [0.0, 0.0]
+        weights["membrane"] = [0.0] * MEMBRANE_SIZE
     if options.flow:
-        weights["flow"] = [0.0, 0.0, 0.0]
+        weights["flow"] = [0.0] * FLOW_SIZE
     if options.oscillator:
-        # The logarithm of the period; output of (real, imaginary) part; kick to (real, imaginary) part.
-        weights["oscillator"] = [0.0, 1.0, 0.0, 1.0, 0.0]
+        oscillator = [0.0] * OSCILLATOR_SIZE
+        # The head hears the real part, and stretch shifts the real part.
+        oscillator[OSCILLATOR_OUTPUT.start] = 1.0
+        oscillator[OSCILLATOR_KICK.start] = 1.0
+        weights["oscillator"] = oscillator
     if options.speed:
         weights["speed"] = [0.0]
     return weights

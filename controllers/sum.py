@@ -220,33 +220,42 @@ def _build(
 ) -> Controller:
     """The controller that a term's text spells.
 
+    A term must be pure: its weights and its state are tensors that `forward` leaves as they are (`Controller.pure`).
+    One that is not, such as a search whose graph grows in place, is called plastic. Nor may a term be a sum: its own
+    terms can stand here instead.
+
     Args:
         text: a controller's name, then its options.
         observation_space: of the sum.
         action_space: of the sum.
-        lesions: parts to silence besides those of the text.
+        lesions: parts to silence besides those of the text, by the names in the term's own `parts`.
 
     Raises:
         LanceletError: see `Sum`.
     """
     from . import controllers
 
-    name, *words = _WORD.findall(text) or [text]
+    words = _WORD.findall(text)
+    if not words:
+        # Only brackets or quotes that never close: the text as a whole is no name either, and the error shows it.
+        words = [text]
+    name, *option_words = words
     # Looked up and never imported: texts come from files.
     cls = controllers.known(name)
     if issubclass(cls, Sum):
         raise LanceletError(f"sum term {text!r}: {name} is a sum itself")
     if not cls.pure:
         raise LanceletError(f"sum term {text!r}: {name} is plastic")
-    options = _options(text, words)
+    options = _options(text, option_words)
     known_options = [field.name for field in dataclasses.fields(cls.Options)]
     check_names(f"option of controller {name}", options, known_options)
     if lesions:
         options["lesions"] = (*options.get("lesions", ()), *lesions)
     try:
         return cls(observation_space, action_space, cls.Options(**options))
+    # Not every controller checks the types of its options: of a value of another type, ``units=many``, the first
+    # operation with it complains. A user who wrote it wants one line; whoever looks for a bug finds the cause chained.
     except (TypeError, AttributeError) as error:
-        # A value of a type that the options do not expect.
         raise LanceletError(f"sum term {text!r}: {error}") from error
 
 

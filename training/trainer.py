@@ -20,7 +20,7 @@ from ..errors import LanceletError, warn
 from ..files import to_json, write_atomic
 from ..morphology import model_hash
 from ..tasks import check_task_options, task_id
-from .rollout import FAILED, evaluate, make_env
+from .rollout import FAILED, Score, evaluate, make_env
 from .runs import interrupt
 from .runs.folder import RunFolder, read_log, save_episode
 from .runs.report import write_report
@@ -31,6 +31,12 @@ TRAINING = 2**32
 """first seed of the start states that are trained on"""
 VALIDATION = 2**33
 """first seed of the start states that the best controller is chosen on"""
+TEST_SEED = 0
+"""first seed of the held-out start states of the final test"""
+INITIAL_WEIGHTS = "initial.safetensors"
+"""file in a run folder: the controller before training"""
+SUMMARY = "summary.json"
+"""file in a run folder: what the final test has measured"""
 
 
 def start_seeds(first: int, seed: int, generation: int, count: int) -> list[int]:
@@ -200,7 +206,7 @@ class Trainer(ABC):
         """Train, and report, in an open run folder."""
         for caution in self.cautions(setup.controller):
             warn(caution)
-        controllers.save(setup.controller, run.path / "initial.safetensors")
+        controllers.save(setup.controller, run.path / INITIAL_WEIGHTS)
         # The first Ctrl-C waits for a step that is logged and saved.
         with interrupt.deferred():
             self.learn(run, setup.controller, task, setup.task_options)
@@ -211,7 +217,7 @@ class Trainer(ABC):
                 "gave numbers that are not finite): nothing was learned"
             )
         best = controllers.load(run.path)
-        summary = self._report(run, best, task, setup.task_options)
+        summary = self._test_and_report(run, best, task, setup.task_options)
         return Run(folder=run.path, controller=best, summary=summary, failed=failed)
 
     def prepare(
@@ -333,29 +339,35 @@ class Trainer(ABC):
             del options[name]
         return options
 
-    def _report(
+    def _test_and_report(
         self, run: RunFolder, trained: Controller, task: str, task_options: dict[str, Any]
     ) -> dict[str, Any]:
-        """Compare the untrained and the trained controller on held-out start states, and write the report.
+        """Compare the untrained and the trained controller on held-out start states.
+
+        Writes the trained one's first episode, ``summary.json`` and the report into the run folder.
+
+        Args:
+            run: its log is complete, since the report shows it.
+            trained: the best by validation.
+            task: its id.
+            task_options: all of them.
 
         Returns:
             ``untrained`` and ``trained``: each figure's values, one a start state; empty where `test` is 0.
         """
         if not self.test:
             return {}
-        untrained = controllers.load(run.path / "initial.safetensors")
+        untrained = controllers.load(run.path / INITIAL_WEIGHTS)
         # The same start states for every run, so that runs can be compared.
-        common = {"episodes": self.test, "seed": 0, **task_options}
-        scores = {
-            "untrained": evaluate(untrained, task, **common),
-            "trained": evaluate(trained, task, record=True, **common),
+        common = {"episodes": self.test, "seed": TEST_SEED, **task_options}
+        untrained_score = evaluate(untrained, task, **common)
+        trained_score = evaluate(trained, task, record=True, **common)
+        summary = {
+            "untrained": _figures_of(untrained_score),
+            "trained": _figures_of(trained_score),
         }
-        summary = {}
-        for name, score in scores.items():
-            figures = {figure: values.tolist() for figure, values in score.figures.items()}
-            summary[name] = {**figures, "failed": score.failed.astype(float).tolist()}
-        save_episode(run.path, scores["trained"].record)
-        write_atomic(run.path / "summary.json", to_json(summary))
+        save_episode(run.path, trained_score.record)
+        write_atomic(run.path / SUMMARY, to_json(summary))
         write_report(run.path, run.config, read_log(run.path), summary)
         return summary
 
@@ -370,6 +382,12 @@ class _Setup:
     """all of them, as the algorithm needs them"""
     model_hash: str | None
     """of the compiled body; None where the task has no body"""
+
+
+def _figures_of(score: Score) -> dict[str, list[float]]:
+    """The values of every figure, one an episode, as the summary has them; ``failed`` is 1 for a failed one."""
+    figures = {name: values.tolist() for name, values in score.figures.items()}
+    return {**figures, "failed": score.failed.astype(float).tolist()}
 
 
 def unconsidered(option: str, total: int, validate_every: int) -> list[str]:
