@@ -178,18 +178,26 @@ def words(
 ) -> tuple[list[str], list[str]]:
     """Part the words that come first from the flags: ``swim ncap --joints 7`` -> ([swim, ncap], [--joints, 7]).
 
+    Which word stands for what is their order: that of the keywords `known`, which Python keeps.
+
+    ``--help`` is answered here only where words are missing: the flags depend on the words, so that with all of them
+    `parse` knows them and answers. Whether a word is one of its choices is for the command to say: some (a run's
+    folder) have none that could be listed.
+
     Args:
         command: name of the command.
         about: one line for its help.
         argv: the arguments without the program's name; None: those of the process.
-        least: number of words that must be given; None: all.
-        **known: one entry a word, in order: its name, and the choices to list in the help.
+        least: number of words that must be given, the first ones of `known`; None: all.
+        **known: name of each word -> its choices, which the help and the error list. The order of the keywords is
+            that of the words on the command line.
 
     Returns:
         The words, and the flags that follow them.
 
     Raises:
         LanceletError: too few or too many words.
+        SystemExit: with 0, after the help.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     given = []

@@ -1,8 +1,13 @@
-"""The arm: its differentiable twin, alone and with 70 models stacked, and its vector environment on MuJoCo."""
+"""The arm: its differentiable twin, and its vector environment on MuJoCo.
+
+A twin is the task's physics written once more in torch, so that gradients pass through it (`training/twins`). It is
+timed alone, as one model is trained in it, and stacked, as many models are trained side by side in one pass.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,7 +19,7 @@ import numpy as np
 import torch
 from mujoco.batch import Batch
 
-from lancelet.scripts.benches._timing import Times, take_turns
+from lancelet.scripts.benches._timing import take_turns
 from lancelet.scripts.rows import Row, at_least
 from lancelet.training.twins.arm import ArmTwin, trials
 
@@ -30,7 +35,9 @@ ENVS = 256
 MUSCLES = 6
 """muscles of the arm"""
 ROUNDS = 9
+"""rounds that are timed"""
 QUICK_ROUNDS = 3
+"""rounds that a quick bench times"""
 TWIN_TARGET = 20_000
 """arm-steps/s of the twin alone, at least"""
 STACKED_TARGET = 300_000
@@ -73,12 +80,12 @@ print(json.dumps({"seconds": seconds[1:], "version": motornet.__version__}))
 def run(quick: bool) -> list[Row]:
     """All rows; `quick` takes fewer rounds."""
     rounds = QUICK_ROUNDS if quick else ROUNDS
-    times = take_turns(rounds, alone=_learner((BATCH,)), stacked=_learner((MODELS, BATCH)))
-    return [*_twin(times, rounds), _physics(rounds)]
+    twin_rows = _twin_rows(rounds)
+    return [*twin_rows, _physics(rounds)]
 
 
 def _learner(shape: tuple[int, ...]) -> Callable[[], None]:
-    """One pass: 50 steps under random excitations, and the gradient of the hand's mean square in all of them.
+    """One pass: `STEPS` steps under random excitations, and the gradient of the hand's mean square in all of them.
 
     Args:
         shape: of the batch of arms, (BATCH,) or (MODELS, BATCH).
@@ -101,11 +108,15 @@ def _learner(shape: tuple[int, ...]) -> Callable[[], None]:
     return learn
 
 
-def _twin(times: Times, rounds: int) -> list[Row]:
-    """The rates of the twin, alone and stacked, and MotorNet's beside it."""
+def _twin_rows(rounds: int) -> list[Row]:
+    """Time the twin alone and stacked, in turns; their rates, and MotorNet's beside that of the twin alone."""
+    alone_shape = (BATCH,)
+    stacked_shape = (MODELS, BATCH)
+    times = take_turns(rounds, alone=_learner(alone_shape), stacked=_learner(stacked_shape))
+    # A round of `_learner` is `STEPS` steps of every arm of its shape.
+    alone_rate = times.rate("alone", math.prod(alone_shape) * STEPS)
+    stacked_rate = times.rate("stacked", math.prod(stacked_shape) * STEPS)
     note = f"{STEPS} steps, gradient in every excitation, one core, fastest of {rounds} rounds"
-    alone_rate = times.rate("alone", BATCH * STEPS)
-    stacked_rate = times.rate("stacked", MODELS * BATCH * STEPS)
     title = "twin, forward + backward"
     return [
         at_least(
@@ -139,7 +150,10 @@ def _motornet(rounds: int, ours: float) -> Row:
             # Without its requirements, which would replace this torch.
             words = ["-m", "pip", "install", "-q", "--no-deps", "--retries", "0", "--target"]
             _child([*words, str(HOME), "motornet"], INSTALL_TIMEOUT)
-        output = _child(["-P", "-c", _MOTORNET, str(BATCH), str(STEPS), str(rounds)], RUN_TIMEOUT)
+        # `-P`: Python does not look for modules in the present folder, where `lancelet` has names of its own.
+        # The numbers are read by `_MOTORNET` in this order.
+        script = ["-P", "-c", _MOTORNET, str(BATCH), str(STEPS), str(rounds)]
+        output = _child(script, RUN_TIMEOUT)
     except (OSError, subprocess.SubprocessError) as error:
         reason = _last_line(error)[:SHOWN_OF_A_REASON]
         note = f"MotorNet does not run here: {reason}"

@@ -31,7 +31,12 @@ KEPT = Path("results/table")
 SMALL = 5_000
 """weights of a controller up to which those of all trainings are kept; of a larger one only the best: 2 MB are the
 limit of what is kept of a configuration"""
+DETERMINISTIC = "deterministic"
+"""heading of the return of the controller alone"""
+SAMPLED = "sampled"
+"""heading of the return with the action noise of training"""
 COM_SPEED = "centre of mass, m/s"
+"""heading of the speed of the body"""
 HEADINGS = (
     "task",
     "controller",
@@ -39,8 +44,8 @@ HEADINGS = (
     "algorithm",
     "steps",
     "trainings",
-    "deterministic",
-    "sampled",
+    DETERMINISTIC,
+    SAMPLED,
     COM_SPEED,
 )
 """columns of the table, in order; a line without a text has "-" there"""
@@ -119,10 +124,10 @@ def measure(name: str, config: Config) -> Line:
     title = f"{task} {config.controller} {config.algorithm}"
     if not files:
         note = f"not run: no {_kept_file(name, 0)} here; `lancelet bench table` trains it"
-        not_run = {"deterministic": "not run", "sampled": "not run"}
+        not_run = {DETERMINISTIC: "not run", SAMPLED: "not run"}
         return Line(cells=cells | not_run, rows=(Row(title, "info", note=note),))
 
-    scores: dict[str, list[Score]] = {"deterministic": [], "sampled": []}
+    scores: dict[str, list[Score]] = {DETERMINISTIC: [], SAMPLED: []}
     parameter_count = 0
     steps = []
     task_fields = config.task_fields()
@@ -132,12 +137,12 @@ def measure(name: str, config: Config) -> Line:
         parameter_count = controller.parameter_count
         steps.append(notes["steps"])
         score = training.evaluate(controller, config.task, STARTS, **task_fields)
-        scores["deterministic"].append(score)
+        scores[DETERMINISTIC].append(score)
         if notes["std"]:
             noisy_score = training.evaluate(
                 controller, config.task, STARTS, std=notes["std"], **task_fields
             )
-            scores["sampled"].append(noisy_score)
+            scores[SAMPLED].append(noisy_score)
 
     rows = []
     for actions, scores_of_trainings in scores.items():
@@ -151,7 +156,7 @@ def measure(name: str, config: Config) -> Line:
     cells["parameters"] = f"{parameter_count:,}"
     cells["steps"] = f"{max(steps):,.0f}"
     cells["trainings"] = f"{len(files)} of {config.seeds}"
-    speeds = _com_speeds(scores["deterministic"])
+    speeds = _com_speeds(scores[DETERMINISTIC])
     if speeds.size:
         cells[COM_SPEED] = f"{speeds.mean():.3f}"
     return Line(cells=cells, rows=tuple(rows))
@@ -190,20 +195,43 @@ def _com_speeds(scores: list[Score]) -> np.ndarray:
 
 
 def page(lines: list[Line], command: str) -> str:
-    """The text of BENCHMARKS.md; `command` is what was run, as it is typed."""
+    """The text of BENCHMARKS.md: what the table holds, how it came about, the table.
+
+    Args:
+        lines: one a configuration.
+        command: what was run, as it is typed.
+    """
     facts = {"command": f"`{command}`", **header()}
-    about = "".join(f"- {name}: {value}\n" for name, value in facts.items())
-    table = [HEADINGS, ["---"] * len(HEADINGS)]
-    for line in lines:
-        table.append([line.cells.get(heading, "-") for heading in HEADINGS])
-    text = "".join(f"| {' | '.join(cells)} |\n" for cells in table)
-    return (
-        "# Benchmarks\n\nReturn of each configuration in `training/configs/`: interquartile mean over trainings and "
+    facts_as_list = "".join(f"- {name}: {value}\n" for name, value in facts.items())
+    return f"# Benchmarks\n\n{_about()}\n\n{facts_as_list}\n{_markdown_table(lines)}"
+
+
+def _about() -> str:
+    """What the figures of the table are: each sentence tells a rule of `keep`, `measure` or `_row`."""
+    # `interquartile` gives the mean and its interval.
+    figures = (
+        "Return of each configuration in `training/configs/`: interquartile mean over trainings and "
         f"{STARTS} held-out start states each, with its 95 % bootstrap interval over trainings (of one: over start "
-        "states). The controller is the run's best by validation; *sampled* adds the action noise it was trained "
-        f"with. The figures are of the weights in `{KEPT}/`: all trainings of controllers of up to {SMALL:,} "
-        "parameters, the best training of larger ones; a row whose weights are not there says so. The last column "
-        "stands beside the return because the head's speed is what is paid: a head that beats on the spot earns a "
-        "return and goes nowhere.\n\n"
-        f"{about}\n{text}"
+        "states)."
     )
+    # `training.evaluate`, without and with `std`, in `measure`.
+    columns = f"The controller is the run's best by validation; *{SAMPLED}* adds the action noise it was trained with."
+    # `keep`.
+    weights = (
+        f"The figures are of the weights in `{KEPT}/`: all trainings of controllers of up to {SMALL:,} "
+        "parameters, the best training of larger ones; a row whose weights are not there says so."
+    )
+    # `COM_SPEED`, the last of `HEADINGS`.
+    last_column = (
+        "The last column stands beside the return because the head's speed is what is paid: a head that beats on the "
+        "spot earns a return and goes nowhere."
+    )
+    return " ".join([figures, columns, weights, last_column])
+
+
+def _markdown_table(lines: list[Line]) -> str:
+    """The table in Markdown, with `HEADINGS` over its columns."""
+    rows = [list(HEADINGS), ["---"] * len(HEADINGS)]
+    for line in lines:
+        rows.append([line.cells.get(heading, "-") for heading in HEADINGS])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)

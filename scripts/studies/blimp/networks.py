@@ -106,9 +106,15 @@ def jobs(size: Size) -> list[Job]:
     counts = SEEDS[size]
     result = []
     for role, structure in headline:
-        result += [Job(role, structure, seed, size) for seed in range(counts.headline)]
+        result += [
+            Job(role=role, structure=structure, seed=seed, size=size)
+            for seed in range(counts.headline)
+        ]
     for role, structure in others:
-        result += [Job(role, structure, seed, size) for seed in range(counts.others)]
+        result += [
+            Job(role=role, structure=structure, seed=seed, size=size)
+            for seed in range(counts.others)
+        ]
     return result
 
 

@@ -153,22 +153,29 @@ def networks_that_fly(study: Study, by_pair: JobsOf) -> dict[Role, ByStructure] 
         Role -> structure -> networks; a quick study has PD networks of the headline structure only. None where a
         committed network is not there.
     """
-    result: dict[Role, ByStructure] = {"pd": {}, "i": {}}
     if study.size == "quick":
-        wanted: dict[Role, Sequence[str]] = {"pd": (HEADLINE["pd"],), "i": STRUCTURES}
-        for role, structures in wanted.items():
-            for structure in structures:
-                network = kept(f"{role}-{structure}-0")
-                if network is None:
-                    return None
-                result[role][structure] = [network]
-        return result
+        return _committed_networks()
+    result: dict[Role, ByStructure] = {"pd": {}, "i": {}}
     for (role, structure), of_pair in by_pair.items():
         result[role][structure] = [trained(job) for job in of_pair]
         for job in of_pair:
             name = f"{role}-{structure}-{job.seed}"
             study.weights(name, trained(job))
             study.weights(f"{name}-loss", trained(job, BEST_LOSS))
+    return result
+
+
+def _committed_networks() -> dict[Role, ByStructure] | None:
+    """The committed networks of seed 0: for PD of the headline structure, for I of every one; None: one is not there."""
+    wanted: dict[Role, Sequence[str]] = {"pd": (HEADLINE["pd"],), "i": STRUCTURES}
+    result: dict[Role, ByStructure] = {}
+    for role, structures in wanted.items():
+        result[role] = {}
+        for structure in structures:
+            network = kept(f"{role}-{structure}-0")
+            if network is None:
+                return None
+            result[role][structure] = [network]
     return result
 
 
@@ -485,7 +492,8 @@ def _surrogate_searches(study: Study, by_pair: JobsOf) -> dict[Role, list[Job]]:
         evolved = by_pair[role, structure]
         seconds = float(np.mean([read_log(job.folder)[-1]["seconds"] for job in evolved]))
         result[role] = [
-            Job(role, structure, job.seed, study.size, seconds) for job in evolved[:SEARCHED_AGAIN]
+            Job(role=role, structure=structure, seed=job.seed, size=study.size, seconds=seconds)
+            for job in evolved[:SEARCHED_AGAIN]
         ]
     return result
 

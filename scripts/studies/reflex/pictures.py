@@ -32,6 +32,8 @@ VALIDATION = 1
 """column of a curve: return on validation start states"""
 ROOT_COORDINATES = 3
 """of a swimmer's configuration, in front of its joint angles: x, y and heading"""
+WHOLE_EPISODE = 1000
+"""control steps of an episode of the task, and so its largest return: a step pays at most 1"""
 LARGEST_BEND = 65
 """degrees, where the colours of the raster end"""
 
@@ -43,6 +45,10 @@ ByJoints = Mapping[int, np.ndarray]
 class Results:
     """What the study measured, as the pictures show it; empty where a part of it was not asked for."""
 
+    validation_starts: int
+    """Start states of each validation in `curves` and `variants`."""
+    validation_steps: int
+    """Control steps of its episodes, and so the largest return: a step pays at most 1."""
     curves: Sequence[np.ndarray] = ()
     """A curve a search, (validations, `STEPS` and `VALIDATION`)."""
     variants: dict[str, np.ndarray] = field(default_factory=dict)
@@ -60,9 +66,9 @@ class Results:
 def draw(study: Study, results: Results) -> None:
     """Draw all pictures of which `results` holds the figures into the study's folder and report."""
     if results.curves:
-        _curves(study, results.curves)
+        _curves(study, results)
     if results.variants:
-        _variants(study, results.variants)
+        _variants(study, results)
     if results.reflex_transfer:
         _transfer(study, results.reflex_transfer, results.ncap_transfer)
     if results.lesions:
@@ -92,39 +98,54 @@ def _curve(axes: Axes, curve: np.ndarray, **style: Any) -> None:
     axes.plot(curve[:, STEPS], best_so_far, **style)
 
 
-def _curves(study: Study, curves: Sequence[np.ndarray]) -> None:
-    """Every search of the circuit."""
-    title = "Searches, best by validation so far"
-    plot, axes = _axes(title, "environment steps of training", "return of 500")
-    for curve in curves:
+def _validation_in_words(results: Results) -> str:
+    """What a validation is, for a caption."""
+    return (
+        f"{results.validation_starts} validation start states, "
+        f"{results.validation_steps} control steps"
+    )
+
+
+def _curves(study: Study, results: Results) -> None:
+    """Draw every search of the circuit."""
+    plot, axes = _axes(
+        "Searches, best by validation so far",
+        x="environment steps of training",
+        y=f"return of {results.validation_steps}",
+    )
+    for curve in results.curves:
         _curve(axes, curve, color=OURS, linewidth=1.2)
-    caption = "One line a search; 16 validation start states, 500 control steps."
+    caption = f"One line a search; {_validation_in_words(results)}."
     study.picture("learning", caption, plot)
 
 
-def _variants(study: Study, curves: Mapping[str, np.ndarray]) -> None:
-    """The first search of every variant."""
-    title = "What was tried: first search each"
-    plot, axes = _axes(title, "environment steps of training", "return of 500", height=4.2)
-    for number, (name, curve) in enumerate(curves.items()):
+def _variants(study: Study, results: Results) -> None:
+    """Draw the first search of every variant."""
+    plot, axes = _axes(
+        "What was tried: first search each",
+        x="environment steps of training",
+        y=f"return of {results.validation_steps}",
+        height=4.2,
+    )
+    for number, (name, curve) in enumerate(results.variants.items()):
         style: dict[str, Any] = {"color": f"C{number}", "linewidth": 1.2}
         if name == WHOLE:
             style = {"color": "black", "linewidth": 2}
         _curve(axes, curve, label=name, **style)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    caption = "Best by validation so far; 16 validation start states, 500 control steps."
+    caption = f"Best by validation so far; {_validation_in_words(results)}."
     study.picture("variants", caption, plot)
 
 
 def _transfer(study: Study, reflex: ByJoints, ncap: ByJoints) -> None:
     """Return in other bodies of the reflex chain, and of NCAP where it was measured."""
     title = "Weights trained at N = 5 in other bodies, unchanged"
-    plot, axes = _axes(title, "joints", "return of 1000")
+    plot, axes = _axes(title, x="joints", y=f"return of {WHOLE_EPISODE}")
     _line_of_means(axes, reflex, color=OURS, label="reflex chain")
     if ncap:
         _line_of_means(axes, ncap, color=THEIRS, label="NCAP (SNES)")
     axes.set_xticks(list(reflex))
-    axes.set_ylim(0, 1000)
+    axes.set_ylim(0, WHOLE_EPISODE)
     axes.legend(frameon=False)
     study.picture("transfer", "Means over held-out start states.", plot)
 
@@ -137,9 +158,10 @@ def _line_of_means(axes: Axes, by_joints: ByJoints, color: str, label: str) -> N
 
 def _lesions(study: Study, lesions: Mapping[str, float]) -> None:
     """Return with each mechanism silenced."""
-    plot, axes = _axes("Trained circuit with one mechanism silenced", "", "return of 1000")
+    title = "Trained circuit with one mechanism silenced"
+    plot, axes = _axes(title, x="", y=f"return of {WHOLE_EPISODE}")
     axes.bar(list(lesions), list(lesions.values()), color=OURS)
-    axes.set_ylim(0, 1000)
+    axes.set_ylim(0, WHOLE_EPISODE)
     study.picture("lesions", "Not trained again.", plot)
 
 

@@ -158,7 +158,7 @@ class Search(TypedDict):
 def run(study: Study) -> None:
     """Add all rows; `study.size` decides how much is searched."""
     is_quick = study.size == "quick"
-    results = Results()
+    results = Results(validation_starts=VALIDATED, validation_steps=STEPS)
     if study.only is None:
         counts(study)
     # The committed circuit; a study that searches replaces it by its own best.

@@ -31,6 +31,8 @@ THIRD = 2
 """column of the third trial"""
 FOURTH = 3
 """column of the fourth trial"""
+FIFTH = 4
+"""column of the fifth trial"""
 SEEDS_OF_A_TRIAL = 1000
 """seeds of start states between two trials of one life"""
 RESAMPLES = 2000

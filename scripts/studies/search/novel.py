@@ -28,6 +28,7 @@ from lancelet.scripts.studies.search.lives import (
     ratio,
 )
 from lancelet.scripts.studies.search.mazes import all_solved
+from lancelet.scripts.studies.search.results import BlockedRoute
 from lancelet.scripts.study import Study
 
 SEEDS = {"quick": 21, "shown": 42, "full": 210}
@@ -95,54 +96,68 @@ COARSE_LATTICE = 2.0
 """N7: m, lattice constant that has to be refined"""
 GAP_BUDGET = 20_000
 """N7: control steps of a trial"""
+GAP_TRIALS = 3
+"""N7: trials of a life"""
 
 
-def novel(study: Study, data: dict[str, Any]) -> None:
-    """All rows but N6, which `mazes.unseen` measures.
+def novel(study: Study) -> BlockedRoute:
+    """Add all rows but N6, which `mazes.unseen` measures.
 
-    Args:
-        study: gets the rows.
-        data: gets the lives, for the pictures.
+    Returns:
+        The steps of N1 and N2, for the pictures.
     """
-    blocked_and_reopened(study, data)
+    blocked_route = blocked_and_reopened(study)
     goal_moved(study)
     other_actuators(study)
     moving_wall(study)
-    narrow_gap(study, data)
+    narrow_gap(study)
+    return blocked_route
 
 
-def blocked_and_reopened(study: Study, data: dict[str, Any]) -> None:
-    """N1 and N2 in one life: three trials, four behind a wall, four with the wall gone.
+def blocked_and_reopened(study: Study) -> BlockedRoute:
+    """Add the rows of N1 and N2, one life: three trials, four behind a wall, four with the wall gone.
 
     The wall stands on the shortest way.
-
-    Args:
-        study: gets the rows.
-        data: gets the steps, for the pictures.
     """
     count = SEEDS[study.size]
     controller = agent()
     world = fixed("large", count)
-    walls = [BLOCKS[number % len(BLOCKS)] for number in range(count)]
-    maps = [mazes.with_cells(world.maps[0], {cell: mazes.WALL}) for cell in walls]
+    wall_of_agent = [BLOCKS[number % len(BLOCKS)] for number in range(count)]
+    maps = [mazes.with_cells(world.maps[0], {cell: mazes.WALL}) for cell in wall_of_agent]
     shut = World(maps, world.starts, world.goals)
     before = live(controller, world, TRIALS_BEFORE)
+    # The same agents go on with what they know; newborn ones have the same start states.
     after = live(controller, shut, TRIALS_BLOCKED, state=before.state, seed=SEED_AFTER)
     fresh = live(controller, shut, TRIALS_BLOCKED, seed=SEED_AFTER)
-    known = oracle(shut)
-    _blocked(study, world, shut, before, after, fresh, known)
-    reopened = _reopened(study, controller, world, np.array(walls), before, after)
-    data["blocked"] = {
-        "before": before.steps,
-        "after": after.steps,
-        "fresh": fresh.steps,
-        "oracle": known.median(),
-        "reopened": reopened.steps,
-    }
+    _blocked(
+        study,
+        world=world,
+        shut=shut,
+        before=before,
+        after=after,
+        fresh=fresh,
+        known=oracle(shut),
+    )
+    # Last: the agents' minds live on from `after`, and change as they do.
+    reopened = _reopened(
+        study,
+        controller,
+        world=world,
+        walls=np.array(wall_of_agent),
+        before=before,
+        after=after,
+    )
+    return BlockedRoute(
+        before=before.steps,
+        blocked=after.steps,
+        reopened=reopened.steps,
+        newborn=fresh.steps,
+    )
 
 
 def _blocked(
     study: Study,
+    *,
     world: World,
     shut: World,
     before: Lives,
@@ -150,7 +165,7 @@ def _blocked(
     fresh: Lives,
     known: Lives,
 ) -> None:
-    """Rows of N1.
+    """Add the rows of N1: after the wall came, against newborn agents, the oracle, and the trial before.
 
     Args:
         study: gets the rows.
@@ -205,12 +220,13 @@ def _blocked(
 def _reopened(
     study: Study,
     controller: Controller,
+    *,
     world: World,
     walls: np.ndarray,
     before: Lives,
     after: Lives,
 ) -> Lives:
-    """Rows of N2.
+    """Let the agents live on with the wall gone, and add the rows of N2.
 
     Args:
         study: gets the rows.
@@ -226,7 +242,7 @@ def _reopened(
     took_shortcut = np.zeros((world.n, TRIALS_REOPENED), bool)
     trials: list[Lives] = []
     for trial in range(TRIALS_REOPENED):
-
+        # `trial=trial` binds the number of this turn; a plain closure would see that of the last one.
         def watch(env: VectorEnv, _: Any, trial: int = trial) -> None:
             cells = mazes.xy_to_cell(world.maps[0], np.asarray(env.sim.qpos))
             took_shortcut[:, trial] |= (cells == walls).all(1)
@@ -411,19 +427,15 @@ def moving_wall(study: Study) -> None:
         study.add(row)
 
 
-def narrow_gap(study: Study, data: dict[str, Any]) -> None:
-    """N7: a slit of 0.3 m for a ball of 0.2 m, off the lattice.
+def narrow_gap(study: Study) -> None:
+    """Add the rows of N7: a slit of 0.3 m for a ball of 0.2 m, off the lattice.
 
     On the lattice of 1 m nothing has to be refined: the ball slides along the wall into the slit.
     So the refinement is shown from a lattice of 2 m.
-
-    Args:
-        study: gets the rows.
-        data: gets the lives on the lattice of 1 m.
     """
     count = SEEDS[study.size]
     world = World([ROOM] * count, np.tile(ROOM_START, (count, 1)), np.tile(ROOM_GOAL, (count, 1)))
-    data["gap"] = _gap_on_usual_lattice(study, world)
+    _gap_on_usual_lattice(study, world)
     _gap_on_coarse_lattice(study, world)
 
 
@@ -433,8 +445,9 @@ def _narrow(env: Any) -> None:
     env.task.move_wall(env.sim, SLIT_CELL, (x, y - SLIT_WIDTH))
 
 
-def _gap_on_usual_lattice(study: Study, world: World) -> Lives:
-    lives = live(agent(spacing=USUAL_LATTICE), world, 3, GAP_BUDGET, before=_narrow)
+def _gap_on_usual_lattice(study: Study, world: World) -> None:
+    """Add the rows of agents whose lattice needs no refinement."""
+    lives = live(agent(spacing=USUAL_LATTICE), world, GAP_TRIALS, GAP_BUDGET, before=_narrow)
     name = f"N7 narrow gap, lattice of {USUAL_LATTICE:g} m"
     all_solved(study, name, lives)
     row = Row(
@@ -447,11 +460,15 @@ def _gap_on_usual_lattice(study: Study, world: World) -> Lives:
         seeds=world.n,
     )
     study.add(row)
-    return lives
 
 
 def _gap_on_coarse_lattice(study: Study, world: World) -> None:
-    lives = live(agent(spacing=COARSE_LATTICE), world, 3, GAP_BUDGET, before=_narrow)
+    """Add the rows of agents that have to refine their lattice, and of LRTA*, which cannot.
+
+    An agent whose cheapest path to the goal is nearly refuted halves its lattice; at the finest one it is re-armed: it
+    forgets all weights, and begins again from the coarse lattice with more patience.
+    """
+    lives = live(agent(spacing=COARSE_LATTICE), world, GAP_TRIALS, GAP_BUDGET, before=_narrow)
     name = f"N7 narrow gap, lattice of {COARSE_LATTICE:g} m"
     all_solved(study, name, lives)
     rearmed_count = sum(mind.rearmed for mind in lives.minds)
@@ -464,12 +481,13 @@ def _gap_on_coarse_lattice(study: Study, world: World) -> None:
         seeds=world.n,
     )
     study.add(row)
-    korf = live(agent("lrta", spacing=COARSE_LATTICE), world, budget=GAP_BUDGET, before=_narrow)
+    lrta = agent("lrta", spacing=COARSE_LATTICE)
+    lrta_lives = live(lrta, world, budget=GAP_BUDGET, before=_narrow)
     row = Row(
         f"{name}, LRTA* solved",
         "info",
-        float(korf.solved.mean()),
-        note=f"LRTA*, which cannot refine: {korf.summary()}",
+        float(lrta_lives.solved.mean()),
+        note=f"LRTA*, which cannot refine: {lrta_lives.summary()}",
         seeds=world.n,
     )
     study.add(row)

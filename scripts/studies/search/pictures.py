@@ -20,8 +20,9 @@ from lancelet.envs import mazes
 from lancelet.envs.maze import RADIUS
 from lancelet.scripts.rows import Row
 from lancelet.scripts.studies.search.film import RecordedTrial, edges, film, record_life
-from lancelet.scripts.studies.search.lives import FIRST, THIRD, World, agent, fixed
+from lancelet.scripts.studies.search.lives import FIRST, THIRD, Lives, World, agent, fixed
 from lancelet.scripts.studies.search.novel import BLOCKS
+from lancelet.scripts.studies.search.results import BlockedRoute, FixedPairLives, Results
 from lancelet.scripts.studies.search.sac import RELIABLE
 from lancelet.scripts.study import Study
 
@@ -48,12 +49,12 @@ FAINTEST = -20
 """log10 of the activity that is drawn darkest"""
 
 
-def draw(study: Study, data: dict[str, Any]) -> None:
-    """All pictures, and the film but in a quick study.
+def draw(study: Study, results: Results) -> None:
+    """Draw all pictures of a whole study, and the film but in a quick one.
 
     Args:
         study: gets them.
-        data: lives of the study's other parts.
+        results: what its parts measured.
     """
     controller = agent(seed=SHOWN)
     world = fixed("large", 1)
@@ -63,9 +64,9 @@ def draw(study: Study, data: dict[str, Any]) -> None:
     growth(study, before, world)
     wavefront(study, before[0], world)
     paths(study, before, after, world, shut)
-    trials(study, data)
-    if data.get("sac"):
-        sac(study, data)
+    trials(study, results)
+    if results.sac_runs:
+        sac(study, results.fixed_pairs["umaze"].search, results.sac_runs)
     if study.size != "quick":
         _film_row(study, before[0], world)
 
@@ -252,13 +253,14 @@ def paths(
     study.picture("paths", caption, plot)
 
 
-def trials(study: Study, data: dict[str, Any]) -> None:
+def trials(study: Study, results: Results) -> None:
     """Steps by trial: on the fixed pairs; and through a blocked and reopened route."""
     plot, (left, right) = plt.subplots(
         1, 2, figsize=(11.5, 4.2), layout="constrained", width_ratios=(1, 1.4)
     )
-    _trials_on_fixed_pairs(left, data)
-    _trials_of_blocked_route(right, data["blocked"])
+    _trials_on_fixed_pairs(left, results.fixed_pairs)
+    if results.blocked_route is not None:
+        _trials_of_blocked_route(right, results.blocked_route)
     for axes in (left, right):
         axes.set_xlabel("trial")
         axes.set_ylabel("environment steps to the goal")
@@ -273,24 +275,25 @@ def trials(study: Study, data: dict[str, Any]) -> None:
     )
 
 
-def _trials_on_fixed_pairs(axes: Any, data: dict[str, Any]) -> None:
+def _trials_on_fixed_pairs(axes: Any, fixed_pairs: dict[str, FixedPairLives]) -> None:
     """The search in each maze, and as a dotted line the oracle there."""
     for maze_name, color in MAZE_COLORS.items():
-        _band(axes, data[f"{maze_name} search"].steps, color, maze_name)
-        best = float(np.median(data[f"{maze_name} oracle"].steps))
+        lives = fixed_pairs[maze_name]
+        _band(axes, lives.search.steps, color, maze_name)
+        best = float(np.median(lives.oracle.steps))
         axes.axhline(best, color=color, linestyle=":", linewidth=1.2)
     axes.plot([], [], ":", color="grey", label="oracle, which has the map")
     axes.set_title("Fixed far pairs", loc="left", fontsize=10)
 
 
-def _trials_of_blocked_route(axes: Any, blocked: dict[str, Any]) -> None:
+def _trials_of_blocked_route(axes: Any, route: BlockedRoute) -> None:
     """One life before, behind and after a wall, and lives that began behind it."""
-    one_life = np.concatenate([blocked["before"], blocked["after"], blocked["reopened"]], axis=1)
+    one_life = np.concatenate([route.before, route.blocked, route.reopened], axis=1)
     _band(axes, one_life, YELLOW, "one life")
-    trials_before = blocked["before"].shape[1]
-    trials_blocked = blocked["after"].shape[1]
+    trials_before = route.before.shape[1]
+    trials_blocked = route.blocked.shape[1]
     label = "agents born behind the wall"
-    _band(axes, blocked["fresh"], BLUE, label, first_trial=trials_before + 1)
+    _band(axes, route.newborn, BLUE, label, first_trial=trials_before + 1)
     begin = trials_before + 0.5
     axes.axvspan(begin, begin + trials_blocked, color="grey", alpha=0.15)
     axes.text(
@@ -312,10 +315,16 @@ def _band(axes: Any, steps: np.ndarray, color: str, label: str, *, first_trial: 
     axes.plot(x, middle, "o-", color=color, markersize=4, label=label)
 
 
-def sac(study: Study, data: dict[str, Any]) -> None:
-    """Share of success by environment steps on the UMaze: SAC+HER's evaluations, our first trials."""
+def sac(study: Study, search: Lives, all_runs: list[dict[str, Any]]) -> None:
+    """Share of success by environment steps on the UMaze: SAC+HER's evaluations, our first trials.
+
+    Args:
+        study: gets the picture.
+        search: lives of the search on the UMaze's fixed pair.
+        all_runs: trainings of SAC, as `sac.train` returns them.
+    """
     plot, axes = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
-    ours = np.sort(data["umaze search"].steps[:, 0])
+    ours = np.sort(search.steps[:, FIRST])
     axes.step(
         ours,
         np.arange(1, len(ours) + 1) / len(ours),
@@ -325,7 +334,7 @@ def sac(study: Study, data: dict[str, Any]) -> None:
         label="search: share of agents whose first trial is over",
     )
     for repeat, color in SAC_COLORS.items():
-        runs = [run for run in data["sac"] if run["repeat"] == repeat]
+        runs = [run for run in all_runs if run["repeat"] == repeat]
         for number, run in enumerate(runs):
             # One entry in the legend for all runs of an action repeat.
             label = None

@@ -96,6 +96,7 @@ class HiddenGraph:
         Its edges were never depressed. By Bellman-Ford's relaxation.
         """
         cost_to_go = {self.goal: 0.0}
+        # No cheapest path has more edges than there are places: after as many rounds nothing changes any more.
         for _ in self.places:
             for start in self.places:
                 for edge in range(WITHIN):

@@ -96,7 +96,7 @@ def test_the_mountain_car_says_how_its_first_climb_compares_with_chance(study, m
         return steps, np.zeros((n, episodes)), np.ones((n, episodes), bool)
 
     monkeypatch.setattr(swing, "lives", lives_of)
-    swing.car(study, {})
+    swing.car(study)
     told = {row.name: row for row in study.rows}
     first = told["mountain car, first climb over held random actions"]
     assert first.value == 3 and first.holds is False
@@ -115,7 +115,7 @@ def test_sac_is_read_from_its_file_and_said_to_be_missing_where_it_is_not(
 ):
     ours = lives.Lives(np.full((3, 1), 500), np.ones((3, 1), bool), np.ones((3, 1)), 10_000, None)
     monkeypatch.setattr(sac, "FILE", tmp_path / "sac.json")
-    sac.rows(study, ours, {})
+    sac.rows(study, ours)
     assert len(study.rows) == 4 and all(
         row.value is None and "not run" in row.note for row in study.rows
     )
@@ -123,7 +123,7 @@ def test_sac_is_read_from_its_file_and_said_to_be_missing_where_it_is_not(
     common = {"repeat": 5, "budget": 40_000, "first": 4000}
     runs = [{**common, "seed": 0, "reliable": 25_000}, {**common, "seed": 1, "reliable": None}]
     sac.FILE.write_text(json.dumps({"runs": runs}))
-    sac.rows(study, ours, {})
+    sac.rows(study, ours)
     reliable, first = study.rows[:2]
     assert reliable.value == (25_000 + 40_000) / 2 / 500
     assert ">= 40,000" in reliable.note and "lower bound" in reliable.note
