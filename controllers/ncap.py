@@ -143,7 +143,13 @@ class NCAP(Controller):
         shape: tuple[int, ...],
         generator: torch.Generator,
     ) -> Tensor:
-        """Weights of one synapse class before any training."""
+        """Weights of one synapse class before any training.
+
+        Args:
+            name: of the class; the inhibitory ones are negative where the sign is kept.
+            shape: of its weights; () where they are shared.
+            generator: of the run's seed. Magnitudes are drawn where these are random, then signs where these are free.
+        """
         magnitude = torch.ones(shape)
         if self.options.init == "uniform":
             magnitude = torch.rand(shape, generator=generator)

@@ -300,7 +300,14 @@ def evaluate(
     with one_torch_thread():
         if keep_state:
             env = make_env(id, 1, nthread=nthread, **task)
-            return _one_life(env, controller, episodes, seed, options or {}, record)
+            return _one_life(
+                env=env,
+                controller=controller,
+                episodes=episodes,
+                seed=seed,
+                options=options or {},
+                record=record,
+            )
         env = make_env(id, episodes, nthread=nthread, **task)
         if std is None:
             agents = Population(controller, episodes)
@@ -338,7 +345,14 @@ def _one_life(
             # One row an episode; a vector or a number is the same for all.
             own_options[name] = value[episode] if np.ndim(value) > 1 else value
         is_recorded = record and episode == 0
-        score, state = rollout(env, agent, seed + episode, own_options, state, is_recorded)
+        score, state = rollout(
+            env,
+            agent,
+            seed=seed + episode,
+            options=own_options,
+            state=state,
+            record=is_recorded,
+        )
         scores.append(score)
     metrics = {}
     for name in scores[0].metrics:

@@ -200,7 +200,13 @@ class Trainer(ABC):
         }
         # A run that an older version made lacks the options that were added since: it ran with their defaults.
         defaults = type(self)()._options()
-        return RunFolder(config, self.folder, self.resume, self.may_change, defaults)
+        return RunFolder(
+            config=config,
+            folder=self.folder,
+            resume=self.resume,
+            may_change=self.may_change,
+            defaults=defaults,
+        )
 
     def _train_in(self, run: RunFolder, task: str, setup: _Setup) -> Run:
         """Train, and report, in an open run folder."""

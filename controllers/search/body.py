@@ -203,7 +203,13 @@ def sense(
     # All rows are looked at before the first is changed: a refused step leaves no trace.
     not_finite = _first_not_finite(observation, goal)
     if not_finite >= 0:
-        return Sensed(events, adds_to_trail, to_target, is_busy, not_finite)
+        return Sensed(
+            events=events,
+            adds_to_trail=adds_to_trail,
+            to_target=to_target,
+            is_busy=is_busy,
+            not_finite=not_finite,
+        )
 
     for i in range(count):
         x = observation[i, :2]
@@ -246,7 +252,13 @@ def sense(
             body.goal[i, axis] = goal[i, axis]
         body.known[i] = True
         is_busy = is_busy or adds_to_trail[i] or events[i] != NOTHING
-    return Sensed(events, adds_to_trail, to_target, is_busy, -1)
+    return Sensed(
+        events=events,
+        adds_to_trail=adds_to_trail,
+        to_target=to_target,
+        is_busy=is_busy,
+        not_finite=-1,
+    )
 
 
 @njit(cache=True)

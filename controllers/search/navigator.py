@@ -194,7 +194,8 @@ class Navigator(Controller):
         seen = observation["observation"].numpy().astype(float, copy=False)
         goal = observation["desired_goal"].numpy().astype(float, copy=False)
         reading = self._reading(minds)
-        sensed = sense(body, seen, goal, reading, self._limits)
+        # What happened, what the minds make of it, then the actions: the order of one step.
+        sensed = sense(body=body, observation=seen, goal=goal, reading=reading, limits=self._limits)
         if sensed.not_finite >= 0:
             agent = sensed.not_finite
             raise LanceletError(
@@ -203,7 +204,7 @@ class Navigator(Controller):
             )
         if sensed.is_busy:
             self._attend(body, minds, sensed, seen, goal)
-        drive(body, seen, sensed, reading, self._pace)
+        drive(body=body, observation=seen, sensed=sensed, reading=reading, pace=self._pace)
         return torch.from_numpy(body.action.astype(np.float32)), state
 
     def _reading(self, minds: list[Mind]) -> Reading:
@@ -237,7 +238,14 @@ class Navigator(Controller):
             minds[row].lived(body.mark[row].copy(), seen[row, :2])
             body.mark[row] = seen[row, :2]
         for row in np.flatnonzero(sensed.events):
-            self._respond(int(sensed.events[row]), body, int(row), minds[row], seen[row], goal[row])
+            self._respond(
+                event=int(sensed.events[row]),
+                body=body,
+                row=int(row),
+                mind=minds[row],
+                seen=seen[row],
+                goal=goal[row],
+            )
         # After the events, since one of them may have ended a bout of babbling or begun one.
         for row in np.flatnonzero(body.mode == BABBLING):
             done = self.options.babble - int(body.babble[row])
@@ -340,7 +348,8 @@ class Navigator(Controller):
         gain = np.eye(2)
         error = np.inf
         if steps >= ENOUGH:
-            gain, error = fit(*_last_steps(body, row, min(steps, WINDOW)))
+            action, change = _last_steps(body, row, min(steps, WINDOW))
+            gain, error = fit(action, change)
         is_bout_over = body.babble[row] <= 0
         # At the end of a bout a map that explains less will do: it is mended on the way.
         if error <= EXPLAINED or (is_bout_over and np.isfinite(error)):
@@ -353,7 +362,13 @@ class Navigator(Controller):
     def _mend_map(self, body: Body[np.ndarray], row: int) -> bool:
         """Replace the motor map, or begin to babble, where the map is at fault for the last steps.
 
-        A wall takes one direction away, and what is left has no inverse; other actuators keep both.
+        A map that predicts badly is at fault where the actuators are others than before, and not where a wall is in
+        the way. They are told apart by a new fit: other actuators still move the ball in both directions, a wall
+        takes one of them away, and what is left has no inverse, so that the fit has an infinite error.
+
+        Args:
+            body: of all agents; the map and the mode of the agent are changed in place.
+            row: the agent.
 
         Returns:
             Whether the map, and not the world, was at fault.
@@ -361,7 +376,8 @@ class Navigator(Controller):
         action, change = _last_steps(body, row, SUSPECT_STEPS)
         if len(action) < SUSPECT_STEPS or surprise(action, change, body.gain[row]) < SURPRISED:
             return False
-        gain, error = fit(*_last_steps(body, row, WINDOW))
+        window_action, window_change = _last_steps(body, row, WINDOW)
+        gain, error = fit(window_action, window_change)
         if error > EXPLAINED:
             # The actuators may have changed within the window.
             gain, error = fit(action, change)
@@ -371,7 +387,10 @@ class Navigator(Controller):
             if is_other_map:
                 _adopt(body, row, gain)
             return is_other_map
-        if body.idle[row] < body.patience[row] or np.linalg.norm(body.v[row]) < MOVING:
+        # No map explains the steps. Only an agent that gets nowhere for long, though no wall stops it, begins anew.
+        has_patience = body.idle[row] < body.patience[row]
+        may_be_at_wall = np.linalg.norm(body.v[row]) < MOVING
+        if has_patience or may_be_at_wall:
             return False
         body.mode[row] = BABBLING
         body.babble[row] = self.options.babble

@@ -317,7 +317,10 @@ def _wave_without_detours(graph: Graph, start: Cell, goal: Cell, beta: float) ->
         # edge costs less than its length.
         if margin * 2 >= cost:
             return wave
-        margin = max(2 * margin, int(np.ceil(min(cost / 2, 4 * margin))))
+        # Half the cost is always enough, as a larger window makes no path dearer. But a first cost may be far too
+        # high, or infinite: four times the margin is the most at once, and twice the margin the least.
+        sufficient_margin = cost / 2
+        margin = max(2 * margin, int(np.ceil(min(sufficient_margin, 4 * margin))))
 
 
 def activation(

@@ -93,6 +93,7 @@ class Driver:
         self.breeder = Breeder(options, self.kind, selection)
         self.losses = Losses(options.tries)
         self.individuals: dict[int, Individual] = {}
+        """by number, all that were ever born; numbers count from 0 without a gap"""
         self.waiting: deque[list[int]] = deque()
         """groups of the born that are to be sent, or sent again"""
         self.under_way: dict[int, list[int]] = {}
@@ -102,10 +103,13 @@ class Driver:
         self.size = 1
         """individuals in the next call"""
         self.stopped = False
+        """whether somebody stopped the session before the budget was spent"""
+        # The classes of any genome of the kind are those of all.
         self.classes = classes_of(self.life, self.kind.random(np.random.default_rng(0)))
         settings = {name: getattr(options, name) for name in BREEDING_SETTINGS}
         self.store = Individuals(folder, {**settings, **self.life.settings()})
         try:
+            # Only now, since it fills the archive, the individuals and the queue from the store.
             self._take_up()
             self.seconds_before = self.store.get("seconds")
         except BaseException:
@@ -146,7 +150,10 @@ class Driver:
         with interrupt.deferred(), workers as crew:
             # Again: Ray, when it starts, puts in a handler of its own, which ends the process.
             stop.listen()
-            with progress("co-evolving", total, unit, done, self.options.quiet) as advance:
+            bar = progress(
+                "co-evolving", total=total, unit=unit, done=done, quiet=self.options.quiet
+            )
+            with bar as advance:
                 self.loop(crew, advance, stop.event)
             self.stopped = stop.is_set() and not self._is_spent()
             self.store.record(seconds=self._seconds())

@@ -301,7 +301,7 @@ def _score(
     rows = None
     if controller.parameter_count:
         rows = torch.stack(weights)
-    # The same start states for every individual.
+    # The same start states for every individual, whose episodes lie side by side in `env`, `rows` and the seeds alike.
     seeds = start_seeds(TRAINING, life.seed, 0, life.episodes)
     agents = Population(controller, env.num_envs, rows)
     score, _ = rollout(env, agents, seeds * len(members))

@@ -123,8 +123,10 @@ class Imitation(Trainer):
             **options: of the task.
         """
         if self.role == "i":
-            return integral(seeds, self.kp, self.ki, self.kd, self.clip)
-        return proportional_derivative(task, seeds, self.kp, self.kd, self.clip, **options)
+            return integral(seeds, kp=self.kp, ki=self.ki, kd=self.kd, clip=self.clip)
+        return proportional_derivative(
+            task, seeds, kp=self.kp, kd=self.kd, clip=self.clip, **options
+        )
 
     def learn(
         self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]

@@ -230,8 +230,9 @@ class OffPolicyLearner:
         """Take new rows of the replay buffer into the running statistics.
 
         Args:
-            first: number of the first new row.
-            count: new rows since; where there are more than the ring has, those that are left.
+            first: place in the ring of the first new row.
+            count: new rows since. Where more have come than the ring holds, all its rows are new, and those that were
+                overwritten already are not counted.
         """
         ring_size = self._buffer.buffer_size
         rows = (first + np.arange(min(count, ring_size))) % ring_size

@@ -400,11 +400,11 @@ def _trial(config: dict[str, Any], names: Names, base: dict[str, Any], folder: s
         trial_config = merged(Config(**base), config)
         trainer = trial_config.trainer(folder=str(run_folder), resume=True, quiet=True)
         run = trainer.train(
-            trial_config.task,
-            trial_config.controller,
-            trial_config.task_options,
-            trial_config.controller_options,
-            report_validation,
+            task=trial_config.task,
+            controller=trial_config.controller,
+            task_options=trial_config.task_options,
+            controller_options=trial_config.controller_options,
+            watch=report_validation,
         )
         if run.failed:
             raise LanceletError(

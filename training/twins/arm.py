@@ -78,11 +78,17 @@ class ArmTwin:
         v = torch.zeros_like(q)
         muscle = torch.zeros(len(q), *MUSCLES_SHAPE, dtype=self.dtype)
         muscle[:, Column.ACTIVATION] = self.body.least_activation
-        muscles.fill_muscles(self._arms, q.numpy(), v.numpy(), muscle.numpy())
-        hand = torch.from_numpy(self.body.hand(q.numpy())).to(self.dtype)
-        joints = torch.stack([q, v, hand], -2)
+        # Fills the other columns of `muscle`, whose memory it shares.
+        muscles.fill_muscles(
+            arms=self._arms, angles=q.numpy(), speeds=v.numpy(), muscles=muscle.numpy()
+        )
+        joints = torch.zeros(len(q), *JOINTS_SHAPE, dtype=self.dtype)
+        joints[:, Joint.ANGLE] = q
+        joints[:, Joint.SPEED] = v
+        joints[:, Joint.HAND] = torch.from_numpy(self.body.hand(q.numpy())).to(self.dtype)
         return _named(
-            joints.view(*leading_shape, *JOINTS_SHAPE), muscle.view(*leading_shape, *MUSCLES_SHAPE)
+            joints=joints.view(*leading_shape, *JOINTS_SHAPE),
+            muscle=muscle.view(*leading_shape, *MUSCLES_SHAPE),
         )
 
     def step(self, state: State, excitation: Tensor, force: Tensor | None = None) -> State:

@@ -24,6 +24,8 @@ RATE = 0.05
 """weight of a rate of change beside a level, in R"""
 SQUARE_WEIGHT = 10
 """weight of the squared distance in P2, per m"""
+ALL_BUT_ROWS = (0, 2, 3)
+"""dimensions that a term is a mean over, of values (steps, rows, batch, size): rows are models of losses of their own"""
 SENSED_COUNT = 2 * len(MUSCLES)
 """muscle lengths and speeds, which stand first in an observation"""
 
@@ -55,17 +57,17 @@ def penalty(activity: Tensor, dt: float) -> Tensor:
     """The regulariser R of each row, (rows,): mean square + `RATE` x mean squared rate of change.
 
     Args:
-        activity: of any units, (steps, rows, ..., ...).
+        activity: of any units, (steps, rows, batch, units).
         dt: s, of a step.
     """
     rate = torch.diff(activity, dim=0) / dt
-    level_term = activity.square().mean((0, 2, 3))
-    rate_term = rate.square().mean((0, 2, 3))
+    level_term = activity.square().mean(ALL_BUT_ROWS)
+    rate_term = rate.square().mean(ALL_BUT_ROWS)
     return level_term + RATE * rate_term
 
 
 def position(hand: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """The terms P1 and P2 of each row, (rows,).
+    """How far the hand is from the target, in both measures of `Loss`: the terms P1 and P2 of each row, (rows,).
 
     Args:
         hand: positions of the hand, m, (steps, rows, batch, 2).
@@ -73,8 +75,8 @@ def position(hand: Tensor, target: Tensor) -> dict[str, Tensor]:
     """
     error = hand - target
     return {
-        "P1": error.abs().mean((0, 2, 3)),
-        "P2": SQUARE_WEIGHT * error.square().mean((0, 2, 3)),
+        "P1": error.abs().mean(ALL_BUT_ROWS),
+        "P2": SQUARE_WEIGHT * error.square().mean(ALL_BUT_ROWS),
     }
 
 
