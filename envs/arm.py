@@ -455,17 +455,17 @@ class ArmReach(Task):
                 delay_line[:, 1:] = delay_line[:, :-1].copy()
             delay_line[:, 0] = sensed
         movement.book(
-            memory["hand"],
-            memory["target"],
-            action,
-            memory["muscles"],
-            arms["muscle"]["max_force"],
-            impulse,
-            sim.qvel[:, ELBOW],
-            memory["step"],
-            memory["path"],
-            memory["losses"],
-            memory["sums"],
+            hand=memory["hand"],
+            target=memory["target"],
+            action=action,
+            muscles=memory["muscles"],
+            peaks=arms["muscle"]["max_force"],
+            impulse=impulse,
+            speed=sim.qvel[:, ELBOW],
+            step=memory["step"],
+            path=memory["path"],
+            losses=memory["losses"],
+            sums=memory["sums"],
         )
 
     def _turned(self, memory: Memory, hand: np.ndarray) -> np.ndarray:

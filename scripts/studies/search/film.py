@@ -223,6 +223,6 @@ def film(
     frames_per_second = 1 / env.task.control_dt(env.vector.sim) / every / SLOWER
     try:
         model = env.vector.sim.model
-        return video.draw(model, record, path, frames_per_second, width, height)
+        return video.draw(model, record, path, fps=frames_per_second, width=width, height=height)
     finally:
         env.close()
