@@ -137,7 +137,15 @@ def search_policy(
         # One thread each: the searches themselves run side by side.
         return distances(body, policies, threads=1)
 
-    return search(method, evaluate, POLICY_LOW, POLICY_HIGH, key, BUDGET, population)
+    return search(
+        method,
+        evaluate,
+        low=POLICY_LOW,
+        high=POLICY_HIGH,
+        seed=key,
+        budget=BUDGET,
+        population=population,
+    )
 
 
 def search_body_and_policy(key: Sequence[int]) -> SearchResult:
@@ -154,7 +162,15 @@ def search_body_and_policy(key: Sequence[int]) -> SearchResult:
 
     low = [-HALF] * BODY_GENES + list(POLICY_LOW)
     high = [HALF] * BODY_GENES + list(POLICY_HIGH)
-    return search("nsga2", evaluate, low, high, key, BUDGET, PARETO_POPULATION)
+    return search(
+        "nsga2",
+        evaluate,
+        low=low,
+        high=high,
+        seed=key,
+        budget=BUDGET,
+        population=PARETO_POPULATION,
+    )
 
 
 # C: the policy alone, in many bodies

@@ -584,7 +584,7 @@ def _unseen_mazes(study: Study, family: Unseen) -> None:
     # One trial is enough: an oracle learns nothing in it.
     known = oracle(world)
     all_solved(study, name, lives)
-    _unseen_first_trial(study, name, family, world, lives, known)
+    _unseen_first_trial(study, name, family=family, world=world, lives=lives, known=known)
     _unseen_second_trial(study, name, lives, known)
     if family.compares_lrta:
         _unseen_against_lrta(study, name, family, world, lives)
