@@ -136,6 +136,7 @@ def _check_sizes(path: str | Path, options: Mapping[str, Any]) -> None:
     """Refuse options that ask for more units, layers or cells than any controller has: they are built one by one."""
     total = 0
     # A stack and not a recursion: a stranger's file may nest its lists as deep as it likes.
+    # A seed is a whole number too, but nothing is built by it.
     waiting = [value for name, value in options.items() if name != "seed"]
     while waiting:
         value = waiting.pop()

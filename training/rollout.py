@@ -167,7 +167,14 @@ def rollout(
         score.returns += reward
         score.lengths += live
         # An agent that has ended already is told so at every step: what it sees is no transition.
-        state = agents.learn(observation, action, reward, ~live | ended, next_observation, state)
+        state = agents.learn(
+            observation=observation,
+            action=action,
+            reward=reward,
+            ended=~live | ended,
+            next_observation=next_observation,
+            state=state,
+        )
         if "diverged" in info:
             score.failed |= info["diverged"]
         if ended.any():

@@ -160,7 +160,7 @@ class _Trial:
 
 
 class _Count(IntEnum):
-    """Places in the saved array ``counts``."""
+    """Places in the saved array ``counts``; saved minds are read by them, so that they stay as they are."""
 
     PLACE = 0
     PATTERN = 1
@@ -319,7 +319,12 @@ class MomentumMind:
         return _FirstEdge(end=int(end[choice]), pattern=int(pattern[choice]))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """The whole mind as arrays."""
+        """The whole mind as arrays, for v vertices, e edges and p patterns.
+
+        Returns:
+            ``cells`` (v - 1, 2), lattice coordinates of the places; ``hope`` (v,); ``untried`` (v, p); ``edges``
+            (3, e), rows of starts, ends and patterns; ``weight`` (e,); ``counts``, see `_Count`.
+        """
         is_untried = np.zeros((len(self.vertices), len(self.patterns)), bool)
         for number, vertex in enumerate(self.vertices):
             is_untried[number, vertex.untried] = True

@@ -429,7 +429,15 @@ def _back_code_trace(
         # By the product rule: `decay` stands in the offset and in what it decays.
         grad_decay[j] += grad_offset[j] * inner + grad_inner[j] * last_offset[j]
         grad_offset[j] = decay[j] * grad_inner[j]
-    _back_jump(last_spike, jumps, blocks, grad_inner, grad_jumps, grad_blocks, grad_last_spike)
+    _back_jump(
+        spike=last_spike,
+        jumps=jumps,
+        blocks=blocks,
+        grad_total=grad_inner,
+        grad_jumps=grad_jumps,
+        grad_blocks=grad_blocks,
+        grad_spike=grad_last_spike,
+    )
 
 
 @njit(cache=True, nogil=True)

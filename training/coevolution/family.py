@@ -239,7 +239,7 @@ def silhouette(axes: Axes, genome: Genome) -> tuple[float, float]:
     view = _view(places)
     half_size = np.zeros(2)
     for geom in geoms:
-        shape = _shape(model, data, geom, centre, view)
+        shape = _shape(model=model, data=data, geom=geom, centre=centre, view=view)
         colour = SHADES[model.geom_bodyid[geom] % len(SHADES)]
         width, height = 2 * shape.half_sizes
         for place in shape.places:

@@ -72,7 +72,13 @@ class Imitate(Imitation):
         self, run: RunFolder, circuit: SNN, recordings: Recordings, shortlist: Shortlist
     ) -> ImitationTraining:
         """Make the evolution of `circuit`."""
-        return _Evolution(self, run, circuit, recordings, shortlist)
+        return _Evolution(
+            options=self,
+            run=run,
+            circuit=circuit,
+            recordings=recordings,
+            shortlist=shortlist,
+        )
 
 
 class _Evolution(ImitationTraining):
@@ -92,7 +98,13 @@ class _Evolution(ImitationTraining):
         from ..evolution.cmaes import CMAES
         from ..evolution.evotorch_compat import Evaluation
 
-        super().__init__(options, run, circuit, recordings, shortlist)
+        super().__init__(
+            options=options,
+            run=run,
+            circuit=circuit,
+            recordings=recordings,
+            shortlist=shortlist,
+        )
         self.total = options.generations
         self._seed = options.seed
         self._generation = 0

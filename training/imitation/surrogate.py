@@ -50,7 +50,13 @@ class Surrogate(Imitation):
         self, run: RunFolder, circuit: SNN, recordings: Recordings, shortlist: Shortlist
     ) -> ImitationTraining:
         """Make the descent of `circuit`."""
-        return _Descent(self, run, circuit, recordings, shortlist)
+        return _Descent(
+            options=self,
+            run=run,
+            circuit=circuit,
+            recordings=recordings,
+            shortlist=shortlist,
+        )
 
     def notes(self, circuit: SNN) -> dict[str, Any]:
         """Say how bounds are handled."""
@@ -71,7 +77,13 @@ class _Descent(ImitationTraining):
         recordings: Recordings,
         shortlist: Shortlist,
     ) -> None:
-        super().__init__(options, run, circuit, recordings, shortlist)
+        super().__init__(
+            options=options,
+            run=run,
+            circuit=circuit,
+            recordings=recordings,
+            shortlist=shortlist,
+        )
         # The base class keeps them too, as the options that every imitation has.
         self._options: Surrogate = options
         # For `run_training`, which goes on until `done` is `total` or `finished` says so.

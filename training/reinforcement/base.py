@@ -129,11 +129,11 @@ class Reinforcement(Trainer):
         """Learn iteration by iteration, with a checkpoint after each (or every `save_every` steps)."""
         with seeded(self.seed):
             selection = Selection(
-                run,
-                controller,
-                task,
-                task_options,
-                self.seed,
+                run=run,
+                controller=controller,
+                task=task,
+                task_options=task_options,
+                seed=self.seed,
                 starts=self.validation,
                 sampled=self.sampled,
             )

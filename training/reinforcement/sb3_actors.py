@@ -86,6 +86,7 @@ class ControllerActor(BasePolicy):
         high = np.asarray(action_space.high, np.float64).ravel()
         gain = 2 / (high - low)
         shift = -(high + low) / (high - low)
+        # An action a of the controller, within the box, is gain a + shift in [-1, 1].
         self.gain: Tensor
         self.shift: Tensor
         # They follow from the space, and are not saved.

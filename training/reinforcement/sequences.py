@@ -118,6 +118,17 @@ def cut(rows: Any, length: int) -> Any:
     return None if rows is None else tree_map(cut_tensor, rows)
 
 
+class _ControlStep(NamedTuple):
+    """What one control step of all agents gives."""
+
+    row: dict[str, Any]
+    """of the rollout, (n, ...) each, by the names that `Collector.collect` stacks them under"""
+    info: dict[str, Any]
+    """the environment's"""
+    timed_out: np.ndarray
+    """(n,), True where an episode was cut short by the time limit and did not end by itself"""
+
+
 class Collector:
     """Agents of one controller in a vector env, from rollout to rollout.
 
@@ -155,12 +166,13 @@ class Collector:
         for step in range(length):
             if step % sequence == 0:
                 sequence_starts.append(self.state)
-            row, info, timed_out = self._step(noise[step])
-            rows.append(row)
-            if "final_obs" in info:
-                episodes += _finished(info)
-            if timed_out.any():
-                timeouts.append(self._timeouts(step, timed_out, row["next_observation"]))
+            control_step = self._step(noise[step])
+            rows.append(control_step.row)
+            if "final_obs" in control_step.info:
+                episodes += _finished(control_step.info)
+            if control_step.timed_out.any():
+                last_observation = control_step.row["next_observation"]
+                timeouts.append(self._timeouts(step, control_step.timed_out, last_observation))
             interrupt.check()
         if not self._learns:
             # Nobody reads these any more, and they take as much memory as the observations.
@@ -185,8 +197,12 @@ class Collector:
             episodes=episodes,
         )
 
-    def _step(self, noise: Tensor) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
-        """Do one control step: its row of the rollout, the env's info, and which episodes were cut short (n,)."""
+    def _step(self, noise: Tensor) -> _ControlStep:
+        """Let all agents act once; moves `state`, `observation` and `begins` on to the next step.
+
+        Args:
+            noise: added to the actions, (n, m).
+        """
         if self.begins.any():
             self.state = self.controller.reset(self.state, self.begins)
         observation = tree_map(torch.as_tensor, self.observation)
@@ -219,7 +235,7 @@ class Collector:
             "ended": self.begins,
             "next_observation": next_observation,
         }
-        return row, info, truncated & ~terminated
+        return _ControlStep(row=row, info=info, timed_out=truncated & ~terminated)
 
     def _timeouts(
         self, step: int, timed_out: np.ndarray, next_observation: Observations

@@ -106,7 +106,13 @@ class RunFolder:
         """
         if old is not None:
             foreign.check_links(self.path, CHECKPOINT.parent.name)
-            _check_same_run(self.path, old, self.config, may_change, defaults)
+            _check_same_run(
+                path=self.path,
+                old=old,
+                new=self.config,
+                may_change=may_change,
+                defaults=defaults,
+            )
         options = self.config.get("algorithm_options", {})
         session = this_session({name: options[name] for name in may_change if name in options})
         record = with_session(old, session, self.path)

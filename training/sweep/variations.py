@@ -101,8 +101,8 @@ def _prepare(config: Config) -> None:
     )
     trainer.refuse(
         controller,
-        config.task,
-        config.controller,
-        config.task_options,
-        config.controller_options,
+        task=config.task,
+        controller=config.controller,
+        task_options=config.task_options,
+        controller_options=config.controller_options,
     )

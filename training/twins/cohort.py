@@ -232,7 +232,11 @@ class Cohort:
         return functional_call(self._episode, stacked_weights, run)
 
     def _unroll(self, stacks: list[Weights], trials: Trials) -> dict[str, Any]:
-        """As `unroll`, inside the call that puts stacked weights into the templates."""
+        """As `unroll`, inside the call that puts stacked weights into the templates.
+
+        The plant steps all rows at once, group after group: `split` gives each group its rows of an observation, and
+        `cat` puts the groups' actions together in the same order.
+        """
         twin = self.course.twin
         is_released = self.mode == "as_released"
         recorded_parts = PLANT if is_released else ("hand",)
