@@ -287,12 +287,18 @@ def _glorot(inputs: int, outputs: int) -> nn.Linear:
 
 
 def joined(left: Bilateral, right: Bilateral, **options: Any) -> Bilateral:
-    """Two columns trained apart as one controller; its other weights are those it was born with.
+    """Two columns trained apart as one controller; what the columns share is what the result was born with.
+
+    Where the result joins actions, the motor layers of the halves come along. Where it joins sums it has one motor
+    layer for both columns: those of the halves are left behind.
 
     Args:
         left: a controller of one column.
         right: another of equal size.
-        **options: of the result, such as ``join="action"`` (an ensemble: the motor layers come along) or ``seed``.
+        **options: of the result, such as ``join="action"`` (an ensemble) or ``seed``.
+
+    Raises:
+        LanceletError: layers of a half that have no place in the result, or the other way round.
     """
     half_options = left.options
     sizes = {
@@ -304,13 +310,30 @@ def joined(left: Bilateral, right: Bilateral, **options: Any) -> Bilateral:
     both = Bilateral(left.observation_space, left.action_space, both_options)
     weights = both.state_dict()
     for side, half in (("left", left), ("right", right)):
-        for name, value in half.state_dict().items():
-            target = f"{side}.{name.removeprefix('column.')}"
-            # A half has a motor layer of its own; the result has one a side only where it joins actions.
-            if target in weights:
-                weights[target] = value
+        column_weights = _column_weights(half, side)
+        if both_options.join == "sum":
+            motor_layer = f"{side}.output."
+            column_weights = {
+                name: value
+                for name, value in column_weights.items()
+                if not name.startswith(motor_layer)
+            }
+        needed = {name for name in weights if both.side_of(name) == side}
+        unmatched = sorted(needed ^ column_weights.keys())
+        if unmatched:
+            raise LanceletError(
+                f"bilateral: the {side} half and the network that is to hold it differ in {unmatched}"
+            )
+        weights.update(column_weights)
     both.load_state_dict(weights)
     return both
+
+
+def _column_weights(half: Bilateral, side: str) -> dict[str, Tensor]:
+    """Weights of a controller of one column, by the names that they have in the column `side` of two."""
+    return {
+        f"{side}.{name.removeprefix('column.')}": value for name, value in half.state_dict().items()
+    }
 
 
 def apart(both: Bilateral) -> tuple[Bilateral, Bilateral]:

@@ -60,10 +60,12 @@ def half_ranges(space: spaces.Box) -> np.ndarray:
     """Half the range of every action, flat, float64; 1 where a bound is missing."""
     low = np.asarray(space.low, np.float64).ravel()
     high = np.asarray(space.high, np.float64).ravel()
-    bounded = np.isfinite(low) & np.isfinite(high)
+    is_bounded = np.isfinite(low) & np.isfinite(high)
+    finite_low = np.where(is_bounded, low, 0)
+    finite_high = np.where(is_bounded, high, 0)
     # Halved before they are subtracted: the range of two large bounds is infinite.
-    half_range = np.where(bounded, high, 0) / 2 - np.where(bounded, low, 0) / 2
-    return np.where(bounded, half_range, 1.0)
+    half_range = finite_high / 2 - finite_low / 2
+    return np.where(is_bounded, half_range, 1.0)
 
 
 def is_unit(space: spaces.Space) -> bool:
@@ -71,6 +73,20 @@ def is_unit(space: spaces.Space) -> bool:
     if not isinstance(space, spaces.Box):
         return False
     return bool((space.low == -1).all() and (space.high == 1).all())
+
+
+UNITS_BESIDE_ONE_BOUND = 2
+"""width of the span of an action that has one bound alone"""
+
+
+def _finite_bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest actions, float64, with what stands for bounds that are missing: see `Span`."""
+    box_low = np.asarray(space.low, np.float64)
+    box_high = np.asarray(space.high, np.float64)
+    low_without_bound = np.where(np.isfinite(box_high), box_high - UNITS_BESIDE_ONE_BOUND, -1.0)
+    low = np.where(np.isfinite(box_low), box_low, low_without_bound)
+    high = np.where(np.isfinite(box_high), box_high, low + UNITS_BESIDE_ONE_BOUND)
+    return low, high
 
 
 class Span(nn.Module):
@@ -85,18 +101,19 @@ class Span(nn.Module):
     """
 
     centre: Tensor
+    """(m,) action that 0 becomes"""
     half_range: Tensor
+    """(m,) by which 1 and -1 lie beside the centre"""
     low: Tensor
+    """(m,) action that -1 becomes"""
     high: Tensor
+    """(m,) action that 1 becomes"""
 
     def __init__(self, space: spaces.Box, stretches: bool = True) -> None:
         super().__init__()
         self._is_identity = not stretches or is_unit(space)
-        box_low = np.asarray(space.low, np.float64)
-        box_high = np.asarray(space.high, np.float64)
-        low_without_bound = np.where(np.isfinite(box_high), box_high - 2, -1.0)
-        low = np.where(np.isfinite(box_low), box_low, low_without_bound)
-        high = np.where(np.isfinite(box_high), box_high, low + 2)
+        low, high = _finite_bounds(space)
+        # Halved before they are added: the sum of two large bounds is infinite.
         self._add_buffer("centre", low / 2 + high / 2)
         self._add_buffer("half_range", half_ranges(space))
         self._add_buffer("low", low)

@@ -170,6 +170,7 @@ class Controller(nn.Module):
         self.observation_space = observation_space
         self.action_space = action_space
         self.options = options
+        # Asked here, before a subclass has built its layers: `parts` must follow from the spaces and the options.
         known_parts = self.parts()
         for part in options.lesions:
             if part not in known_parts:

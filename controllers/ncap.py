@@ -20,12 +20,14 @@ from .boxes import box
 from .core import Controller, Exploration, Options, State
 
 HORIZON = 1000
-"""control steps in which the clock of an observation runs from -1 to 1"""
+"""control steps in which the clock of an observation runs from -1 to 1, however long the episode is; equal to that of
+`envs/swim.py`, which controllers do not import"""
 
 INHIBITORY = ("contralateral", "speed")
 """synapse classes whose weights are kept <= 0; those of all others are kept >= 0"""
 
-# Sides of a pair of B neurons, and of the muscles at a joint.
+# B neurons are the worm's motor neurons for swimming forward: a pair at each joint, one for each side of the body.
+# The dorsal side is that of a positive joint angle, the ventral side that of a negative one.
 DORSAL = 0
 VENTRAL = 1
 SIDES = 2
@@ -34,7 +36,7 @@ SIDES = 2
 TARGET_NUMBERS = 2
 CLOCK_NUMBERS = 1
 
-# Hard steering looks at where the target is in the frame of the head.
+# Hard steering looks at where the target is in the frame of the head; the thresholds are the published code's.
 NEAR = 0.12
 """m along the body; with a target no farther away than this the swimmer stops"""
 ASIDE = 0.1
@@ -46,7 +48,10 @@ STEERING_NOISE = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class NCAPOptions(Options):
-    """Options of the circuit; the defaults are the published four-parameter model."""
+    """Options of the circuit; the defaults are the published model.
+
+    Its four weights are those of the classes `proprioception`, `oscillator`, `ipsilateral` and `contralateral`.
+    """
 
     sharing: bool = True
     """one weight a synapse class, shared by all joints and both sides"""
@@ -61,7 +66,7 @@ class NCAPOptions(Options):
     proprioception: bool = True
     """every B neuron hears the joint in front of it"""
     speed: bool = False
-    """add the speed brake: one more synapse class"""
+    """add the speed brake: one more synapse class, inhibitory, which acts with 1 - speed"""
     turn: bool = False
     """add the turn commands: one more synapse class"""
     turn_joints: int = 1
@@ -69,7 +74,8 @@ class NCAPOptions(Options):
     command: tuple[float, float, float] = (1.0, 0.0, 0.0)
     """speed (1 fastest, 0 stopped), right and left turn where `steering` is none"""
     steering: Literal["none", "hard", "learned"] = "none"
-    """who gives speed and turn: `command`, fixed thresholds on the target's place, or one affine map of it"""
+    """who gives speed and turn: `command`, fixed thresholds on the target's place, or one affine map of it; it has an
+    effect only with `speed` or `turn`"""
     joint_limit: float | None = None
     """rad, scale of the joint angles; None: 2 pi / (joints + 1)"""
     seed: int = 0
@@ -111,6 +117,7 @@ class NCAP(Controller):
         extra_numbers = _extra_numbers(self.size, self.joints)
         has_target = extra_numbers >= TARGET_NUMBERS
         _check_options(options, self.joints, has_target)
+        # Before `super()`, which checks lesions against `parts()`: those need the joints and the shapes.
         self._shapes = _weight_shapes(options, self.joints)
         super().__init__(observation_space, action_space, options)
 
@@ -136,7 +143,13 @@ class NCAP(Controller):
         shape: tuple[int, ...],
         generator: torch.Generator,
     ) -> Tensor:
-        """Weights of one synapse class before any training."""
+        """Weights of one synapse class before any training.
+
+        Args:
+            name: of the class; the inhibitory ones are negative where the sign is kept.
+            shape: of its weights; () where they are shared.
+            generator: of the run's seed. Magnitudes are drawn where these are random, then signs where these are free.
+        """
         magnitude = torch.ones(shape)
         if self.options.init == "uniform":
             magnitude = torch.rand(shape, generator=generator)
@@ -169,7 +182,8 @@ class NCAP(Controller):
     def _weight(self, name: str) -> Tensor | float:
         """A synapse class as the forward pass uses it: clamped to its sign; 0 if absent or lesioned.
 
-        The weight itself is left free, so that an optimiser may carry it over the bound and back.
+        The weight itself is left free, so that an evolution strategy may carry it over the bound and back. A gradient
+        cannot bring it back: it is zero beyond the bound.
         """
         if name not in self._shapes or name in self.options.lesions:
             return 0.0
@@ -205,9 +219,9 @@ class NCAP(Controller):
         same_side = self._weight("ipsilateral") * b_neurons
         other_side = self._weight("contralateral") * b_neurons.flip(-1)
         muscles = (same_side + other_side).clamp(0, 1)
-        command = muscles[..., DORSAL] - muscles[..., VENTRAL]
+        motor_commands = muscles[..., DORSAL] - muscles[..., VENTRAL]
         next_state = state if self.clocked else state + 1
-        return command, next_state
+        return motor_commands, next_state
 
     def unroll(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """All steps in one call, as one large batch: nothing but the counter flows from one step to the next.
@@ -259,6 +273,7 @@ class NCAP(Controller):
         weight = self._weight("turn")
         if self.options.sharing or not isinstance(weight, Tensor):
             return weight
+        # Only pairs that hear the command have weights of their own; `turning` masks a shared one.
         deaf = weight.new_zeros(self.joints - self.options.turn_joints, SIDES)
         return torch.cat([weight, deaf])
 
@@ -276,7 +291,7 @@ class NCAP(Controller):
             signals = signals.to(observation.dtype)
         elif self.options.steering == "learned":
             place = torch.stack([-left, along, torch.ones_like(left)], dim=-1)
-            # The rows of `steer` are those of saved weights: right, left, speed.
+            # The rows of `steer` stay in the order of saved weights (right, left, speed); signals begin with the speed.
             turn_right, turn_left, speed = (place @ self.steer.T).unbind(-1)
             signals = torch.stack([speed, turn_right, turn_left], dim=-1).clamp(0, 1)
         else:
@@ -315,12 +330,17 @@ def _check_options(options: NCAPOptions, joints: int, has_target: bool) -> None:
 
 
 def _weight_shapes(options: NCAPOptions, joints: int) -> dict[str, tuple[int, int]]:
-    """Synapse classes present, with the shape of their weights where these are not shared: (pairs, sides)."""
+    """Synapse classes present, with the shape of their weights where these are not shared: (pairs, sides).
+
+    The keys are names of saved weights and of parts to lesion. Their order is that of flat genomes and of the random
+    draws of first weights: a new class goes behind all others.
+    """
     shapes = {}
     if options.proprioception:
         # The first pair has no joint in front of it.
         shapes["proprioception"] = (joints - 1, SIDES)
     if options.oscillator:
+        # The pair at the head alone hears it.
         shapes["oscillator"] = (1, SIDES)
     shapes["ipsilateral"] = (joints, SIDES)
     shapes["contralateral"] = (joints, SIDES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
+from ..errors import LanceletError
 from .core import Controller, State
 
 ALIGNMENT = 16
@@ -39,20 +40,23 @@ class Population:
         controller: what acts; its own weights where no genomes are given.
         n: number of agents.
         genomes: flat weights (p, parameters), p dividing `n`; agent a acts with row ``a // (n / p)``.
+
+    Raises:
+        LanceletError: `n` is no multiple of p.
     """
 
     def __init__(self, controller: Controller, n: int, genomes: Tensor | None = None) -> None:
         self.controller = controller
         self.n = n
-        self._dtype = next(
-            (p.dtype for p in controller.parameters() if p.is_floating_point()), None
-        )
+        self._dtype = _weight_type(controller)
         self._learns = type(controller).learn is not Controller.learn
         self._rows = _rows(controller, n, genomes)
-        self._fixed = {
-            name: value for name, value in controller.named_buffers() if not _has_rows(value)
+        # Counters, indices and single numbers: no product rounds by them, so all agents share one.
+        self._shared_buffers = {
+            name: buffer for name, buffer in controller.named_buffers() if not _has_rows(buffer)
         }
-        self._is_mapped = controller.pure and any(True for _ in controller.parameters())
+        has_weights = len(list(controller.parameters())) > 0
+        self._is_mapped = controller.pure and has_weights
 
     def initial_state(self) -> State:
         """States of all agents at the start of an episode."""
@@ -61,11 +65,11 @@ class Population:
     @torch.no_grad()
     def __call__(self, observation: Any, state: State) -> tuple[np.ndarray, State]:
         """Actions (n, m) and next states from observations (n, k), or a dict of them."""
-        seen = self._cast(observation)
-        action, state = self._call("forward", seen, state)
+        action, next_state = self._call("forward", self._cast(observation), state)
+        # numpy has no bfloat16, and environments do not expect float16.
         if action.dtype in (torch.float16, torch.bfloat16):
             action = action.float()
-        return action.numpy(), state
+        return action.numpy(), next_state
 
     @torch.no_grad()
     def learn(
@@ -77,16 +81,27 @@ class Population:
         next_observation: Any,
         state: State,
     ) -> State:
-        """States after `Controller.learn`, every agent with its own weights; arguments are arrays, agents first."""
+        """States after `Controller.learn`, every agent with its own weights.
+
+        Args:
+            observation: before the step, an array (n, k) or a dict of such.
+            action: taken in the step, (n, m).
+            reward: of the step, (n,).
+            ended: (n,) True from an agent's last step on.
+            next_observation: after the step, as `observation`.
+            state: what the call gave in the step.
+        """
         if not self._learns:
             return state
-        step = (
+        return self._call(
+            "learn",
             self._cast(observation),
             torch.as_tensor(action),
             torch.as_tensor(reward),
             torch.as_tensor(ended),
+            self._cast(next_observation),
+            state,
         )
-        return self._call("learn", *step, self._cast(next_observation), state)
 
     @torch.no_grad()
     def signals(self, state: State) -> dict[str, Tensor]:
@@ -97,18 +112,20 @@ class Population:
         """A method of the controller on all agents: mapped over their weights, or on the whole batch."""
         if not self._is_mapped:
             return getattr(self.controller, method)(*arguments)
-        each = vmap(self._one_agent(method))
-        return tree_map(_squeeze, each(self._rows, tree_map(_unsqueeze, arguments)))
+        # A controller sees batches: each agent is one of 1, whose dimension is taken off what it returns.
+        batches_of_one = tree_map(_unsqueeze, arguments)
+        call_each = vmap(self._one_agent(method))
+        return tree_map(_squeeze, call_each(self._rows, batches_of_one))
 
     def _one_agent(self, method: str) -> Callable[..., Any]:
         """A method as a function of one agent's weights and arguments."""
         module = _Method(self.controller, method)
 
         def call(rows: dict[str, Tensor], arguments: Any) -> Any:
+            own_and_shared = {**rows, **self._shared_buffers}
+            # `_Method` holds the controller under this name.
+            weights = {f"controller.{name}": value for name, value in own_and_shared.items()}
             with _SameBits(rows.values()):
-                weights = {
-                    f"controller.{name}": value for name, value in {**rows, **self._fixed}.items()
-                }
                 # `rows` names tied weights one by one: torch's own tying restores a module of two names wrongly.
                 return functional_call(module, weights, arguments, tie_weights=False)
 
@@ -145,11 +162,19 @@ class _SameBits(TorchFunctionMode):
     it in another order. The weights are laid out once, by `_rows`.
     """
 
-    def __init__(self, weights: Any) -> None:
+    def __init__(self, weights: Iterable[Tensor]) -> None:
         super().__init__()
+        # By identity: to compare tensors would compare their numbers.
         self._weights = {id(weight) for weight in weights}
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call `func`, a function of torch, in the way that rounds alike."""
         kwargs = kwargs or {}
         if func is F.linear:
             return func(_aligned(args[0]), *args[1:], **kwargs)
@@ -159,10 +184,13 @@ class _SameBits(TorchFunctionMode):
         left, right = args
         match left.dim(), right.dim():
             case 2, 1:
+                # A matrix times a vector: the vector is the one row.
                 return self._linear(right[None], left)[0]
             case 1, 2:
+                # A vector times a matrix.
                 return self._linear(left[None], right.mT)[0]
             case 2, 2 if right.shape[1] == 1:
+                # A matrix times a single column: as with a vector, or the rounding would differ from it.
                 return self._linear(right.mT, left).mT
             case 2, 2:
                 return self._linear(left, right.mT)
@@ -177,10 +205,18 @@ class _SameBits(TorchFunctionMode):
 
 
 def _aligned(values: Tensor) -> Tensor:
-    """The same values, every agent's at a multiple of `ALIGNMENT` numbers."""
+    """The same values of one agent; under `vmap`, which stacks the agents, each one's begin at a multiple of `ALIGNMENT`."""
     size = values.numel()
     padded = F.pad(values.flatten(), (0, -size % ALIGNMENT))
     return padded[:size].view(values.shape)
+
+
+def _weight_type(controller: Controller) -> torch.dtype | None:
+    """Type of the first floating-point weight; None: there is none."""
+    for weight in controller.parameters():
+        if weight.is_floating_point():
+            return weight.dtype
+    return None
 
 
 def _has_rows(buffer: Tensor) -> bool:
@@ -192,61 +228,87 @@ def _rows(controller: Controller, n: int, genomes: Tensor | None) -> dict[str, T
     """Weights and floating-point buffers, one row an agent (n, ...), by every name that they must be set under."""
     weights = dict(controller.named_parameters())
     if genomes is None:
-        # A copy: weights that `vector_to_parameters` has set are views that begin anywhere.
-        rows = {
-            name: value.detach().clone().expand(n, *value.shape) for name, value in weights.items()
-        }
+        rows = {name: _repeated(weight.detach(), n) for name, weight in weights.items()}
     else:
-        parts = unflatten(genomes, [value.shape for value in weights.values()])
-        each = n // len(genomes)
-        rows = {
-            name: _spaced(part.repeat_interleave(each, 0))
-            for name, part in zip(weights, parts, strict=True)
-        }
-    for name, value in controller.named_buffers():
-        if _has_rows(value):
-            rows[name] = value.clone().expand(n, *value.shape)
+        rows = _rows_of_genomes(weights, n, genomes)
+    for name, buffer in controller.named_buffers():
+        if _has_rows(buffer):
+            rows[name] = _repeated(buffer, n)
     return _under_all_names(controller, rows)
+
+
+def _repeated(value: Tensor, n: int) -> Tensor:
+    """One tensor as `n` equal rows (n, ...), which share their memory."""
+    # A copy: weights that `vector_to_parameters` has set are views that begin anywhere.
+    return value.clone().expand(n, *value.shape)
+
+
+def _rows_of_genomes(weights: Mapping[str, Tensor], n: int, genomes: Tensor) -> dict[str, Tensor]:
+    """Rows (n, ...) of every weight, one an agent, out of flat genomes; agents of one genome stand side by side.
+
+    Args:
+        weights: of the controller, by name, in the order in which they follow one another in a genome.
+        n: number of agents.
+        genomes: (p, parameters), p dividing `n`; agent a gets genome ``a // (n / p)``.
+
+    Raises:
+        LanceletError: the genomes do not share out evenly among the agents.
+    """
+    if n % len(genomes):
+        raise LanceletError(f"n = {n}: must be a multiple of the {len(genomes)} genomes")
+    agents_per_genome = n // len(genomes)
+    shapes = [weight.shape for weight in weights.values()]
+    rows = {}
+    for name, by_genome in zip(weights, unflatten(genomes, shapes), strict=True):
+        by_agent = by_genome.repeat_interleave(agents_per_genome, 0)
+        rows[name] = _with_aligned_rows(by_agent)
+    return rows
 
 
 def _under_all_names(controller: Controller, rows: dict[str, Tensor]) -> dict[str, Tensor]:
     """`rows` with the other names of tied weights; a module of two names is set under one of them."""
-    first_names = {
-        id(value): name
-        for name, value in (*controller.named_parameters(), *controller.named_buffers())
-    }
-    result = {}
-    for prefix, module in controller.named_modules():  # each module once
-        own = {
-            **dict(module.named_parameters(prefix, False, False)),
-            **dict(module.named_buffers(prefix, False, False)),
-        }
-        for name, value in own.items():
-            if first_names[id(value)] in rows:
-                result[name] = rows[first_names[id(value)]]
-    return result
+    # torch lists a tensor of several names under its first one, which is the one that `rows` has.
+    named = [*controller.named_parameters(), *controller.named_buffers()]
+    first_names = {id(value): name for name, value in named}
+    rows_of_all_names = {}
+    # Each module comes once here, and names every tensor of its own, tied or not.
+    for prefix, module in controller.named_modules():
+        own_tensors = [
+            *module.named_parameters(prefix, recurse=False, remove_duplicate=False),
+            *module.named_buffers(prefix, recurse=False, remove_duplicate=False),
+        ]
+        for name, value in own_tensors:
+            first_name = first_names[id(value)]
+            if first_name in rows:
+                rows_of_all_names[name] = rows[first_name]
+    return rows_of_all_names
 
 
-def _spaced(rows: Tensor) -> Tensor:
-    """A copy of rows (n, ...), each at a multiple of `ALIGNMENT` numbers."""
+def _with_aligned_rows(rows: Tensor) -> Tensor:
+    """A copy of rows (n, ...) that lies in memory so that each row begins at a multiple of `ALIGNMENT` numbers.
+
+    Packed rows of another length would begin anywhere, and a library of linear algebra rounds by where a row begins.
+    """
     size = math.prod(rows.shape[1:])
+    # Zeros behind every row; the view that is returned does not show them.
     padded = F.pad(rows.reshape(len(rows), size), (0, -size % ALIGNMENT))
     return padded[:, :size].view(rows.shape)
 
 
-def _unsqueeze(x: Tensor) -> Tensor:
-    return x.unsqueeze(1)
+def _unsqueeze(values: Tensor) -> Tensor:
+    """An agent's values (...) as those of a batch of 1, (1, ...), for all agents at once: (n, 1, ...)."""
+    return values.unsqueeze(1)
 
 
-def _squeeze(x: Tensor) -> Tensor:
-    return x.squeeze(1)
+def _squeeze(values: Tensor) -> Tensor:
+    """Values (n, 1, ...) of n batches of 1 as (n, ...)."""
+    return values.squeeze(1)
 
 
 def unflatten(genomes: Tensor, shapes: list[torch.Size]) -> list[Tensor]:
-    """Flat weights (p, parameters) as one tensor (p, *shape) a shape."""
+    """Flat weights (p, parameters) as one tensor (p, *shape) for each of `shapes`, in their order."""
     sizes = [math.prod(shape) for shape in shapes]
-    parts = torch.split(genomes, sizes, dim=1)
-    return [
-        part.reshape(len(genomes), *shape).contiguous()
-        for part, shape in zip(parts, shapes, strict=True)
-    ]
+    tensors = []
+    for part, shape in zip(torch.split(genomes, sizes, dim=1), shapes, strict=True):
+        tensors.append(part.reshape(len(genomes), *shape).contiguous())
+    return tensors

@@ -158,29 +158,20 @@ class Recurrent(Controller):
         Returns:
             Activity (steps, batch, hidden), and the last states (batch, hidden) in the order of `kernel`.
         """
-        weights = [
-            self.input.weight,
-            # A silent unit is not heard by the layer: its column is 0.
-            self.recurrent.weight * self.units,
-            self.input.bias,
-            self.recurrent.bias,
-        ]
-        has_biases = True
-        layers = 1
-        dropout = 0.0
-        is_training = False
-        is_bidirectional = False
-        batch_first = False
+        # A silent unit is not heard by the layer: its column is 0.
+        heard_weight = self.recurrent.weight * self.units
+        # In torch's order, in which each entry is told by its place alone: weights, then biases.
+        weights = [self.input.weight, heard_weight, self.input.bias, self.recurrent.bias]
         hidden, *last_states = kernel(
-            self._normalised(observation),
-            state,
-            weights,
-            has_biases,
-            layers,
-            dropout,
-            is_training,
-            is_bidirectional,
-            batch_first,
+            input=self._normalised(observation),
+            hx=state,
+            params=weights,
+            has_biases=True,
+            num_layers=1,
+            dropout=0.0,
+            train=False,
+            bidirectional=False,
+            batch_first=False,
         )
         return hidden * self.units, [layer_states[0] for layer_states in last_states]
 

@@ -19,11 +19,14 @@ from .. import __version__, foreign
 from ..checks import whole_number
 from ..errors import LanceletError
 from ..files import to_json, write_atomic
-from .core import Controller, agent_spaces, interval_of
+from .core import Controller, Options, agent_spaces, interval_of
 
+FIRST_FORMAT = 1
+"""still read; it differs in what defaults of options meant (`Options.of_first_format`)"""
 FORMAT = 2
-"""written; 1 differs in what defaults of options meant (`Options.of_first_format`)"""
+"""format that is written"""
 FILE = "best.safetensors"
+"""name of the file in a run folder"""
 LARGEST_SPACE = 1_000_000
 """numbers in an observation or an action of a saved controller"""
 LARGEST_SIZES = 1_000_000
@@ -36,6 +39,10 @@ _HEADER = {
     "notes": dict,
 }
 """what a header must hold, and of which type"""
+_RLLIB_FILES = ("rllib_checkpoint.json", "algorithm_state.pkl", "class_and_ctor_args.pkl")
+"""any of these names says that a folder is a checkpoint of RLlib"""
+_SB3_FILES = {"policy.pth", "data"}
+"""these names say that a zip is one of stable-baselines3"""
 
 
 def save(controller: Controller, path: str | Path, **notes: Any) -> None:
@@ -46,8 +53,10 @@ def save(controller: Controller, path: str | Path, **notes: Any) -> None:
     """
     from . import controllers
 
-    path = Path(path) / FILE if Path(path).is_dir() else Path(path)
-    about = {
+    file = Path(path)
+    if file.is_dir():
+        file = file / FILE
+    header = {
         "format": FORMAT,
         "lancelet": __version__,
         "controller": controllers.name_of(type(controller)),
@@ -56,8 +65,9 @@ def save(controller: Controller, path: str | Path, **notes: Any) -> None:
         "action_space": _space_to_json(controller.action_space),
         "notes": notes,
     }
-    tensors = {name: value.contiguous() for name, value in _without_other_names(controller).items()}
-    write_atomic(path, to_bytes(tensors, {"lancelet": to_json(about)}))
+    weights = _without_other_names(controller)
+    tensors = {name: value.contiguous() for name, value in weights.items()}
+    write_atomic(file, to_bytes(tensors, {"lancelet": to_json(header)}))
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -66,7 +76,8 @@ def describe(path: str | Path) -> dict[str, Any]:
     Raises:
         LanceletError: missing, cut short, not ours, or of another version.
     """
-    return _open(path)[0]
+    header, _ = _open(path)
+    return header
 
 
 def load(path: str | Path, env: Any = None) -> Controller:
@@ -79,33 +90,37 @@ def load(path: str | Path, env: Any = None) -> Controller:
     """
     from . import controllers
 
-    about, tensors = _open(path)
-    cls = controllers.known(about["controller"])
-    _check_sizes(path, about["options"])
+    header, tensors = _open(path)
+    cls = controllers.known(header["controller"])
+    _check_sizes(path, header["options"])
     with foreign.described_by(path):
-        values = about["options"]
-        if about["format"] == 1:
-            values = cls.Options.of_first_format(values, _space_from_json(about["action_space"]))
-        options = cls.Options(**values)
-        if env is not None:
-            options = dataclasses.replace(options, **interval_of(cls.Options, env))
+        options = _saved_options(cls, header)
         if env is None:
-            observation = _space_from_json(about["observation_space"])
-            action = _space_from_json(about["action_space"])
+            observation_space = _space_from_json(header["observation_space"])
+            action_space = _space_from_json(header["action_space"])
         else:
-            observation, action = agent_spaces(env)
+            options = dataclasses.replace(options, **interval_of(cls.Options, env))
+            observation_space, action_space = agent_spaces(env)
         # Without memory first: options may ask for more than the file's own weights take.
         with _refused_by_header(path):
-            shapes = _shapes(cls, observation, action, options)
+            shapes = _shapes_without_memory(cls, observation_space, action_space, options)
         if shapes is not None:
             _check_weights(path, shapes, tensors)
         with _refused_by_header(path):
-            controller: Controller = cls(observation, action, options)
-        own = _without_other_names(controller)
-        _check_weights(path, {name: tuple(value.shape) for name, value in own.items()}, tensors)
+            controller: Controller = cls(observation_space, action_space, options)
+        _check_weights(path, _shapes(controller), tensors)
         # Not strict: other names of tied weights are missing, all else has been checked.
         controller.load_state_dict(tensors, strict=False)
     return controller
+
+
+def _saved_options(cls: type[Controller], header: Mapping[str, Any]) -> Options:
+    """The options in a header, with those that a file of format 1 leaves to its defaults."""
+    values = header["options"]
+    if header["format"] == FIRST_FORMAT:
+        action_space = _space_from_json(header["action_space"])
+        values = cls.Options.of_first_format(values, action_space)
+    return cls.Options(**values)
 
 
 @contextlib.contextmanager
@@ -120,6 +135,8 @@ def _refused_by_header(path: str | Path) -> Iterator[None]:
 def _check_sizes(path: str | Path, options: Mapping[str, Any]) -> None:
     """Refuse options that ask for more units, layers or cells than any controller has: they are built one by one."""
     total = 0
+    # A stack and not a recursion: a stranger's file may nest its lists as deep as it likes.
+    # A seed is a whole number too, but nothing is built by it.
     waiting = [value for name, value in options.items() if name != "seed"]
     while waiting:
         value = waiting.pop()
@@ -136,38 +153,63 @@ def _check_sizes(path: str | Path, options: Mapping[str, Any]) -> None:
 
 def _without_other_names(controller: Controller) -> dict[str, Tensor]:
     """The state's tensors, tied weights and layers of two names under their first name only."""
-    first_names = {
-        name for name, _ in (*controller.named_parameters(), *controller.named_buffers())
-    }
+    named = [*controller.named_parameters(), *controller.named_buffers()]
+    first_names = {name for name, _ in named}
     return {name: value for name, value in controller.state_dict().items() if name in first_names}
 
 
-def _shapes(
-    cls: type[Controller], observation: spaces.Space, action: spaces.Space, options: Any
-) -> dict[str, tuple[int, ...]] | None:
-    """Shapes of a controller's weights, found on a device that takes no memory; None: it cannot be built there."""
-    try:
-        with torch.device("meta"):
-            weights = _without_other_names(cls(observation, action, options))
-    except (NotImplementedError, RuntimeError):
-        return None
+def _shapes(controller: Controller) -> dict[str, tuple[int, ...]]:
+    """Shapes of what is saved of a controller, by name."""
+    weights = _without_other_names(controller)
     return {name: tuple(value.shape) for name, value in weights.items()}
 
 
+def _shapes_without_memory(
+    cls: type[Controller],
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    options: Options,
+) -> dict[str, tuple[int, ...]] | None:
+    """Shapes of a controller's weights, found on a device that takes no memory.
+
+    Args:
+        cls: class of the controller.
+        observation_space: of one agent.
+        action_space: of one agent.
+        options: of the class.
+
+    Returns:
+        The shapes by name; None: it cannot be built on such a device.
+    """
+    try:
+        with torch.device("meta"):
+            return _shapes(cls(observation_space, action_space, options))
+    except (NotImplementedError, RuntimeError):
+        return None
+
+
 def _check_weights(
-    path: str | Path, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Any]
+    path: str | Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    tensors: Mapping[str, Tensor],
 ) -> None:
-    """Refuse weights of a file that are not those of a controller with weights of `shapes`."""
+    """Refuse weights of a file that are not those of a controller.
+
+    Args:
+        path: of the file, for the error.
+        shapes: of the controller's weights, by name.
+        tensors: of the file, by name.
+    """
     for name in sorted(shapes.keys() | tensors.keys()):
-        have: Any = "missing"
-        need: Any = "unknown"
+        given: Any = "missing"
+        needed: Any = "unknown"
         if name in tensors:
-            have = tuple(tensors[name].shape)
+            given = tuple(tensors[name].shape)
         if name in shapes:
-            need = shapes[name]
-        if have != need:
+            needed = shapes[name]
+        if given != needed:
             raise LanceletError(
-                f"{path}: weight {name!r} is {have}, this controller and environment need {need}"
+                f"{path}: weight {name!r} is {given}, this controller and environment need {needed}"
             )
 
 
@@ -175,77 +217,86 @@ def archive_kind(path: str | Path) -> str | None:
     """What archive of another library `path` is, by the names in it alone; None: none that we know."""
     path = Path(path)
     if path.is_dir():
-        names = ("rllib_checkpoint.json", "algorithm_state.pkl", "class_and_ctor_args.pkl")
-        if any((path / name).exists() for name in names):
+        if any((path / name).exists() for name in _RLLIB_FILES):
             return "an RLlib checkpoint"
         return None
-    if not path.exists():
-        return None
-    names = foreign.zip_names(path)
-    if "policy.pth" in names and "data" in names:
+    if path.exists() and _SB3_FILES.issubset(foreign.zip_names(path)):
         return "a zip of stable-baselines3"
     return None
 
 
 def untrusted(path: str | Path, kind: str) -> LanceletError:
     """The error for an archive that `archive_kind` knows and nobody vouches for."""
-    why = "loading it unpickles, which can run anything that its author put in"
+    reason = "loading it unpickles, which can run anything that its author put in"
     return LanceletError(
-        f"{path} is {kind}: {why}; if you trust them: lancelet play TASK --agent {path} --trust"
+        f"{path} is {kind}: {reason}; if you trust them: lancelet play TASK --agent {path} --trust"
     )
 
 
-def _open(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    path = Path(path)
+def _open(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header of a saved controller, checked, and its tensors, which are not."""
     kind = archive_kind(path)
     if kind is not None:
-        raise untrusted(path, kind)
+        raise untrusted(Path(path), kind)
+    file = Path(path)
     folder = None
-    if path.is_dir():
-        folder = path
-        path = path / FILE
-        if not path.exists():
+    if file.is_dir():
+        folder = file
+        file = folder / FILE
+        if not file.exists():
             reason = "not a run folder, or its run ended before the first save"
             raise LanceletError(f"{folder} holds no {FILE}: {reason}")
-    if not path.exists():
-        raise LanceletError(f"{path} does not exist: give a run folder or a .safetensors file")
-    about, tensors = foreign.read_tensors(path, "controller", foreign.WEIGHTS_BYTES, inside=folder)
-    if about["format"] not in (1, FORMAT):
-        writer = about.get("lancelet")
+    if not file.exists():
+        raise LanceletError(f"{file} does not exist: give a run folder or a .safetensors file")
+    header, tensors = foreign.read_tensors(file, "controller", foreign.WEIGHTS_BYTES, inside=folder)
+    if header["format"] not in (FIRST_FORMAT, FORMAT):
+        writer = header.get("lancelet")
         raise LanceletError(
-            f"{path} has format {about['format']!r}, written by Lancelet {writer!r}: needs 1 or {FORMAT}"
+            f"{file} has format {header['format']!r}, written by Lancelet {writer!r}: "
+            f"needs {FIRST_FORMAT} or {FORMAT}"
         )
-    about.setdefault("notes", {})
-    for name, kind in _HEADER.items():
-        if not isinstance(about.get(name), kind):
+    # Older files have none.
+    header.setdefault("notes", {})
+    for name, needed_type in _HEADER.items():
+        if not isinstance(header.get(name), needed_type):
             raise LanceletError(
-                f"{path}: {name} = {about.get(name)!r}: the header does not describe a controller"
+                f"{file}: {name} = {header.get(name)!r}: the header does not describe a controller"
             )
-    return about, tensors
+    return header, tensors
 
 
 def _space_to_json(space: spaces.Space) -> dict[str, Any]:
+    """A Box, or a Dict of such, as JSON values."""
     if isinstance(space, spaces.Dict):
         return {"dict": {name: _space_to_json(item) for name, item in space.items()}}
-    if isinstance(space, spaces.Box):
-        return {
-            "low": _bound(space.low),
-            "high": _bound(space.high),
-            "shape": space.shape,
-            "dtype": str(space.dtype),
-        }
-    raise LanceletError(f"cannot save a controller of {space}: needs Box, or Dict of Box")
+    if not isinstance(space, spaces.Box):
+        raise LanceletError(f"cannot save a controller of {space}: needs Box, or Dict of Box")
+    return {
+        "low": _bound_to_json(space.low),
+        "high": _bound_to_json(space.high),
+        "shape": space.shape,
+        "dtype": str(space.dtype),
+    }
 
 
-def _bound(values: np.ndarray) -> list[str] | str:
-    flat = [repr(float(value)) for value in values.flat]  # as text: JSON has no infinity
-    return flat[0] if len(set(flat)) == 1 else flat
+def _bound_to_json(values: np.ndarray) -> list[str] | str:
+    """Bounds of a Box as text, since JSON has no infinity: all of them, or one where they are alike."""
+    texts = [repr(float(value)) for value in values.flat]
+    if len(set(texts)) == 1:
+        return texts[0]
+    return texts
 
 
 def _space_from_json(data: dict[str, Any]) -> spaces.Space:
+    """The space that `_space_to_json` wrote down.
+
+    Raises:
+        LanceletError: a shape or a type that no controller has.
+    """
     if "dict" in data:
         return spaces.Dict({name: _space_from_json(item) for name, item in data["dict"].items()})
     shape = tuple(whole_number("shape of a space", length, 0) for length in data["shape"])
+    # Before any array of that shape is made.
     size = math.prod(shape)
     if size > LARGEST_SPACE:
         raise LanceletError(
@@ -254,13 +305,14 @@ def _space_from_json(data: dict[str, Any]) -> spaces.Space:
     dtype = np.dtype(data["dtype"])
     if dtype.kind not in "fiu":
         raise LanceletError(f"a space of {dtype}: must be of numbers")
-    low, high = (
-        np.broadcast_to(np.array(data[name], float).reshape(-1), (size,))
-        for name in ("low", "high")
-    )
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # a bound beyond the type's range is refused by Box
-        return spaces.Box(
-            low.reshape(shape).astype(dtype), high.reshape(shape).astype(dtype), dtype=dtype.type
-        )
+    # A bound beyond the type's range becomes what Box refuses, without a warning.
+    with np.errstate(over="ignore", invalid="ignore"):
+        low = _bound_from_json(data["low"], shape).astype(dtype)
+        high = _bound_from_json(data["high"], shape).astype(dtype)
+        return spaces.Box(low, high, dtype=dtype.type)
+
+
+def _bound_from_json(texts: list[str] | str, shape: tuple[int, ...]) -> np.ndarray:
+    """The bounds (shape) that `_bound_to_json` wrote down, float64."""
+    values = np.array(texts, float).reshape(-1)
+    return np.broadcast_to(values, (math.prod(shape),)).reshape(shape)

@@ -51,7 +51,9 @@ def compiled(specs: Sequence[mujoco.MjSpec]) -> list[mujoco.MjModel]:
     with quiet:
         for spec in specs:
             if spec.memory == UNSET:
+                # This model is for measuring alone, which changes it.
                 largest_need = max(largest_need, _need(_compile(spec)))
+        # Compiled again: only the compiler sets the size of an arena.
         return [_compile(spec, largest_need) for spec in specs]
 
 

@@ -29,15 +29,22 @@ PERIOD = 0.01
 """s, control step"""
 HORIZON = 200
 """steps of the path that the figures of a movement look at"""
-NOISE = 256
+NOISE_STEPS = 256
 """steps of noise drawn at reset; a longer episode uses them again from the first"""
-FORCE = 100.0
+LARGEST_SPEED = 1000
+"""rad/s, largest joint speed that a start may have"""
+FARTHEST_TARGET = 10
+"""m, largest x and y of a target; those within it that are out of reach are refused by name"""
+TARGET_LIFT = 0.03
+"""m of the target above the arm, so that pictures show it"""
+LARGEST_FORCE = 100.0
 """N, largest component of a push on the hand"""
-GAIN = 1000.0
+LARGEST_GAIN = 1000.0
 """N s/m or N s^2/m^2, largest gain of a field"""
-NEAR = math.radians(5)
+NEAR_LIMIT = math.radians(5)
 """rad; a start nearer to a joint limit is marked in the metric ``near_limit``"""
 JOINTS = ("shoulder", "elbow")
+"""names of the joints, in the order of ``qpos``"""
 FIELDS = {
     "none": 0.0,
     "squared": 5.0,
@@ -59,6 +66,7 @@ PUSH_DRAWS = slice(4, 6)
 GAIN_DRAW = 6
 """gain of the field"""
 DRAW_COUNT = 7
+"""numbers drawn at reset"""
 MOTOR_NOISE = slice(0, 6)
 """of the noise of a step: excitations"""
 VISION_NOISE = slice(6, 8)
@@ -66,6 +74,7 @@ VISION_NOISE = slice(6, 8)
 PROPRIOCEPTION_NOISE = slice(8, 20)
 """muscle lengths and speeds"""
 NOISE_COUNT = 20
+"""numbers of noise in a step"""
 HAND_PATH = slice(movement.Path.HAND_X, movement.Path.HAND_Y + 1)
 """columns of a path: the hand"""
 ROUNDING = 1e-6
@@ -152,7 +161,7 @@ class ArmReach(Task):
         self._check_bodies()
         self._check_steps()
         self._plant = self._chosen_plant()
-        within("force", self.force, 0.0, FORCE, "N")
+        within("force", self.force, 0.0, LARGEST_FORCE, "N")
         for noise in ("motor_noise", "vision_noise", "proprioception_noise"):
             within(noise, getattr(self, noise), 0.0, 1.0, "standard deviation")
         within("load", self.load, 0.0, 20.0, "kg")
@@ -208,7 +217,7 @@ class ArmReach(Task):
         if isinstance(self.field_gain, list):
             self.field_gain = tuple(self.field_gain)  # pyright: ignore[reportAttributeAccessIssue]
         for gain in self._gains:
-            within("field_gain", gain, 0.0, GAIN, "N s/m, or N s^2/m^2")
+            within("field_gain", gain, 0.0, LARGEST_GAIN, "N s/m, or N s^2/m^2")
         _, largest_gain = self._gains
         if largest_gain > self._steepest:
             raise LanceletError(
@@ -241,12 +250,12 @@ class ArmReach(Task):
         A squared field has no such bound: it grows with the speed, and a step that it is too steep for blows up.
         """
         if self.field != "linear":
-            return GAIN
+            return LARGEST_GAIN
         bounds = [
             muscles.steepest_drag(muscles.parameters(body), self.dt_plant)
             for body in self._loaded_bodies()
         ]
-        return min(GAIN, *bounds)
+        return min(LARGEST_GAIN, *bounds)
 
     def _steps(self, delay: str) -> int:
         """A delay in control steps."""
@@ -297,7 +306,7 @@ class ArmReach(Task):
         """Plant, muscles, trial, what is on its way to the senses, the path, and sums over steps."""
         rows = [as_rows(muscles.parameters(body))[0] for body in self._loaded_bodies()]
         is_noisy = bool(self.motor_noise or self.vision_noise or self.proprioception_noise)
-        noise_steps = NOISE if is_noisy else 1
+        noise_steps = NOISE_STEPS if is_noisy else 1
         vision_steps = self._steps("vision_delay") + 1
         proprioception_steps = self._steps("proprioception_delay") + 1
         plant = np.array([rows[i % len(rows)] for i in range(n)])
@@ -339,31 +348,34 @@ class ArmReach(Task):
         high = arms["highest_angle"]
         draws = np.array([rng.random(DRAW_COUNT) for rng in rngs])
         if memory["noise"].shape[1] > 1:
-            memory["noise"][ids] = [rng.standard_normal((NOISE, NOISE_COUNT)) for rng in rngs]
+            memory["noise"][ids] = [rng.standard_normal((NOISE_STEPS, NOISE_COUNT)) for rng in rngs]
 
         angles = low + (high - low) * draws[:, START_DRAWS]
-        speeds = np.zeros((len(ids), 2))
+        # `qpos` second: the core reads it as well, for every task, and where both are given it is the start.
         for name in ("angles", "qpos"):
             if name in options:
                 given = reset_option(name, options[name], (sim.n, 2), -np.inf, np.inf)[ids]
                 angles = _inside(name, given, low, high)
+        speeds = np.zeros((len(ids), 2))
         if "qvel" in options:
-            speeds = reset_option("qvel", options["qvel"], (sim.n, 2), -1000, 1000)[ids]
+            bounds = (-LARGEST_SPEED, LARGEST_SPEED)
+            speeds = reset_option("qvel", options["qvel"], (sim.n, 2), *bounds)[ids]
         start = muscles.hands(arms, angles)
         target = start
         if self.reaches:
             target = muscles.hands(arms, low + (high - low) * draws[:, TARGET_DRAWS])
         if "target" in options:
-            given = reset_option("target", options["target"], (sim.n, 2), -10, 10)[ids]
+            bounds = (-FARTHEST_TARGET, FARTHEST_TARGET)
+            given = reset_option("target", options["target"], (sim.n, 2), *bounds)[ids]
             target = self._reachable(given, ids)
 
         memory["target"][ids] = target
         self._reset_forces(sim.n, memory, ids, draws, options)
-        is_near_limit = (angles < low + NEAR) | (angles > high - NEAR)
+        is_near_limit = (angles < low + NEAR_LIMIT) | (angles > high - NEAR_LIMIT)
         memory["near_limit"][ids] = is_near_limit.any(1)
         sim.qpos[ids] = angles
         sim.qvel[ids] = speeds
-        above_the_arm = np.full(len(ids), HEIGHT + 0.03)
+        above_the_arm = np.full(len(ids), HEIGHT + TARGET_LIFT)
         sim.mocap_pos[ids, 0] = np.column_stack([target, above_the_arm])
         self._plant.start(sim, memory, ids)
         memory["hand"][ids] = start
@@ -381,7 +393,7 @@ class ArmReach(Task):
         draws: np.ndarray,
         options: Mapping[str, Any],
     ) -> None:
-        """Set the push and the field's gain of new trials, as drawn or as given.
+        """Set the push and the field's gain of new trials, as drawn or as given; changes `memory`.
 
         Args:
             n: simulations in all.
@@ -398,7 +410,7 @@ class ArmReach(Task):
                 "options['gain']: there is no field; make the task with field squared or linear"
             )
         if "force" in options:
-            force = reset_option("force", options["force"], (n, 2), -FORCE, FORCE)
+            force = reset_option("force", options["force"], (n, 2), -LARGEST_FORCE, LARGEST_FORCE)
             memory["force"][ids] = force[ids]
         if "gain" in options:
             gain = reset_option("gain", options["gain"], (n,), 0.0, self._steepest)
@@ -443,17 +455,17 @@ class ArmReach(Task):
                 delay_line[:, 1:] = delay_line[:, :-1].copy()
             delay_line[:, 0] = sensed
         movement.book(
-            memory["hand"],
-            memory["target"],
-            action,
-            memory["muscles"],
-            arms["muscle"]["max_force"],
-            impulse,
-            sim.qvel[:, ELBOW],
-            memory["step"],
-            memory["path"],
-            memory["losses"],
-            memory["sums"],
+            hand=memory["hand"],
+            target=memory["target"],
+            action=action,
+            muscles=memory["muscles"],
+            peaks=arms["muscle"]["max_force"],
+            impulse=impulse,
+            speed=sim.qvel[:, ELBOW],
+            step=memory["step"],
+            path=memory["path"],
+            losses=memory["losses"],
+            sums=memory["sums"],
         )
 
     def _turned(self, memory: Memory, hand: np.ndarray) -> np.ndarray:
@@ -464,13 +476,13 @@ class ArmReach(Task):
         sin = math.sin(self.rotation)
         cos = math.cos(self.rotation)
         x, y = (hand - start).T
-        # Not a matrix product: its last bits depend on the number of rows.
+        # Not a matrix product: its last bits depend on the number of simulations.
         return start + np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
 
     def _noise(self, memory: Memory) -> np.ndarray:
         """The noise of this step, (n, `NOISE_COUNT`)."""
         rows = np.arange(len(memory["step"]))
-        return memory["noise"][rows, memory["step"] % NOISE]
+        return memory["noise"][rows, memory["step"] % NOISE_STEPS]
 
     def _sensed(self, memory: Memory) -> Memory:
         """What eyes and muscles report now: the hand (n, 2), lengths and speeds (n, 12)."""

@@ -40,11 +40,16 @@ class Explicit:
             dt: plant step, s.
         """
         arms = as_arms(memory["plant"])
-        angles = sim.qpos.copy()
-        speeds = sim.qvel.copy()
-        muscles.advance_joints(arms, angles, speeds, sim.qacc, dt)
-        muscles.advance_muscles(arms, angles, speeds, memory["muscles"], excitation, dt)
-        sim.move(angles, speeds, self.forces(memory, angles, speeds))
+        joints = muscles.Joints(
+            angles=sim.qpos.copy(), speeds=sim.qvel.copy(), accelerations=sim.qacc
+        )
+        muscles.advance_joints(arms, joints, dt)
+        # After the joints: the muscles' lengths are those at the new angles.
+        muscles.advance_muscles(
+            arms, joints.angles, joints.speeds, memory["muscles"], excitation, dt
+        )
+        forces = self.forces(memory, joints.angles, joints.speeds)
+        sim.move(joints.angles, joints.speeds, forces)
 
     def forces(self, memory: Memory, angles: np.ndarray, speeds: np.ndarray) -> np.ndarray:
         """Generalised forces of muscles, push and field, N m, (n, 2).

@@ -276,8 +276,11 @@ class BlimpAltitude(Task):
         """Write the ballast that the task or the reset options give to simulations `ids`."""
         if self.ballast is not None:
             memory["ballast"][ids] = self.ballast
+        # After the task's: what a reset asks for counts more.
         if "ballast" in options:
-            given = reset_option("ballast", options["ballast"], (n,), -COMMAND, COMMAND)
+            given = reset_option(
+                "ballast", options["ballast"], shape=(n,), low=-COMMAND, high=COMMAND
+            )
             memory["ballast"][ids] = given[ids]
 
     def _buoyancy_deficit(self, memory: Memory) -> np.ndarray:

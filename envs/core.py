@@ -226,15 +226,22 @@ class VectorEnv(gym.vector.VectorEnv):
             options: ``qpos``, ``qvel``, ``reset_mask``, and those of the task.
 
         Returns:
-            The observation of every simulation, and an empty info.
+            The observation of every simulation, and an empty info. The environment keeps this very object, as `step`
+            does its own: a simulation that diverges shows its row again. Copy it before you change it in place.
+
+        Raises:
+            LanceletError: an option, a seed or a start state that cannot be taken.
         """
         options = options or {}
         known = ["qpos", "qvel", "reset_mask", *self.task.reset_options]
         check_names("reset option", options, known)
         ids = np.flatnonzero(self._reset_mask(options))
+        # Generators first: start states are drawn from them.
         self._seed(ids, seed)
         self._reset(ids, options)
+        # Only after a reset that went through: until then `_reset_mask` asks for one of all simulations.
         self._started = True
+        # All rows, those of simulations that were not reset too: their state has not moved.
         self._observation = self._observe()
         return self._observation, {}
 

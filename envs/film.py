@@ -99,7 +99,7 @@ def film(
         LanceletError: no configurations, no OpenGL, or a file that came out short.
     """
     shots = configurations(record)
-    frames = _frames(model, shots, width, height, shadows, progress)
+    frames = _frames(model, shots, width=width, height=height, shadows=shadows, progress=progress)
     _stream(
         path,
         frames,
@@ -128,7 +128,7 @@ def gif(
     Arguments and errors are those of `film`.
     """
     shots = configurations(record)
-    frames = _frames(model, shots, width, height, shadows, progress)
+    frames = _frames(model, shots, width=width, height=height, shadows=shadows, progress=progress)
     # ffmpeg's filters: one copy of the film chooses the 256 colours, the other is drawn with them.
     gif_fps = min(fps, MOST_GIF_FPS)
     filters = f"fps={gif_fps:g},split[a][b];[a]palettegen[p];[b][p]paletteuse"
@@ -180,13 +180,14 @@ FORMS: dict[str, Callable[..., None]] = {".mp4": film, ".gif": gif, ".png": stil
 def _frames(
     model: mujoco.MjModel,
     shots: list[Configuration],
+    *,
     width: int,
     height: int,
     shadows: bool,
     progress: Progress | None,
 ) -> Iterator[np.ndarray]:
     """Draw one picture after the other, so that only one is ever held."""
-    with contextlib.closing(Painter(model, width, height, shadows)) as painter:
+    with contextlib.closing(Painter(model, width=width, height=height, shadows=shadows)) as painter:
         for shot in shots:
             yield painter.frame(shot)
             if progress is not None:

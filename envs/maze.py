@@ -24,13 +24,14 @@ from .task import Array, Memory, Task
 
 RADIUS = 0.45
 """m from the goal within which it is reached"""
-SPEED = 5.0
+LARGEST_SPEED = 5.0
 """m/s, each velocity is clipped to it before every simulator step"""
 LARGEST_NOISE = 0.4
 """m from a cell's centre; further off, the ball would reach into walls"""
 LEAST_DISTANCE = 0.5
 """m between a goal and a start that are drawn, as in Gymnasium-Robotics"""
 REWARDS = ("sparse", "dense", "cost")
+"""values of `PointMaze.reward_type`"""
 UNMIXED = ((1.0, 0.0), (0.0, 1.0))
 """gain that leaves actions as they are"""
 Cells = Sequence[int] | Array
@@ -45,8 +46,8 @@ class PointMaze(Task):
     ``desired_goal`` x, y (m). Nothing is told of walls. Action (2): commands in [-1, 1]; 1 is 100 N.
 
     Reward: ``goal`` = 1 within 0.45 m of the goal, else 0 (sparse), or exp(-distance) (dense), or 0 there and -1 a step
-    elsewhere (cost). `compute_reward`,
-    `compute_terminated` and `compute_truncated` are methods of the environments too, and take batches.
+    elsewhere (cost). `compute_reward`, `compute_terminated` and `compute_truncated` are methods of the environments
+    too, and take batches.
 
     Start: at rest; goal and start in cells drawn alike or given, each moved by up to `noise` in x and y. From a seed,
     start and goal are those of Gymnasium-Robotics. Control step 0.01 s x `frame_skip`. Ends at the goal unless
@@ -68,7 +69,7 @@ class PointMaze(Task):
     maze_map: Any = None
     """rows of codes (# or 1 wall, . or 0 free, r start, g goal, c both) in place of `maze`"""
     maze_seed: int = 0
-    """of perfect:N and loops:N"""
+    """seed of the mazes perfect:N and loops:N"""
     goal_cell: Any = None
     """(row, column); none: drawn at reset"""
     reset_cell: Any = None
@@ -202,10 +203,11 @@ class PointMaze(Task):
         start_cells = mazes.check_cells("reset_cell", given_starts, sim.n, self.layout)
         goals = np.zeros((len(ids), 2))
         starts = np.zeros((len(ids), 2))
-        for row, (i, rng) in enumerate(zip(ids.tolist(), rngs, strict=True)):
-            goal_cell = None if goal_cells is None else goal_cells[i]
-            start_cell = None if start_cells is None else start_cells[i]
-            goals[row], starts[row] = self._choose(maps[i], goal_cell, start_cell, rng)
+        for row, (simulation, rng) in enumerate(zip(ids.tolist(), rngs, strict=True)):
+            goal_cell = None if goal_cells is None else goal_cells[simulation]
+            start_cell = None if start_cells is None else start_cells[simulation]
+            layout = maps[simulation]
+            goals[row], starts[row] = self._choose(layout, goal_cell, start_cell, rng)
         if "qpos" in options:
             self._check_start(np.asarray(options["qpos"], float), maps, ids, sim)
         # Only now, with everything checked, is anything written: a refused reset changes nothing.
@@ -347,8 +349,12 @@ class PointMaze(Task):
         for i in ids.tolist():
             wall_cells = np.argwhere(mazes.walls(maps[i]))
             blocks = mazes.cell_to_xy(maps[i], wall_cells)
-            what = f"options['qpos'] puts the agent of environment {i} into the wall"
-            walls.clear(sim, starts[i], blocks, what)
+            walls.refuse_covering(
+                sim,
+                ball_xy=starts[i],
+                block_centres=blocks,
+                cause=f"options['qpos'] puts the agent of environment {i} into the wall",
+            )
 
     # -- the changing world --------------------------------------------------------------------------------------------
 
@@ -378,15 +384,31 @@ class PointMaze(Task):
     def _check_new_walls(
         self, sim: Simulation, i: int, layout: mazes.Map, stood_before: Array
     ) -> None:
-        """Refuse a map for simulation `i` as it is now; `stood_before` (rows, columns) are its present walls."""
+        """Refuse a map that simulation `i` cannot take as it stands now; nothing is changed.
+
+        Args:
+            sim: the simulations.
+            i: number of the one that is to get the map.
+            layout: the map.
+            stood_before: (rows, columns) True where it has a wall now.
+
+        Raises:
+            LanceletError: a new wall covers the agent or the goal, or cuts one off from the other.
+        """
         agent_xy = sim.qpos[i]
         goal_xy = sim.mocap_pos[i, 0, :2]
+        # A wall that stands already is not looked at: the agent may touch it, and overlaps it a little then.
         new_walls = np.argwhere(mazes.walls(layout) & ~stood_before)
-        what = f"maze_map puts a wall on the agent of environment {i},"
-        walls.clear(sim, agent_xy, mazes.cell_to_xy(layout, new_walls), what)
+        walls.refuse_covering(
+            sim,
+            ball_xy=agent_xy,
+            block_centres=mazes.cell_to_xy(layout, new_walls),
+            cause=f"maze_map puts a wall on the agent of environment {i},",
+        )
         agent_cell = tuple(mazes.xy_to_cell(layout, agent_xy).tolist())
         goal_cell = tuple(mazes.xy_to_cell(layout, goal_xy).tolist())
         row, column = goal_cell
+        # Before the regions are compared: a wall belongs to none, and "cut off" would be the wrong reason.
         if layout[row][column] == mazes.WALL:
             raise LanceletError(
                 f"maze_map puts a wall on the goal of environment {i}, at {mazes.name_of(goal_cell)}"
@@ -427,7 +449,9 @@ class PointMaze(Task):
         gain = sim.field("actuator_user").values
         sim.ctrl[:] = gain[:, :, 0] * action[:, :1] + gain[:, :, 1] * action[:, 1:]
         for _ in range(self.frame_skip):
-            sim.qvel[live_rows] = np.minimum(np.maximum(sim.qvel[live_rows], -SPEED), SPEED)
+            # Not `np.clip`, which is slower on small arrays.
+            velocity = np.maximum(sim.qvel[live_rows], -LARGEST_SPEED)
+            sim.qvel[live_rows] = np.minimum(velocity, LARGEST_SPEED)
             sim.step()
         memory["path"] += _distance(sim.qpos, before)
         memory["reached"] |= self._at_goal(sim)
@@ -444,7 +468,7 @@ class PointMaze(Task):
     def reward(
         self, sim: Simulation, memory: Memory, action: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """As `compute_reward`."""
+        """What `compute_reward` gives for where the agents are now."""
         reward = self.compute_reward(sim.qpos, sim.mocap_pos[:, 0, :2], {})
         return reward, {"goal": reward}
 
@@ -453,7 +477,7 @@ class PointMaze(Task):
         return self._at_goal(sim) & ~memory["continuing"]
 
     def metrics(self, sim: Simulation, memory: Memory) -> dict[str, Array]:
-        """Of the episode so far."""
+        """Success, path and distance of the episode so far."""
         distance = _distance(sim.qpos, sim.mocap_pos[:, 0, :2])
         return {
             "success": memory["reached"].astype(float),
@@ -486,9 +510,8 @@ class PointMaze(Task):
     def compute_truncated(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
         """False (...): only time truncates."""
         batch_shape = np.shape(achieved_goal)[:-1]
-        return np.zeros(batch_shape, bool)[
-            ()
-        ]  # a number where there is one goal, an array for a batch
+        # Indexed by (): a number where there is one goal, an array for a batch.
+        return np.zeros(batch_shape, bool)[()]
 
 
 def _free_cell(name: str, given: Any, layout: mazes.Map) -> mazes.Cell | None:

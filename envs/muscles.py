@@ -356,22 +356,35 @@ def advance_muscles(arms, angles, speeds, muscles, excitation, dt):
         _fill_muscles(arms[i], angles[i], speeds[i], muscles[i])
 
 
+class Joints(NamedTuple):
+    """The joints of n arms; column `SHOULDER` or `ELBOW` of each array."""
+
+    angles: np.ndarray
+    """rad, (n, 2)"""
+    speeds: np.ndarray
+    """rad/s, (n, 2)"""
+    accelerations: np.ndarray
+    """rad/s^2, (n, 2)"""
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def advance_joints(arms, angles, speeds, accelerations, dt):
-    """Move angles and speeds on by `dt`, in place.
+def advance_joints(arms, joints, dt):
+    """Move the angles and speeds of `joints` on by `dt`, in place; their accelerations stay.
 
     Args:
         arms: `parameters` of every arm, (n,).
-        angles: rad, (n, 2); overwritten.
-        speeds: rad/s, (n, 2); overwritten.
-        accelerations: rad/s^2, (n, 2).
+        joints: `Joints` of every arm; angles and speeds are overwritten.
         dt: plant step, s.
     """
-    for i in range(len(angles)):
-        for j in range(2):
-            angles[i, j], speeds[i, j] = _move_joint(
-                arms[i], j, angles[i, j], speeds[i, j], accelerations[i, j], dt
-            )
+    for i in range(len(joints.angles)):
+        for joint in (SHOULDER, ELBOW):
+            # Both from the values before the step: the angle must not move with the new speed.
+            angle = joints.angles[i, joint]
+            speed = joints.speeds[i, joint]
+            acceleration = joints.accelerations[i, joint]
+            new_angle, new_speed = _move_joint(arms[i], joint, angle, speed, acceleration, dt)
+            joints.angles[i, joint] = new_angle
+            joints.speeds[i, joint] = new_speed
 
 
 @njit(cache=True, error_model="numpy")
@@ -451,10 +464,20 @@ def step(arms, angles, speeds, activation, force, excitation, push, dt, joints, 
         arm = arms[i if len(arms) > 1 else 0]
         now = _accelerations_under(arm, angles[i], speeds[i], force[i], push[i, 0], push[i, 1])
         joints[i, Joint.ANGLE, SHOULDER], joints[i, Joint.SPEED, SHOULDER] = _move_joint(
-            arm, SHOULDER, angles[i, SHOULDER], speeds[i, SHOULDER], now.shoulder, dt
+            arm=arm,
+            joint=SHOULDER,
+            angle=angles[i, SHOULDER],
+            speed=speeds[i, SHOULDER],
+            acceleration=now.shoulder,
+            dt=dt,
         )
         joints[i, Joint.ANGLE, ELBOW], joints[i, Joint.SPEED, ELBOW] = _move_joint(
-            arm, ELBOW, angles[i, ELBOW], speeds[i, ELBOW], now.elbow, dt
+            arm=arm,
+            joint=ELBOW,
+            angle=angles[i, ELBOW],
+            speed=speeds[i, ELBOW],
+            acceleration=now.elbow,
+            dt=dt,
         )
         # Read back from the results, which may be float32: the muscles follow what the caller sees.
         shoulder = joints[i, Joint.ANGLE, SHOULDER]
@@ -632,29 +655,30 @@ def step_gradient(
     """
     for i in range(len(angles)):
         arm = arms[i if len(arms) > 1 else 0]
+        # Backwards: from the results to the new angles and speeds, from these to what was before the step.
         grad_shoulder, grad_elbow, grad_shoulder_speed, grad_elbow_speed = _results_gradient(
-            arm,
-            activation[i],
-            excitation[i],
-            dt,
-            joints[i],
-            muscles[i],
-            grad_joints[i],
-            grad_muscles[i],
-            out[i],
+            arm=arm,
+            activation=activation[i],
+            excitation=excitation[i],
+            dt=dt,
+            joints=joints[i],
+            muscles=muscles[i],
+            grad_joints=grad_joints[i],
+            grad_muscles=grad_muscles[i],
+            out=out[i],
         )
         _skeleton_gradient(
-            arm,
-            angles[i],
-            speeds[i],
-            force[i],
-            push[i],
-            dt,
-            grad_shoulder,
-            grad_elbow,
-            grad_shoulder_speed,
-            grad_elbow_speed,
-            out[i],
+            arm=arm,
+            angle=angles[i],
+            speed=speeds[i],
+            force=force[i],
+            push=push[i],
+            dt=dt,
+            grad_shoulder=grad_shoulder,
+            grad_elbow=grad_elbow,
+            grad_shoulder_speed=grad_shoulder_speed,
+            grad_elbow_speed=grad_elbow_speed,
+            out=out[i],
         )
 
 
@@ -760,13 +784,25 @@ def _skeleton_gradient(
     push_y = push[1]
     now = _accelerations_under(arm, angle, speed, force, push_x, push_y)
     grad_shoulder, grad_shoulder_speed = _joint_gradient(
-        arm, SHOULDER, angle[SHOULDER], speed[SHOULDER], now.shoulder, dt,
-        grad_shoulder, grad_shoulder_speed,
-    )  # fmt: skip
+        arm=arm,
+        joint=SHOULDER,
+        angle=angle[SHOULDER],
+        speed=speed[SHOULDER],
+        acceleration=now.shoulder,
+        dt=dt,
+        grad_angle=grad_shoulder,
+        grad_speed=grad_shoulder_speed,
+    )
     grad_elbow, grad_elbow_speed = _joint_gradient(
-        arm, ELBOW, angle[ELBOW], speed[ELBOW], now.elbow, dt,
-        grad_elbow, grad_elbow_speed,
-    )  # fmt: skip
+        arm=arm,
+        joint=ELBOW,
+        angle=angle[ELBOW],
+        speed=speed[ELBOW],
+        acceleration=now.elbow,
+        dt=dt,
+        grad_angle=grad_elbow,
+        grad_speed=grad_elbow_speed,
+    )
 
     # Through the accelerations: inertia times acceleration = torque, so the gradient in the torques
     # is the inverse inertia times the one in the accelerations, dt times that in the new speeds.
@@ -844,6 +880,7 @@ __all__ = [
     "Column",
     "Gradient",
     "Joint",
+    "Joints",
     "advance_joints",
     "advance_muscles",
     "fill_muscles",

@@ -30,15 +30,16 @@ FORKED = (
 """the error of a forked process that asks for a picture"""
 
 Job = Callable[[], Any]
+"""something to be done in the thread of the context"""
 
 
 class Canvas:
     """The frame buffer that pictures of one model are drawn into, with the model's meshes and textures.
 
     Args:
-        model: its visual settings (size of the offscreen buffer, multisampling) are read here, once.
-        width: of the pictures, pixels; at most the model's ``vis.global_.offwidth``.
-        height: of the pictures, pixels; at most the model's ``vis.global_.offheight``.
+        model: the model; its visual settings (size of the offscreen buffer, multisampling) are read here, once.
+        width: width of the pictures, pixels; at most the model's ``vis.global_.offwidth``.
+        height: height of the pictures, pixels; at most the model's ``vis.global_.offheight``.
 
     Raises:
         LanceletError: this process cannot open OpenGL, or it was forked from one that had opened it.
@@ -50,7 +51,7 @@ class Canvas:
         self._drawer = _the_drawer()
         drawer = self._drawer
         try:
-            self._context = drawer.call(lambda: drawer.open(model, width, height))
+            self._context = drawer.call(lambda: drawer.open_canvas(model, width, height))
         except LanceletError:
             raise
         except Exception as error:
@@ -61,7 +62,7 @@ class Canvas:
             ) from error
         context = self._context
         # Runs once: at `close`, or when the canvas is collected, which may happen in any thread.
-        self._free = weakref.finalize(self, drawer.post, lambda: drawer.free(context))
+        self._free = weakref.finalize(self, drawer.post, lambda: drawer.free_canvas(context))
         # At exit the drawer frees every canvas that is left, before the context goes.
         self._free.atexit = False
 
@@ -83,7 +84,8 @@ class Canvas:
         mujoco.mjr_restoreBuffer(self._context)
         mujoco.mjr_render(rectangle, scene, self._context)
         mujoco.mjr_readPixels(picture, None, rectangle, self._context)
-        return np.flipud(picture).copy()  # OpenGL counts rows from below
+        # OpenGL counts rows from below.
+        return np.flipud(picture).copy()
 
     def close(self) -> None:
         """Free the frame buffer, meshes and textures; a second time does nothing."""
@@ -98,8 +100,11 @@ class _Drawer(threading.Thread):
         # `put` of this queue may be called by the garbage collector in the middle of another `put`.
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Job]] = queue.SimpleQueue()
         self._gl: Any = None
+        """MuJoCo's `GLContext`; None until the first canvas"""
         self._contexts: set[mujoco.MjrContext] = set()
+        """the OpenGL sides of all canvases that are open"""
         self._ended = False
+        """True once everything is freed: no job is done any more"""
 
     def run(self) -> None:
         """Do jobs until `end`."""
@@ -133,26 +138,43 @@ class _Drawer(threading.Thread):
             raise LanceletError("Python is ending: nothing can be drawn any more")
         return self.post(job).result()
 
-    def open(self, model: mujoco.MjModel, width: int, height: int) -> mujoco.MjrContext:
-        """The OpenGL side of one canvas. Runs in the thread."""
+    def open_canvas(self, model: mujoco.MjModel, width: int, height: int) -> mujoco.MjrContext:
+        """Open the OpenGL side of one canvas; the first call opens OpenGL itself. Runs in the thread.
+
+        Args:
+            model: the model whose meshes and textures are loaded. Its ``vis.global_.offwidth`` and ``offheight`` are
+                the size of the canvas's frame buffer.
+            width: width of the window that OpenGL is opened with, pixels. It is read at the first call alone, and no
+                picture depends on it: canvases are drawn into frame buffers of their own.
+            height: height of that window, pixels.
+        """
         if self._gl is None:
-            gl = mujoco.GLContext(width, height)  # pyright: ignore[reportAttributeAccessIssue]
-            gl.make_current()
-            self._gl = gl
-            # Handlers run last to first: after `GLContext` has registered the end of its display, so ours is earlier.
-            atexit.register(self.end)
+            self._open_gl(width, height)
         context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
         self._contexts.add(context)
         return context
 
-    def free(self, context: mujoco.MjrContext) -> None:
+    def _open_gl(self, width: int, height: int) -> None:
+        """Open the one OpenGL context of this process, and have it closed at exit. Runs in the thread."""
+        gl = mujoco.GLContext(width, height)  # pyright: ignore[reportAttributeAccessIssue]
+        # A context is current in the thread that calls this, and stays so: it is the only context and the only thread.
+        gl.make_current()
+        self._gl = gl
+        # Python runs these handlers last to first. `GLContext` has just registered the one that closes its display:
+        # registered after it, ours runs before it, while canvases can still be freed.
+        atexit.register(self.end)
+
+    def free_canvas(self, context: mujoco.MjrContext) -> None:
         """Free the OpenGL side of one canvas. Runs in the thread."""
         context.free()
         self._contexts.discard(context)
 
     def end(self) -> None:
-        """Free everything and stop; waits. Left to the interpreter, the order would be arbitrary, and noisy."""
+        """Free everything, stop, and wait until that is done.
+
+        Left to the interpreter, the order would be arbitrary, and MuJoCo would complain.
+        """
         if self.is_alive():
             self.post(self._end)
             self.join()
@@ -167,6 +189,7 @@ class _Drawer(threading.Thread):
 
 
 _drawer: _Drawer | None = None
+"""the drawer of this process; None until the first picture"""
 _drawer_lock = threading.Lock()
 _inherited = False
 """True in a process that was forked from one that had opened OpenGL"""
@@ -187,7 +210,8 @@ def _the_drawer() -> _Drawer:
 def _after_fork() -> None:
     """In a forked process: leave alone what was inherited, whose threads exist in the parent only."""
     global _drawer_lock, _inherited
-    _drawer_lock = threading.Lock()  # another thread of the parent may have held it
+    # A new one: another thread of the parent may have held it.
+    _drawer_lock = threading.Lock()
     egl = sys.modules.get("mujoco.egl")
     # A display that a renderer of MuJoCo's own has opened is inherited in the same way.
     display_is_open = egl is not None and egl.EGL_DISPLAY is not None

@@ -22,14 +22,17 @@ from .checks import finite_reset_option
 from .simulation import Simulation
 from .task import Memory, Task
 
+# Speed and horizon are those of the paper's code; targets, the reward's tail and the density are dm_control's.
 HORIZON = 1000
-"""control steps over which the time feature runs from -1 to 1"""
+"""control steps over which the time feature runs from -1 to 1, however long the episode is"""
 SPEED = 0.1
 """m/s of the head at which the reward of `Swim` is full"""
 TARGET_RADIUS = 0.1
 """m from the target within which the reward of `SwimNavigate` is full"""
 TAIL_RADII = 5
 """the reward of `SwimNavigate` has fallen to a tenth so many radii beyond the target's radius"""
+TAIL_SCALE = 3.0
+"""steepness of dm_control's long-tailed `tolerance` with a value of 0.1 at the margin: sqrt(1 / 0.1 - 1)"""
 NEAR_PROBABILITY = 0.2
 """share of episodes whose target lies near the start"""
 NEAR_TARGETS = 0.3
@@ -57,7 +60,12 @@ SWIMMER_BODY = 1
 
 @runtime_checkable
 class Jointed(Protocol):
-    """A body that these tasks take: a chain like `morphology.swimmer.Swimmer`."""
+    """A body that these tasks take: a chain like `morphology.swimmer.Swimmer`.
+
+    Only `joints` is checked. Also needed: `qpos` holds x, y, heading and then the joints, head first; the velocity and
+    gyro sensors of every link stand first in `sensordata`, head first; the head is body 1; and `SwimNavigate` asks for
+    a site ``nose``.
+    """
 
     joints: int
     """number of actuated joints"""
@@ -75,12 +83,13 @@ class Swim(Task):
     | N .. 4N+2 | for each of N + 1 links, head first: v_x, v_y, w_z in the link's frame, at its centre | m/s, rad/s |
     | 4N+3 | with ``clock=True``: time feature -1 + 2 t / 1000, t in control steps | - |
 
-    Action (N): motor commands in [-1, 1]; 1 is 5e-4 N m.
+    Action (N): motor commands in [-1, 1]; 1 is 5e-4 N m of the standard body.
 
     Reward: ``forward`` = clip(v_f / 0.1, 0, 1), v_f = -v_y of the head in its own frame (the nose points to -y).
 
     Start: at rest at the origin, heading uniform in (-pi, pi), every joint uniform within its limits. Control step
-    0.03 s = 15 x 0.002 s. Ends never; truncated after 1,000 steps (30 s).
+    0.03 s = 15 x 0.002 s of the standard body. Ends never; truncated after 1,000 steps (30 s), a limit that is set where
+    the id is registered.
 
     Metrics: ``speed`` mean v_f (m/s), ``com_speed`` straight-line displacement of the centre of mass over time (m/s).
 
@@ -147,8 +156,11 @@ class Swim(Task):
         rngs: Sequence[np.random.Generator],
         options: Mapping[str, Any],
     ) -> None:
-        """Draw the heading, then the joints, from each simulation's generator."""
-        # Once: with many bodies every look at a field gathers it.
+        """Draw the heading, then the joints, from each simulation's generator.
+
+        The core has put simulations and memory at their initial values: at rest, at the origin, no step yet.
+        """
+        # Read once: with several bodies each `field(...)` copies the values of all simulations together.
         limits = sim.field("jnt_range").values
         lower = limits[:, FIRST_JOINT:, 0]
         upper = limits[:, FIRST_JOINT:, 1]
@@ -158,6 +170,8 @@ class Swim(Task):
 
     def advance(self, sim: Simulation, memory: Memory, action: np.ndarray) -> None:
         """Fifteen substeps under constant motor commands."""
+        # Not in `reset`: a start state that the caller gives replaces the drawn one only after it. The condition asks
+        # cheaply whether any simulation is at its first step.
         if np.count_nonzero(memory["steps"]) < sim.n:
             at_start = memory["steps"] == 0
             memory["origin"][at_start] = sim.subtree_com[at_start, SWIMMER_BODY, :2]
@@ -166,7 +180,7 @@ class Swim(Task):
         memory["forward"] -= sim.sensordata[:, HEAD_VELOCITY_Y]
 
     def observe(self, sim: Simulation, memory: Memory) -> np.ndarray:
-        """The table of the class."""
+        """Joint angles and velocities of the links, in the order of the class's table."""
         links = self.joints + 1
         observation = np.empty((sim.n, self._size), np.float32)
         observation[:, : self.joints] = sim.qpos[:, FIRST_JOINT:]
@@ -185,8 +199,9 @@ class Swim(Task):
     def reward(
         self, sim: Simulation, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Forward speed of the head, ramped."""
+        """Forward speed of the head as a part of `SPEED`, clipped to 0 .. 1."""
         part_of_full_speed = sim.sensordata[:, HEAD_VELOCITY_Y] / -SPEED
+        # Not `np.clip`, which is slower on small arrays.
         reward = np.minimum(np.maximum(part_of_full_speed, 0.0), 1.0)
         return reward, {"forward": reward}
 
@@ -278,7 +293,7 @@ class SwimNavigate(Swim):
         np.minimum(memory["closest"], self._distance(sim), out=memory["closest"])
 
     def observe(self, sim: Simulation, memory: Memory) -> np.ndarray:
-        """The table of the class."""
+        """That of `Swim`, with the vector to the target behind the joints."""
         observation = super().observe(sim, memory)
         observation[:, self.joints : self.joints + 2] = self._to_target(sim)
         return observation
@@ -289,8 +304,7 @@ class SwimNavigate(Swim):
         """Long-tailed fall-off with the distance beyond the target's radius."""
         beyond = np.maximum(self._distance(sim) - self.radius, 0.0)
         beyond /= TAIL_RADII * self.radius
-        # dm_control's long-tailed `tolerance` with a value of 0.1 at the margin: sqrt(1 / 0.1 - 1) = 3.
-        reward = 1.0 / ((3.0 * beyond) ** 2 + 1.0)
+        reward = 1.0 / ((TAIL_SCALE * beyond) ** 2 + 1.0)
         return reward, {"near": reward}
 
     def metrics(self, sim: Simulation, memory: Memory) -> dict[str, np.ndarray]:

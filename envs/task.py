@@ -22,6 +22,7 @@ __all__ = [
     "Array",
     "Memory",
     "Observation",
+    "PlacingSimulator",
     "PosedSimulator",
     "Simulator",
     "StatefulSimulator",
@@ -41,7 +42,7 @@ class Simulator(Protocol):
     all of them. It never calls `step`: that is the task's to do, in `Task.advance`.
 
     Optional parts are protocols of their own: `StatefulSimulator` is saved with the environment, `PosedSimulator`
-    has configurations that a recorded episode keeps.
+    and `PlacingSimulator` have configurations that a recorded episode keeps.
     """
 
     def reset(self, ids: Array) -> None:
@@ -63,19 +64,26 @@ class StatefulSimulator(Simulator, Protocol):
 
 @runtime_checkable
 class PosedSimulator(Simulator, Protocol):
-    """A simulator of bodies that have positions: a recorded episode keeps them, and pictures are drawn from them.
-
-    ``mocap_pos`` (n, nmocap, 3) and ``mocap_quat`` (n, nmocap, 4), of bodies that are put somewhere, such as a goal,
-    are recorded beside it where the simulator has them.
-    """
+    """A simulator of bodies that have positions: a recorded episode keeps them, and pictures are drawn from them."""
 
     qpos: Array
     """(n, nq), live"""
 
 
+@runtime_checkable
+class PlacingSimulator(Simulator, Protocol):
+    """A simulator of bodies that are put somewhere, such as a goal: a recorded episode keeps where they are."""
+
+    mocap_pos: Array
+    """(n, nmocap, 3), m, live"""
+    mocap_quat: Array
+    """(n, nmocap, 4), live"""
+
+
 # `Simulation` finds the arrays of MjData at their first use, where a look at its attributes does not see them yet.
 StatefulSimulator.register(Simulation)  # pyright: ignore[reportAttributeAccessIssue]
 PosedSimulator.register(Simulation)  # pyright: ignore[reportAttributeAccessIssue]
+PlacingSimulator.register(Simulation)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @dataclass(kw_only=True)

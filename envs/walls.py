@@ -108,8 +108,8 @@ def move(sim: Simulation, layout: mazes.Map, cell: np.ndarray, xy: Any, ids: np.
         raise LanceletError(f"xy = {xy!r}: must be two finite numbers, in m")
     # All agents are looked at before any block is moved.
     for i in ids.tolist():
-        what = f"move_wall puts a wall on the agent of environment {i},"
-        clear(sim, sim.qpos[i], centre[None], what)
+        cause = f"move_wall puts a wall on the agent of environment {i},"
+        refuse_covering(sim, ball_xy=sim.qpos[i], block_centres=centre[None], cause=cause)
     row, column = cell
     _, columns = mazes.shape(layout)
     block = _blocks(sim, layout).start + int(row) * columns + int(column)
@@ -119,26 +119,31 @@ def move(sim: Simulation, layout: mazes.Map, cell: np.ndarray, xy: Any, ids: np.
     field[ids] = positions
 
 
-def clear(sim: Simulation, xy: np.ndarray, blocks: np.ndarray, what: str) -> None:
-    """Refuse blocks that cover the ball, which would stay inside.
+def refuse_covering(
+    sim: Simulation, *, ball_xy: np.ndarray, block_centres: np.ndarray, cause: str
+) -> None:
+    """Refuse blocks that would cover the ball, which would stay inside; nothing is moved.
 
     Args:
-        sim: the simulations.
-        xy: (2,) m, the ball's centre.
-        blocks: (k, 2) m, centres of the blocks.
-        what: does that; the first words of the error.
+        sim: the simulations; only the ball's radius is read.
+        ball_xy: (2,) m, the ball's centre.
+        block_centres: (k, 2) m, centres of the blocks.
+        cause: what puts the blocks there: the first words of the error.
 
     Raises:
         LanceletError: a block covers the ball.
     """
     radius = sim.model.geom("ball").size[0]
-    gap = np.maximum(np.abs(blocks - xy) - HALF_CELL, 0.0)
+    # Distance of a point from a square, along x and y, is 0 inside it.
+    gap = np.maximum(np.abs(block_centres - ball_xy) - HALF_CELL, 0.0)
     distance = np.hypot(gap[:, 0], gap[:, 1])
     covering = np.flatnonzero(distance < radius - TOUCH)
     if len(covering):
-        x, y = blocks[covering[0]].tolist()
+        x, y = block_centres[covering[0]].tolist()
+        ball_x, ball_y = ball_xy
         raise LanceletError(
-            f"{what} with its centre at ({x:g}, {y:g}) m: the agent is at ({xy[0]:.3g}, {xy[1]:.3g})"
+            f"{cause} with its centre at ({x:g}, {y:g}) m: "
+            f"the agent is at ({ball_x:.3g}, {ball_y:.3g})"
         )
 
 

@@ -22,24 +22,31 @@ _SIDECARS = ("-wal", "-shm", "-journal")
 
 
 def open_to_read(path: str | Path, inside: str | Path | None = None) -> sqlite3.Connection:
-    """A SQLite database to read from, whoever is writing to it; nothing that its author wrote into it is run.
+    """Open a SQLite database to read from it; another process may write to it meanwhile.
 
-    A query that takes more than `MOST_INSTRUCTIONS` ends in `sqlite3.OperationalError` ("interrupted").
+    Nothing that its author wrote into the database is run. A query that takes more than `MOST_INSTRUCTIONS` ends in
+    `sqlite3.OperationalError` ("interrupted").
+
+    Args:
+        path: path of the database.
+        inside: folder that the database must lie in once links are followed; None: anywhere.
 
     Raises:
         LanceletError: the database or a file that SQLite keeps beside it is no regular file, is larger than
             `LARGEST_FILE`, or is a link out of `inside`.
-        sqlite3.Error: no database.
+        sqlite3.Error: the file is no database.
     """
     check_files(path, inside)
     # The path is quoted: "#" would end it, "?" would begin options, and "%41" would be an "A".
-    database = sqlite3.connect(f"{foreign.real_path(path, inside).as_uri()}?mode=ro", uri=True)
+    address = foreign.real_path(path, inside).as_uri()
+    database = sqlite3.connect(f"{address}?mode=ro", uri=True)
     try:
         distrust(database)
         database.execute("pragma query_only=on")
     except sqlite3.Error:
         database.close()
         raise
+    # A schema can hold a query without an end, so the instructions are counted.
     calls_left = MOST_INSTRUCTIONS // _INSTRUCTIONS_A_CALL
 
     def is_over() -> bool:
@@ -54,21 +61,28 @@ def open_to_read(path: str | Path, inside: str | Path | None = None) -> sqlite3.
 def check_files(path: str | Path, inside: str | Path | None = None) -> None:
     """Refuse a database which, or whose journal, is no regular file, too large, or a link out of `inside`.
 
+    A database that does not exist is let pass.
+
     Raises:
-        LanceletError: the first of them.
+        LanceletError: it names the first such file.
     """
     if os.path.lexists(path):
         foreign.open_regular(path, LARGEST_FILE, inside).close()
     for ending in _SIDECARS:
-        beside = Path(f"{foreign.real_path(path, inside)}{ending}")
-        if os.path.lexists(beside):
-            if beside.is_symlink():
-                raise LanceletError(f"{beside} is a link: SQLite would write to where it leads")
-            foreign.open_regular(beside, LARGEST_FILE, inside).close()
+        # SQLite looks for them beside the file that a link leads to.
+        sidecar = Path(f"{foreign.real_path(path, inside)}{ending}")
+        if not os.path.lexists(sidecar):
+            continue
+        if sidecar.is_symlink():
+            raise LanceletError(f"{sidecar} is a link: SQLite would write to where it leads")
+        foreign.open_regular(sidecar, LARGEST_FILE, inside).close()
 
 
 def distrust(database: sqlite3.Connection) -> None:
-    """Keep what a database's schema says from calling functions, and long texts from the memory."""
+    """Restrict an open connection: its schema calls no functions, its texts are short, it attaches no other file.
+
+    Changes the settings of `database`.
+    """
     database.execute("pragma trusted_schema=off")
     database.execute("pragma cell_size_check=on")
     database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_TEXT)

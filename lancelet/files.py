@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or a kill leaves the old one whole."""
+"""Writing files so that a crash, a full disk or a kill leaves the previous file whole."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ from typing import Any
 from .checks import plain
 from .errors import LanceletError
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""errors of the operating system that mean: no more bytes fit (disk, quota, size of one file)"""
+_RANDOM_BYTES = 8
+"""bytes of chance in the name of a temporary file"""
+
 
 def user_path(path: str | Path) -> Path:
     """The path that a user means: ``~`` at its beginning is the home folder.
@@ -32,8 +37,8 @@ def make_folder(path: str | Path, option: str = "folder") -> Path:
     """Make a folder with those above it, where they are missing.
 
     Args:
-        path: of the folder; ``~`` is the home folder.
-        option: what the user can give another path by, for the error.
+        path: path of the folder; ``~`` is the home folder.
+        option: the option by which the user can give another path, for the error.
 
     Raises:
         LanceletError: a file is in the way, the place cannot be written to, or the name is too long.
@@ -42,8 +47,10 @@ def make_folder(path: str | Path, option: str = "folder") -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        # Versions of Python word it differently: a ValueError is a null byte in the name.
-        reason = "null byte in its name" if isinstance(error, ValueError) else error.strerror
+        # A ValueError is a null byte, which the versions of Python word differently.
+        reason = "null byte in its name"
+        if isinstance(error, OSError):
+            reason = error.strerror
         raise LanceletError(
             f"{option} = {path}: cannot be made ({reason}); give another --{option}"
         ) from error
@@ -52,7 +59,8 @@ def make_folder(path: str | Path, option: str = "folder") -> Path:
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """`value` as JSON that every reader takes: numbers of numpy as numbers, NaN and infinities as null."""
-    return json.dumps(_finite(plain(value)), indent=indent, allow_nan=False)
+    finite_value = _finite(plain(value))
+    return json.dumps(finite_value, indent=indent, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
@@ -67,46 +75,63 @@ def _finite(value: Any) -> Any:
 
 
 def write_atomic(path: str | Path, data: bytes | str) -> None:
-    """Write `data` to a new file beside `path`, fsync, rename over `path`, fsync the folder.
+    """Replace the file at `path` by one that holds `data`, all at once.
 
     The folder may be a stranger's: a link at `path` is replaced and not written through, and the new file's name
     cannot be foreseen, so that no link can wait there either.
+
+    Args:
+        path: path of the file; folders above it are made where they are missing.
+        data: its new content; a text is written in UTF-8.
 
     Raises:
         LanceletError: the disk is full or refuses; the previous file stays as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    content = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(_RANDOM_BYTES)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(
-                temporary, "xb"
-            ) as file:  # x: fails where anything has that name, a link included
-                file.write(data.encode() if isinstance(data, str) else data)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_new(temporary, content)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        # The new name is part of the folder: without this a loss of power could bring the old file back.
+        _sync_folder(path.parent)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        what = "the disk is full" if full else (error.strerror or str(error))
+        reason = error.strerror or str(error)
+        if error.errno in _DISK_FULL:
+            reason = "the disk is full"
         raise LanceletError(
-            f"cannot write {path}: {what}; the previous file is untouched"
+            f"cannot write {path}: {reason}; the previous file is untouched"
         ) from error
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a file that must not exist yet, and wait until the disk has it."""
+    # "x" fails where anything has that name, a link included.
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        # Before it is renamed: else the name could reach the disk before the content does.
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
 def written_elsewhere(path: str | Path) -> Iterator[Path]:
-    """Where another program, which opens files by name, is to write what will replace `path`.
+    """Give another program, which opens files by name, a path to write to; its file then replaces `path`.
 
     The place is a new folder beside `path` that no other user can enter, so that no link of a stranger can lie there.
     What was written replaces `path` (a link itself, never its target) at the end of the block; after an error nothing
@@ -119,9 +144,8 @@ def written_elsewhere(path: str | Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            folder = stack.enter_context(
-                tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent)
-            )
+            new_folder = tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent)
+            folder = stack.enter_context(new_folder)
         except OSError as error:
             raise LanceletError(f"cannot write {path}: {error.strerror or error}") from error
         temporary = Path(folder) / path.name

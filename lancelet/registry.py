@@ -20,8 +20,10 @@ def load_object(target: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except ImportError as error:
-        general = LanceletError(f"cannot load {target!r}: {error}")
-        raise missing_extra(error) or general from error
+        missing = missing_extra(error)
+        if missing is not None:
+            raise missing from error
+        raise LanceletError(f"cannot load {target!r}: {error}") from error
     except AttributeError as error:
         raise LanceletError(f"cannot load {target!r}: {error}") from error
 
@@ -49,7 +51,11 @@ def import_prefix(name: str, kind: str) -> tuple[str, str]:
 
 
 class Registry:
-    """Objects by name; in place of an object stands ``"module:name"`` until it is first asked for."""
+    """Objects by name; in place of an object stands ``"module:name"`` until it is first asked for.
+
+    Args:
+        kind: what the objects are, for errors: "controller".
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -60,7 +66,11 @@ class Registry:
         self._targets[name] = target
 
     def get(self, name: str) -> Any:
-        """The object called `name`; of ``"module:name"``, the module is imported first, which registers it."""
+        """The object called `name`, which comes from the user; of ``"module:name"``, the module is imported first.
+
+        Raises:
+            LanceletError: the module cannot be imported, or there is no such name; near names are listed.
+        """
         _, short_name = import_prefix(name, self.kind)
         return self.known(short_name)
 
@@ -74,8 +84,9 @@ class Registry:
         """
         target = self.target(name)
         if isinstance(target, str):
-            target = load_object(target)
-            self._targets[name] = target
+            loaded = load_object(target)
+            self._targets[name] = loaded
+            return loaded
         return target
 
     def target(self, name: str) -> Any:
@@ -96,7 +107,9 @@ class Registry:
         """
         path = f"{target.__module__}:{target.__qualname__}"
         for name, registered in self._targets.items():
-            if registered is target or registered == path:
+            is_loaded = registered is target
+            is_the_path = registered == path
+            if is_loaded or is_the_path:
                 return name
         raise LanceletError(
             f"{self.kind} {target.__qualname__} is not registered: call register(name, {path!r}) first"

@@ -13,7 +13,10 @@ import gymnasium as gym
 from .errors import check_names, unknown
 from .registry import import_prefix, load_object
 
-_VECTOR, _SINGLE = "lancelet.envs.core:VectorEnv", "lancelet.envs.core:SingleEnv"
+_VECTOR = "lancelet.envs.core:VectorEnv"
+"""entry point of a batch of environments"""
+_SINGLE = "lancelet.envs.core:SingleEnv"
+"""entry point of one environment; by it a task of the workbench is told from others in Gymnasium's registry"""
 
 
 def register(
@@ -22,18 +25,16 @@ def register(
     """Register a task under a Gymnasium id, for one environment and for a batch alike.
 
     Args:
-        id: ``"namespace/Name-v0"``.
-        task: the `envs.Task` class, or ``"module:Class"`` (nothing is imported until it is made).
-        max_episode_steps: control steps of an episode; None for no limit.
+        id: the id in Gymnasium's form, ``"namespace/Name-v0"``; a task of the workbench that has it is replaced.
+        task: the `envs.Task` class, or ``"module:Class"``: then nothing is imported until an environment is made.
+        max_episode_steps: control steps of an episode; None: there is no limit.
         **options: defaults of the task's fields.
     """
-    if isinstance(task, type):
-        named = (
-            task.__module__ != "__main__"
-            and getattr(sys.modules.get(task.__module__), task.__name__, None) is task
-        )
-        # a spec of strings can go to JSON and to other processes
-        task = f"{task.__module__}:{task.__name__}" if named else task
+    target = task
+    if isinstance(task, type) and _can_be_imported(task):
+        # A spec that is made of texts can go to JSON and to other processes.
+        target = f"{task.__module__}:{task.__name__}"
+    # Gymnasium would warn of an id that is registered twice.
     if id in gym.registry and gym.registry[id].entry_point == _SINGLE:
         del gym.registry[id]
     gym.register(
@@ -41,8 +42,17 @@ def register(
         entry_point=_SINGLE,
         vector_entry_point=_VECTOR,
         max_episode_steps=max_episode_steps,
-        kwargs={"task": task, **options},
+        kwargs={"task": target, **options},
     )
+
+
+def _can_be_imported(cls: type) -> bool:
+    """Whether another process finds a class by the names of its module and its own."""
+    if cls.__module__ == "__main__":
+        # Another process has another main script.
+        return False
+    module = sys.modules.get(cls.__module__)
+    return getattr(module, cls.__name__, None) is cls
 
 
 def registered() -> dict[str, str]:
@@ -53,8 +63,11 @@ def registered() -> dict[str, str]:
 
 def short_name(id: str) -> str:
     """The id in kebab case without module, namespace and version: ``BlimpAltitude-v0`` -> ``blimp-altitude``."""
-    name = re.sub(r"-v\d+$", "", id.rpartition(":")[2].rpartition("/")[2])
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+    without_module = id.rpartition(":")[2]
+    versioned_name = without_module.rpartition("/")[2]
+    name = re.sub(r"-v\d+$", "", versioned_name)
+    hyphenated_name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)
+    return hyphenated_name.lower()
 
 
 def task_id(name: str) -> str:
@@ -63,8 +76,8 @@ def task_id(name: str) -> str:
     Raises:
         LanceletError: no such task; the message lists near names.
     """
-    module, rest = import_prefix(name, "task")
-    id = known_task_id(rest)
+    module, name_behind = import_prefix(name, "task")
+    id = known_task_id(name_behind)
     if module:
         return f"{module}:{id}"
     return id
@@ -78,27 +91,29 @@ def known_task_id(name: str) -> str:
     Raises:
         LanceletError: no such task; the message lists near names.
     """
-    short = name.rpartition(":")[2]
-    known = registered()
-    if short in known:
-        return known[short]
-    if short in known.values():
-        return short
-    if "/" in short:
-        raise unknown("task", name, known.values())
-    raise unknown("task", name, known)
+    name_behind = name.rpartition(":")[2]
+    id_of = registered()
+    if name_behind in id_of:
+        return id_of[name_behind]
+    if name_behind in id_of.values():
+        return name_behind
+    looks_like_an_id = "/" in name_behind
+    if looks_like_an_id:
+        raise unknown("task", name, id_of.values())
+    raise unknown("task", name, id_of)
 
 
 def check_task_options(id: str, options: Iterable[str]) -> None:
     """Refuse names that are no fields of a registered task, nor ``max_episode_steps``.
 
-    Gymnasium hands every keyword on to the environment, whose keyword ``task`` is a class to be imported.
+    Gymnasium hands every keyword on to the environment, whose keyword ``task`` is a class to be imported: a file of a
+    stranger's must not get there.
 
     Raises:
         LanceletError: the first such name; near names are listed.
     """
-    task = gym.spec(known_task_id(id)).kwargs["task"]
-    if isinstance(task, str):
-        task = load_object(task)
-    fields = [field.name for field in dataclasses.fields(task)]
+    task_class = gym.spec(known_task_id(id)).kwargs["task"]
+    if isinstance(task_class, str):
+        task_class = load_object(task_class)
+    fields = [field.name for field in dataclasses.fields(task_class)]
     check_names(f"option of task {id}", options, [*fields, "max_episode_steps"])

@@ -1,11 +1,16 @@
-"""Creatures: trees of capsules with servo joints and sensors (Sims 1994; Gupta et al. 2021, arXiv 2102.02202)."""
+"""Creatures: trees of capsules with servo joints and sensors (Sims 1994; Gupta et al. 2021, arXiv 2102.02202).
+
+`creature_genes` says what a segment and a sensor are, `creature_parts` where they stand. This file makes a body of
+them: what it refuses, what it weighs and feels, and its MuJoCo model.
+"""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mujoco
 
@@ -13,53 +18,132 @@ from ..errors import LanceletError
 from . import scenery
 from .core import Body
 from .creature_genes import (
-    CHANNELS,
-    DEPTH,
     MASS,
-    PARTS,
-    SEGMENTS,
-    SENSORS,
-    TOLERANCE,
+    MOST_CHANNELS,
+    MOST_JOINTS_DEEP,
+    MOST_PARTS,
+    MOST_SEGMENTS,
+    MOST_SENSORS,
+    OVERLAP_TOLERANCE,
+    GeneType,
     Segment,
     Sensor,
-    gene,
     quadruped,
+    read_gene,
 )
-from .creature_parts import Part, Pose, expand, overlaps, reflect, rest, surface
+from .creature_parts import (
+    NO_PARENT,
+    Part,
+    Pose,
+    Vector,
+    expand,
+    overlaps,
+    reflect,
+    rest,
+    surface,
+)
 
-STIFFNESS, BRAKE = 2.5, 0.25
-"""1/rad and s/rad: shares of the largest torque that a servo adds for an error and takes off for a speed"""
-CLEARANCE, GRAVITY = 0.03, 9.81
-"""m, under the lowest point at the start; m/s^2, that touch is measured against"""
+# Servos
+
+STIFFNESS = 2.5
+"""1/rad: share of the largest torque that a servo adds for an error"""
+BRAKE = 0.25
+"""s/rad: share of the largest torque that a servo takes off for a speed"""
+JOINT_DAMPING = 0.02
+"""s/rad: share of the largest torque that the hinge itself takes off for a speed"""
+ARMATURE_TIME = 0.01
+"""s: time constant with which the servo's brake slows the armature of its hinge"""
+
+# Sensors
+
+SPEED_UNIT = 8.0
+"""rad/s, of a hinge, that a joint sensor of gain 1 tells as tanh 1"""
+SPIN_UNIT = 5.0
+"""rad/s, about its axis, that an attitude sensor of gain 1 tells as tanh 1"""
+TOUCH_UNIT = 0.5
+"""of the creature's weight: the force that a touch sensor of gain 1 tells as tanh 1"""
+GRAVITY = 9.81
+"""m/s^2, that the weight is reckoned with"""
+TOUCH_SIZE = 1.1
+"""radius of the ball within which a touch sensor feels contacts, over the radius of its segment"""
+Z_COMPONENT = 2
+"""number of z in a MuJoCo sensor that makes x, y and z"""
+
+# Build
+
+CLEARANCE = 0.03
+"""m, under the lowest point at the start"""
+INWARD_TOLERANCE = 1e-6
+"""cosine by which a direction may point into its parent"""
+# Pictures
+
+FACING_AHEAD = 0.3
+"""x of a direction above which a segment on the trunk faces ahead"""
+EYE_SIZE = 0.28
+"""radius of an eye over the radius of its segment"""
+RIGID_SHADE = 0.92
+"""brightness of a part without hinges, over the trunk's"""
+MOVING_SHADE = 0.8
+"""brightness of a part with hinges, over the trunk's"""
 
 
 class Hinge(NamedTuple):
     """One axis about which a part turns on its parent."""
 
     part: int
-    """that turns"""
+    """index of the part that turns"""
     axis: int
     """number of the axis among those of the part"""
 
 
 class Channel(NamedTuple):
-    """One number that a sensor tells: tanh of gain times the value in its unit."""
+    """One number that a sensor tells: tanh of scale times the value in MuJoCo's unit."""
 
     key: str
-    """lineage: ``sensor:id.c``, the same on mirrored copies"""
+    """lineage: ``sensor:id.number``, the same on mirrored copies"""
     part: int
-    """that it sits on"""
+    """index of the part that its sensor sits on"""
     source: str
-    """MuJoCo sensor"""
+    """name of the MuJoCo sensor that it is read from"""
     component: int
-    """of it"""
+    """number of the value among those of that MuJoCo sensor"""
     scale: float
-    """gain / unit"""
+    """gain of the sensor / unit of the value"""
 
     @property
     def width(self) -> int:
-        """How many numbers of MuJoCo its sensor makes."""
-        return 3 if self.component else 1
+        """How many numbers its MuJoCo sensor makes."""
+        # Only tilt and spin are vectors, and of these z is read.
+        return 3 if self.component == Z_COMPONENT else 1
+
+
+class _Reading(NamedTuple):
+    """One number of a sensor on a part, as MuJoCo makes it."""
+
+    source: str
+    """name of the MuJoCo sensor"""
+    component: int
+    """number of the value among those of that sensor"""
+    unit: float
+    """value that is told as tanh 1 at a gain of 1; below 0: the value's sign is turned"""
+
+
+class _Place(NamedTuple):
+    """A sensor on one of the parts that carry it."""
+
+    sensor_index: int
+    """number of the sensor among the genes"""
+    sensor: Sensor
+    """the gene"""
+    part_index: int
+    """number of the part in the body"""
+    part: Part
+    """the part"""
+
+    @property
+    def name(self) -> str:
+        """What the names of its MuJoCo sensors end with."""
+        return f"{self.sensor_index}_{self.part_index}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,176 +155,201 @@ class Creature(Body):
     """
 
     segments: tuple[Segment, ...] = quadruped()[0]
-    """parents first"""
+    """the tree, parents first"""
     sensors: tuple[Sensor, ...] = quadruped()[1]
-    """one or more"""
+    """what it feels of itself: one sensor or more"""
     timestep: float = 0.005
     """s, of the simulator"""
 
     def __post_init__(self) -> None:
-        for name, cls, most in (("segments", Segment, SEGMENTS), ("sensors", Sensor, SENSORS)):
-            given = getattr(self, name)
-            if not isinstance(given, list | tuple) or not 1 <= len(given) <= most:
-                count = len(given) if isinstance(given, list | tuple) else given
-                raise LanceletError(
-                    f"Creature.{name}: {count!r} of them: needs a list of 1 to {most}"
-                )
-            made = tuple(gene(f"Creature.{name}[{i}]", cls, item) for i, item in enumerate(given))
-            object.__setattr__(self, name, made)
-            ids = [gene.id for gene in made]
-            if len(set(ids)) < len(ids):
-                raise LanceletError(
-                    f"Creature.{name}: lineage id {max(ids, key=ids.count)} is there twice"
-                )
+        segments = _read_genes("segments", Segment, self.segments, MOST_SEGMENTS)
+        sensors = _read_genes("sensors", Sensor, self.sensors, MOST_SENSORS)
+        # The class is frozen; JSON has given lists of objects.
+        object.__setattr__(self, "segments", segments)
+        object.__setattr__(self, "sensors", sensors)
         self.positive("timestep")
+        # In this order: each check relies on what the ones before have refused.
         self._check_segments()
         self._check_sensors()
-        self._check_whole()
+        self._check_body()
 
     def _check_segments(self) -> None:
+        """Refuse what is no tree, one that is too deep, and segments that grow into their parents.
+
+        Raises:
+            LanceletError: one line that names the segment.
+        """
         depths: list[int] = []
-        for i, segment in enumerate(self.segments):
-            who = f"Creature.segments[{i}]"
-            lowest, highest = (-1, -1) if i == 0 else (0, i - 1)
-            if not lowest <= segment.parent <= highest:
-                need = (
-                    "-1, it is the root"
-                    if i == 0
-                    else f"from 0 to {i - 1}, a segment before it (no cycles)"
-                )
-                raise LanceletError(f"{who}.parent = {segment.parent}: must be {need}")
-            depths.append(0 if i == 0 else depths[segment.parent] + 1)
-            if depths[i] > DEPTH:
+        for index, segment in enumerate(self.segments):
+            name = f"Creature.segments[{index}]"
+            if index == 0:
+                if segment.parent != NO_PARENT:
+                    raise LanceletError(
+                        f"{name}.parent = {segment.parent}: must be -1, it is the root"
+                    )
+                if segment.axes or segment.mirror:
+                    raise LanceletError(f"{name}: the root has no axes and no mirror image")
+                depths.append(0)
+                continue
+            if not 0 <= segment.parent < index:
                 raise LanceletError(
-                    f"{who}.parent = {segment.parent}: {depths[i]} joints from the root, at most {DEPTH}"
+                    f"{name}.parent = {segment.parent}: must be from 0 to {index - 1}, "
+                    f"a segment before it (no cycles)"
                 )
-            if i == 0 and (segment.axes or segment.mirror):
-                raise LanceletError(f"{who}: the root has no axes and no mirror image")
-            if i and _inward(self.segments[segment.parent], segment):
+            depth = depths[segment.parent] + 1
+            depths.append(depth)
+            if depth > MOST_JOINTS_DEEP:
                 raise LanceletError(
-                    f"{who}.direction = {segment.direction}: points into its parent"
+                    f"{name}.parent = {segment.parent}: {depth} joints from the root, at most {MOST_JOINTS_DEEP}"
+                )
+            if _grows_inward(self.segments[segment.parent], segment):
+                raise LanceletError(
+                    f"{name}.direction = {segment.direction}: points into its parent"
                 )
 
     def _check_sensors(self) -> None:
-        for i, sensor in enumerate(self.sensors):
-            who = f"Creature.sensors[{i}]"
-            if not 0 <= sensor.segment < len(self.segments):
-                raise LanceletError(
-                    f"{who}.segment = {sensor.segment}: there are {len(self.segments)} segments"
-                )
-            if sensor.kind == "joint" and not self.segments[sensor.segment].axes:
-                raise LanceletError(
-                    f"{who}.segment = {sensor.segment}: has no axes for a joint sensor to feel"
-                )
+        """Refuse sensors that sit on no segment, or feel hinges where there are none.
 
-    def _check_whole(self) -> None:
-        if len(self.parts) > PARTS:
+        Raises:
+            LanceletError: one line that names the sensor.
+        """
+        for index, sensor in enumerate(self.sensors):
+            name = f"Creature.sensors[{index}].segment = {sensor.segment}"
+            if not 0 <= sensor.segment < len(self.segments):
+                raise LanceletError(f"{name}: there are {len(self.segments)} segments")
+            if sensor.kind == "joint" and not self.segments[sensor.segment].axes:
+                raise LanceletError(f"{name}: has no axes for a joint sensor to feel")
+
+    def _check_body(self) -> None:
+        """Refuse a body that is too large, too light or too heavy, cannot move, or runs into itself.
+
+        Raises:
+            LanceletError: one line that says what is wrong.
+        """
+        if len(self.parts) > MOST_PARTS:
             raise LanceletError(
-                f"Creature.segments: more than {PARTS} parts with all mirrored copies"
+                f"Creature.segments: more than {MOST_PARTS} parts with all mirrored copies"
             )
         if not self.joints:
             raise LanceletError(
                 "Creature.segments: no segment has an axis: needs one actuated joint or more"
             )
-        if len(self.channels) > CHANNELS:
+        if len(self.channels) > MOST_CHANNELS:
             raise LanceletError(
-                f"Creature.sensors tell {len(self.channels)} numbers: at most {CHANNELS}"
+                f"Creature.sensors tell {len(self.channels)} numbers: at most {MOST_CHANNELS}"
             )
-        mass = self.mass
-        if not MASS[0] <= mass <= MASS[1]:
+        if not MASS.low <= self.mass <= MASS.high:
             raise LanceletError(
-                f"Creature weighs {mass:.3g} kg: must be {MASS[0]:g} to {MASS[1]:g} kg"
+                f"Creature weighs {self.mass:.3g} kg: must be {MASS.low:g} to {MASS.high:g} kg"
             )
-        deepest = overlaps(self.parts, self.pose)
-        if deepest is not None and deepest[2] > TOLERANCE:
-            one, other = (self.parts[i].segment for i in deepest[:2])
+        overlap = overlaps(self.parts, self.pose)
+        if overlap is not None and overlap.depth > OVERLAP_TOLERANCE:
+            first = self.parts[overlap.first].segment
+            second = self.parts[overlap.second].segment
             raise LanceletError(
-                f"Creature.segments[{one}] and [{other}] run {1000 * deepest[2]:.1f} mm into one another at rest: "
-                f"at most {1000 * TOLERANCE:g} mm"
+                f"Creature.segments[{first}] and [{second}] run {1000 * overlap.depth:.1f} mm into one another "
+                f"at rest: at most {1000 * OVERLAP_TOLERANCE:g} mm"
             )
 
     @cached_property
     def parts(self) -> list[Part]:
         """Segments and their mirrored copies, parents first, in the order of the simulator's bodies."""
-        return expand(self.segments, PARTS)
+        return expand(self.segments, MOST_PARTS)
 
     @cached_property
     def pose(self) -> Pose:
-        """At rest."""
+        """Where every part stands at rest."""
         return rest(self.segments, self.parts)
 
     @cached_property
     def joints(self) -> list[Hinge]:
         """Every hinge, in the order of the actions and of the simulator's joints."""
         hinges: list[Hinge] = []
-        for number, part in enumerate(self.parts):
-            hinges += [Hinge(number, axis) for axis in range(len(part.axes))]
+        for index, part in enumerate(self.parts):
+            hinges += [Hinge(part=index, axis=axis) for axis in range(len(part.axes))]
         return hinges
 
     @cached_property
     def hinge_lineages(self) -> list[str]:
         """Lineage of every hinge, ``segment:id.axis``, the same on mirrored copies."""
-        return [
-            f"segment:{self.segments[self.parts[hinge.part].segment].id}.{hinge.axis}"
-            for hinge in self.joints
-        ]
+        lineages: list[str] = []
+        for hinge in self.joints:
+            segment = self._segment(self.parts[hinge.part])
+            lineages.append(f"segment:{segment.id}.{hinge.axis}")
+        return lineages
 
     def carrier(self, part: int) -> int:
-        """The nearest part with hinges from `part` towards the root, itself first; -1: none."""
+        """The nearest part with hinges from `part` towards the root, itself first; -1: there is none."""
         nearest = part
-        while nearest >= 0 and not self.parts[nearest].axes:
+        while nearest != NO_PARENT and not self.parts[nearest].axes:
             nearest = self.parts[nearest].parent
         return nearest
 
     @cached_property
-    def _head(self) -> int:
-        """Where the eyes are, for the picture: the foremost of trunk and what sits on its middle facing ahead."""
-        ahead = [
-            i
-            for i, p in enumerate(self.parts)
-            if p.parent == 0 and p.direction[0] > 0.3 and p.attach[1] == 0
-        ]
-        return max([0, *ahead], key=lambda i: self.pose.lines[i, 1, 0])
-
-    @cached_property
     def torques(self) -> list[float]:
-        """N m, of every motor at most."""
-        return [self.segments[self.parts[i].segment].torque for i, _ in self.joints]
+        """Largest torque of every motor, N m, in the order of `joints`."""
+        return [self._segment(self.parts[hinge.part]).torque for hinge in self.joints]
 
     @cached_property
     def mass(self) -> float:
-        """kg, of the whole."""
-        return sum(self.segments[part.segment].mass for part in self.parts)
+        """Mass of the whole body with its mirrored copies, kg."""
+        return sum(self._segment(part).mass for part in self.parts)
 
     @cached_property
     def channels(self) -> list[Channel]:
-        """What it feels, in the order of the observation; units: the range, 8 rad/s; 1, 5 rad/s; half the weight."""
-        found: list[Channel] = []
-        for k, sensor in enumerate(self.sensors):
-            for i, part in enumerate(self.parts):
-                if part.segment == sensor.segment:
-                    for c, (source, component, unit) in enumerate(
-                        self._told(sensor, f"{k}_{i}", part)
-                    ):
-                        found.append(
-                            Channel(
-                                f"sensor:{sensor.id}.{c}", i, source, component, sensor.gain / unit
-                            )
-                        )
-        return found
+        """What it feels, in the order of the observation and of the simulator's sensors.
 
-    def _told(self, sensor: Sensor, name: str, part: Part) -> list[tuple[str, int, float]]:
-        """(MuJoCo sensor, component, unit) of every number of one sensor on one part."""
-        if sensor.kind == "touch":
-            return [(f"touch_{name}", 0, 0.5 * GRAVITY * self.mass)]
-        if sensor.kind == "imu":
-            return [(f"tilt_{name}", 2, 1.0), (f"spin_{name}", 2, -5.0 if part.mirrored else 5.0)]
-        bend = self.segments[sensor.segment].range
-        return [
-            one
-            for a in range(len(part.axes))
-            for one in ((f"angle_{name}_{a}", 0, bend), (f"speed_{name}_{a}", 0, 8.0))
-        ]
+        Units: the hinge's range and `SPEED_UNIT`; 1 and `SPIN_UNIT`; half the weight (`TOUCH_UNIT`).
+        """
+        channels: list[Channel] = []
+        for place in self._places():
+            for number, reading in enumerate(self._readings(place)):
+                channel = Channel(
+                    key=f"sensor:{place.sensor.id}.{number}",
+                    part=place.part_index,
+                    source=reading.source,
+                    component=reading.component,
+                    scale=place.sensor.gain / reading.unit,
+                )
+                channels.append(channel)
+        return channels
+
+    def _segment(self, part: Part) -> Segment:
+        """The gene of a part."""
+        return self.segments[part.segment]
+
+    def _places(self) -> Iterator[_Place]:
+        """Every sensor on its part and on the mirrored copies of that, in the order of the simulator's sensors."""
+        for sensor_index, sensor in enumerate(self.sensors):
+            for part_index, part in enumerate(self.parts):
+                if part.segment == sensor.segment:
+                    yield _Place(
+                        sensor_index=sensor_index,
+                        sensor=sensor,
+                        part_index=part_index,
+                        part=part,
+                    )
+
+    def _readings(self, place: _Place) -> list[_Reading]:
+        """What a sensor tells of one part. `_add_sensors` makes the MuJoCo sensors of these names."""
+        if place.sensor.kind == "touch":
+            weight = GRAVITY * self.mass
+            return [_Reading(f"touch_{place.name}", component=0, unit=TOUCH_UNIT * weight)]
+        if place.sensor.kind == "imu":
+            # A mirror image spins the other way round.
+            spin_unit = -SPIN_UNIT if place.part.mirrored else SPIN_UNIT
+            return [
+                _Reading(f"tilt_{place.name}", component=Z_COMPONENT, unit=1.0),
+                _Reading(f"spin_{place.name}", component=Z_COMPONENT, unit=spin_unit),
+            ]
+        readings: list[_Reading] = []
+        for axis in range(len(place.part.axes)):
+            bend = self._segment(place.part).range
+            readings += [
+                _Reading(f"angle_{place.name}_{axis}", component=0, unit=bend),
+                _Reading(f"speed_{place.name}_{axis}", component=0, unit=SPEED_UNIT),
+            ]
+        return readings
 
     def build(self) -> mujoco.MjSpec:
         """The spec: its lowest point 3 cm over a floor that does not carry it yet."""
@@ -249,111 +358,255 @@ class Creature(Body):
         spec.option.timestep = self.timestep
         spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
         scenery.floor(spec)
-        bodies: list[Any] = []
-        for i, part in enumerate(self.parts):
-            bodies.append(
-                self._part(spec, bodies[part.parent] if bodies else spec.worldbody, i, part)
-            )
+        bodies: list[mujoco.MjsBody] = []
+        for index, part in enumerate(self.parts):
+            parent = spec.worldbody if part.is_root else bodies[part.parent]
+            bodies.append(self._add_part(spec, parent, index))
         low, high = self.pose.box
-        scenery.chase(bodies[0], self.pose.span, ((low + high) / 2).tolist())
-        for k, sensor in enumerate(self.sensors):
-            for i, part in enumerate(self.parts):
-                if part.segment == sensor.segment:
-                    self._sensor(spec, bodies[i], sensor, k, i)
+        middle = (low + high) / 2
+        scenery.chase(bodies[0], self.pose.span, middle.tolist())
+        for place in self._places():
+            self._add_sensors(spec, bodies[place.part_index], place)
         return spec
 
-    def _part(self, spec: mujoco.MjSpec, parent: Any, i: int, part: Part) -> Any:
-        segment, root = self.segments[part.segment], part.parent < 0
-        position = [0, 0, CLEARANCE - self.pose.lowest] if root else self.pose.places[i].tolist()
-        body = parent.add_body(name=f"part_{i}", pos=position, quat=list(part.rotation))
-        if root:
+    def _add_part(
+        self,
+        spec: mujoco.MjSpec,
+        parent: mujoco.MjsBody,
+        index: int,
+    ) -> mujoco.MjsBody:
+        """Add a part with its servos.
+
+        Args:
+            spec: gets the servos.
+            parent: body of the part that it hangs on.
+            index: of the part.
+        """
+        part = self.parts[index]
+        segment = self._segment(part)
+        if part.is_root:
+            position = [0, 0, CLEARANCE - self.pose.lowest]
+            ends = [-segment.half_length, 0, 0, segment.half_length, 0, 0]
+        else:
+            position = self.pose.places[index].tolist()
+            ends = [0, 0, 0, 2 * segment.half_length, 0, 0]
+        body = parent.add_body(
+            name=f"part_{index}",
+            pos=position,
+            quat=list(part.rotation),
+        )
+        if part.is_root:
             body.add_freejoint(name="root")
         for axis, vector in enumerate(part.axes):
-            self._servo(spec, body, f"{i}_{axis}", vector, segment)
-        half, radius = segment.half_length, segment.radius
-        ends = [-half, 0, 0, half, 0, 0] if root else [0, 0, 0, 2 * half, 0, 0]
+            _add_servo(spec, body, f"{index}_{axis}", vector, segment)
         body.add_geom(
-            name=f"part_{i}", type=mujoco.mjtGeom.mjGEOM_CAPSULE, size=[radius, 0, 0], fromto=ends,
-            density=segment.density, rgba=_colour(part, segment), friction=[1.0, 0.005, 0.0001], condim=3,
-        )  # fmt: skip
-        if i == self._head:
-            self._face(body, segment, 0.0 if root else half)
+            name=f"part_{index}",
+            type=mujoco.mjtGeom.mjGEOM_CAPSULE,
+            size=[segment.radius, 0, 0],
+            fromto=ends,
+            density=segment.density,
+            rgba=_colour(part),
+            # MuJoCo's usual friction: sliding, torsion, rolling.
+            friction=[1.0, 0.005, 0.0001],
+            condim=3,
+        )
+        if index == self._head:
+            _add_eyes(body, segment, _middle(part, segment))
         return body
 
-    def _face(self, body: Any, segment: Segment, middle: float) -> None:
-        """Two eyes on the front of a segment, whose capsule's centre is `middle` (m) along it."""
-        size = 0.28 * segment.radius
-        for side in (-1, 1):
-            (x, y, z), _ = surface((0.83, 0.4 * side, 0.39), segment.half_length, segment.radius)
-            body.add_geom(
-                type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[size, 0, 0], pos=[x + middle, y, z], rgba=scenery.EYE, mass=0,
-                contype=0, conaffinity=0,
-            )  # fmt: skip
+    @cached_property
+    def _head(self) -> int:
+        """Where the eyes are, for the picture: the foremost of trunk and what sits on its middle facing ahead."""
+        trunk = 0
+        candidates = [trunk]
+        for index, part in enumerate(self.parts):
+            is_on_middle = part.parent == trunk and part.attach[1] == 0
+            if is_on_middle and part.direction[0] > FACING_AHEAD:
+                candidates.append(index)
 
-    def _servo(
-        self, spec: mujoco.MjSpec, body: Any, name: str, axis: Any, segment: Segment
-    ) -> None:
-        torque, bend = segment.torque, segment.range
-        body.add_joint(
-            name=f"joint_{name}", type=mujoco.mjtJoint.mjJNT_HINGE, axis=list(axis), limited=1, range=[-bend, bend],
-            armature=0.01 * torque * BRAKE, damping=[0.02 * torque, 0, 0],
-        )  # fmt: skip
-        spec.add_actuator(
-            name=f"servo_{name}", target=f"joint_{name}", trntype=mujoco.mjtTrn.mjTRN_JOINT,
-            ctrllimited=1, ctrlrange=[-1, 1], forcelimited=1, forcerange=[-torque, torque],
-            gainprm=[torque * STIFFNESS * bend] + [0] * 9, biastype=mujoco.mjtBias.mjBIAS_AFFINE,
-            biasprm=[0, -torque * STIFFNESS, -torque * BRAKE] + [0] * 7,
-        )  # fmt: skip
+        def front(index: int) -> float:
+            """How far ahead the end of a part reaches, m."""
+            return self.pose.lines[index, 1, 0]
 
-    def _sensor(self, spec: mujoco.MjSpec, body: Any, sensor: Sensor, k: int, i: int) -> None:
-        part, name = self.parts[i], f"{k}_{i}"
-        if sensor.kind == "joint":
-            for a in range(len(part.axes)):
-                for kind, what in (
-                    ("angle", _SENSOR.mjSENS_JOINTPOS),
-                    ("speed", _SENSOR.mjSENS_JOINTVEL),
+        return max(candidates, key=front)
+
+    def _add_sensors(self, spec: mujoco.MjSpec, body: mujoco.MjsBody, place: _Place) -> None:
+        """Add the MuJoCo sensors of one sensor on one part, in the order of `_readings`.
+
+        Args:
+            spec: gets the sensors.
+            body: of the part; it gets a site.
+            place: the sensor and the part.
+        """
+        if place.sensor.kind == "joint":
+            for axis in range(len(place.part.axes)):
+                joint = f"joint_{place.part_index}_{axis}"
+                for quantity, kind in (
+                    ("angle", mujoco.mjtSensor.mjSENS_JOINTPOS),
+                    ("speed", mujoco.mjtSensor.mjSENS_JOINTVEL),
                 ):
-                    joint = f"joint_{i}_{a}"
                     spec.add_sensor(
-                        name=f"{kind}_{name}_{a}",
-                        type=what,
+                        name=f"{quantity}_{place.name}_{axis}",
+                        type=kind,
                         objtype=mujoco.mjtObj.mjOBJ_JOINT,
                         objname=joint,
                     )
             return
-        segment = self.segments[sensor.segment]
-        middle = 0.0 if part.parent < 0 else segment.half_length
-        site, axis = f"{sensor.kind}_{name}", reflect(sensor.axis) if part.mirrored else sensor.axis
-        told: tuple[tuple[str, Any], ...]
-        if sensor.kind == "touch":
-            x, y, z = surface(axis, segment.half_length, segment.radius)[0]
-            size = 1.1 * segment.radius
+        segment = self._segment(place.part)
+        middle = _middle(place.part, segment)
+        site = f"{place.sensor.kind}_{place.name}"
+        axis = reflect(place.sensor.axis) if place.part.mirrored else place.sensor.axis
+        if place.sensor.kind == "touch":
+            x, y, z = surface(axis, segment.half_length, segment.radius).point
+            size = TOUCH_SIZE * segment.radius
             body.add_site(
-                name=site, pos=[x + middle, y, z], size=[size, size, size], rgba=[0, 0, 0, 0]
+                name=site,
+                pos=[x + middle, y, z],
+                size=[size, size, size],
+                rgba=scenery.CLEAR,
             )
-            told = (("touch", _SENSOR.mjSENS_TOUCH),)
+            quantities = {"touch": mujoco.mjtSensor.mjSENS_TOUCH}
         else:
+            # The site's z axis is the sensor's: `Z_COMPONENT` of what MuJoCo tells is along it.
             body.add_site(
-                name=site, pos=[middle, 0, 0], zaxis=list(axis), size=[0.01] * 3, rgba=[0, 0, 0, 0]
+                name=site,
+                pos=[middle, 0, 0],
+                zaxis=list(axis),
+                size=[0.01, 0.01, 0.01],
+                rgba=scenery.CLEAR,
             )
-            told = (("tilt", _SENSOR.mjSENS_FRAMEZAXIS), ("spin", _SENSOR.mjSENS_GYRO))
-        for kind, what in told:
+            quantities = {
+                "tilt": mujoco.mjtSensor.mjSENS_FRAMEZAXIS,
+                "spin": mujoco.mjtSensor.mjSENS_GYRO,
+            }
+        for quantity, kind in quantities.items():
             spec.add_sensor(
-                name=f"{kind}_{name}", type=what, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=site
+                name=f"{quantity}_{place.name}",
+                type=kind,
+                objtype=mujoco.mjtObj.mjOBJ_SITE,
+                objname=site,
             )
 
 
-_SENSOR = mujoco.mjtSensor
+def _read_genes(
+    field: str,
+    cls: type[GeneType],
+    given: object,
+    most: int,
+) -> tuple[GeneType, ...]:
+    """The genes of one sort, each checked by itself.
+
+    Args:
+        field: of the creature, for errors.
+        cls: `Segment` or `Sensor`.
+        given: a list or tuple of them, or of their JSON objects.
+        most: genes of the sort that there may be.
+
+    Raises:
+        LanceletError: none or too many, one that is wrong by itself, or two of one lineage.
+    """
+    if not isinstance(given, list | tuple):
+        raise LanceletError(f"Creature.{field}: {given!r} of them: needs a list of 1 to {most}")
+    if not 1 <= len(given) <= most:
+        raise LanceletError(f"Creature.{field}: {len(given)} of them: needs a list of 1 to {most}")
+    genes = tuple(
+        read_gene(f"Creature.{field}[{index}]", cls, item) for index, item in enumerate(given)
+    )
+    ids = [gene.id for gene in genes]
+    if len(set(ids)) < len(ids):
+        most_frequent = max(ids, key=ids.count)
+        raise LanceletError(f"Creature.{field}: lineage id {most_frequent} is there twice")
+    return genes
 
 
-def _inward(parent: Segment, child: Segment) -> bool:
+def _grows_inward(parent: Segment, child: Segment) -> bool:
     """Whether `child` grows into its parent."""
-    normal = surface(child.attach, parent.half_length, parent.radius)[1]
-    return sum(map(operator.mul, normal, child.direction)) < -1e-6
+    normal = surface(child.attach, parent.half_length, parent.radius).normal
+    cosine = sum(map(operator.mul, normal, child.direction))
+    return cosine < -INWARD_TOLERANCE
 
 
-def _colour(part: Part, segment: Segment) -> list[float]:
-    """The trunk's, lighter where it does not move, darker and redder the more joints it has."""
-    red, green, blue, _ = scenery.BODY
-    shade = 1.0 if part.parent < 0 else 0.92 if not part.axes else 0.8
-    return [red * shade, green * shade, blue * shade, 1]
+def _middle(part: Part, segment: Segment) -> float:
+    """Where the middle of a part's capsule lies along x in the part's frame, m."""
+    # The root's frame stands in its middle, every other at its joint.
+    return 0.0 if part.is_root else segment.half_length
+
+
+def _add_servo(
+    spec: mujoco.MjSpec,
+    body: mujoco.MjsBody,
+    name: str,
+    axis: Vector,
+    segment: Segment,
+) -> None:
+    """Add a hinge and the servo that turns it.
+
+    The torque is ``torque * (STIFFNESS * (bend * command - angle) - BRAKE * speed)``, limited to ``torque``.
+
+    Args:
+        spec: gets the servo.
+        body: gets the hinge.
+        name: of the hinge: ``part_axis``, both numbers.
+        axis: in the body's frame.
+        segment: gene of the part.
+    """
+    torque = segment.torque
+    bend = segment.range
+    body.add_joint(
+        name=f"joint_{name}",
+        type=mujoco.mjtJoint.mjJNT_HINGE,
+        axis=list(axis),
+        limited=1,
+        range=[-bend, bend],
+        # However light the segment, its brake works no faster than this: the simulator's step can follow.
+        armature=ARMATURE_TIME * torque * BRAKE,
+        damping=[JOINT_DAMPING * torque, 0, 0],
+    )
+    gain = torque * STIFFNESS * bend
+    spec.add_actuator(
+        name=f"servo_{name}",
+        target=f"joint_{name}",
+        trntype=mujoco.mjtTrn.mjTRN_JOINT,
+        ctrllimited=1,
+        ctrlrange=[-1, 1],
+        forcelimited=1,
+        forcerange=[-torque, torque],
+        gainprm=[gain, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        biastype=mujoco.mjtBias.mjBIAS_AFFINE,
+        # A constant, a factor of the angle, a factor of the speed.
+        biasprm=[0, -torque * STIFFNESS, -torque * BRAKE, 0, 0, 0, 0, 0, 0, 0],
+    )
+
+
+def _add_eyes(body: mujoco.MjsBody, segment: Segment, middle: float) -> None:
+    """Add two eyes on the front of a segment, to be seen only.
+
+    Args:
+        body: of the part.
+        segment: gene of the part.
+        middle: m, where the middle of the capsule lies along x.
+    """
+    size = EYE_SIZE * segment.radius
+    for side in (-1, 1):
+        attach = (0.83, 0.4 * side, 0.39)
+        x, y, z = surface(attach, segment.half_length, segment.radius).point
+        body.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_SPHERE,
+            size=[size, 0, 0],
+            pos=[x + middle, y, z],
+            rgba=scenery.EYE,
+            mass=0,
+            contype=0,
+            conaffinity=0,
+        )
+
+
+def _colour(part: Part) -> list[float]:
+    """The trunk's colour, a little darker on parts that do not move, darker still on those that do."""
+    shade = MOVING_SHADE
+    if part.is_root:
+        shade = 1.0
+    elif not part.axes:
+        shade = RIGID_SHADE
+    red, green, blue, opacity = scenery.BODY
+    return [red * shade, green * shade, blue * shade, opacity]

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -24,18 +24,20 @@ from .core import Body
 
 SCHEMA = 1
 """version of the JSON form"""
-LARGEST = 100.0
-"""size of the largest controller weight"""
+LARGEST_WEIGHT = 100.0
+"""size of the largest controller weight, of either sign"""
 SHARED = "shared"
 """lineage of the weights that belong to no part"""
 
 Names = Sequence[tuple[str, tuple[int, ...]]]
-"""names and shapes of a controller's parameters, in order"""
+"""names and shapes of a controller's parameters, in the order of its `named_parameters`"""
 Weights = dict[str, list[float]]
 """lineage -> the weights of what belongs to it"""
 
 brains = Registry("brain of a kind of genome (import lancelet.training, or register it)")
+"""name -> `Brain`; filled by training, as this room knows no controllers"""
 kinds = Registry("kind of genome")
+"""name -> `Kind`"""
 kinds.register("swimmer", "lancelet.morphology.genome_swimmer:KIND")
 kinds.register("creature", "lancelet.morphology.genome_tree:KIND")
 
@@ -82,12 +84,14 @@ class Genome:
         """
         try:
             data = json.loads(text, parse_constant=_refuse_constant)
+        except LanceletError:
+            # Of `_refuse_constant`. It is a `ValueError` too, and says more than the next line would.
+            raise
         except (ValueError, TypeError, RecursionError) as error:
-            if isinstance(error, LanceletError):
-                raise
             raise LanceletError(f"a genome is not JSON: {str(error).splitlines()[0]}") from error
         if not isinstance(data, dict):
             raise LanceletError(f"a genome is a JSON object, not {type(data).__name__}")
+        # True would equal 1.
         if data.get("schema") != SCHEMA or isinstance(data["schema"], bool):
             raise LanceletError(
                 f"genome schema = {data.get('schema')!r}: this version reads {SCHEMA}"
@@ -112,15 +116,17 @@ class Genome:
         """The body that it stands for."""
         return kind_of(self).body(self)
 
-    def weighing(self, weights: Weights) -> Genome:
+    def with_weights(self, weights: Weights) -> Genome:
         """The same body with other weights."""
         other = replace(self, weights=weights)
-        # A decoded body is handed on: to decode a tree takes most of the time of a birth.
+        # A body that is decoded already is handed on: to decode a tree takes most of the time of a birth. It is put
+        # where `cached_property` keeps its value.
         if "decoded" in self.__dict__:
             other.__dict__["decoded"] = self.decoded
         return other
 
     def __hash__(self) -> int:
+        # The usual hash of a dataclass would fail: its dicts have none.
         return hash(self.digest)
 
 
@@ -144,6 +150,15 @@ class Brain(ABC):
     @abstractmethod
     def task(self) -> tuple[str, dict[str, Any]]:
         """Id and options, but for the body, of the task that bodies of the kind are usually tried on."""
+
+
+class _Slot(NamedTuple):
+    """A run of numbers in a controller's flat weights."""
+
+    lineage: str
+    """that the numbers belong to"""
+    size: int
+    """how many there are"""
 
 
 class Kind(ABC):
@@ -236,13 +251,13 @@ class Kind(ABC):
             LanceletError: the controller has other parameters than the genome has weights for.
         """
         values: list[float] = []
-        for lineage, size in self._slots(genome, names):
-            row = genome.weights.get(lineage)
+        for slot in self._slots(genome, names):
+            row = genome.weights.get(slot.lineage)
             if row is None:
-                row = self.start.get(_sort(lineage), [])
-            if len(row) != size:
+                row = self.start.get(_sort_of_part(slot.lineage), [])
+            if len(row) != slot.size:
                 raise LanceletError(
-                    f"genome weights {lineage!r} are {len(row)} numbers: the controller needs {size}"
+                    f"genome weights {slot.lineage!r} are {len(row)} numbers: the controller needs {slot.size}"
                 )
             values += row
         return np.array(values, np.float32)
@@ -260,21 +275,25 @@ class Kind(ABC):
         """
         slots = self._slots(genome, names)
         numbers = [float(number) for number in np.asarray(vector).ravel()]
-        need = sum(size for _, size in slots)
+        need = sum(slot.size for slot in slots)
         if len(numbers) != need or not all(map(math.isfinite, numbers)):
             raise LanceletError(f"{len(numbers)} controller weights: need {need} finite numbers")
         weights: Weights = {}
         first = 0
-        for lineage, size in slots:
-            weights[lineage] = numbers[first : first + size]
-            first += size
-        return genome.weighing(weights)
+        for slot in slots:
+            weights[slot.lineage] = numbers[first : first + slot.size]
+            first += slot.size
+        return genome.with_weights(weights)
 
-    def _slots(self, genome: Genome, names: Names) -> list[tuple[str, int]]:
-        """Lineage and size of every run of numbers in the flat weights; shared ones come first and in one run."""
+    def _slots(self, genome: Genome, names: Names) -> list[_Slot]:
+        """The runs of numbers in the flat weights, one lineage each; shared ones come first and in one run.
+
+        Raises:
+            LanceletError: the controller's parameters do not fit the body.
+        """
         lineages = self.lineages(genome)
         shared_size = 0
-        slots: list[tuple[str, int]] = []
+        slots: list[_Slot] = []
         for name, shape in names:
             if name not in lineages:
                 if slots:
@@ -289,9 +308,9 @@ class Kind(ABC):
                     f"controller parameter {name!r} has shape {shape}: needs {len(rows)} rows"
                 )
             row_size = math.prod(shape[1:])
-            slots += [(lineage, row_size) for lineage in rows]
+            slots += [_Slot(lineage, row_size) for lineage in rows]
         if shared_size:
-            slots.insert(0, (SHARED, shared_size))
+            slots.insert(0, _Slot(SHARED, shared_size))
         return slots
 
     def every_lineage(self, genome: Genome) -> list[str]:
@@ -311,11 +330,11 @@ class Kind(ABC):
         for lineage, row in genome.weights.items():
             if lineage not in known:
                 raise LanceletError(f"genome weights {lineage!r}: the body has no such part")
-            size = len(self.start[_sort(lineage)])
+            size = len(self.start[_sort_of_part(lineage)])
             if not isinstance(row, list) or len(row) != size:
                 raise LanceletError(f"genome weights {lineage!r}: needs {size} numbers")
             for number in row:
-                finite(f"genome weights {lineage!r}", number, -LARGEST, LARGEST)
+                check_number(f"genome weights {lineage!r}", number, -LARGEST_WEIGHT, LARGEST_WEIGHT)
 
     def perturbed(
         self,
@@ -334,19 +353,21 @@ class Kind(ABC):
         """
         lineages = self.every_lineage(genome)
         start = self.start
-        rows = [genome.weights.get(lineage, start[_sort(lineage)]) for lineage in lineages]
+        rows = [genome.weights.get(lineage, start[_sort_of_part(lineage)]) for lineage in lineages]
         values = np.concatenate(rows)
-        values += spread * rng.normal(size=len(values)) * some(rng, len(values), share)
-        values = np.clip(values, -LARGEST, LARGEST).tolist()
+        # The order of the draws is part of every run's identity.
+        steps = spread * rng.normal(size=len(values))
+        is_moved = draw_mask(rng, len(values), share)
+        moved = np.clip(values + steps * is_moved, -LARGEST_WEIGHT, LARGEST_WEIGHT).tolist()
         weights: Weights = {}
         first = 0
         for lineage, row in zip(lineages, rows, strict=True):
-            weights[lineage] = values[first : first + len(row)]
+            weights[lineage] = moved[first : first + len(row)]
             first += len(row)
-        return genome.weighing(weights)
+        return genome.with_weights(weights)
 
 
-def _sort(lineage: str) -> str:
+def _sort_of_part(lineage: str) -> str:
     """The sort of part that a lineage belongs to: ``segment`` of ``segment:17.0``, and ``shared`` of itself."""
     return lineage.partition(":")[0]
 
@@ -368,8 +389,14 @@ def signature(genome: Genome) -> str:
     return json.dumps([genome.kind, kind.layout(genome), controller, options], sort_keys=True)
 
 
-def some(rng: np.random.Generator, count: int, share: float) -> np.ndarray:
-    """True (count,) with probability `share` each, and at least once."""
+def draw_mask(rng: np.random.Generator, count: int, share: float) -> np.ndarray:
+    """True or False (count,), True at least once.
+
+    Args:
+        rng: all that is random comes from it.
+        count: number of draws.
+        share: probability of True.
+    """
     chosen = rng.random(count) < share
     # Drawn in any case, so that the generator moves on alike.
     fallback = int(rng.integers(count))
@@ -378,25 +405,61 @@ def some(rng: np.random.Generator, count: int, share: float) -> np.ndarray:
     return chosen
 
 
-def finite(name: str, value: Any, low: float, high: float) -> float:
-    """`value`, refused where it is not a number from `low` to `high`."""
+def check_number(name: str, value: Any, low: float, high: float) -> float:
+    """Return `value`, refused where it is not a number of a range.
+
+    Args:
+        name: of the gene, for the error.
+        value: what was given for it.
+        low: the lowest number allowed.
+        high: the highest number allowed.
+
+    Raises:
+        LanceletError: `value` is no finite number of the range.
+    """
     if not number_within(value, low, high):
         raise LanceletError(f"{name} = {value!r}: must be a number from {low:g} to {high:g}")
     return value
 
 
-def numbers(name: str, values: Any, count: int | None, low: float, high: float) -> list[float]:
-    """`values`, refused where they are not a list of (`count`) numbers from `low` to `high`."""
+def check_numbers(
+    name: str,
+    values: Any,
+    count: int | None,
+    low: float,
+    high: float,
+) -> list[float]:
+    """Return `values`, refused where they are not a list of numbers of a range.
+
+    Args:
+        name: of the gene, for the error.
+        values: what was given for it.
+        count: numbers that there must be; None: any count will do.
+        low: the lowest number allowed.
+        high: the highest number allowed.
+
+    Raises:
+        LanceletError: `values` is no list of the count, or one of its items no finite number of the range.
+    """
     if not isinstance(values, list) or (count is not None and len(values) != count):
         need = "a list"
         if count is not None:
             need = f"{count} of them"
         raise LanceletError(f"{name} = {values!r}: needs {need}, numbers from {low:g} to {high:g}")
-    return [finite(name, value, low, high) for value in values]
+    return [check_number(name, value, low, high) for value in values]
 
 
-def only(name: str, given: Mapping[str, Any], fields: Sequence[str]) -> None:
-    """Refuse a JSON object that has not exactly `fields`."""
-    if set(given) != set(fields):
+def check_keys(name: str, given: Mapping[str, Any], needed: Sequence[str]) -> None:
+    """Refuse a JSON object that has not exactly the keys needed.
+
+    Args:
+        name: of the object, for the error.
+        given: the object.
+        needed: its keys.
+
+    Raises:
+        LanceletError: a key is missing, or is too many.
+    """
+    if set(given) != set(needed):
         present = ", ".join(sorted(given)) or "nothing"
-        raise LanceletError(f"{name} has {present}: needs {', '.join(fields)}")
+        raise LanceletError(f"{name} has {present}: needs {', '.join(needed)}")

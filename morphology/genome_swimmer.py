@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ..errors import LanceletError
 from .core import Body
-from .genome import SHARED, Genome, Kind, Weights, numbers, only, some
+from .genome import SHARED, Genome, Kind, Weights, check_keys, check_numbers, draw_mask
 from .swimmer import Swimmer
 
 FEWEST_JOINTS = 2
+"""joints of a swimmer at least"""
 MOST_JOINTS = 12
+"""joints of a swimmer at most"""
 SHORTEST_LINK = 0.03
-"""m"""
+"""length of a link at least, m"""
 LONGEST_LINK = 0.25
-"""m"""
+"""length of a link at most, m"""
 LEAST_LIMIT = 0.2
-"""rad"""
+"""bend of a joint to either side at least, rad"""
 LARGEST_LIMIT = 2.0
-"""rad"""
+"""bend of a joint to either side at most, rad"""
 SHORTEST_SWIMMER = 0.3
-"""m, all links together"""
+"""length of all links together at least, m"""
 LONGEST_SWIMMER = 1.2
-"""m, all links together"""
+"""length of all links together at most, m"""
 LENGTH_TOLERANCE = 1e-9
 """m, by which a sum of links that was scaled may miss the bounds of the whole swimmer"""
 MOST_SCALINGS = 20
@@ -49,6 +51,15 @@ OPERATORS = {
 """operator -> how often it is drawn"""
 
 
+class _Genes(NamedTuple):
+    """The body's genes of one swimmer, head first."""
+
+    lengths: np.ndarray
+    """(links,) m"""
+    limits: np.ndarray
+    """(joints,) rad"""
+
+
 class SwimmerKind(Kind):
     """Links of a chain, head first: ``lengths`` (links) in m, ``limits`` (joints = links - 1) in rad.
 
@@ -64,24 +75,25 @@ class SwimmerKind(Kind):
 
     def random(self, rng: np.random.Generator) -> Genome:
         """Three to eight joints, links of 0.1 m and the standard limits, all within a factor of about 1.5."""
+        # Three to eight: the upper end of numpy's range does not belong to it.
         joints = int(rng.integers(3, 9))
         lengths = USUAL_LINK * np.exp(rng.normal(0, RANDOM_SPREAD, joints + 1))
         standard_limit = 2 * math.pi / (joints + 1)
         limits = standard_limit * np.exp(rng.normal(0, RANDOM_SPREAD, joints))
-        return self.perturbed(self._genome(lengths, limits, {}), rng, share=1.0, spread=0.3)
+        genome = self._genome(_Genes(lengths, limits), weights={})
+        return self.perturbed(genome, rng, share=1.0, spread=0.3)
 
     def mutate(self, genome: Genome, rng: np.random.Generator) -> tuple[Genome, str]:
         """A changed copy, and the operator of `OPERATORS` that changed it; the body must allow the operator."""
-        lengths, limits = _genes(genome)
-        operator = _drawn_operator(lengths, limits, rng)
+        genes = _genes(genome)
+        operator = _drawn_operator(genes, rng)
         child = genome
         # A gene at its bound may be drawn: then nothing has changed yet.
         while child == genome:
             if operator == "weights":
                 child = self.perturbed(genome, rng, share=0.5, spread=0.2)
             else:
-                new_lengths, new_limits = _changed(lengths, limits, operator, rng)
-                child = self._genome(new_lengths, new_limits, genome.weights)
+                child = self._genome(_changed(genes, operator, rng), genome.weights)
         return child, operator
 
     def cross(self, one: Genome, other: Genome, rng: np.random.Generator) -> Genome:
@@ -90,14 +102,18 @@ class SwimmerKind(Kind):
         With unequal counts a gene is read at the same share of the body's length in links; weights come one by one.
         """
         parents = [_genes(one), _genes(other)]
-        joints = len(parents[int(rng.integers(2))][1])
+        joints = len(parents[int(rng.integers(2))].limits)
         cut = rng.random()
-        first = int(rng.integers(2))
-        lengths = _spliced(parents[first][0], parents[1 - first][0], joints + 1, cut)
-        limits = _spliced(parents[first][1], parents[1 - first][1], joints, cut)
+        in_front = int(rng.integers(2))
+        front = parents[in_front]
+        back = parents[1 - in_front]
+        genes = _Genes(
+            lengths=_spliced(front.lengths, back.lengths, joints + 1, cut),
+            limits=_spliced(front.limits, back.limits, joints, cut),
+        )
         pairs = zip(self._shared(one), self._shared(other), strict=True)
         weights = [pair[int(rng.integers(2))] for pair in pairs]
-        return self._genome(lengths, limits, {SHARED: weights})
+        return self._genome(genes, {SHARED: weights})
 
     def check(self, genome: Genome) -> None:
         """Refuse numbers of links, lengths, limits and weights out of their bounds.
@@ -105,8 +121,8 @@ class SwimmerKind(Kind):
         Raises:
             LanceletError: one line that names the gene.
         """
-        only("swimmer genome body", genome.body, ("lengths", "limits"))
-        lengths = numbers(
+        check_keys("swimmer genome body", genome.body, ("lengths", "limits"))
+        lengths = check_numbers(
             "swimmer genome lengths", genome.body["lengths"], None, SHORTEST_LINK, LONGEST_LINK
         )
         joints = len(lengths) - 1
@@ -116,7 +132,7 @@ class SwimmerKind(Kind):
                 f"needs {FEWEST_JOINTS + 1} to {MOST_JOINTS + 1}"
             )
         limits = genome.body["limits"]
-        numbers("swimmer genome limits", limits, joints, LEAST_LIMIT, LARGEST_LIMIT)
+        check_numbers("swimmer genome limits", limits, joints, LEAST_LIMIT, LARGEST_LIMIT)
         length = sum(lengths)
         is_too_short = length < SHORTEST_SWIMMER - LENGTH_TOLERANCE
         is_too_long = length > LONGEST_SWIMMER + LENGTH_TOLERANCE
@@ -150,14 +166,11 @@ class SwimmerKind(Kind):
 
     def bounds(self, genome: Genome) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest value of each gene, (2 joints + 1,) each; the whole length is bounded too."""
-        lengths, limits = _genes(genome)
-        low = np.concatenate(
-            [np.full(len(lengths), SHORTEST_LINK), np.full(len(limits), LEAST_LIMIT)]
-        )
-        high = np.concatenate(
-            [np.full(len(lengths), LONGEST_LINK), np.full(len(limits), LARGEST_LIMIT)]
-        )
-        return low, high
+        links = len(genome.body["lengths"])
+        joints = len(genome.body["limits"])
+        low = [SHORTEST_LINK] * links + [LEAST_LIMIT] * joints
+        high = [LONGEST_LINK] * links + [LARGEST_LIMIT] * joints
+        return np.array(low), np.array(high)
 
     def from_vector(self, genome: Genome, values: np.ndarray) -> Genome:
         """`genome` with other genes, (2 joints + 1,); too long or too short a swimmer is scaled.
@@ -166,16 +179,19 @@ class SwimmerKind(Kind):
             LanceletError: not as many finite numbers as genes.
         """
         links = len(genome.body["lengths"])
+        joints = len(genome.body["limits"])
+        need = links + joints
         values = np.asarray(values, float)
-        if values.shape != (2 * links - 1,) or not np.isfinite(values).all():
+        if values.shape != (need,) or not np.isfinite(values).all():
             raise LanceletError(
-                f"swimmer vector of shape {values.shape}: needs {2 * links - 1} finite numbers"
+                f"swimmer vector of shape {values.shape}: needs {need} finite numbers"
             )
-        return self._genome(values[:links], values[links:], genome.weights)
+        genes = _Genes(lengths=values[:links], limits=values[links:])
+        return self._genome(genes, genome.weights)
 
-    def _genome(self, lengths: np.ndarray, limits: np.ndarray, weights: Weights) -> Genome:
+    def _genome(self, genes: _Genes, weights: Weights) -> Genome:
         """A genome whose genes are brought within their bounds, that of the whole length as well."""
-        bounded = np.clip(lengths, SHORTEST_LINK, LONGEST_LINK)
+        bounded = np.clip(genes.lengths, SHORTEST_LINK, LONGEST_LINK)
         # Scaling meets the bounds of single links, so that one pass may not be enough.
         for _ in range(MOST_SCALINGS):
             length = bounded.sum()
@@ -185,7 +201,7 @@ class SwimmerKind(Kind):
             bounded = np.clip(bounded * wanted / length, SHORTEST_LINK, LONGEST_LINK)
         body = {
             "lengths": bounded.tolist(),
-            "limits": np.clip(limits, LEAST_LIMIT, LARGEST_LIMIT).tolist(),
+            "limits": np.clip(genes.limits, LEAST_LIMIT, LARGEST_LIMIT).tolist(),
         }
         return Genome(kind=self.name, body=body, weights=dict(weights))
 
@@ -194,51 +210,55 @@ class SwimmerKind(Kind):
         return genome.weights.get(SHARED, self.start[SHARED])
 
 
-def _genes(genome: Genome) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths (links,) in m and limits (joints,) in rad."""
-    lengths = np.array(genome.body["lengths"], float)
-    limits = np.array(genome.body["limits"], float)
-    return lengths, limits
+def _genes(genome: Genome) -> _Genes:
+    """The genes of a genome as arrays."""
+    return _Genes(
+        lengths=np.array(genome.body["lengths"], float),
+        limits=np.array(genome.body["limits"], float),
+    )
 
 
-def _drawn_operator(lengths: np.ndarray, limits: np.ndarray, rng: np.random.Generator) -> str:
+def _drawn_operator(genes: _Genes, rng: np.random.Generator) -> str:
     """One of the operators that a body allows: no link more or less where a bound forbids it."""
+    joints = len(genes.limits)
+    length = genes.lengths.sum()
     shares = dict(OPERATORS)
-    if len(limits) == MOST_JOINTS or lengths.sum() + SHORTEST_LINK > LONGEST_SWIMMER:
+    if joints == MOST_JOINTS or length + SHORTEST_LINK > LONGEST_SWIMMER:
         shares["add segment"] = 0.0
-    if len(limits) == FEWEST_JOINTS or lengths.sum() - lengths.max() < SHORTEST_SWIMMER:
+    # Any link may be the one that goes, the longest too.
+    if joints == FEWEST_JOINTS or length - genes.lengths.max() < SHORTEST_SWIMMER:
         shares["remove segment"] = 0.0
     cumulative = np.cumsum(list(shares.values()))
     drawn = rng.random() * cumulative[-1]
-    return list(shares)[int(np.searchsorted(cumulative, drawn, side="right"))]
+    # To the right: an operator with a share of 0 is never met.
+    index = int(np.searchsorted(cumulative, drawn, side="right"))
+    return list(shares)[index]
 
 
-def _changed(
-    lengths: np.ndarray,
-    limits: np.ndarray,
-    operator: str,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths and limits after one operator on the body.
+def _changed(genes: _Genes, operator: str, rng: np.random.Generator) -> _Genes:
+    """Genes after one operator on the body.
 
     Args:
-        lengths: (links,) m.
-        limits: (joints,) rad.
+        genes: of the parent; they stay as they are.
         operator: one of `OPERATORS`, but for the weights.
         rng: all that is random comes from it.
     """
+    lengths, limits = genes
     if operator == "resize":
-        return _scaled(lengths, rng), limits
+        return _Genes(_scaled(lengths, rng), limits)
     if operator == "limits":
-        return lengths, _scaled(limits, rng)
+        return _Genes(lengths, _scaled(limits, rng))
     link = int(rng.integers(len(lengths)))
     # The joint behind the link; the last link has only the one in front of it.
     joint = min(link, len(limits) - 1)
     if operator == "remove segment":
-        return np.delete(lengths, link), np.delete(limits, joint)
-    # A copy of the link behind it, as long as the whole swimmer may grow.
-    copied = min(lengths[link], LONGEST_SWIMMER - lengths.sum())
-    return np.insert(lengths, link + 1, copied), np.insert(limits, joint, limits[joint])
+        return _Genes(np.delete(lengths, link), np.delete(limits, joint))
+    # A copy of the link stands behind it, as long as the whole swimmer may grow.
+    copied_length = min(lengths[link], LONGEST_SWIMMER - lengths.sum())
+    return _Genes(
+        lengths=np.insert(lengths, link + 1, copied_length),
+        limits=np.insert(limits, joint, limits[joint]),
+    )
 
 
 def _scaled(genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -246,7 +266,7 @@ def _scaled(genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     share = 1.0 / len(genes)
     if rng.random() < ALL_GENES_SHARE:
         share = 1.0
-    is_scaled = some(rng, len(genes), share)
+    is_scaled = draw_mask(rng, len(genes), share)
     return np.where(is_scaled, genes * np.exp(rng.normal(0, STEP)), genes)
 
 

@@ -11,11 +11,13 @@ import numpy as np
 
 from ..errors import LanceletError
 from .creature import Creature
-from .creature_genes import BOUNDS, PARTS, SENSORS, quadruped
+from .creature_genes import BOUNDS, MOST_PARTS, MOST_SENSORS, quadruped
 from .creature_operators import (
     OPERATORS,
+    BodyGenes,
     Heirs,
-    add,
+    PartGenes,
+    add_segment,
     clip,
     copied,
     outward,
@@ -24,16 +26,22 @@ from .creature_operators import (
     trunk,
     unit,
 )
-from .genome import Genome, Kind, Weights, only
+from .genome import Genome, Kind, Weights, check_keys
 
 TRIES = 40
 """draws of an operator until a body comes out that can be; then the weights change instead"""
 GRAFT_TRIES = TRIES // 2
 """draws of a crossing that may graft a branch; the others exchange genes alone"""
+TRUNK = 0
+"""index of the root among the segments"""
 WEIGHTS = "weights"
 """name of the operator that leaves the body as it is"""
 GRAFT_SHARE = 0.3
-"""of the crossings that try to graft a branch"""
+"""share of the crossings that try to graft a branch"""
+EXCHANGE_SHARE = 0.5
+"""share of the genes and weights of common lineages that a crossing takes from the other parent"""
+NEW_SEGMENTS = (2, 5)
+"""fewest and most segments that a random creature tries to get beside its trunk"""
 NUMERIC_GENES = {
     "segments": (
         "attach",
@@ -70,25 +78,28 @@ class TreeKind(Kind):
     name: ClassVar[str] = "creature"
     brain: ClassVar[str] = "creature"
     niches: ClassVar[dict[str, tuple[float, float]]] = {
-        "segments": (2.0, float(PARTS)),
+        "segments": (2.0, float(MOST_PARTS)),
         "span": (0.2, 2.5),
     }
 
     def random(self, rng: np.random.Generator) -> Genome:
         """A trunk and two to five segments, most of them in pairs."""
         body = trunk(rng)
-        wanted = 1 + int(rng.integers(2, 6))
+        fewest, most = NEW_SEGMENTS
+        wanted_segments = 1 + int(rng.integers(fewest, most + 1))
         for _ in range(TRIES):
             larger = copied(body)
-            add(larger, rng)
+            add_segment(larger, rng)
+            # A segment that no body can have there is forgotten, and another one tried.
             with contextlib.suppress(LanceletError):
                 Creature(**larger)
                 body = larger
-            if len(body["segments"]) == wanted:
+            if len(body["segments"]) == wanted_segments:
                 break
-        genome = self.usual()
-        if len(body["segments"]) > 1:
-            genome = Genome(kind=self.name, body=body, weights={})
+        genome = Genome(kind=self.name, body=body, weights={})
+        if len(body["segments"]) == 1:
+            # A trunk alone cannot move, and is no creature.
+            genome = self.usual()
         return self.perturbed(genome, rng, share=1.0, spread=0.3)
 
     def usual(self) -> Genome:
@@ -117,6 +128,7 @@ class TreeKind(Kind):
             except LanceletError:
                 # No such body can be: another draw.
                 continue
+            # A gene at its bound may be pushed against it: then nothing has changed yet.
             if body != genome.body:
                 return child, name
         return self.perturbed(genome, rng, share=0.3, spread=0.3), WEIGHTS
@@ -125,18 +137,21 @@ class TreeKind(Kind):
         """The tree of `one`; genes and weights of lineages that both have from either; now and then a branch too."""
         weights = dict(one.weights)
         for lineage in sorted(one.weights.keys() & other.weights.keys()):
-            if rng.random() < 0.5:
+            if rng.random() < EXCHANGE_SHARE:
                 weights[lineage] = list(other.weights[lineage])
         grafts = rng.random() < GRAFT_SHARE
         for attempt in range(TRIES):
             body = copied(one.body)
             _mix(body, other.body, rng)
-            borrowed: Weights = {}
+            inherited = weights
             if grafts and attempt < GRAFT_TRIES:
-                borrowed = _graft(body, other, rng)
+                _graft(body, other.body, rng)
+                # The branch needs weights of its own tree; where both parents have some, the mixed ones above win.
+                inherited = other.weights | weights
             with contextlib.suppress(LanceletError):
-                return self._child(body, borrowed | weights, heirs={})
-        return one.weighing(weights)
+                return self._child(body, inherited, heirs={})
+        # No exchange gave a body that can be: the weights alone are mixed.
+        return one.with_weights(weights)
 
     def check(self, genome: Genome) -> None:
         """Refuse all that a `Creature` refuses, and weights of parts that are not there.
@@ -149,7 +164,7 @@ class TreeKind(Kind):
 
     def body(self, genome: Genome) -> Creature:
         """A `Creature`."""
-        only("creature genome body", genome.body, ("segments", "sensors"))
+        check_keys("creature genome body", genome.body, ("segments", "sensors"))
         return Creature(**genome.body)
 
     def features(self, genome: Genome) -> dict[str, float]:
@@ -189,24 +204,28 @@ class TreeKind(Kind):
         return np.array(low, float), np.array(high, float)
 
     def from_vector(self, genome: Genome, values: np.ndarray) -> Genome:
-        """`genome` with other numbers, (genes,), brought within their bounds.
+        """`genome` with other numbers, (genes,) in the order of `vector`, brought within their bounds.
+
+        Numbers beyond their `bounds` are clipped, directions and axes brought to length 1, and directions that point
+        into the parent turned outwards: `vector` of the result may differ from `values`.
 
         Raises:
             LanceletError: not as many finite numbers as genes, or a body that runs into itself.
         """
-        body = copied(genome.body)
-        values = np.asarray(values, float)
+        numbers = np.asarray(values, float)
         need = len(self.vector(genome))
-        if values.shape != (need,) or not np.isfinite(values).all():
+        if numbers.shape != (need,) or not np.isfinite(numbers).all():
             raise LanceletError(
-                f"creature vector of shape {values.shape}: needs {need} finite numbers"
+                f"creature vector of shape {numbers.shape}: needs {need} finite numbers"
             )
+        body = copied(genome.body)
         first = 0
+        # `vector` reads the same list of genes, so that every number comes back to the gene that it was read from.
         for gene in _genes(body):
             size = np.size(gene.value)
-            gene.set(values[first : first + size])
+            gene.set_within_bounds(numbers[first : first + size])
             first += size
-        # Parents may have changed their shape under a segment: it must not grow into them.
+        # Parents may have changed their shape under a segment: it must not grow into them. The root has no parent.
         for segment in body["segments"][1:]:
             parent = body["segments"][segment["parent"]]
             segment["direction"] = outward(parent, segment["attach"], segment["direction"])
@@ -214,7 +233,7 @@ class TreeKind(Kind):
         self.check(child)
         return child
 
-    def _child(self, body: dict[str, Any], weights: Weights, heirs: Heirs) -> Genome:
+    def _child(self, body: BodyGenes, weights: Weights, heirs: Heirs) -> Genome:
         """The genome of a changed body, with the weights of its parts' lineages.
 
         Args:
@@ -232,7 +251,7 @@ class TreeKind(Kind):
             if source in weights:
                 inherited[lineage] = list(weights[source])
         # Built once: the same body goes to the child with its weights.
-        weighted = child.weighing(inherited)
+        weighted = child.with_weights(inherited)
         self.check(weighted)
         return weighted
 
@@ -254,7 +273,7 @@ def _source(lineage: str, heirs: Heirs) -> str:
 class _Gene(NamedTuple):
     """A gene that is a number or numbers, where it is kept."""
 
-    part: dict[str, Any]
+    part: PartGenes
     """the segment or the sensor"""
     name: str
     """of the gene"""
@@ -264,8 +283,11 @@ class _Gene(NamedTuple):
         """A number, a vector, or a list of vectors."""
         return self.part[self.name]
 
-    def set(self, numbers: np.ndarray) -> None:
-        """Put numbers (size,) in its place in the part, within bounds or brought to length 1."""
+    def set_within_bounds(self, numbers: np.ndarray) -> None:
+        """Put numbers (size,) in its place in the part, which is changed in place.
+
+        A number is clipped to its bounds; a vector, or each vector of a list, is brought to length 1.
+        """
         if self.name in BOUNDS:
             self.part[self.name] = clip(self.name, float(numbers[0]))
         elif self.name == "axes":
@@ -274,8 +296,12 @@ class _Gene(NamedTuple):
             self.part[self.name] = unit(numbers)
 
 
-def _genes(body: dict[str, Any]) -> list[_Gene]:
-    """Every gene of a body that is a number or numbers; empty ones are left out."""
+def _genes(body: BodyGenes) -> list[_Gene]:
+    """Every gene of a body that is a number or numbers; empty ones (no hinges) are left out.
+
+    The order is that of `TreeKind.vector`, `bounds` and `from_vector`: segments before sensors, part after part, and
+    within a part as `NUMERIC_GENES` has them.
+    """
     genes: list[_Gene] = []
     for sort, names in NUMERIC_GENES.items():
         for part in body[sort]:
@@ -283,7 +309,7 @@ def _genes(body: dict[str, Any]) -> list[_Gene]:
     return genes
 
 
-def _mix(body: dict[str, Any], other: dict[str, Any], rng: np.random.Generator) -> None:
+def _mix(body: BodyGenes, other: BodyGenes, rng: np.random.Generator) -> None:
     """Give the parts of `body` whose lineages `other` has too some of their genes there; `body` is changed in place.
 
     Args:
@@ -298,65 +324,103 @@ def _mix(body: dict[str, Any], other: dict[str, Any], rng: np.random.Generator) 
             if counterpart is None:
                 continue
             for group in groups:
-                is_exchanged = rng.random() < 0.5
+                is_exchanged = rng.random() < EXCHANGE_SHARE
                 if is_exchanged and _have_one_shape(part, counterpart, group):
                     for name in group:
                         part[name] = counterpart[name]
 
 
 def _have_one_shape(
-    part: dict[str, Any],
-    counterpart: dict[str, Any],
+    part: PartGenes,
+    counterpart: PartGenes,
     names: tuple[str, ...],
 ) -> bool:
     """Whether genes of two parts hold as many numbers: a hinge must not come without its weights."""
     return all(np.shape(part[name]) == np.shape(counterpart[name]) for name in names)
 
 
-def _graft(body: dict[str, Any], other: Genome, rng: np.random.Generator) -> Weights:
-    """Hang a branch of `other` on `body`, where its parent's lineage is or else on the trunk.
+def _graft(body: BodyGenes, other: BodyGenes, rng: np.random.Generator) -> None:
+    """Hang a random branch of `other` on `body`, with its sensors; `body` is changed in place.
+
+    A branch that `body` has a version of takes that one's place. Its root hangs on the segment of the same lineage as
+    in `other`, or on the trunk where `body` has none.
 
     Args:
-        body: `copied`; it is changed in place.
+        body: `copied`.
         other: stays as it is.
         rng: draws the branch.
+    """
+    donor = other["segments"]
+    branch = subtree(donor, int(rng.integers(1, len(donor))))
+    older_version = _root_of_older_version(body, {donor[index]["id"] for index in branch})
+    if older_version is not None:
+        # Pruned before the new branch is hung on: a lineage must not come twice, and pruning moves all indices.
+        prune(body, set(subtree(body["segments"], older_version)))
+    new_index = _hang(body, donor, branch)
+    _bring_sensors(body, other["sensors"], new_index)
+
+
+def _root_of_older_version(body: BodyGenes, branch_lineages: set[int]) -> int | None:
+    """Index of the first segment of `body` whose lineage a branch has too; None: there is none."""
+    for index, segment in enumerate(body["segments"]):
+        if segment["id"] in branch_lineages:
+            return index
+    return None
+
+
+def _hang(body: BodyGenes, donor: list[PartGenes], branch: list[int]) -> dict[int, int]:
+    """Hang a branch of another tree on `body`, which is changed in place.
+
+    Its root hangs on the segment of the same lineage as there, or else on the trunk.
+
+    Args:
+        body: `copied`; none of its segments has a lineage of the branch.
+        donor: segments of the other tree.
+        branch: indices of the branch in the donor, parents first.
 
     Returns:
-        The weights of `other`, of which those of the branch are meant.
+        Index of a segment in the donor -> its index in `body`.
     """
-    donor = other.body["segments"]
-    branch = subtree(donor, int(rng.integers(1, len(donor))))
-    place = _places(body)
-    common = {donor[index]["id"] for index in branch} & place.keys()
-    if common:
-        # The same branch, changed elsewhere: it takes the place of the old one.
-        root = min(place[id] for id in common)
-        prune(body, set(subtree(body["segments"], root)))
-        place = _places(body)
+    index_of = _index_of_lineages(body)
     new_index: dict[int, int] = {}
-    """index of a segment in the donor -> its index in `body`"""
     for index in branch:
         segment = dict(donor[index])
-        above = segment["parent"]
-        if above in new_index:
-            segment["parent"] = new_index[above]
+        donor_parent = segment["parent"]
+        if donor_parent in new_index:
+            segment["parent"] = new_index[donor_parent]
         else:
-            segment["parent"] = place.get(donor[above]["id"], 0)
+            # The root of the branch: no other segment of it has a parent outside.
+            segment["parent"] = index_of.get(donor[donor_parent]["id"], TRUNK)
         new_index[index] = len(body["segments"])
         body["segments"].append(segment)
         if index == branch[0]:
+            # Its new parent may have another shape: it must not grow into that.
             parent = body["segments"][segment["parent"]]
             segment["direction"] = outward(parent, segment["attach"], segment["direction"])
+    return new_index
+
+
+def _bring_sensors(
+    body: BodyGenes,
+    donor_sensors: list[PartGenes],
+    new_index: dict[int, int],
+) -> None:
+    """Give `body` the sensors of a branch that it was given, as far as there is room; it is changed in place.
+
+    Args:
+        body: `copied`.
+        donor_sensors: of the tree that the branch comes from.
+        new_index: index of a segment of the branch in that tree -> its index in `body`.
+    """
     present = {sensor["id"] for sensor in body["sensors"]}
-    for sensor in other.body["sensors"]:
+    for sensor in donor_sensors:
         is_on_branch = sensor["segment"] in new_index
-        has_room = len(body["sensors"]) < SENSORS
+        has_room = len(body["sensors"]) < MOST_SENSORS
         if is_on_branch and has_room and sensor["id"] not in present:
             body["sensors"].append(sensor | {"segment": new_index[sensor["segment"]]})
-    return other.weights
 
 
-def _places(body: dict[str, Any]) -> dict[int, int]:
+def _index_of_lineages(body: BodyGenes) -> dict[int, int]:
     """Lineage of every segment -> its index."""
     return {segment["id"]: index for index, segment in enumerate(body["segments"])}
 

@@ -10,6 +10,7 @@ from lancelet import LanceletError
 from lancelet.scripts import cli
 
 BENCHES = "lancelet.scripts.benches"
+"""package whose modules are the benches"""
 
 
 @dataclass
@@ -21,13 +22,14 @@ class Bench:
     json: str | None = None
     """also write the rows here"""
     judge: bool = False
-    """measure nothing: tell the verdicts of the rows in the --json file by the present rule (value and interval)"""
+    """measure nothing: judge the rows in the --json file again by the present rule (value and interval)"""
 
 
 def main(argv: list[str] | None = None) -> int | None:
     """Run a bench and print its rows; the exit status is 0 whatever they say."""
-    os.environ.setdefault("MUJOCO_GL", "disable")  # dm_control would look for a display
-    (name,), flags = cli.words("bench", __doc__ or "", argv, subject=cli.found(BENCHES))
+    # Nothing is drawn; dm_control would look for a display.
+    os.environ.setdefault("MUJOCO_GL", "disable")
+    (name,), flags = cli.words("bench", __doc__ or "", argv, subject=cli.module_names(BENCHES))
     options = cli.parse(f"bench {name}", __doc__ or "", flags, options=Bench).options
     module = cli.by_file(BENCHES, "bench", name)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from lancelet import LanceletError, registered, task_id
 from lancelet.errors import LanceletWarning, Terminated, unknown
@@ -56,13 +57,14 @@ def guard(main: Callable[[list[str] | None], int | None], argv: list[str] | None
     """
     warnings.formatwarning = _warning_line
     try:
-        return main(argv) or 0
+        status = main(argv)
+        return 0 if status is None else status
     except Terminated:
         return STATUS_TERMINATED
     except KeyboardInterrupt:
         return STATUS_INTERRUPTED
     except BrokenPipeError:
-        # Python flushes stdout at its end, which would fail again and print a traceback.
+        # Python flushes stdout at its end, which would fail again and print a traceback: it flushes into nothing.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         return STATUS_READER_LEFT
@@ -79,7 +81,8 @@ def guard(main: Callable[[list[str] | None], int | None], argv: list[str] | None
 
 def _print_error(error: Exception) -> None:
     """Print an exception that is being handled as one line on stderr, after its traceback where that is wanted."""
-    if os.environ.get(TRACEBACK, "") not in ("", "0"):
+    wants_traceback = os.environ.get(TRACEBACK, "") not in ("", "0")
+    if wants_traceback:
         traceback.print_exc()
     print(f"error: {_reason(error)}", file=sys.stderr)
 
@@ -87,13 +90,15 @@ def _print_error(error: Exception) -> None:
 def _reason(error: Exception) -> str:
     """An exception in one line."""
     if not isinstance(error, OSError) or error.strerror is None:
-        return " ".join(str(error).split("\n"))
+        return str(error).replace("\n", " ")
+    # Without its number, which `str` would put in front.
     if error.filename is None:
         return error.strerror
     return f"{error.strerror}: {os.fsdecode(error.filename)}"
 
 
 _usual_format = warnings.formatwarning
+"""how Python shows a warning"""
 
 
 def _warning_line(
@@ -112,7 +117,8 @@ def _warning_line(
 def shield_gl() -> None:
     """Keep a MUJOCO_GL whose library is missing from ending this process at ``import mujoco``.
 
-    Only child processes draw: they find the user's choice in LANCELET_GL.
+    Only child processes draw: they find the user's choice in LANCELET_GL. Changes the environment of this process, and
+    does nothing once MuJoCo is imported.
     """
     backend = os.environ.get("MUJOCO_GL")
     if backend and "mujoco" not in sys.modules:
@@ -127,8 +133,12 @@ def tasks() -> list[str]:
     return list(registered())
 
 
-def spec_of(name: str) -> Any:
-    """Gymnasium's spec of the task called `name`: a short name or an id, with or without ``module:`` before it."""
+def spec_of(name: str) -> EnvSpec:
+    """Gymnasium's spec of the task called `name`: a short name or an id, with or without ``module:`` before it.
+
+    Raises:
+        LanceletError: no such task; near names are listed.
+    """
     _, _, id = task_id(name).rpartition(":")
     return gym.spec(id)
 
@@ -139,17 +149,21 @@ def task_cls(name: str) -> type:
     Raises:
         LanceletError: no such task; near names are listed.
     """
-    task = spec_of(name).kwargs["task"]
-    if isinstance(task, str):
-        return load_object(task)
-    return task
+    target = spec_of(name).kwargs["task"]
+    if isinstance(target, str):
+        return load_object(target)
+    return target
 
 
 def task_defaults(name: str) -> Any:
-    """The task object with the defaults of its id: the instance that `parse` turns into flags."""
-    options = dict(spec_of(name).kwargs)
-    del options["task"]
-    return task_cls(name)(**options)
+    """The task object with the defaults of its id: the instance that `parse` turns into flags.
+
+    Raises:
+        LanceletError: no such task; near names are listed.
+    """
+    registered_values = dict(spec_of(name).kwargs)
+    del registered_values["task"]
+    return task_cls(name)(**registered_values)
 
 
 # Words and flags
@@ -164,15 +178,26 @@ def words(
 ) -> tuple[list[str], list[str]]:
     """Part the words that come first from the flags: ``swim ncap --joints 7`` -> ([swim, ncap], [--joints, 7]).
 
+    Which word stands for what is their order: that of the keywords `known`, which Python keeps.
+
+    ``--help`` is answered here only where words are missing: the flags depend on the words, so that with all of them
+    `parse` knows them and answers. Whether a word is one of its choices is for the command to say: some (a run's
+    folder) have none that could be listed.
+
     Args:
         command: name of the command.
         about: one line for its help.
         argv: the arguments without the program's name; None: those of the process.
-        least: how many words must be given; None: all.
-        **known: one entry a word, in order: its name, and what to list in the help.
+        least: number of words that must be given, the first ones of `known`; None: all.
+        **known: name of each word -> its choices, which the help and the error list. The order of the keywords is
+            that of the words on the command line.
+
+    Returns:
+        The words, and the flags that follow them.
 
     Raises:
         LanceletError: too few or too many words.
+        SystemExit: with 0, after the help.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     given = []
@@ -180,7 +205,8 @@ def words(
         if argument.startswith("-"):
             break
         given.append(argument)
-    flags = [_with_home_folder(argument) for argument in arguments[len(given) :]]
+    rest = arguments[len(given) :]
+    flags = [_with_home_folder(argument) for argument in rest]
     needed = len(known) if least is None else least
     usage = _usage(command, list(known), needed)
     if len(given) < needed:
@@ -198,16 +224,26 @@ def words(
 
 def _usage(command: str, names: list[str], needed: int) -> str:
     """The line after "usage:"; words beyond the first `needed` stand in brackets."""
-    shown = [name.upper() for name in names[:needed]]
-    shown += [f"[{name.upper()}]" for name in names[needed:]]
-    return " ".join(["lancelet", command, *shown, "[flags]"])
+    words_shown = [name.upper() for name in names[:needed]]
+    words_shown += [f"[{name.upper()}]" for name in names[needed:]]
+    return " ".join(["lancelet", command, *words_shown, "[flags]"])
 
 
 def _help(command: str, about: str, usage: str, known: dict[str, Iterable[str]]) -> str:
-    """The help of a command whose words are not given yet: they decide which flags there are."""
-    lists = "".join(f"\n{name.upper():12} {', '.join(names)}" for name, names in known.items())
-    example = " ".join(next(iter(names), "") for names in known.values())
-    tail = f"Flags follow from them: lancelet {command} {example} --help"
+    """The help of a command whose words are not given yet: they decide which flags there are.
+
+    Args:
+        command: name of the command.
+        about: one line that says what it does.
+        usage: the line after "usage:".
+        known: the words in order, each with its choices.
+    """
+    lists = ""
+    examples = []
+    for name, choices in known.items():
+        lists += f"\n{name.upper():12} {', '.join(choices)}"
+        examples.append(next(iter(choices), ""))
+    tail = f"Flags follow from them: lancelet {command} {' '.join(examples)} --help"
     return f"usage: {usage}\n\n{about}\n{lists}\n\n{tail}"
 
 
@@ -234,10 +270,10 @@ def parse(
     bad flags end the process with status 2 and say which.
 
     Args:
-        command: shown in the usage line.
-        about: shown under it.
+        command: the command with its words, as the usage line shows it.
+        about: what the command does, shown under it.
         argv: the flags.
-        prefixed: parts whose flags carry the part's name; names of the others' flags must differ.
+        prefixed: names of the parts whose flags carry the part's name; names of the others' flags must differ.
         **parts: a dataclass, or an object of one whose values become the defaults.
 
     Returns:
@@ -282,13 +318,14 @@ def by_file(package: str, kind: str, name: str) -> Any:
     Raises:
         LanceletError: no such file; near names are listed.
     """
-    if name not in found(package):
-        raise unknown(kind, name, found(package))
+    names = module_names(package)
+    if name not in names:
+        raise unknown(kind, name, names)
     return importlib.import_module(f"{package}.{name}")
 
 
-def found(package: str) -> list[str]:
-    """File names, without ending, of the modules in `package`; those that begin with _ are helpers."""
+def module_names(package: str) -> list[str]:
+    """File names, without ending, of the modules in `package`; those that begin with _ are helpers and left out."""
     return sorted(item.name for item in _modules(package) if not item.name.startswith("_"))
 
 
@@ -298,20 +335,27 @@ def _modules(package: str) -> Iterable[pkgutil.ModuleInfo]:
 
 
 def first_line(target: str) -> str:
-    """First line of the docstring of ``"module"`` or ``"module:Class"``, read from its source without importing it.
+    """First line of the docstring of ``"module"`` or ``"module:Class"``; empty where there is none.
 
-    So that `list` and `--help` need not wait for the libraries of every command, nor have them. Empty where there is
-    no docstring.
+    It is read from the source, which is not imported: `list` and `--help` then need not wait for the libraries of every
+    command, nor have them.
     """
-    module, _, class_name = target.partition(":")
-    spec = importlib.util.find_spec(module)
+    module_name, _, class_name = target.partition(":")
+    spec = importlib.util.find_spec(module_name)
     if spec is None or spec.origin is None:
         return ""
-    node: Any = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    module = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    docstring = ast.get_docstring(module)
     if class_name:
-        classes = [item for item in node.body if isinstance(item, ast.ClassDef)]
-        node = next((item for item in classes if item.name == class_name), None)
-    if node is None:
+        docstring = _class_docstring(module, class_name)
+    if not docstring:
         return ""
-    lines = (ast.get_docstring(node) or "").splitlines()
-    return lines[0] if lines else ""
+    return docstring.splitlines()[0]
+
+
+def _class_docstring(module: ast.Module, name: str) -> str | None:
+    """Docstring of the class called `name` in the source of a module; None where there is no such class."""
+    for statement in module.body:
+        if isinstance(statement, ast.ClassDef) and statement.name == name:
+            return ast.get_docstring(statement)
+    return None

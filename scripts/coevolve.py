@@ -6,9 +6,6 @@ import sys
 
 from lancelet.scripts import cli
 
-STOPPED_STATUS = 143
-"""exit status of a process that SIGTERM ends: 128 + 15"""
-
 
 def main(argv: list[str] | None = None) -> int | None:
     """Evolve, and say what came of it and where it lies."""
@@ -17,8 +14,8 @@ def main(argv: list[str] | None = None) -> int | None:
     from lancelet.training.coevolution.driver import Coevolve
     from lancelet.training.coevolution.options import home_tasks
 
-    homes = [short_name(task) for task in home_tasks()]
-    (task,), flags = cli.words("coevolve", __doc__ or "", argv, task=homes)
+    task_names = [short_name(task) for task in home_tasks()]
+    (task,), flags = cli.words("coevolve", __doc__ or "", argv, task=task_names)
     options = cli.parse(f"coevolve {task}", __doc__ or "", flags, options=Coevolve).options
     try:
         evolved = options.run(task)
@@ -45,7 +42,7 @@ def main(argv: list[str] | None = None) -> int | None:
         f"(film the best: lancelet render {evolved.folder / 'best'}; "
         f"family tree: lancelet lineage {evolved.folder})"
     )
-    return STOPPED_STATUS if evolved.stopped else 0
+    return cli.STATUS_TERMINATED if evolved.stopped else 0
 
 
 if __name__ == "__main__":

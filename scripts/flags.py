@@ -16,20 +16,28 @@ def parse(
     prefixed: Collection[str],
     parts: dict[str, Any],
 ) -> Any:
-    """Read flags into dataclasses; `lancelet.scripts.cli.parse` says what the arguments are.
+    """Read flags into dataclasses, as `lancelet.scripts.cli.parse` does for all commands.
 
     tyro reads one dataclass, `Flags`, with a field for every part. Its classes are copies of the parts' classes without
     the fields that are no flags; the values go back into the classes themselves at the end.
+
+    Args:
+        command: the command with its words, as the usage line shows it.
+        about: what the command does, shown under it.
+        argv: the flags.
+        prefixed: names of the parts whose flags carry the part's name.
+        parts: name -> a dataclass, or an object of one whose values become the defaults.
+
+    Returns:
+        An object with one attribute a part: an object of its dataclass, filled in.
     """
     classes = {}
-    flag_classes = {}
     fields = []
     defaults = {}
     for name, part in parts.items():
         cls = part if isinstance(part, type) else type(part)
         flag_class = _without_hidden_fields(cls)
         classes[name] = cls
-        flag_classes[name] = flag_class
         if name in prefixed:
             fields.append((name, flag_class))
         else:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import gymnasium as gym
 
@@ -39,23 +38,30 @@ def _kinds() -> Iterator[tuple[str, Iterable[Entry]]]:
     """What can be listed, kind by kind."""
     yield (
         "tasks",
-        [(name, _about(gym.spec(id).kwargs["task"])) for name, id in registered().items()],
+        _described({name: gym.spec(id).kwargs["task"] for name, id in registered().items()}),
     )
 
+    # After the first kind is on the screen: these imports take a second.
     from lancelet import controllers, morphology, training
 
     yield "bodies", _registered(morphology.bodies)
     yield "controllers", _registered(controllers.controllers)
     yield "algorithms", _registered(training.algorithms)
-    yield "studies", [(name, _about(f"{cli.STUDIES}.{name}.study")) for name in cli.studies()]
-    yield "benches", [(name, _about(f"{BENCHES}.{name}")) for name in cli.found(BENCHES)]
+    yield "studies", _described({name: f"{cli.STUDIES}.{name}.study" for name in cli.studies()})
+    yield "benches", _described({name: f"{BENCHES}.{name}" for name in cli.module_names(BENCHES)})
 
 
 def _registered(registry: Registry) -> list[Entry]:
-    return [(name, _about(registry.target(name))) for name in registry]
+    """What is registered, none of which is loaded."""
+    return _described({name: registry.target(name) for name in registry})
 
 
-def _about(target: Any) -> str:
+def _described(targets: Mapping[str, type | str]) -> list[Entry]:
+    """Names, each with a line about its target: an object, or ``"module:name"``."""
+    return [(name, _about(target)) for name, target in targets.items()]
+
+
+def _about(target: type | str) -> str:
     """First line of the docstring of an object, or of the source behind ``"module:name"``, which is not loaded.
 
     What does not load says so, and the list goes on.
@@ -63,7 +69,8 @@ def _about(target: Any) -> str:
     try:
         if isinstance(target, str):
             return cli.first_line(target)
-        return (target.__doc__ or "").strip().split("\n")[0]
+        docstring = (target.__doc__ or "").strip()
+        return docstring.partition("\n")[0]
     except (LanceletError, ImportError) as error:
         return f"does not load: {error}"
 

@@ -8,7 +8,7 @@ import sys
 
 from lancelet import __version__
 from lancelet.errors import unknown
-from lancelet.scripts.cli import first_line, found, guard
+from lancelet.scripts.cli import first_line, guard, module_names
 
 PACKAGE = "lancelet.scripts"
 _NOT_COMMANDS = {"main", "cli", "flags", "rows", "study", "studies", "benches"}
@@ -17,7 +17,7 @@ _NOT_COMMANDS = {"main", "cli", "flags", "rows", "study", "studies", "benches"}
 
 def commands() -> list[str]:
     """Names of all subcommands."""
-    return [name for name in found(PACKAGE) if name not in _NOT_COMMANDS]
+    return [name for name in module_names(PACKAGE) if name not in _NOT_COMMANDS]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from lancelet.scripts import cli
 
+BYTES_PER_KILOBYTE = 1024
+
 
 @dataclass
 class Render:
-    """What to draw."""
+    """What to draw; one of `out`, `gif` and `still` says where to."""
 
     out: str | None = None
     """mp4, gif or png file; none: video.mp4 in the run folder"""
@@ -36,14 +38,33 @@ def main(argv: list[str] | None = None) -> int | None:
     from lancelet.training.runs.progress import progress
     from lancelet.training.video.video import episode, render_run
 
-    out = options.still or options.out or (str(Path(run) / "video.gif") if options.gif else None)
-    frames = len(episode(run, options.trust).get("qpos", ()))
-    with progress("drawing", frames, "frames", quiet=bool(out and out.endswith(".png"))) as advance:
+    out = _out(run, options)
+    frame_count = len(episode(run, options.trust).get("qpos", ()))
+    is_one_picture = out is not None and out.endswith(".png")
+    with progress("drawing", frame_count, "frames", quiet=is_one_picture) as advance:
         path = render_run(
-            run, out, options.width, options.height, options.shadows, advance, options.trust
+            run,
+            out=out,
+            width=options.width,
+            height=options.height,
+            shadows=options.shadows,
+            progress=advance,
+            trust=options.trust,
         )
-    print(f"{path}  ({path.stat().st_size / 1024:,.0f} kB)")
+    kilobytes = path.stat().st_size / BYTES_PER_KILOBYTE
+    print(f"{path}  ({kilobytes:,.0f} kB)")
     return 0
+
+
+def _out(run: str, options: Render) -> str | None:
+    """Path of the picture; None: the film in the run folder."""
+    if options.still:
+        return options.still
+    if options.out:
+        return options.out
+    if options.gif:
+        return str(Path(run) / "video.gif")
+    return None
 
 
 if __name__ == "__main__":

@@ -15,23 +15,36 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from lancelet import files
 
 Kind = Literal["gate", "speed", "claim", "info"]
+"""kind of a row; the field `Row.kind` says what each means"""
 PACKAGES = ("lancelet", "mujoco", "gymnasium", "torch", "numpy")
-"""distributions whose versions are told beside the rows"""
+"""distributions whose versions are shown beside the rows"""
 VERDICT_WORD = {True: "yes", False: "no", None: "-"}
+"""verdict -> the word in a table"""
 VERDICT_STYLE = {True: "green", False: "bold red", None: ""}
+"""verdict -> how a terminal shows the word"""
 FILE_COLUMNS = 150
-"""width of a table that is printed to a file"""
+"""characters; width of a table that is printed to a file"""
 LEAST_COLUMNS_FOR_NOTES = 110
-"""width of a terminal below which notes are left out"""
+"""characters; width of a terminal below which notes are left out"""
+LARGE = 1000
+"""from here on a figure is shown without decimals, and with commas"""
 UNDECIDED = "the value is within the target, its interval is not"
 """what the note of a row says that a verdict by the value alone would have let pass"""
+_NUMBER = r"(-?[0-9.]+(?:e[+-]?[0-9]+)?)"
+"""pattern of a number in a target"""
+
+
+_LEFT_COLUMNS = ("name", "kind", "note")
+"""columns of words; the others are aligned to the right"""
+_WIDE_COLUMNS = {"name": 3, "note": 4}
+"""columns that share what width the others leave, and their parts of it"""
 
 
 @dataclass(frozen=True)
@@ -39,19 +52,21 @@ class Row:
     """One measured line."""
 
     name: str
+    """what was measured"""
     kind: Kind
     """gate: our build is right, must hold; speed; claim: a published claim, or a goal beyond it; info"""
     value: float | str | None = None
-    """None: not run, and `note` says why"""
+    """the figure; None: not run, and `note` says why"""
     target: float | str | None = None
     """what `value` is held against, such as ``">= 1.2"``"""
     holds: bool | None = None
-    """None: not run, or no target"""
+    """the verdict; None: not run, or no target"""
     seeds: int | None = None
-    """how many; `seeds_of` says of what"""
+    """number of samples behind `value`; `seeds_of` says of what"""
     interval: tuple[float, float] | None = None
-    """95 % interval of `value`"""
+    """lower and upper end of the 95 % interval of `value`"""
     note: str = ""
+    """how it was measured, or why it was not"""
     reference: float | str | None = None
     """what the source reports"""
     seeds_of: str = ""
@@ -60,17 +75,18 @@ class Row:
 
 def at_least(name: str, kind: Kind, value: float, target: float, **rest: Any) -> Row:
     """The row that holds where `value`, and the whole of its interval where it has one, is `target` or more."""
-    return judged(name, kind, value, target, math.inf, f">= {target:g}", **rest)
+    return judged(name, kind, value, low=target, high=math.inf, target=f">= {target:g}", **rest)
 
 
 def at_most(name: str, kind: Kind, value: float, target: float, **rest: Any) -> Row:
     """The row that holds where `value`, and the whole of its interval where it has one, is `target` or less."""
-    return judged(name, kind, value, -math.inf, target, f"<= {target:g}", **rest)
+    return judged(name, kind, value, low=-math.inf, high=target, target=f"<= {target:g}", **rest)
 
 
 def between(name: str, kind: Kind, value: float, low: float, high: float, **rest: Any) -> Row:
     """The row that holds where `value`, and the whole of its interval where it has one, is in [`low`, `high`]."""
-    return judged(name, kind, value, low, high, f"{low:g} .. {high:g}", **rest)
+    target = f"{low:g} .. {high:g}"
+    return judged(name, kind, value, low=low, high=high, target=target, **rest)
 
 
 def judged(
@@ -82,20 +98,22 @@ def judged(
     then says so.
 
     Args:
-        name: of the row.
-        kind: of the row.
-        value: what was measured.
+        name: name of the row.
+        kind: kind of the row.
+        value: the figure that was measured.
         low: least value that holds.
         high: greatest value that holds.
         target: the two bounds as the table shows them.
         **rest: further fields of the row; `interval` takes part in the verdict.
     """
-    row = Row(name, kind, value, target, **rest)
+    row = Row(name=name, kind=kind, value=value, target=target, **rest)
     value_holds = bool(low <= value <= high)
     interval_holds = True
     if row.interval is not None:
-        interval_holds = bool(low <= row.interval[0] and row.interval[1] <= high)
+        lower_end, upper_end = row.interval
+        interval_holds = bool(low <= lower_end and upper_end <= high)
     note = row.note
+    # A row that is judged again says so already.
     if value_holds and not interval_holds and UNDECIDED not in note:
         note = f"{UNDECIDED}; {note}" if note else UNDECIDED
     return replace(row, holds=value_holds and interval_holds, note=note)
@@ -103,13 +121,14 @@ def judged(
 
 def judged_again(row: Row) -> Row:
     """A row from a file with the verdict of `judged`; as it is where it has no interval, or a target in words."""
+    # The target in a file is rounded: it may take a verdict back, it never gives one.
+    if not row.holds:
+        return row
     bounds = _bounds(row.target)
+    # A file has null for an end that is not finite.
     has_interval = row.interval is not None and None not in row.interval
     has_figure = isinstance(row.value, int | float)
-    if row.holds is None or bounds is None or not has_interval or not has_figure:
-        return row
-    if not row.holds:
-        # The target in the text is rounded: it may take a verdict back, it never gives one.
+    if bounds is None or not has_interval or not has_figure:
         return row
     values = {item.name: getattr(row, item.name) for item in fields(Row)}
     del values["holds"]
@@ -117,17 +136,16 @@ def judged_again(row: Row) -> Row:
     return judged(low=low, high=high, **values)
 
 
-def _bounds(target: Any) -> tuple[float, float] | None:
+def _bounds(target: float | str | None) -> tuple[float, float] | None:
     """Least and greatest value that a target such as ``">= 2"`` or ``"0 .. 1"`` lets pass; None: it is in words."""
     text = str(target)
-    number = r"(-?[0-9.]+(?:e[+-]?[0-9]+)?)"
-    lower_bound = re.fullmatch(f">=? {number}", text)
+    lower_bound = re.fullmatch(f">=? {_NUMBER}", text)
     if lower_bound:
         return float(lower_bound[1]), math.inf
-    upper_bound = re.fullmatch(f"<=? {number}", text)
+    upper_bound = re.fullmatch(f"<=? {_NUMBER}", text)
     if upper_bound:
         return -math.inf, float(upper_bound[1])
-    both_bounds = re.fullmatch(rf"{number} \.\. {number}", text)
+    both_bounds = re.fullmatch(rf"{_NUMBER} \.\. {_NUMBER}", text)
     if both_bounds:
         low, high = sorted([float(both_bounds[1]), float(both_bounds[2])])
         return low, high
@@ -144,15 +162,16 @@ def from_json(path: str | Path) -> list[Row]:
     items = json.loads(Path(path).read_text())
     rows = []
     for item in items:
-        interval = item["interval"]
-        if interval is not None:
-            interval = tuple(interval)
-        rows.append(Row(**{**item, "interval": interval}))
+        values = dict(item)
+        if values["interval"] is not None:
+            # JSON has lists only.
+            values["interval"] = tuple(values["interval"])
+        rows.append(Row(**values))
     return rows
 
 
 def show(rows: Sequence[Row], title: str = "") -> None:
-    """Print the rows; notes are left out on a narrow terminal (they are in the report and the JSON)."""
+    """Print the rows; on a narrow terminal without their notes, which are in the report and the JSON."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=FILE_COLUMNS)
@@ -169,19 +188,15 @@ def table(rows: Sequence[Row], title: str = "", notes: bool = True) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
-    first_heading, *middle_headings, last_heading = headings(rows)
-    result.add_column(first_heading, ratio=3)
-    for heading in middle_headings:
-        result.add_column(heading, justify="left" if heading == "kind" else "right")
-    if notes:
-        result.add_column(last_heading, ratio=4)
+    names = [name for name in headings(rows) if notes or name != "note"]
+    for name in names:
+        justify: JustifyMethod = "left" if name in _LEFT_COLUMNS else "right"
+        result.add_column(name, ratio=_WIDE_COLUMNS.get(name), justify=justify)
     for row in rows:
-        *others, verdict, note = cells(row, rows)
-        texts = [Text(cell) for cell in others]
-        texts.append(Text(verdict, style=VERDICT_STYLE[row.holds]))
-        if notes:
-            texts.append(Text(note))
-        result.add_row(*texts)
+        text_of = _texts(row)
+        style_of = {"holds": VERDICT_STYLE[row.holds]}
+        # `Text`, so that brackets in a note are no markup of rich's.
+        result.add_row(*[Text(text_of[name], style=style_of.get(name, "")) for name in names])
     return result
 
 
@@ -225,6 +240,12 @@ def headings(rows: Sequence[Row]) -> list[str]:
 
 def cells(row: Row, rows: Sequence[Row]) -> list[str]:
     """One line of the table of `rows`: a text under each of their headings."""
+    text_of = _texts(row)
+    return [text_of[name] for name in headings(rows)]
+
+
+def _texts(row: Row) -> dict[str, str]:
+    """Heading -> text of a row under it."""
     interval = ""
     if row.interval is not None:
         low, high = row.interval
@@ -232,7 +253,7 @@ def cells(row: Row, rows: Sequence[Row]) -> list[str]:
     seeds = "-"
     if row.seeds is not None:
         seeds = f"{row.seeds} {row.seeds_of}".strip()
-    texts = {
+    return {
         "name": row.name,
         "kind": row.kind,
         "reference": _text(row.reference),
@@ -243,15 +264,14 @@ def cells(row: Row, rows: Sequence[Row]) -> list[str]:
         "holds": VERDICT_WORD[row.holds],
         "note": row.note,
     }
-    return [texts[name] for name in headings(rows)]
 
 
-def _text(value: Any) -> str:
+def _text(value: float | str | None) -> str:
     """A figure with four digits, or all those before the point; words as they are; "-" where there is none."""
     if value is None:
         return "-"
     if isinstance(value, str | int):
         return str(value)
-    if abs(value) >= 1000:
+    if abs(value) >= LARGE:
         return f"{value:,.0f}"
     return f"{value:.4g}"

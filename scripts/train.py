@@ -12,6 +12,10 @@ from lancelet import LanceletError
 from lancelet.scripts import cli
 
 DEFAULT = "snes"
+"""algorithm of a command that names none"""
+STATUS_FAILED = 1
+"""exit status of a training in which every candidate failed"""
+ALGORITHM_FLAG = "--algorithm"
 
 
 @dataclass
@@ -30,29 +34,37 @@ def main(argv: list[str] | None = None) -> int | None:
     from lancelet.training.runs.report import summary_rows
 
     cli.shield_gl()
-    (task, controller), flags = cli.words(
+    (task, controller), all_flags = cli.words(
         "train", __doc__ or "", argv, task=cli.tasks(), controller=list(controllers.controllers)
     )
-    algorithm, flags = algorithm_of(flags)
-    trainer = training.algorithms.get(algorithm)
+    algorithm, flags = algorithm_of(all_flags)
+    algorithms = ", ".join(training.algorithms)
     parsed = cli.parse(
         f"train {task} {controller} --algorithm {algorithm}",
-        f"{__doc__}\n\nalgorithms: {', '.join(training.algorithms)} (--algorithm, default {DEFAULT})",
+        f"{__doc__}\n\nalgorithms: {algorithms} (--algorithm, default {DEFAULT})",
         flags,
         prefixed=["controller"],
-        trainer=trainer,
+        trainer=training.algorithms.get(algorithm),
         task=cli.task_defaults(task),
         episodes=Episodes,
         controller=controllers.controllers.get(controller).Options,
     )
-    own, options = changed(parsed.controller), parsed.task.options()
+    controller_options = changed(parsed.controller)
+    task_options = parsed.task.options()
     if parsed.episodes.max_episode_steps is not None:
-        options["max_episode_steps"] = parsed.episodes.max_episode_steps
-    folders: list[Path] = []
+        task_options["max_episode_steps"] = parsed.episodes.max_episode_steps
+    opened_folders: list[Path] = []
     try:
-        run = parsed.trainer.train(task_id(task), controller, options, own, opened=folders.append)
+        run = parsed.trainer.train(
+            task_id(task),
+            controller,
+            task_options,
+            controller_options,
+            opened=opened_folders.append,
+        )
     except KeyboardInterrupt:
-        folder = folders[-1] if folders else "RUN"
+        # Ctrl-C may come before there is a folder.
+        folder = opened_folders[-1] if opened_folders else "RUN"
         print(
             f"\ninterrupted: continue with the same command and --folder {folder} --resume",
             file=sys.stderr,
@@ -62,9 +74,11 @@ def main(argv: list[str] | None = None) -> int | None:
         _print(summary_rows(run.summary), len(run.summary["trained"]["return"]))
     if parsed.episodes.video:
         _film(str(run.folder))
-    report = f"report: {run.folder / 'report.html'}; " if run.summary else ""
-    print(f"run folder: {run.folder}   ({report}film it: lancelet render {run.folder})")
-    return 1 if run.failed else 0
+    hints = [f"film it: lancelet render {run.folder}"]
+    if run.summary:
+        hints.insert(0, f"report: {run.folder / 'report.html'}")
+    print(f"run folder: {run.folder}   ({'; '.join(hints)})")
+    return STATUS_FAILED if run.failed else 0
 
 
 def _film(folder: str) -> None:
@@ -78,36 +92,45 @@ def _film(folder: str) -> None:
 
 
 def algorithm_of(flags: list[str]) -> tuple[str, list[str]]:
-    """Take ``--algorithm NAME`` out of the flags: it decides which other flags there are."""
-    for i, flag in enumerate(flags):
-        if flag == "--algorithm" and i + 1 < len(flags):
-            return flags[i + 1], flags[:i] + flags[i + 2 :]
-        if flag.startswith("--algorithm="):
-            return flag.split("=", 1)[1], flags[:i] + flags[i + 1 :]
+    """Take ``--algorithm NAME`` out of the flags: it decides which other flags there are.
+
+    Returns:
+        The name of the algorithm, and the other flags.
+    """
+    for index, flag in enumerate(flags):
+        before = flags[:index]
+        has_value_behind = index + 1 < len(flags)
+        if flag == ALGORITHM_FLAG and has_value_behind:
+            return flags[index + 1], before + flags[index + 2 :]
+        if flag.startswith(f"{ALGORITHM_FLAG}="):
+            name = flag.partition("=")[2]
+            return name, before + flags[index + 1 :]
     return DEFAULT, flags
 
 
 def changed(options: Any, defaults: Any = None) -> dict[str, Any]:
-    """The options that differ from `defaults`, or from those of their class."""
-    defaults = type(options)() if defaults is None else defaults
-    names = [field.name for field in dataclasses.fields(options)]
-    return {
-        name: getattr(options, name)
-        for name in names
-        if getattr(options, name) != getattr(defaults, name)
-    }
+    """The fields of a dataclass object that differ from those of `defaults`; None: from those of its class."""
+    usual = type(options)() if defaults is None else defaults
+    values = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value != getattr(usual, field.name):
+            values[field.name] = value
+    return values
 
 
-def _print(rows: list[list[str]], starts: int) -> None:
+def _print(rows: list[list[str]], start_count: int) -> None:
+    """Print the rows of `summary_rows` for a number of start states."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(
-        title=f"{starts} held-out start states: mean [95 % interval]", title_justify="left"
+        title=f"{start_count} held-out start states: mean [95 % interval]", title_justify="left"
     )
-    for head in ("", "untrained", "trained"):
-        table.add_column(head)
+    for heading in ("", "untrained", "trained"):
+        table.add_column(heading)
     for row in rows:
+        # rich takes brackets for markup.
         table.add_row(*[cell.replace("[", r"\[") for cell in row])
     Console().print(table)
 

@@ -20,12 +20,14 @@ from pathlib import Path
 import psutil
 
 from lancelet import LanceletError
+from lancelet.training.coevolution.driver import CALLS_A_SLOT, LARGEST_CALL
 from lancelet.training.coevolution.individuals import NAME, Individual, read
 
 SHORT = ("--steps", "4", "--episodes", "1", "--population", "6", "--deadline", "300", "--quiet")
+"""flags of a run whose evaluations take no time"""
 SLOTS = 2
-LARGEST_CALL = 32
-UNDER_WAY = SLOTS * 3 // 2 * LARGEST_CALL
+"""calls that run at one time"""
+UNDER_WAY = int(CALLS_A_SLOT * SLOTS) * LARGEST_CALL
 """individuals that may be under way with two slots: as many evaluations may be done again after a kill"""
 FOR_EVER = "1000000"
 """evaluations that no session reaches before it is killed"""
@@ -73,32 +75,27 @@ class Driver:
         """Its worker processes: spawned ones, or those of its raylet that compute."""
         with contextlib.suppress(psutil.NoSuchProcess):
             if self.workers != "ray":
-                return [
-                    one
-                    for one in psutil.Process(self.process.pid).children()
-                    if _says(one, "spawn_main")
-                ]
+                children = psutil.Process(self.process.pid).children()
+                return [child for child in children if _says(child, "spawn_main")]
             raylet = self.raylet()
             if raylet is not None:
-                return [
-                    one
-                    for one in raylet.children()
-                    if _says(one, "ray::") and not _says(one, "Agent")
-                ]
+                children = raylet.children()
+                workers = [child for child in children if _says(child, "ray::")]
+                return [worker for worker in workers if not _says(worker, "Agent")]
         return []
 
     def raylet(self) -> psutil.Process | None:
         """Ray's raylet, where the driver has started one that lives."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            for one in psutil.Process(self.process.pid).children():
-                if one.name() == "raylet" and one.status() != psutil.STATUS_ZOMBIE:
-                    return one
+            for child in psutil.Process(self.process.pid).children():
+                if child.name() == "raylet" and child.status() != psutil.STATUS_ZOMBIE:
+                    return child
         return None
 
     def end(self, limit: float = 180.0) -> tuple[int, str]:
         """Its exit status and what it wrote to stderr."""
-        _, err = self.process.communicate(timeout=limit)
-        return self.process.returncode, err
+        _, errors = self.process.communicate(timeout=limit)
+        return self.process.returncode, errors
 
 
 def people(folder: Path) -> list[Individual]:
@@ -111,16 +108,18 @@ def people(folder: Path) -> list[Individual]:
 
 def count(folder: Path) -> int:
     """Evaluated individuals of a run."""
-    return sum(one.fitness is not None for one in people(folder))
+    return sum(individual.fitness is not None for individual in people(folder))
 
 
 def whole(folder: Path, evaluations: int) -> list[Individual]:
     """Exactly so many individuals, numbered without gaps, every one evaluated, and a sound database."""
-    found = read(folder)
-    assert [one.id for one in found] == list(range(evaluations))
-    assert all(one.state in ("evaluated", "invalid") and one.fitness is not None for one in found)
+    individuals = read(folder)
+    assert [individual.id for individual in individuals] == list(range(evaluations))
+    for individual in individuals:
+        assert individual.state in ("evaluated", "invalid")
+        assert individual.fitness is not None
     assert sqlite3.connect(folder / NAME).execute("pragma integrity_check").fetchone() == ("ok",)
-    return found
+    return individuals
 
 
 def _says(process: psutil.Process, text: str) -> bool:
@@ -137,16 +136,29 @@ def strike(victim: str, driver: Driver, rng: random.Random) -> bool:
         driver.process.wait()
         return True
     if victim == "worker":
-        found = driver.children()
+        candidates = driver.children()
     else:
         raylet = driver.raylet()
-        found = [] if raylet is None else [raylet]
-    if not found:
+        candidates = [] if raylet is None else [raylet]
+    if not candidates:
         return False
     with contextlib.suppress(psutil.NoSuchProcess):
-        rng.choice(found).kill()
+        rng.choice(candidates).kill()
         return True
     return False
+
+
+Results = dict[int, tuple[str, float | None]]
+"""number of an individual that is done -> its genome, its fitness"""
+
+
+def _results(individuals: list[Individual]) -> Results:
+    """The results that are there."""
+    return {
+        individual.id: (individual.genome, individual.fitness)
+        for individual in individuals
+        if individual.fitness is not None
+    }
 
 
 def _kills(done: Counter[str]) -> int:
@@ -155,7 +167,12 @@ def _kills(done: Counter[str]) -> int:
 
 
 def kills(
-    folder: Path, number: int, seed: int = 0, each: int = 12, say: bool = False, workers: str = "2"
+    folder: Path,
+    number: int,
+    seed: int = 0,
+    each: int = 12,
+    say: bool = False,
+    workers: str = "2",
 ) -> dict[str, int]:
     """Kill processes of a run at `number` random instants of its life, resuming it as often as it ends; then end it.
 
@@ -178,59 +195,86 @@ def kills(
         up``: sessions that Ray did not begin.
     """
     rng = random.Random(seed)
-    known: dict[int, tuple[str, float | None]] = {}
+    known: Results = {}
     done = Counter[str]()
     while _kills(done) < number:
         with Driver(folder, ("--evaluations", FOR_EVER, "--resume"), workers) as driver:
+            # The driver outlives a killed worker only: with any other victim the session ends.
             victim = "worker"
             while victim == "worker" and _kills(done) < number:
                 driver.wait_for(count(folder) + rng.randrange(each), 900.0)
                 time.sleep(rng.uniform(0, 0.2))
                 if driver.process.poll() is not None:
-                    status, err = driver.end()
-                    # Ray gives a start up by itself where the machine has too much else to do.
-                    assert status == 2 and err.splitlines()[-1].startswith("error: Ray"), err
-                    done["starts given up"] += 1
-                    assert done["starts given up"] <= 5 + number // 10, err
+                    _check_start_given_up(driver, done, most=5 + number // 10)
                     break
                 victim = rng.choice(VICTIMS[workers])
                 if not strike(victim, driver, rng):
-                    victim = "worker"  # none is up yet: later
+                    # None is up yet: later.
+                    victim = "worker"
                     continue
                 if victim == "raylet":
-                    status, err = driver.end()
-                    assert status == 2 and err.splitlines()[-1].startswith(
-                        "error: Ray on this machine is gone"
-                    ), err
+                    status, errors = driver.end()
+                    last_line = errors.splitlines()[-1]
+                    assert status == 2, errors
+                    assert last_line.startswith("error: Ray on this machine is gone"), errors
                 done[victim] += 1
-                found = people(folder)
-                assert [one.id for one in found] == list(range(len(found)))
-                assert all(one.state != "quarantined" for one in found)
-                results = {
-                    one.id: (one.genome, one.fitness) for one in found if one.fitness is not None
-                }
-                assert known.items() <= results.items()
-                known = results
-                under_way = sum(one.state == "born" for one in found)
+                individuals = people(folder)
+                known = _check_nothing_lost(individuals, known)
+                under_way = sum(individual.state == "born" for individual in individuals)
                 assert under_way <= UNDER_WAY
                 if victim != "worker":
                     done["again"] += under_way
                 if say:
-                    line = f"kill {_kills(done)} ({victim}): {len(results)} evaluated"
+                    line = f"kill {_kills(done)} ({victim}): {len(known)} evaluated"
                     print(f"{line}, {under_way} under way", flush=True)
     evaluations = len(people(folder)) + each
-    for _ in range(2):
-        with Driver(folder, ("--evaluations", str(evaluations), "--resume"), workers) as driver:
-            status, err = driver.end(900.0)
-        if status == 0 or "error: Ray" not in err:
-            break
-    assert status == 0, err
-    assert (
-        known.items()
-        <= {one.id: (one.genome, one.fitness) for one in whole(folder, evaluations)}.items()
-    )
+    _run_to_its_end(folder, evaluations, workers)
+    assert known.items() <= _results(whole(folder, evaluations)).items()
     assert (folder / "best" / "episode.npz").exists()
     return dict(done)
+
+
+def _check_start_given_up(driver: Driver, done: Counter[str], most: int) -> None:
+    """Check that a driver that has ended by itself did so because Ray gave its start up; count it.
+
+    Ray does so where the machine has too much else to do.
+
+    Args:
+        driver: that has ended.
+        done: the count is changed in place.
+        most: starts that may be given up.
+    """
+    status, errors = driver.end()
+    assert status == 2 and errors.splitlines()[-1].startswith("error: Ray"), errors
+    done["starts given up"] += 1
+    assert done["starts given up"] <= most, errors
+
+
+def _check_nothing_lost(individuals: list[Individual], known: Results) -> Results:
+    """Check a run after a kill.
+
+    Args:
+        individuals: of the run.
+        known: results that were there before.
+
+    Returns:
+        The results that are there now.
+    """
+    assert [individual.id for individual in individuals] == list(range(len(individuals)))
+    assert all(individual.state != "quarantined" for individual in individuals)
+    results = _results(individuals)
+    assert known.items() <= results.items()
+    return results
+
+
+def _run_to_its_end(folder: Path, evaluations: int, workers: str) -> None:
+    """Resume a run until its budget is spent; once more where Ray gives the start up."""
+    for _ in range(2):
+        with Driver(folder, ("--evaluations", str(evaluations), "--resume"), workers) as driver:
+            status, errors = driver.end(900.0)
+        if status == 0 or "error: Ray" not in errors:
+            break
+    assert status == 0, errors
 
 
 if __name__ == "__main__":

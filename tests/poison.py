@@ -11,6 +11,11 @@ import numpy as np
 from lancelet.morphology.genome import Genome, kinds
 from lancelet.morphology.genome_swimmer import SwimmerKind
 
+JOINTS_THAT_SEGFAULT = 5
+JOINTS_THAT_TAKE_ALL_MEMORY = 6
+BLOCK = 2**28
+"""bytes of one of a thousand blocks that are asked for"""
+
 
 class Poisonous(SwimmerKind):
     """Swimmers; in a worker, those of five joints segfault and those of six ask for memory without end."""
@@ -18,18 +23,22 @@ class Poisonous(SwimmerKind):
     name = "poisonous"
 
     def random(self, rng: np.random.Generator) -> Genome:
+        """A swimmer, said to be of this kind."""
         genome = super().random(rng)
         return Genome(self.name, genome.body, genome.weights)
 
     def task(self) -> tuple[str, dict[str, Any]]:
+        """A task that no other kind lives in."""
         return "lancelet/SwimNavigate-v0", {}
 
     def controller(self, genome: Genome) -> tuple[str, dict[str, Any]]:
+        """Kill the worker that asks, where the body is such a one; the driver asks too, and lives."""
         joints = len(genome.body["limits"])
-        if multiprocessing.parent_process() is not None and joints == 5:
+        is_worker = multiprocessing.parent_process() is not None
+        if is_worker and joints == JOINTS_THAT_SEGFAULT:
             ctypes.string_at(0)
-        if multiprocessing.parent_process() is not None and joints == 6:
-            _ = [bytearray(2**28) for _ in range(1000)]
+        if is_worker and joints == JOINTS_THAT_TAKE_ALL_MEMORY:
+            _ = [bytearray(BLOCK) for _ in range(1000)]
         return super().controller(genome)
 
 

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from lancelet import optional
 from lancelet.scripts import doctor
 from lancelet.scripts.benches import envs
-from lancelet.scripts.studies.ncap import study as ncap
+from lancelet.scripts.studies.ncap.audit import oracle_row
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -48,7 +48,7 @@ def python_without_dm_control(monkeypatch):
 
 
 def test_rows_that_need_it_are_not_run_and_say_why(python_without_dm_control):
-    oracle = ncap._oracle_row()
+    oracle = oracle_row()
     (single,) = envs._single(1)
     for row in (oracle, single):
         assert row.value is None

@@ -18,28 +18,38 @@ from .evolution.workers import parallel
 from .runs.progress import progress
 from .trainer import Run, Trainer
 
+NAMES = ("task", "controller", "algorithm")
+"""keys of a configuration that must be there, and whose values are texts"""
+OPTIONS = ("task_options", "controller_options", "algorithm_options")
+"""keys of a configuration whose values are mappings"""
+RUNS = Path("runs/configs")
+"""folder of the runs of committed configurations"""
+
 
 @dataclass(frozen=True)
 class Config:
     """One training but for its seed and folder; options left out have their defaults."""
 
     task: str
-    """its id, or a short name of it"""
+    """id of the task, or a short name of it"""
     controller: str
-    """its registered name"""
+    """registered name of the controller"""
     algorithm: str
-    """its registered name"""
+    """registered name of the algorithm"""
     task_options: dict[str, Any] = field(default_factory=dict)
     """fields of the task, and ``max_episode_steps``"""
     controller_options: dict[str, Any] = field(default_factory=dict)
-    """of the controller"""
+    """options of the controller"""
     algorithm_options: dict[str, Any] = field(default_factory=dict)
-    """of the algorithm"""
+    """options of the algorithm"""
     seeds: int = 1
-    """how many times it is to be run, from seed 0"""
+    """number of trainings, whose seeds are 0, 1, 2 ..."""
 
     def trainer(self, **common: Any) -> Trainer:
-        """The algorithm with its options; `common` are those of every trainer (``seed``, ``folder``, ``resume``, ...).
+        """The algorithm with its options.
+
+        Args:
+            **common: options of every trainer: ``seed``, ``folder``, ``resume``, ...
 
         Raises:
             LanceletError: an unknown algorithm or option.
@@ -56,11 +66,11 @@ class Config:
         return algorithm(**options, **common)
 
     def train(self, seed: int, **common: Any) -> Run:
-        """Run it with one seed, which is also that of the first weights where a controller draws them.
+        """Train with one seed, which is also that of the first weights where a controller draws them.
 
         Args:
-            seed: of everything random.
-            **common: further options of every trainer (``folder``, ``resume``, ...).
+            seed: seed of everything random.
+            **common: further options of every trainer: ``folder``, ``resume``, ...
         """
         controller_options = dict(self.controller_options)
         known = [item.name for item in fields(controllers.controllers.get(self.controller).Options)]
@@ -70,18 +80,18 @@ class Config:
         return trainer.train(self.task, self.controller, self.task_options, controller_options)
 
     def shorter(self, **options: Any) -> Config:
-        """The same with other options of the algorithm."""
+        """The same training with other options of the algorithm, such as fewer steps."""
         return replace(self, algorithm_options={**self.algorithm_options, **options})
 
     def task_fields(self) -> dict[str, Any]:
-        """All options of the task as the algorithm needs it: what the trained controller is to be evaluated with."""
+        """All options of the task as the algorithm needs it, with which the trained controller is to be evaluated."""
         _, task_options, _ = self.trainer().prepare(
             self.task, self.controller, self.task_options, self.controller_options
         )
         return task_options
 
     def write(self, path: str | Path) -> None:
-        """Write it to a file."""
+        """Write the configuration to a YAML file, which `read` reads."""
         write_atomic(path, yaml.safe_dump(plain(asdict(self)), sort_keys=False))
 
 
@@ -91,7 +101,8 @@ def read(path: str | Path) -> Config:
     Names in it are those of registered tasks, controllers and algorithms: nothing is imported for them.
 
     Raises:
-        LanceletError: missing, not YAML, keys that are missing or unknown, or names that are not registered.
+        LanceletError: the file is missing or no YAML, lacks a key or has an unknown one, or a name in it is not
+            registered.
     """
     from . import algorithms
 
@@ -101,10 +112,10 @@ def read(path: str | Path) -> Config:
             f"{path} is not a training configuration: needs task, controller and algorithm"
         )
     check_names(f"key of {path}", content, [item.name for item in fields(Config)])
-    for name in ("task", "controller", "algorithm"):
+    for name in NAMES:
         if not isinstance(content.get(name), str):
             raise LanceletError(f"{path}: {name} = {content.get(name)!r}: must be a name")
-    for name in ("task_options", "controller_options", "algorithm_options"):
+    for name in OPTIONS:
         if not isinstance(content.get(name, {}), dict):
             raise LanceletError(
                 f"{path}: {name} = {content[name]!r}: must be a mapping of names to values"
@@ -117,8 +128,15 @@ def read(path: str | Path) -> Config:
 
 
 def folder(name: str, seed: int) -> Path:
-    """Where runs of committed configurations lie, for studies and benches alike: what one has run the other reads."""
-    return Path("runs/configs") / name / str(seed)
+    """Where a run of a committed configuration lies.
+
+    Studies and benches share these folders: what one has run the other reads.
+
+    Args:
+        name: name of the configuration: of its file.
+        seed: seed of the run.
+    """
+    return RUNS / name / str(seed)
 
 
 def train_all(names: Iterable[str], quiet: bool = False) -> None:

@@ -119,7 +119,13 @@ def run_training(run: RunFolder, training: Training, quiet: bool = False) -> Non
         KeyboardInterrupt: Ctrl-C or SIGTERM; the run can be resumed.
     """
     stopwatch = _begin_or_restore(run, training)
-    with progress(training.verb, training.total, training.unit, training.done, quiet) as show:
+    with progress(
+        training.verb,
+        total=training.total,
+        unit=training.unit,
+        done=training.done,
+        quiet=quiet,
+    ) as show:
         while not training.finished(stopwatch.seconds):
             before = training.done
             figures = training.advance()

@@ -1,4 +1,4 @@
-"""The one loop that marries task, controller and trainer: evaluation, evolution, benches and recording call it."""
+"""The one loop in which controllers act on a task: evaluation, evolution, benches and recording call it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..checks import seed_number, whole_number
 from ..controllers import Controller, Population
 from ..envs import VectorEnv
 from ..envs.simulation import Simulation
+from ..envs.task import PlacingSimulator, PosedSimulator
 from ..errors import LanceletError
 from ..tasks import check_task_options, task_id
 from .runs import interrupt
@@ -166,7 +167,14 @@ def rollout(
         score.returns += reward
         score.lengths += live
         # An agent that has ended already is told so at every step: what it sees is no transition.
-        state = agents.learn(observation, action, reward, ~live | ended, next_observation, state)
+        state = agents.learn(
+            observation=observation,
+            action=action,
+            reward=reward,
+            ended=~live | ended,
+            next_observation=next_observation,
+            state=state,
+        )
         if "diverged" in info:
             score.failed |= info["diverged"]
         if ended.any():
@@ -221,9 +229,6 @@ def _take_metrics(
 class _Recorder:
     """Configurations of simulation 0 as float32 (kilobytes an episode), its rewards and the signals of its agent."""
 
-    CONFIGURATION = ("qpos", "mocap_pos", "mocap_quat")
-    """what a picture is drawn from; simulators other than MuJoCo's have some of it"""
-
     def __init__(self, env: VectorEnv) -> None:
         self._rows: dict[str, list[np.ndarray]] = {}
         self._steps = 0
@@ -242,11 +247,16 @@ class _Recorder:
         return {name: np.stack(rows) for name, rows in self._rows.items()}
 
     def _add_configuration(self, env: VectorEnv) -> None:
-        for name in self.CONFIGURATION:
-            if hasattr(env.sim, name):
-                self._append(name, getattr(env.sim, name)[0])
-        if isinstance(env.sim, Simulation) and "geom_pos" in env.sim.compiled:
-            self._add_geom_positions(env.sim)
+        """Record what a picture is drawn from, as far as the simulator has it."""
+        sim = env.sim
+        if isinstance(sim, PosedSimulator):
+            self._append("qpos", sim.qpos[0])
+        if isinstance(sim, PlacingSimulator):
+            self._append("mocap_pos", sim.mocap_pos[0])
+            self._append("mocap_quat", sim.mocap_quat[0])
+        # A field stands in `compiled` once it was written: the geoms of most tasks never move.
+        if isinstance(sim, Simulation) and "geom_pos" in sim.compiled:
+            self._add_geom_positions(sim)
 
     def _add_geom_positions(self, sim: Simulation) -> None:
         """Record where the geoms are; up to the first step that moved them they were where they were compiled."""
@@ -297,7 +307,14 @@ def evaluate(
     with one_torch_thread():
         if keep_state:
             env = make_env(id, 1, nthread=nthread, **task)
-            return _one_life(env, controller, episodes, seed, options or {}, record)
+            return _one_life(
+                env=env,
+                controller=controller,
+                episodes=episodes,
+                seed=seed,
+                options=options or {},
+                record=record,
+            )
         env = make_env(id, episodes, nthread=nthread, **task)
         if std is None:
             agents = Population(controller, episodes)
@@ -335,7 +352,14 @@ def _one_life(
             # One row an episode; a vector or a number is the same for all.
             own_options[name] = value[episode] if np.ndim(value) > 1 else value
         is_recorded = record and episode == 0
-        score, state = rollout(env, agent, seed + episode, own_options, state, is_recorded)
+        score, state = rollout(
+            env,
+            agent,
+            seed=seed + episode,
+            options=own_options,
+            state=state,
+            record=is_recorded,
+        )
         scores.append(score)
     metrics = {}
     for name in scores[0].metrics:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 RESAMPLES = 5000
-"""of the bootstrap, for means and differences"""
+"""resamples of a bootstrap of means and differences"""
 INTERQUARTILE_RESAMPLES = 2000
-"""of the bootstrap, for interquartile means, which are slow"""
+"""resamples of a bootstrap of interquartile means, which are slow"""
 BOOTSTRAP_SEED = 0
-"""intervals are always the same for the same values"""
+"""seed of every bootstrap: the same values always have the same interval"""
 INTERVAL_PERCENTILES = (2.5, 97.5)
 """ends of a 95 % interval"""
 NORMAL_QUANTILE = 1.959963984540054
@@ -28,10 +28,12 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     The i-th smallest of m values is multiplied by m - i + 1, is no smaller than those before it, and at most 1.
     """
     raw = np.asarray(p, float)
-    order = np.argsort(raw, kind="stable")
+    smallest_first = np.argsort(raw, kind="stable")
     factors = np.arange(len(raw), 0, -1)
+    # The running maximum: a larger p value must not become the smaller one by its factor.
+    non_decreasing = np.maximum.accumulate(raw[smallest_first] * factors)
     corrected = np.empty(len(raw))
-    corrected[order] = np.minimum(np.maximum.accumulate(raw[order] * factors), 1.0)
+    corrected[smallest_first] = np.minimum(non_decreasing, 1.0)
     return corrected
 
 
@@ -50,6 +52,7 @@ def interval(
     from scipy.stats import bootstrap
 
     sample = np.asarray(values, float)
+    # scipy refuses a single value, and where all are equal there is nothing to resample.
     if len(sample) < 2 or np.ptp(sample) == 0:
         return float(sample.mean()), float(sample.mean())
     result = bootstrap(
@@ -126,6 +129,7 @@ def interquartile(values: np.ndarray) -> tuple[float, tuple[float, float]]:
     """
     from scipy.stats import bootstrap, trim_mean
 
+    # One seed alone: its episodes are the rows that are resampled.
     rows = values if len(values) > 1 else values.T
 
     def statistic(index: np.ndarray) -> float:

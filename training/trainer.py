@@ -20,16 +20,23 @@ from ..errors import LanceletError, warn
 from ..files import to_json, write_atomic
 from ..morphology import model_hash
 from ..tasks import check_task_options, task_id
-from .rollout import FAILED, evaluate, make_env
+from .rollout import FAILED, Score, evaluate, make_env
 from .runs import interrupt
 from .runs.folder import RunFolder, read_log, save_episode
 from .runs.report import write_report
 from .threads import one_torch_thread
 
+# Three splits of the seeds that share none: the final test has those from 0 on, each of the others 2**32 of them.
 TRAINING = 2**32
 """first seed of the start states that are trained on"""
 VALIDATION = 2**33
-"""first seed of the start states that the best controller is chosen on; the final test has seeds below both splits"""
+"""first seed of the start states that the best controller is chosen on"""
+TEST_SEED = 0
+"""first seed of the held-out start states of the final test"""
+INITIAL_WEIGHTS = "initial.safetensors"
+"""file in a run folder: the controller before training"""
+SUMMARY = "summary.json"
+"""file in a run folder: what the final test has measured"""
 
 
 def start_seeds(first: int, seed: int, generation: int, count: int) -> list[int]:
@@ -60,7 +67,12 @@ class Run:
 
 @dataclass(kw_only=True)
 class Trainer(ABC):
-    """An algorithm with its options; subclasses add theirs and implement `learn`."""
+    """An algorithm with its options; subclasses add theirs and implement `learn`.
+
+    `train` asks in this order: `check` (do the options make sense?), `adapt_task` (must the task change?), `refusal`
+    (can it train this controller at all?), `decided` (which options does it set by itself?), `cautions` (what should
+    the user know?), then `learn`, and writes the report.
+    """
 
     may_change: ClassVar[tuple[str, ...]] = ("test",)
     """options that a resumed run may give other values: they say how long it goes on, or who
@@ -157,6 +169,7 @@ class Trainer(ABC):
             LanceletError: unknown names or options, or a folder that cannot be used; one line says which.
         """
         self.check()
+        # Networks are small: a second thread makes them 10 to 100 times slower where another process wants the core.
         with one_torch_thread():
             task = task_id(task)
             setup = self._set_up(task, controller, task_options, controller_options)
@@ -185,15 +198,22 @@ class Trainer(ABC):
             "algorithm_options": self._options() | self.decided(setup.controller),
             "model_hash": setup.model_hash,
         }
-        # Options that this version has and the run's did not exist then: the run had their defaults.
+        # A run that an older version made lacks the options that were added since: it ran with their defaults.
         defaults = type(self)()._options()
-        return RunFolder(config, self.folder, self.resume, self.may_change, defaults)
+        return RunFolder(
+            config=config,
+            folder=self.folder,
+            resume=self.resume,
+            may_change=self.may_change,
+            defaults=defaults,
+        )
 
     def _train_in(self, run: RunFolder, task: str, setup: _Setup) -> Run:
         """Train, and report, in an open run folder."""
         for caution in self.cautions(setup.controller):
             warn(caution)
-        controllers.save(setup.controller, run.path / "initial.safetensors")
+        controllers.save(setup.controller, run.path / INITIAL_WEIGHTS)
+        # The first Ctrl-C waits for a step that is logged and saved.
         with interrupt.deferred():
             self.learn(run, setup.controller, task, setup.task_options)
         failed = nothing_succeeded(read_log(run.path))
@@ -203,7 +223,7 @@ class Trainer(ABC):
                 "gave numbers that are not finite): nothing was learned"
             )
         best = controllers.load(run.path)
-        summary = self._report(run, best, task, setup.task_options)
+        summary = self._test_and_report(run, best, task, setup.task_options)
         return Run(folder=run.path, controller=best, summary=summary, failed=failed)
 
     def prepare(
@@ -241,11 +261,12 @@ class Trainer(ABC):
         check_task_options(task, task_fields)
         limit = task_fields.pop("max_episode_steps", None)
         if limit is not None:
-            # An environment may do without a limit, a training may not: -1, none for Gymnasium, is refused.
+            # Gymnasium writes "no limit" as -1; a training needs a limit, so that -1 is refused here.
             whole_number("max_episode_steps", limit, least=1)
         while True:
             env = make_env(task, 1, limit, nthread=1, **task_fields)
             circuit = controllers.make(controller, env, **circuit_options)
+            # It keeps its task and its model; only what draws it is gone.
             env.close()
             changes = self.adapt_task(env.task, circuit)
             if not changes:
@@ -324,28 +345,35 @@ class Trainer(ABC):
             del options[name]
         return options
 
-    def _report(
+    def _test_and_report(
         self, run: RunFolder, trained: Controller, task: str, task_options: dict[str, Any]
     ) -> dict[str, Any]:
-        """Compare the untrained and the trained controller on held-out start states, and write the report.
+        """Compare the untrained and the trained controller on held-out start states.
+
+        Writes the trained one's first episode, ``summary.json`` and the report into the run folder.
+
+        Args:
+            run: its log is complete, since the report shows it.
+            trained: the best by validation.
+            task: its id.
+            task_options: all of them.
 
         Returns:
             ``untrained`` and ``trained``: each figure's values, one a start state; empty where `test` is 0.
         """
         if not self.test:
             return {}
-        untrained = controllers.load(run.path / "initial.safetensors")
-        common = {"episodes": self.test, "seed": 0, **task_options}
-        scores = {
-            "untrained": evaluate(untrained, task, **common),
-            "trained": evaluate(trained, task, record=True, **common),
+        untrained = controllers.load(run.path / INITIAL_WEIGHTS)
+        # The same start states for every run, so that runs can be compared.
+        common = {"episodes": self.test, "seed": TEST_SEED, **task_options}
+        untrained_score = evaluate(untrained, task, **common)
+        trained_score = evaluate(trained, task, record=True, **common)
+        summary = {
+            "untrained": _figures_of(untrained_score),
+            "trained": _figures_of(trained_score),
         }
-        summary = {}
-        for name, score in scores.items():
-            figures = {figure: values.tolist() for figure, values in score.figures.items()}
-            summary[name] = {**figures, "failed": score.failed.astype(float).tolist()}
-        save_episode(run.path, scores["trained"].record)
-        write_atomic(run.path / "summary.json", to_json(summary))
+        save_episode(run.path, trained_score.record)
+        write_atomic(run.path / SUMMARY, to_json(summary))
         write_report(run.path, run.config, read_log(run.path), summary)
         return summary
 
@@ -360,6 +388,12 @@ class _Setup:
     """all of them, as the algorithm needs them"""
     model_hash: str | None
     """of the compiled body; None where the task has no body"""
+
+
+def _figures_of(score: Score) -> dict[str, list[float]]:
+    """The values of every figure, one an episode, as the summary has them; ``failed`` is 1 for a failed one."""
+    figures = {name: values.tolist() for name, values in score.figures.items()}
+    return {**figures, "failed": score.failed.astype(float).tolist()}
 
 
 def unconsidered(option: str, total: int, validate_every: int) -> list[str]:

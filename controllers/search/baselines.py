@@ -6,6 +6,7 @@ the search's lattice and motor layer. Source: LRTA* (Korf, "Real-time heuristic 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -87,14 +88,17 @@ class EdgeMind(Mind):
         edge = self.choose(here, goal_cell)
         self.edge = (here, edge)
         end = advance(here, edge)
+        point = self.graph.centre(end)
+        radius = options.arrival * options.spacing
         if end == goal_cell:
+            # With a radius of 0 only success ends the edge.
             point = goal.copy()
             radius = 0.0
-        else:
-            point = self.graph.centre(end)
-            radius = options.arrival * options.spacing
         return Target(
-            point=point, radius=radius, limit=options.edge_steps, patience=options.patience
+            point=point,
+            radius=radius,
+            limit=options.edge_steps,
+            patience=options.patience,
         )
 
     def choose(self, here: Cell, goal: Cell) -> int:
@@ -173,9 +177,10 @@ class LRTAMind(EdgeMind):
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The whole mind as arrays."""
-        learned = [(i, j, cost) for (i, j), cost in self.learned.items()]
-        goal = (np.nan, np.nan) if self.goal is None else self.goal
         arrays = super().to_arrays()
+        learned = [(column, row, cost) for (column, row), cost in self.learned.items()]
+        # An array has no None.
+        goal = (np.nan, np.nan) if self.goal is None else self.goal
         arrays["learned"] = np.array(learned, float).reshape(-1, 3)
         arrays["goal"] = np.array(goal, float)
         return arrays
@@ -183,9 +188,13 @@ class LRTAMind(EdgeMind):
     def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Become the mind that `to_arrays` wrote down."""
         super().from_arrays(arrays)
-        self.learned = {(int(i), int(j)): cost for i, j, cost in arrays["learned"].tolist()}
-        i, j = arrays["goal"].tolist()
-        self.goal = None if np.isnan(i) else (int(i), int(j))
+        self.learned = {}
+        for column, row, cost in arrays["learned"].tolist():
+            self.learned[int(column), int(row)] = cost
+        column, row = arrays["goal"].tolist()
+        self.goal = None
+        if not np.isnan(column):
+            self.goal = (int(column), int(row))
 
 
 class LRTA(Navigator):
@@ -223,16 +232,15 @@ class OracleMind(EdgeMind):
         height = len(rows)
         width = len(rows[0])
         first_cell = np.array([0.5 - width / 2, height / 2 - 0.5])
-        graph = Graph(1.0, first_cell, 1.0)
+        graph = Graph(spacing=1.0, offset=first_cell, w0=1.0)
         walls = _walls(rows)
-        for i in range(height):
-            for j in range(width):
-                place = (j, -i)
-                for edge in range(WITHIN):
-                    if walls & _cells_touched(place, edge):
-                        # The row first: to make it may replace the array of weights.
-                        row = graph.row(place)
-                        graph.weight[row, edge] = FLOOR
+        places = itertools.product(range(height), range(width))
+        for (i, j), edge in itertools.product(places, range(WITHIN)):
+            place = (j, -i)
+            if walls & _cells_touched(place, edge):
+                # The row first: to make it may replace the array of weights.
+                row = graph.row(place)
+                graph.weight[row, edge] = FLOOR
         return graph
 
     def choose(self, here: Cell, goal: Cell) -> int:

@@ -6,7 +6,7 @@ action. Between the two, Python attends to the agents to whom something happened
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .mind import TRAIL
 from .motor_map import WINDOW, desired_speed
-from .place_code import displacement, wrap
+from .place_code import Decoder, displacement, wrap
 
 # What an agent does: the values of `Body.mode`.
 BABBLING = 0
@@ -47,52 +47,56 @@ CHANGE = 2
 """first column of `Body.window` that holds a change of velocity; actions stand before it"""
 
 
-class Body(NamedTuple):
+Values = TypeVar("Values", Tensor, np.ndarray)
+"""what a body is made of"""
+
+
+class Body(NamedTuple, Generic[Values]):
     """Motor state of n agents: tensors in the controller's state, arrays in its loops."""
 
-    x: Any
+    x: Values
     """(n, 2) m, position at the last step"""
-    v: Any
+    v: Values
     """(n, 2) m/s, velocity at the last step"""
-    goal: Any
+    goal: Values
     """(n, 2) m, goal at the last step"""
-    action: Any
+    action: Values
     """(n, 2) in [-1, 1], the last action"""
-    target: Any
+    target: Values
     """(n, 2) m, what the agent drives to"""
-    radius: Any
+    radius: Values
     """(n,) m, within which the target is reached; 0: only success ends the edge"""
-    best: Any
+    best: Values
     """(n,) m, least distance to the target so far"""
-    idle: Any
+    idle: Values
     """(n,) steps without progress; below 0: time to turn round"""
-    steps: Any
+    steps: Values
     """(n,) steps on this edge"""
-    limit: Any
+    limit: Values
     """(n,) most steps on this edge"""
-    patience: Any
+    patience: Values
     """(n,) steps without progress that are a stall"""
-    mode: Any
+    mode: Values
     """(n,) `BABBLING`, `DRIVING`, `RESTING` or `ASLEEP`"""
-    babble: Any
+    babble: Values
     """(n,) random actions left of this bout of babbling"""
-    known: Any
+    known: Values
     """(n,) True where x, v and action of a last step are there"""
-    life: Any
+    life: Values
     """(n,) steps lived, babble included"""
-    gain: Any
+    gain: Values
     """(n, 2, 2) m/s, the learned motor map: change of velocity in a step by a full action"""
-    inverse: Any
+    inverse: Values
     """(n, 2, 2) s/m, inverse of `gain`"""
-    window: Any
+    window: Values
     """(n, WINDOW, 4), a ring of actions and of the changes of velocity (m/s) that followed"""
-    filled: Any
+    filled: Values
     """(n,) steps put into the ring so far"""
-    mark: Any
+    mark: Values
     """(n, 2) m, last point of the lived trail"""
 
 
-def newborn(count: int, babble: int) -> Body:
+def newborn(count: int, babble: int) -> Body[Tensor]:
     """Bodies, as tensors, of `count` agents that are to begin with `babble` random actions."""
 
     def vectors() -> Tensor:
@@ -131,7 +135,7 @@ def newborn(count: int, babble: int) -> Body:
     )
 
 
-def as_arrays(body: Body) -> Body:
+def as_arrays(body: Body[Tensor]) -> Body[np.ndarray]:
     """The same body as arrays; they share the tensors' memory, so that a change goes both ways."""
     return Body(*(tensor.numpy() for tensor in body))
 
@@ -140,13 +144,9 @@ class Reading(NamedTuple):
     """How the motor layer reads a displacement from the harmonic code of two places."""
 
     noise: np.ndarray
-    """(n, D) rad on each phase; (0, 0): none"""
-    wave: np.ndarray
-    """(D, 2) rad/m, wave vectors of `HarmonicCode`"""
-    inverse: np.ndarray
-    """(bands, 2, D), pseudo-inverses of `HarmonicCode`"""
-    ends: np.ndarray
-    """(bands,), number of waves in each band of `HarmonicCode`"""
+    """(n, waves) rad, error on each phase that is read; (0, 0): there is none"""
+    decoder: Decoder
+    """of the code; the waves of its last band are read"""
 
 
 class Limits(NamedTuple):
@@ -179,7 +179,11 @@ class Sensed(NamedTuple):
 
 @njit(cache=True)
 def sense(
-    body: Body, observation: np.ndarray, goal: np.ndarray, reading: Reading, limits: Limits
+    body: Body[np.ndarray],
+    observation: np.ndarray,
+    goal: np.ndarray,
+    reading: Reading,
+    limits: Limits,
 ) -> Sensed:
     """What has happened to each agent since its last step; the step is remembered in `body`.
 
@@ -191,7 +195,7 @@ def sense(
         limits: by which events are told.
     """
     count = len(observation)
-    phase = np.empty(reading.ends[-1])
+    phase = np.empty(reading.decoder.band_ends[-1])
     events = np.zeros(count, np.int64)
     adds_to_trail = np.zeros(count, np.bool_)
     to_target = np.zeros((count, 2))
@@ -199,7 +203,13 @@ def sense(
     # All rows are looked at before the first is changed: a refused step leaves no trace.
     not_finite = _first_not_finite(observation, goal)
     if not_finite >= 0:
-        return Sensed(events, adds_to_trail, to_target, is_busy, not_finite)
+        return Sensed(
+            events=events,
+            adds_to_trail=adds_to_trail,
+            to_target=to_target,
+            is_busy=is_busy,
+            not_finite=not_finite,
+        )
 
     for i in range(count):
         x = observation[i, :2]
@@ -242,7 +252,13 @@ def sense(
             body.goal[i, axis] = goal[i, axis]
         body.known[i] = True
         is_busy = is_busy or adds_to_trail[i] or events[i] != NOTHING
-    return Sensed(events, adds_to_trail, to_target, is_busy, -1)
+    return Sensed(
+        events=events,
+        adds_to_trail=adds_to_trail,
+        to_target=to_target,
+        is_busy=is_busy,
+        not_finite=-1,
+    )
 
 
 @njit(cache=True)
@@ -255,7 +271,7 @@ def _first_not_finite(observation: np.ndarray, goal: np.ndarray) -> int:
 
 
 @njit(cache=True)
-def _remember_response(body: Body, i: int, v: np.ndarray) -> None:
+def _remember_response(body: Body[np.ndarray], i: int, v: np.ndarray) -> None:
     """Put the last action, and the change of velocity that followed, into the ring of agent i."""
     at = body.filled[i] % WINDOW
     for axis in range(2):
@@ -265,7 +281,7 @@ def _remember_response(body: Body, i: int, v: np.ndarray) -> None:
 
 
 @njit(cache=True)
-def _was_at_goal(body: Body, i: int, limits: Limits) -> bool:
+def _was_at_goal(body: Body[np.ndarray], i: int, limits: Limits) -> bool:
     """Whether agent i stood at its goal, or a step away, when it was last seen.
 
     An environment that resets at success shows the agent's next start, never the step at the goal.
@@ -275,7 +291,7 @@ def _was_at_goal(body: Body, i: int, limits: Limits) -> bool:
 
 
 @njit(cache=True)
-def _progress(body: Body, i: int, distance: float, least: float) -> int:
+def _progress(body: Body[np.ndarray], i: int, distance: float, least: float) -> int:
     """Count a step of agent i on its edge, `distance` m from its target; the event that it is."""
     body.steps[i] += 1
     if distance < body.best[i] - least:
@@ -292,7 +308,7 @@ def _progress(body: Body, i: int, distance: float, least: float) -> int:
 
 @njit(cache=True)
 def _displacement_of_target(
-    body: Body, i: int, x: np.ndarray, reading: Reading, phase: np.ndarray
+    body: Body[np.ndarray], i: int, x: np.ndarray, reading: Reading, phase: np.ndarray
 ) -> tuple[float, float]:
     """Displacement (m) of agent i's target from x, read from the codes of the two places.
 
@@ -301,17 +317,18 @@ def _displacement_of_target(
         i: number of the agent.
         x: (2,) m.
         reading: of the harmonic code.
-        phase: (D,), room to work in; it is overwritten.
+        phase: (waves,), room to work in; it is overwritten.
     """
+    wave = reading.decoder.wave
     true_dx = body.target[i, 0] - x[0]
     true_dy = body.target[i, 1] - x[1]
     has_noise = len(reading.noise) > 0
-    for j in range(reading.ends[-1]):
+    for j in range(len(phase)):
         noise = 0.0
         if has_noise:
             noise = reading.noise[i, j]
-        phase[j] = wrap(reading.wave[j, 0] * true_dx + reading.wave[j, 1] * true_dy + noise)
-    return displacement(phase, reading.wave, reading.inverse, reading.ends)
+        phase[j] = wrap(wave[j, 0] * true_dx + wave[j, 1] * true_dy + noise)
+    return displacement(phase, reading.decoder)
 
 
 class Pace(NamedTuple):
@@ -327,7 +344,7 @@ class Pace(NamedTuple):
 
 @njit(cache=True)
 def drive(
-    body: Body,
+    body: Body[np.ndarray],
     observation: np.ndarray,
     sensed: Sensed,
     reading: Reading,
@@ -345,7 +362,7 @@ def drive(
         reading: of the harmonic code.
         pace: how fast to drive.
     """
-    phase = np.empty(reading.ends[-1])
+    phase = np.empty(reading.decoder.band_ends[-1])
     for i in range(len(observation)):
         if body.mode[i] == ASLEEP:
             body.action[i] = 0.0

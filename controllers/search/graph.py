@@ -7,14 +7,29 @@ are this project's.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 Cell = tuple[int, int]
 """a place by its column and row on the lattice"""
 
-STEPS = np.array([(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (0, 0)])
-"""cell steps of the edges out of a place: eight neighbours, then the edge to a goal in its cell"""
+STEPS = np.array(
+    [
+        (1, 0),
+        (1, 1),
+        (0, 1),
+        (-1, 1),
+        (-1, 0),
+        (-1, -1),
+        (0, -1),
+        (1, -1),
+        (0, 0),
+    ]
+)
+"""cell steps (column, row) of the edges out of a place: its eight neighbours, counter-clockwise, then the edge to a
+goal in its own cell"""
 EDGES = len(STEPS)
 """edges of a place"""
 WITHIN = 8
@@ -23,8 +38,8 @@ HEADINGS = STEPS[:WITHIN] / np.linalg.norm(STEPS[:WITHIN], axis=1, keepdims=True
 """unit vectors (8, 2) of the edges to neighbours"""
 LENGTH_WITHIN = 0.5
 """lattice constants that the edge to a goal in the same cell counts as long"""
-LENGTHS = np.array([1.0, np.sqrt(2.0)] * 4 + [LENGTH_WITHIN])
-"""length of each edge, in lattice constants"""
+LENGTHS = np.array([1.0, np.sqrt(2.0)] * (WITHIN // 2) + [LENGTH_WITHIN])
+"""length of each edge, in lattice constants: straight and diagonal ones by turns"""
 
 FLOOR = 1e-6
 """numeric guard of a weight; far below the refinement threshold, else the search would not be
@@ -60,11 +75,17 @@ def slot(table: np.ndarray, cells: np.ndarray, i: int, j: int) -> int:
         i: column of the place.
         j: row of the place.
     """
+    # As the size is a power of two, the mask takes the remainder, of negative numbers too.
     mask = len(table) - 1
-    at = (i * _COLUMN_PRIME ^ j * _ROW_PRIME ^ (i * _MIXING_PRIME >> 7)) & mask
-    while table[at] >= 0 and (cells[table[at], 0] != i or cells[table[at], 1] != j):
-        at = (at + 1) & mask
-    return at
+    hashed = i * _COLUMN_PRIME ^ j * _ROW_PRIME ^ (i * _MIXING_PRIME >> 7)
+    probed = hashed & mask
+    # The table is never full, since it has `SLOTS_PER_PLACE` slots a place: an empty slot ends the search.
+    while table[probed] >= 0:
+        place = cells[table[probed]]
+        if place[0] == i and place[1] == j:
+            break
+        probed = (probed + 1) & mask
+    return probed
 
 
 @njit(cache=True)
@@ -72,7 +93,9 @@ def rehash(table: np.ndarray, cells: np.ndarray, count: int) -> None:
     """Fill `table`, in place, with the first `count` rows of `cells`."""
     table[:] = -1
     for row in range(count):
-        table[slot(table, cells, cells[row, 0], cells[row, 1])] = row
+        column_of_place = cells[row, 0]
+        row_of_place = cells[row, 1]
+        table[slot(table, cells, column_of_place, row_of_place)] = row
 
 
 def advance(start: Cell, edge: int) -> Cell:
@@ -91,6 +114,17 @@ def edge_between(start: Cell, end: Cell) -> int | None:
 def opposite(edge: int) -> int:
     """The edge to a neighbour that leads the other way."""
     return (edge + WITHIN // 2) % WITHIN
+
+
+class NearbyEdges(NamedTuple):
+    """Edges that `Graph.near` has found, e of them."""
+
+    cells: np.ndarray
+    """(e, 2), places that the edges leave"""
+    edges: np.ndarray
+    """(e,), indices of `STEPS`"""
+    points: np.ndarray
+    """(e, 5, 2) m, sampled points along each edge"""
 
 
 class Graph:
@@ -174,44 +208,47 @@ class Graph:
             return 0
         return int(self.stalls[row, edge])
 
-    def strengthen(self, cell: Cell, edge: int, eta: float, eta_m: float) -> None:
+    def strengthen(self, cell: Cell, edge: int, gain: float, stall_loss: float) -> None:
         """Hebb's rule for an edge that was intended and reached its end.
 
-        The weight rises by ``eta (1 - w)``, under the cap that earlier stalls have set.
+        The weight rises by ``gain (1 - w)``, under the cap that earlier stalls have set.
 
         Args:
             cell: place that the edge leaves.
             edge: index of `STEPS`.
-            eta: share of the way to 1.
-            eta_m: share of its weight that a stall takes from an edge; the cap depends on it.
+            gain: share of the way to 1.
+            stall_loss: share of its weight that a stall takes from an edge; the cap depends on it.
         """
         row = self.row(cell)
-        raised = self.weight[row, edge] + eta * (1.0 - self.weight[row, edge])
-        self.weight[row, edge] = min(raised, self._cap(row, edge, eta_m))
+        weight = self.weight[row, edge]
+        raised = weight + gain * (1.0 - weight)
+        self.weight[row, edge] = min(raised, self._cap(row, edge, stall_loss))
 
-    def depress(self, cell: Cell, edge: int, eta_m: float) -> None:
+    def depress(self, cell: Cell, edge: int, stall_loss: float) -> None:
         """Anti-Hebbian rule for an edge that was intended and never reached its end: a stall.
 
-        The stall is counted, and the weight is multiplied by ``1 - eta_m``.
+        The stall is counted, and the weight is multiplied by ``1 - stall_loss``.
 
         Args:
             cell: place that the edge leaves.
             edge: index of `STEPS`.
-            eta_m: share of its weight that the edge loses.
+            stall_loss: share of its weight that the edge loses.
         """
         row = self.row(cell)
+        # The stall is counted first: the cap below includes it.
         self.stalls[row, edge] += 1
-        lowered = self.weight[row, edge] * (1.0 - eta_m)
-        self.weight[row, edge] = max(min(lowered, self._cap(row, edge, eta_m)), FLOOR)
+        lowered = self.weight[row, edge] * (1.0 - stall_loss)
+        capped = min(lowered, self._cap(row, edge, stall_loss))
+        self.weight[row, edge] = max(capped, FLOOR)
 
-    def _cap(self, row: int, edge: int, eta_m: float) -> float:
+    def _cap(self, row: int, edge: int, stall_loss: float) -> float:
         """Largest weight that an edge may have after its stalls.
 
         Without it a success between two stalls would undo the first, and an edge could stall for
         ever (docs/systems/search.md, "Completeness").
         """
         beyond_grace = max(0, self.stalls[row, edge] - GRACE)
-        return max((1.0 - eta_m) ** beyond_grace, FLOOR)
+        return max((1.0 - stall_loss) ** beyond_grace, FLOOR)
 
     def weaken(self, cell: Cell, edge: int, factor: float, most: int) -> None:
         """Lower an edge that resembles a stalled one: one spread event.
@@ -238,7 +275,7 @@ class Graph:
 
     def near(
         self, point: np.ndarray, heading: np.ndarray, cosine: float, radius: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> NearbyEdges:
         """Edges to neighbours that are headed alike and pass close to a point.
 
         Args:
@@ -248,22 +285,31 @@ class Graph:
             radius: largest distance between `point` and the nearest sampled point of an edge, m.
 
         Returns:
-            Cells (e, 2) that the edges leave, the edges (e,) as indices of `STEPS`, and sampled
-            points along each of them (e, 5, 2) in m, those farther than `radius` included.
+            The edges; points that lie farther than `radius` on one of them are included.
         """
-        alike = np.flatnonzero(HEADINGS @ heading >= cosine)
+        edges_alike = np.flatnonzero(HEADINGS @ heading >= cosine)
+        block = self._cells_around(point, radius)
+        # Every edge that is headed alike, out of every cell of the block.
+        cells = np.repeat(block, len(edges_alike), axis=0)
+        edges = np.tile(edges_alike, len(block))
+        points = self._sampled(cells, edges)
+        squared_distance = ((points - point) ** 2).sum(-1)
+        is_close = (squared_distance < radius**2).any(1)
+        return NearbyEdges(cells=cells[is_close], edges=edges[is_close], points=points[is_close])
+
+    def _cells_around(self, point: np.ndarray, radius: float) -> np.ndarray:
+        """Cells (c, 2) from which an edge may pass within `radius` m of a point (2,) m."""
         # Two cells more than the radius, since an edge may begin outside of it and pass within.
         reach = int(np.ceil(radius / self.spacing)) + 2
         span = np.arange(-reach, reach + 1)
         shifts = np.stack(np.meshgrid(span, span, indexing="ij"), axis=-1).reshape(-1, 2)
-        block = shifts + np.array(self.cell(point))
-        cells = np.repeat(block, len(alike), axis=0)
-        edges = np.tile(alike, len(block))
+        return shifts + np.array(self.cell(point))
+
+    def _sampled(self, cells: np.ndarray, edges: np.ndarray) -> np.ndarray:
+        """Points (e, 5, 2) m along edges (e,) out of cells (e, 2)."""
         starts = self.offset + self.spacing * cells
-        points = starts[:, None] + self.spacing * _SAMPLES[:, None] * STEPS[edges][:, None]
-        squared_distance = ((points - point) ** 2).sum(-1)
-        is_close = (squared_distance < radius**2).any(1)
-        return cells[is_close], edges[is_close], points[is_close]
+        steps = STEPS[edges]
+        return starts[:, None] + self.spacing * _SAMPLES[:, None] * steps[:, None]
 
     @property
     def edges(self) -> int:

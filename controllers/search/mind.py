@@ -91,6 +91,7 @@ class Mind:
     def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Become the mind that `to_arrays` wrote down."""
         words = [int(word) for word in arrays["generator"]]
+        # In the order in which `to_arrays` lists them.
         state_high, state_low, increment_high, increment_low, has_uint32, uinteger = words
         self.rng.bit_generator.state = {
             "bit_generator": self.rng.bit_generator.state["bit_generator"],

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -26,6 +27,8 @@ from .graph import FLOOR, Cell
 
 GOAL = 0
 """vertex of the goal; places count from 1"""
+NONE = -1
+"""place and pattern while no pattern runs"""
 PENDULUM = {
     "goal": (0.0, 0.0),
     "tolerance": (0.35, 1.5),
@@ -97,6 +100,78 @@ class Pattern(NamedTuple):
     """share of the action's range, -1 to 1"""
 
 
+@dataclass
+class _Vertex:
+    """The goal, or a place."""
+
+    hope: float
+    """steps to the goal, as the crow flies"""
+    untried: list[int]
+    """patterns never tried here, shortest first"""
+
+
+@dataclass
+class _Edge:
+    """One outcome of one pattern at one place."""
+
+    start: int
+    """vertex that it leaves"""
+    end: int
+    """vertex that it leads to, its outcome"""
+    pattern: int
+    """index in `MomentumMind.patterns`"""
+    weight: float
+    """in (0, 1]"""
+
+
+class _FirstEdge(NamedTuple):
+    """An edge that begins a path, observed or hoped for."""
+
+    end: int
+    """vertex that it leads to"""
+    pattern: int
+    """index in `MomentumMind.patterns`"""
+
+
+@dataclass
+class _Trial:
+    """The pattern that runs; its place and its pattern are `NONE` while none runs."""
+
+    place: int = NONE
+    """vertex at which it began"""
+    pattern: int = NONE
+    """index in `MomentumMind.patterns`"""
+    steps_left: int = 0
+    """steps that it is still to hold its action"""
+    began_at_goal: bool = False
+    """whether the agent was at the goal when it began: only then the goal does not end it"""
+    expected: int = GOAL
+    """vertex that it is meant to lead to"""
+
+    @property
+    def runs(self) -> bool:
+        """Whether a pattern runs."""
+        return self.place != NONE
+
+    def stop(self) -> None:
+        """Run no longer. The other fields keep their last values, which are saved but mean nothing."""
+        self.place = NONE
+        self.pattern = NONE
+
+
+class _Count(IntEnum):
+    """Places in the saved array ``counts``; saved minds are read by them, so that they stay as they are."""
+
+    PLACE = 0
+    PATTERN = 1
+    STEPS_LEFT = 2
+    LIFE = 3
+    WRONG = 4
+    SUCCESSES = 5
+    BEGAN_AT_GOAL = 6
+    EXPECTED = 7
+
+
 class MomentumMind:
     """Graph of one agent: outcomes of patterns at places, and the pattern that runs.
 
@@ -115,32 +190,19 @@ class MomentumMind:
         self.patterns = [
             Pattern(hold=hold, level=level) for hold in options.holds for level in options.actions
         ]
+
+        # The goal is no place: nothing is ever tried there.
+        goal = _Vertex(hope=0.0, untried=[])
+        self.vertices: list[_Vertex] = [goal]
+        """by number: `GOAL`, then the places in the order in which they were first visited"""
         self.cells: dict[Cell, int] = {}
-        """vertex of each place that was visited, by its cell"""
-        self.untried: list[list[int]] = [[]]
-        """of each vertex: patterns never tried there, shortest first"""
-        self.hope: list[float] = [0.0]
-        """of each vertex: steps to the goal, as the crow flies"""
+        """vertex of each place, by its cell"""
+        self.edges: list[_Edge] = []
+        """in the order in which they were first observed"""
+        self.outcomes: dict[tuple[int, int], dict[int, _Edge]] = {}
+        """(place, pattern) -> vertex that it led to -> the same edges"""
 
-        self.edges: dict[tuple[int, int], dict[int, int]] = {}
-        """(place, pattern) -> outcome -> number of the edge"""
-        self.start: list[int] = []
-        """of each edge: the vertex that it leaves"""
-        self.end: list[int] = []
-        """of each edge: the vertex that it leads to, its outcome"""
-        self.pattern: list[int] = []
-        """of each edge: the pattern"""
-        self.weight: list[float] = []
-        """of each edge: in (0, 1]"""
-
-        self.running: tuple[int, int] | None = None
-        """place and pattern that run"""
-        self.left = 0
-        """steps left of the pattern that runs"""
-        self.inside = False
-        """whether the pattern that runs began at the goal"""
-        self.expected = GOAL
-        """outcome that the pattern that runs is meant to have"""
+        self.trial = _Trial()
         self.life = 0
         """steps lived"""
         self.wrong = 0
@@ -157,119 +219,136 @@ class MomentumMind:
         self.life += 1
         is_there = self.there(state)
         # A pattern that comes upon the goal ends there, so that the goal is its outcome.
-        reaches_goal = is_there and not self.inside
-        if self.running is not None and (self.left == 0 or reaches_goal):
+        reaches_goal = is_there and not self.trial.began_at_goal
+        if self.trial.runs and (self.trial.steps_left == 0 or reaches_goal):
             self.observe(state)
-        if self.running is None:
-            place = self._place(state)
-            self.expected, pattern = self._plan(place)
-            self.running = (place, pattern)
-            self.left = self.patterns[pattern].hold
-            self.inside = is_there
-        self.left -= 1
-        _, pattern = self.running
-        return self.patterns[pattern].level
+        if not self.trial.runs:
+            self.trial = self._next_trial(state)
+        self.trial.steps_left -= 1
+        return self.patterns[self.trial.pattern].level
+
+    def _next_trial(self, state: np.ndarray) -> _Trial:
+        """The pattern that begins the cheapest path from (position, velocity)."""
+        place = self._place(state)
+        first_edge = self._plan(place)
+        return _Trial(
+            place=place,
+            pattern=first_edge.pattern,
+            steps_left=self.patterns[first_edge.pattern].hold,
+            began_at_goal=self.there(state),
+            expected=first_edge.end,
+        )
 
     def observe(self, state: np.ndarray) -> None:
         """The pattern that ran has led to (position, velocity).
 
         Hebb on this outcome, anti-Hebb on those that did not come about.
         """
-        if self.running is None:
+        if not self.trial.runs:
             return
-        place, pattern = self.running
+        place = self.trial.place
+        pattern = self.trial.pattern
         reached = GOAL if self.there(state) else self._place(state)
-        outcomes = self.edges.setdefault((place, pattern), {})
+        outcomes = self.outcomes.setdefault((place, pattern), {})
         if reached not in outcomes:
-            outcomes[reached] = self._add_edge(place, pattern, reached)
+            self._add_edge(_Edge(start=place, end=reached, pattern=pattern, weight=self.options.w0))
         for outcome, edge in outcomes.items():
             if outcome == reached:
-                self.weight[edge] += self.options.eta_p * (1 - self.weight[edge])
+                edge.weight += self.options.eta_p * (1 - edge.weight)
             else:
-                self.weight[edge] = max(self.weight[edge] * (1 - self.options.eta_m), FLOOR)
-        if pattern in self.untried[place]:
-            self.untried[place].remove(pattern)
-        if reached != self.expected:
+                edge.weight = max(edge.weight * (1 - self.options.eta_m), FLOOR)
+        untried = self.vertices[place].untried
+        if pattern in untried:
+            untried.remove(pattern)
+        if reached != self.trial.expected:
             self.wrong += 1
         if reached == GOAL:
             self.successes += 1
-        self.running = None
+        self.trial.stop()
 
-    def _add_edge(self, place: int, pattern: int, outcome: int) -> int:
-        """Number of a new edge."""
-        number = len(self.weight)
-        self.start.append(place)
-        self.end.append(outcome)
-        self.pattern.append(pattern)
-        self.weight.append(self.options.w0)
-        return number
+    def _add_edge(self, edge: _Edge) -> None:
+        """Enter a new edge in `edges` and in `outcomes`."""
+        self.edges.append(edge)
+        self.outcomes.setdefault((edge.start, edge.pattern), {})[edge.end] = edge
 
     def _place(self, state: np.ndarray) -> int:
         """Vertex of the place that holds (position, velocity), made where there is none."""
         scaled = state / self.options.cell - self.offset
         cell = (round(float(scaled[0])), round(float(scaled[1])))
         if cell not in self.cells:
-            self.cells[cell] = len(self.hope)
+            self.cells[cell] = len(self.vertices)
             outside = np.abs(state - self.options.goal) - self.options.tolerance
             cells_away = float(np.hypot(*np.maximum(outside / self.options.cell, 0.0)))
-            self.hope.append(self.options.optimism * cells_away)
-            self.untried.append(self._shortest_first())
+            hope = self.options.optimism * cells_away
+            self.vertices.append(_Vertex(hope=hope, untried=self._shortest_first()))
         return self.cells[cell]
 
     def _shortest_first(self) -> list[int]:
         """All patterns, the shortest first."""
         return sorted(range(len(self.patterns)), key=lambda pattern: self.patterns[pattern].hold)
 
-    def _plan(self, place: int) -> tuple[int, int]:
-        """The outcome and the pattern that begin the cheapest path from `place`.
+    def _plan(self, place: int) -> _FirstEdge:
+        """The edge that begins the cheapest path from `place`.
 
         An observed edge costs the steps of its pattern over its weight. Of the patterns that were
         never tried at a place the shortest one is an edge straight to the goal.
         """
         hold = np.array([pattern.hold for pattern in self.patterns])
-        hope = np.array(self.hope)
-        tried_cost = np.zeros(0)
-        if self.weight:
-            tried_cost = hold[self.pattern] / np.array(self.weight)
+        hope = np.array([vertex.hope for vertex in self.vertices])
+        tried_pattern = np.array([edge.pattern for edge in self.edges], int)
+        tried_cost = hold[tried_pattern] / np.array([edge.weight for edge in self.edges], float)
 
-        hopeful = np.array([vertex for vertex, untried in enumerate(self.untried) if untried], int)
-        hopeful_pattern = np.array([self.untried[vertex][0] for vertex in hopeful], int)
+        hopeful = np.array(
+            [number for number, vertex in enumerate(self.vertices) if vertex.untried], int
+        )
+        hopeful_pattern = np.array([self.vertices[number].untried[0] for number in hopeful], int)
         hopeful_cost = (hold[hopeful_pattern] + hope[hopeful]) / self.options.w0
 
-        start = np.concatenate([np.array(self.start, int), hopeful])
-        end = np.concatenate([np.array(self.end, int), np.full(len(hopeful), GOAL)])
-        pattern = np.concatenate([np.array(self.pattern, int), hopeful_pattern])
+        tried_start = np.array([edge.start for edge in self.edges], int)
+        tried_end = np.array([edge.end for edge in self.edges], int)
+        # The edges that were tried come first: of equal costs `argmin` takes the first.
+        start = np.concatenate([tried_start, hopeful])
+        end = np.concatenate([tried_end, np.full(len(hopeful), GOAL)])
+        pattern = np.concatenate([tried_pattern, hopeful_pattern])
         cost = np.concatenate([tried_cost, hopeful_cost])
 
-        cost_to_go = _costs_to_goal(start, end, cost, vertices=len(self.hope))
+        cost_to_go = _costs_to_goal(start, end, cost, vertices=len(self.vertices))
         from_here = np.flatnonzero(start == place)
         total = cost[from_here] + cost_to_go[end[from_here]]
         choice = from_here[np.argmin(total)]
-        return int(end[choice]), int(pattern[choice])
+        return _FirstEdge(end=int(end[choice]), pattern=int(pattern[choice]))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """The whole mind as arrays."""
-        is_untried = np.zeros((len(self.hope), len(self.patterns)), bool)
-        for vertex, patterns in enumerate(self.untried):
-            is_untried[vertex, patterns] = True
-        place, pattern = (-1, -1) if self.running is None else self.running
-        counts = [
-            place,
-            pattern,
-            self.left,
-            self.life,
-            self.wrong,
-            self.successes,
-            self.inside,
-            self.expected,
+        """The whole mind as arrays, for v vertices, e edges and p patterns.
+
+        Returns:
+            ``cells`` (v - 1, 2), lattice coordinates of the places; ``hope`` (v,); ``untried`` (v, p); ``edges``
+            (3, e), rows of starts, ends and patterns; ``weight`` (e,); ``counts``, see `_Count`.
+        """
+        is_untried = np.zeros((len(self.vertices), len(self.patterns)), bool)
+        for number, vertex in enumerate(self.vertices):
+            is_untried[number, vertex.untried] = True
+        counts = np.zeros(len(_Count), np.int64)
+        counts[_Count.PLACE] = self.trial.place
+        counts[_Count.PATTERN] = self.trial.pattern
+        counts[_Count.STEPS_LEFT] = self.trial.steps_left
+        counts[_Count.LIFE] = self.life
+        counts[_Count.WRONG] = self.wrong
+        counts[_Count.SUCCESSES] = self.successes
+        counts[_Count.BEGAN_AT_GOAL] = self.trial.began_at_goal
+        counts[_Count.EXPECTED] = self.trial.expected
+        edge_rows = [
+            [edge.start for edge in self.edges],
+            [edge.end for edge in self.edges],
+            [edge.pattern for edge in self.edges],
         ]
         return {
             "cells": np.array(list(self.cells), np.int64).reshape(-1, 2),
-            "hope": np.array(self.hope),
+            "hope": np.array([vertex.hope for vertex in self.vertices]),
             "untried": is_untried,
-            "edges": np.array([self.start, self.end, self.pattern], np.int64),
-            "weight": np.array(self.weight, float),
-            "counts": np.array(counts, np.int64),
+            "edges": np.array(edge_rows, np.int64),
+            "weight": np.array([edge.weight for edge in self.edges], float),
+            "counts": counts,
         }
 
     def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
@@ -277,21 +356,30 @@ class MomentumMind:
         first_place = GOAL + 1
         cells = enumerate(arrays["cells"].tolist(), first_place)
         self.cells = {(i, j): vertex for vertex, (i, j) in cells}
-        self.hope = arrays["hope"].tolist()
-        self.weight = arrays["weight"].tolist()
         shortest_first = self._shortest_first()
-        self.untried = []
-        for is_untried in arrays["untried"]:
-            self.untried.append([pattern for pattern in shortest_first if is_untried[pattern]])
-        self.start, self.end, self.pattern = arrays["edges"].tolist()
-        self.edges = {}
-        rows = zip(self.start, self.end, self.pattern, strict=True)
-        for edge, (start, end, pattern) in enumerate(rows):
-            self.edges.setdefault((start, pattern), {})[end] = edge
-        place, pattern, *counts = arrays["counts"].tolist()
-        self.left, self.life, self.wrong, self.successes, inside, self.expected = counts
-        self.running = None if place < 0 else (place, pattern)
-        self.inside = bool(inside)
+        self.vertices = []
+        for hope, is_untried in zip(arrays["hope"].tolist(), arrays["untried"], strict=True):
+            untried = [pattern for pattern in shortest_first if is_untried[pattern]]
+            self.vertices.append(_Vertex(hope=hope, untried=untried))
+
+        starts, ends, patterns = arrays["edges"].tolist()
+        weights = arrays["weight"].tolist()
+        self.edges = []
+        self.outcomes = {}
+        for start, end, pattern, weight in zip(starts, ends, patterns, weights, strict=True):
+            self._add_edge(_Edge(start=start, end=end, pattern=pattern, weight=weight))
+
+        counts = arrays["counts"].tolist()
+        self.life = counts[_Count.LIFE]
+        self.wrong = counts[_Count.WRONG]
+        self.successes = counts[_Count.SUCCESSES]
+        self.trial = _Trial(
+            place=counts[_Count.PLACE],
+            pattern=counts[_Count.PATTERN],
+            steps_left=counts[_Count.STEPS_LEFT],
+            began_at_goal=bool(counts[_Count.BEGAN_AT_GOAL]),
+            expected=counts[_Count.EXPECTED],
+        )
 
 
 def _costs_to_goal(
@@ -367,7 +455,10 @@ class MomentumSearch(Controller):
         return minds
 
     def forward(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
-        """Actions (n, 1), and `state`, changed in place."""
+        """Actions (n, 1), and `state`: the same list of the same minds, which have lived a step more.
+
+        Agent by agent, as every mind has a graph of its own size; a plan is compiled code anyway.
+        """
         states = self.positions_and_velocities(observation)
         is_finite = np.isfinite(states).all(1)
         if not is_finite.all():
@@ -377,7 +468,7 @@ class MomentumSearch(Controller):
         for mind, position_and_velocity in zip(state, states, strict=True):
             level = mind.act(position_and_velocity)
             actions.append([self._middle + self._half_range * level])
-        return torch.tensor(actions), state
+        return torch.tensor(actions, dtype=torch.get_default_dtype()), state
 
     def learn(
         self,
@@ -408,14 +499,14 @@ class MomentumSearch(Controller):
             mind = state[agent]
             if mind.there(states[agent]):
                 mind.observe(states[agent])
-            mind.running = None
+            mind.trial.stop()
         return state
 
     def signals(self, state: State) -> dict[str, Tensor]:
         """Places, edges, outcomes that surprised and goals reached, of every agent: (n, 1) each."""
         return {
             "places": _column(len(mind.cells) for mind in state),
-            "edges": _column(len(mind.weight) for mind in state),
+            "edges": _column(len(mind.edges) for mind in state),
             "refutations": _column(mind.wrong for mind in state),
             "successes": _column(mind.successes for mind in state),
         }

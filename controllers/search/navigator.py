@@ -194,7 +194,8 @@ class Navigator(Controller):
         seen = observation["observation"].numpy().astype(float, copy=False)
         goal = observation["desired_goal"].numpy().astype(float, copy=False)
         reading = self._reading(minds)
-        sensed = sense(body, seen, goal, reading, self._limits)
+        # What happened, what the minds make of it, then the actions: the order of one step.
+        sensed = sense(body=body, observation=seen, goal=goal, reading=reading, limits=self._limits)
         if sensed.not_finite >= 0:
             agent = sensed.not_finite
             raise LanceletError(
@@ -203,20 +204,26 @@ class Navigator(Controller):
             )
         if sensed.is_busy:
             self._attend(body, minds, sensed, seen, goal)
-        drive(body, seen, sensed, reading, self._pace)
+        drive(body=body, observation=seen, sensed=sensed, reading=reading, pace=self._pace)
         return torch.from_numpy(body.action.astype(np.float32)), state
 
     def _reading(self, minds: list[Mind]) -> Reading:
         """The code as it is read at this step; noise is drawn from each mind's own generator."""
-        code = self.code
+        decoder = self.code.decoder
         noise = np.zeros((0, 0))
         if self.options.phase_noise > 0:
             sigma = self.options.phase_noise
-            noise = np.stack([mind.rng.normal(0.0, sigma, code.ends[-1]) for mind in minds])
-        return Reading(noise=noise, wave=code.wave, inverse=code.inverse, ends=code.ends)
+            waves_read = decoder.band_ends[-1]
+            noise = np.stack([mind.rng.normal(0.0, sigma, waves_read) for mind in minds])
+        return Reading(noise=noise, decoder=decoder)
 
     def _attend(
-        self, body: Body, minds: list[Mind], sensed: Sensed, seen: np.ndarray, goal: np.ndarray
+        self,
+        body: Body[np.ndarray],
+        minds: list[Mind],
+        sensed: Sensed,
+        seen: np.ndarray,
+        goal: np.ndarray,
     ) -> None:
         """Tell minds what happened and draw random actions; `body` is changed in place.
 
@@ -231,7 +238,14 @@ class Navigator(Controller):
             minds[row].lived(body.mark[row].copy(), seen[row, :2])
             body.mark[row] = seen[row, :2]
         for row in np.flatnonzero(sensed.events):
-            self._respond(int(sensed.events[row]), body, int(row), minds[row], seen[row], goal[row])
+            self._respond(
+                event=int(sensed.events[row]),
+                body=body,
+                row=int(row),
+                mind=minds[row],
+                seen=seen[row],
+                goal=goal[row],
+            )
         # After the events, since one of them may have ended a bout of babbling or begun one.
         for row in np.flatnonzero(body.mode == BABBLING):
             done = self.options.babble - int(body.babble[row])
@@ -262,7 +276,7 @@ class Navigator(Controller):
     def _respond(
         self,
         event: int,
-        body: Body,
+        body: Body[np.ndarray],
         row: int,
         mind: Mind,
         seen: np.ndarray,
@@ -309,7 +323,9 @@ class Navigator(Controller):
         else:
             self._set_out(body, row, target, x, v)
 
-    def _set_out(self, body: Body, row: int, target: Target, x: np.ndarray, v: np.ndarray) -> None:
+    def _set_out(
+        self, body: Body[np.ndarray], row: int, target: Target, x: np.ndarray, v: np.ndarray
+    ) -> None:
         """Agent `row` drives to a target from now on, from x (2,) m at velocity v (2,) m/s."""
         body.mode[row] = DRIVING
         body.target[row] = target.point
@@ -325,14 +341,15 @@ class Navigator(Controller):
         speed_per_step = np.sqrt(abs(np.linalg.det(body.gain[row]))) + 1e-9
         body.idle[row] = -min(int(2 * receding_speed / speed_per_step), LONGEST_TURN)
 
-    def _has_learned_map(self, body: Body, row: int) -> bool:
+    def _has_learned_map(self, body: Body[np.ndarray], row: int) -> bool:
         """Whether babbling is over, as a motor map was fitted; a bout without one starts again."""
         in_this_bout = self.options.babble - int(body.babble[row])
         steps = min(int(body.filled[row]), in_this_bout)
         gain = np.eye(2)
         error = np.inf
         if steps >= ENOUGH:
-            gain, error = fit(*_last_steps(body, row, min(steps, WINDOW)))
+            action, change = _last_steps(body, row, min(steps, WINDOW))
+            gain, error = fit(action, change)
         is_bout_over = body.babble[row] <= 0
         # At the end of a bout a map that explains less will do: it is mended on the way.
         if error <= EXPLAINED or (is_bout_over and np.isfinite(error)):
@@ -342,10 +359,16 @@ class Navigator(Controller):
             body.babble[row] = self.options.babble
         return False
 
-    def _mend_map(self, body: Body, row: int) -> bool:
+    def _mend_map(self, body: Body[np.ndarray], row: int) -> bool:
         """Replace the motor map, or begin to babble, where the map is at fault for the last steps.
 
-        A wall takes one direction away, and what is left has no inverse; other actuators keep both.
+        A map that predicts badly is at fault where the actuators are others than before, and not where a wall is in
+        the way. They are told apart by a new fit: other actuators still move the ball in both directions, a wall
+        takes one of them away, and what is left has no inverse, so that the fit has an infinite error.
+
+        Args:
+            body: of all agents; the map and the mode of the agent are changed in place.
+            row: the agent.
 
         Returns:
             Whether the map, and not the world, was at fault.
@@ -353,7 +376,8 @@ class Navigator(Controller):
         action, change = _last_steps(body, row, SUSPECT_STEPS)
         if len(action) < SUSPECT_STEPS or surprise(action, change, body.gain[row]) < SURPRISED:
             return False
-        gain, error = fit(*_last_steps(body, row, WINDOW))
+        window_action, window_change = _last_steps(body, row, WINDOW)
+        gain, error = fit(window_action, window_change)
         if error > EXPLAINED:
             # The actuators may have changed within the window.
             gain, error = fit(action, change)
@@ -363,7 +387,10 @@ class Navigator(Controller):
             if is_other_map:
                 _adopt(body, row, gain)
             return is_other_map
-        if body.idle[row] < body.patience[row] or np.linalg.norm(body.v[row]) < MOVING:
+        # No map explains the steps. Only an agent that gets nowhere for long, though no wall stops it, begins anew.
+        has_patience = body.idle[row] < body.patience[row]
+        may_be_at_wall = np.linalg.norm(body.v[row]) < MOVING
+        if has_patience or may_be_at_wall:
             return False
         body.mode[row] = BABBLING
         body.babble[row] = self.options.babble
@@ -449,20 +476,20 @@ def _has_position_and_goal(space: spaces.Space) -> bool:
     return shapes.get("observation") == (4,) and shapes.get("desired_goal") == (2,)
 
 
-def _rest(body: Body, row: int, x: np.ndarray) -> None:
+def _rest(body: Body[np.ndarray], row: int, x: np.ndarray) -> None:
     """Agent `row` stays at x (2,) m from now on; `body` is changed in place."""
     body.mode[row] = RESTING
     body.target[row] = x
 
 
-def _adopt(body: Body, row: int, gain: np.ndarray) -> None:
+def _adopt(body: Body[np.ndarray], row: int, gain: np.ndarray) -> None:
     """Agent `row` has the motor map `gain` (2, 2) m/s from now on; `body` is changed in place."""
     body.gain[row] = gain
     body.inverse[row] = np.linalg.inv(gain)
     body.babble[row] = 0
 
 
-def _last_steps(body: Body, row: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _last_steps(body: Body[np.ndarray], row: int, most: int) -> tuple[np.ndarray, np.ndarray]:
     """The last actions (m, 2) of an agent, `most` of them or fewer, and the changes of velocity."""
     filled = int(body.filled[row])
     last = np.arange(max(0, filled - most), filled) % WINDOW

@@ -50,10 +50,51 @@ def a_star(graph: Graph, start: Cell, goal: Cell, beta: float = 1.0) -> Path:
         goal: cell of the goal; it may be `start`.
         beta: an edge costs its length over ``w ** beta``.
     """
-    edges, cost, weakest = _a_star(
-        graph.table, graph.cells, graph.weight, graph.w0, beta, *start, *goal
+    lattice = _Lattice(table=graph.table, cells=graph.cells, weight=graph.weight, w0=graph.w0)
+    cheapest = _a_star(lattice=lattice, beta=beta, start=_as_vertex(start), goal=_as_vertex(goal))
+    return Path(
+        start=start,
+        edges=cheapest.edges.tolist(),
+        cost=cheapest.cost * graph.spacing,
+        weakest=cheapest.weakest,
     )
-    return Path(start=start, edges=edges.tolist(), cost=cost * graph.spacing, weakest=weakest)
+
+
+class _Lattice(NamedTuple):
+    """What A* reads of a `Graph`, for compiled code."""
+
+    table: np.ndarray
+    """hash table from lattice coordinates to rows"""
+    cells: np.ndarray
+    """(rows, 2), lattice coordinates of the places that were written"""
+    weight: np.ndarray
+    """(rows, 9), weights of the edges of every place"""
+    w0: float
+    """weight of an edge never tried"""
+
+
+class _Vertex(NamedTuple):
+    """Lattice coordinates of a cell, for compiled code."""
+
+    i: int
+    j: int
+
+
+def _as_vertex(cell: Cell) -> _Vertex:
+    """A cell with its coordinates by name; whole numbers of numpy become Python's, of which numba compiles one form."""
+    i, j = cell
+    return _Vertex(i=int(i), j=int(j))
+
+
+class _Cheapest(NamedTuple):
+    """The result of A*."""
+
+    edges: np.ndarray
+    """(k,), indices of `STEPS`, from the start to the goal"""
+    cost: float
+    """in lattice constants"""
+    weakest: float
+    """least weight of the edges"""
 
 
 class _Nodes(NamedTuple):
@@ -100,31 +141,27 @@ def _with_more_room(nodes: _Nodes) -> _Nodes:
 
 
 @njit(cache=True)
-def _edge_weight(weight: np.ndarray, row: int, edge: int, w0: float) -> float:
-    """Weight of an edge of the graph's row; `w0` where the row is -1, a place never written."""
-    if row < 0:
-        return w0
-    return weight[row, edge]
+def _row(lattice: _Lattice, i: int, j: int) -> int:
+    """Row of a place of the graph; -1 for one that was never written."""
+    return lattice.table[slot(lattice.table, lattice.cells, i, j)]
 
 
 @njit(cache=True)
-def _a_star(
-    table: np.ndarray,
-    cells: np.ndarray,
-    weight: np.ndarray,
-    w0: float,
-    beta: float,
-    start_i: int,
-    start_j: int,
-    goal_i: int,
-    goal_j: int,
-) -> tuple[np.ndarray, float, float]:
-    """Edges of the cheapest path, its cost in lattice constants, and its least weight."""
+def _edge_weight(lattice: _Lattice, row: int, edge: int) -> float:
+    """Weight of an edge of a `_row` of the graph."""
+    if row < 0:
+        return lattice.w0
+    return lattice.weight[row, edge]
+
+
+@njit(cache=True)
+def _a_star(lattice: _Lattice, beta: float, start: _Vertex, goal: _Vertex) -> _Cheapest:
+    """The cheapest path from `start` to `goal`; an edge costs its length over ``weight ** beta``."""
     nodes = _no_nodes(FIRST_NODES)
-    nodes.cells[0, 0] = start_i
-    nodes.cells[0, 1] = start_j
+    nodes.cells[0, 0] = start.i
+    nodes.cells[0, 1] = start.j
     nodes.parent[0] = -1
-    nodes.table[slot(nodes.table, nodes.cells, start_i, start_j)] = 0
+    nodes.table[slot(nodes.table, nodes.cells, start.i, start.j)] = 0
     count = 1
 
     best_cost = np.inf
@@ -132,7 +169,7 @@ def _a_star(
     last_edge = 0
     # Of equal estimates the one that has come farther is looked at first, as its cost is negated:
     # fewer places are opened.
-    heap = [(np.hypot(start_i - goal_i, start_j - goal_j), 0.0, 0)]
+    heap = [(np.hypot(start.i - goal.i, start.j - goal.j), 0.0, 0)]
     while len(heap) > 0:
         estimate, _, node = heapq.heappop(heap)
         if estimate >= best_cost:
@@ -143,14 +180,14 @@ def _a_star(
         nodes.is_closed[node] = True
         i = nodes.cells[node, 0]
         j = nodes.cells[node, 1]
-        row = table[slot(table, cells, i, j)]
+        row = _row(lattice, i, j)
         for edge in range(EDGES):
             next_i = i + STEPS[edge, 0]
             next_j = j + STEPS[edge, 1]
-            leads_to_goal = next_i == goal_i and next_j == goal_j
+            leads_to_goal = next_i == goal.i and next_j == goal.j
             if edge == WITHIN and not leads_to_goal:
                 continue
-            cost = nodes.cost[node] + LENGTHS[edge] / _edge_weight(weight, row, edge, w0) ** beta
+            cost = nodes.cost[node] + LENGTHS[edge] / _edge_weight(lattice, row, edge) ** beta
             # The goal is no node: a path ends there, so that only the cheapest way in is kept.
             if leads_to_goal:
                 if cost < best_cost:
@@ -174,12 +211,12 @@ def _a_star(
             nodes.cost[neighbour] = cost
             nodes.parent[neighbour] = node
             nodes.edge_in[neighbour] = edge
-            heuristic = np.hypot(next_i - goal_i, next_j - goal_j)
+            heuristic = np.hypot(next_i - goal.i, next_j - goal.j)
             heapq.heappush(heap, (cost + heuristic, -cost, neighbour))
 
     edges = _traced_back(nodes, last_node, last_edge)
-    weakest = _least_weight(table, cells, weight, w0, start_i, start_j, edges)
-    return edges, best_cost, weakest
+    weakest = _least_weight(lattice, start, edges)
+    return _Cheapest(edges=edges, cost=best_cost, weakest=weakest)
 
 
 @njit(cache=True)
@@ -200,22 +237,14 @@ def _traced_back(nodes: _Nodes, last_node: int, last_edge: int) -> np.ndarray:
 
 
 @njit(cache=True)
-def _least_weight(
-    table: np.ndarray,
-    cells: np.ndarray,
-    weight: np.ndarray,
-    w0: float,
-    start_i: int,
-    start_j: int,
-    edges: np.ndarray,
-) -> float:
-    """Least weight of the edges of a path."""
+def _least_weight(lattice: _Lattice, start: _Vertex, edges: np.ndarray) -> float:
+    """Least weight of the edges of a path from `start`."""
     least = 1.0
-    i = start_i
-    j = start_j
+    i = start.i
+    j = start.j
     for edge in edges:
-        row = table[slot(table, cells, i, j)]
-        least = min(least, _edge_weight(weight, row, edge, w0))
+        row = _row(lattice, i, j)
+        least = min(least, _edge_weight(lattice, row, edge))
         i += STEPS[edge, 0]
         j += STEPS[edge, 1]
     return least
@@ -288,7 +317,10 @@ def _wave_without_detours(graph: Graph, start: Cell, goal: Cell, beta: float) ->
         # edge costs less than its length.
         if margin * 2 >= cost:
             return wave
-        margin = max(2 * margin, int(np.ceil(min(cost / 2, 4 * margin))))
+        # Half the cost is always enough, as a larger window makes no path dearer. But a first cost may be far too
+        # high, or infinite: four times the margin is the most at once, and twice the margin the least.
+        sufficient_margin = cost / 2
+        margin = max(2 * margin, int(np.ceil(min(sufficient_margin, 4 * margin))))
 
 
 def activation(

@@ -8,7 +8,7 @@ those that come first in their pair, then their partners, so that the loops vect
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -69,26 +69,46 @@ ENCODER_COUNT = 0
 HIDDEN_COUNT = 1
 
 
-class NetworkArrays(NamedTuple):
-    """Values of P networks of N neurons as the loops want them, float32; absent parts have length 0.
+Array = TypeVar("Array", Tensor, np.ndarray)
+"""tensors where gradients flow, arrays of numpy inside the compiled loops"""
 
-    The order of the fields is that of the arguments of `run_all` and of its way back.
-    """
 
-    rows: Tensor
+class NetworkArrays(NamedTuple, Generic[Array]):
+    """Values of P networks of N neurons as the loops want them, float32; absent parts have length 0."""
+
+    rows: Array
     """(P, 9, N) numbers of every neuron, see `ROWS`"""
-    hidden: Tensor
+    hidden: Array
     """(P, 4, N / 2) from encoder pairs to hidden pairs"""
-    recurrent: Tensor
+    recurrent: Array
     """(P, N, N) [pre, post] among hidden neurons"""
-    decays: Tensor
+    decays: Array
     """(P, 1, N) of the thresholds' offsets, where these adapt"""
-    jumps: Tensor
+    jumps: Array
     """(P, N, N) [pre, post] of the thresholds, where they have no blocks"""
-    blocks: Tensor
+    blocks: Array
     """(P, 2, N) of the thresholds, where only pairs are joined: two numbers a neuron say it all"""
-    leaks: Tensor
+    leaks: Array
     """(P,) decay of the decoder"""
+
+
+class Network(NamedTuple):
+    """One network's part of `NetworkArrays`: the same fields without their first dimension."""
+
+    rows: np.ndarray
+    """(9, N)"""
+    hidden: np.ndarray
+    """(4, N / 2)"""
+    recurrent: np.ndarray
+    """(N, N) [pre, post], or empty"""
+    decays: np.ndarray
+    """(1, N), or empty"""
+    jumps: np.ndarray
+    """(N, N) [pre, post], or empty"""
+    blocks: np.ndarray
+    """(2, N), or empty"""
+    leak: float
+    """decay of the decoder"""
 
 
 def run(circuit: SNN, genomes: Tensor, errors: Any, threads: int = 0) -> tuple[Tensor, Tensor]:
@@ -110,9 +130,9 @@ def run(circuit: SNN, genomes: Tensor, errors: Any, threads: int = 0) -> tuple[T
     outputs = np.empty((items, sets.shape[1]), np.float32)
     spikes = np.zeros((items, 2), np.int64)
     with torch.no_grad():
-        values = [value.numpy() for value in arrays(circuit, genomes)]
+        networks = in_numpy(arrays(circuit, genomes))
     has_code_trace = circuit.options.trace == "code"
-    in_threads(run_all, items, threads, *values, has_code_trace, sets, outputs, spikes)
+    in_threads(run_all, items, threads, networks, has_code_trace, sets, outputs, spikes)
     leading_shape = (len(genomes), *error_array.shape[:-1])
     output_tensor = torch.from_numpy(outputs.reshape(*leading_shape, -1))
     return output_tensor, torch.from_numpy(spikes.reshape(*leading_shape, 2))
@@ -150,7 +170,7 @@ def costs(outputs: Any, targets: Any) -> dict[str, Tensor]:
     return {"mae": mae, "correlation": correlation, "loss": mae + (1 - correlation)}
 
 
-def arrays(circuit: SNN, genomes: Tensor) -> NetworkArrays:
+def arrays(circuit: SNN, genomes: Tensor) -> NetworkArrays[Tensor]:
     """The values of many genomes as the loops want them; differentiable in `genomes`.
 
     Args:
@@ -190,6 +210,19 @@ def arrays(circuit: SNN, genomes: Tensor) -> NetworkArrays:
     )
 
 
+def in_numpy(networks: NetworkArrays[Tensor]) -> NetworkArrays[np.ndarray]:
+    """The same values for the compiled loops, which share the tensors' memory; the tensors must be without gradients."""
+    return NetworkArrays(
+        rows=networks.rows.numpy(),
+        hidden=networks.hidden.numpy(),
+        recurrent=networks.recurrent.numpy(),
+        decays=networks.decays.numpy(),
+        jumps=networks.jumps.numpy(),
+        blocks=networks.blocks.numpy(),
+        leaks=networks.leaks.numpy(),
+    )
+
+
 def _named_genes(circuit: SNN, genomes: Tensor) -> dict[str, Tensor]:
     """Flat genes (P, parameters) as one tensor (P, ...) a quantity."""
     names = [name for name, _ in circuit.named_parameters()]
@@ -204,65 +237,65 @@ def _from_presynaptic(weights: Tensor, order: Tensor) -> Tensor:
 
 
 @njit(cache=True, nogil=True)
-def run_all(
-    first,
-    last,
-    rows,
-    hidden,
-    recurrent,
-    decays,
-    jumps,
-    blocks,
-    leaks,
-    has_code_trace,
-    sets,
-    outputs,
-    spikes,
-):
-    """Fill `outputs` (items, T) and `spikes` (items, 2) of the items from `first` to `last`, without `last`.
+def run_all(first, last, networks, has_code_trace, sets, outputs, spikes):
+    """Run the items from `first` to `last`, without `last`; item i is individual ``i // S`` over the errors ``i % S``.
 
-    Item i is individual ``i // S`` over the set of errors ``i % S`` of `sets` (S, T). The arrays are the fields of
-    `NetworkArrays`.
+    Args:
+        first: number of the first item.
+        last: number of the item after the last one.
+        networks: `NetworkArrays` of numpy, one network an individual.
+        has_code_trace: whether thresholds follow the authors' code.
+        sets: errors, float32 (S, T).
+        outputs: filled, float32 (items, T).
+        spikes: added to, int64 (items, 2), see `ENCODER_COUNT` and `HIDDEN_COUNT`.
     """
+    # Empty, which tells `run_individual` to keep no states: only the way back needs them. It is no None, so that
+    # one compiled function serves both.
     no_states = np.zeros((0, 0, 0), np.float32)
     for item in range(first, last):
-        individual = item // len(sets)
         run_individual(
-            rows[individual],
-            hidden[individual],
-            recurrent[individual],
-            decays[individual],
-            jumps[individual],
-            blocks[individual],
-            leaks[individual],
-            has_code_trace,
-            sets[item % len(sets)],
-            outputs[item],
-            spikes[item],
-            no_states,
+            network=network_of(networks, item // len(sets)),
+            has_code_trace=has_code_trace,
+            errors=sets[item % len(sets)],
+            output=outputs[item],
+            spikes=spikes[item],
+            states=no_states,
         )
 
 
 @njit(cache=True, nogil=True)
-def run_individual(
-    rows,
-    hidden,
-    recurrent,
-    decays,
-    jumps,
-    blocks,
-    leak,
-    has_code_trace,
-    errors,
-    output,
-    spikes,
-    states,
-):
+def network_of(networks, individual):
+    """The `Network` of one individual, as views into `NetworkArrays`; also for gradients of the same shapes."""
+    return Network(
+        rows=networks.rows[individual],
+        hidden=networks.hidden[individual],
+        recurrent=networks.recurrent[individual],
+        decays=networks.decays[individual],
+        jumps=networks.jumps[individual],
+        blocks=networks.blocks[individual],
+        leak=networks.leaks[individual],
+    )
+
+
+@njit(cache=True, nogil=True)
+def run_individual(network, has_code_trace, errors, output, spikes, states):
     """One network through time; every float32 operation as in `SNN._step`, every sum in float64.
 
-    Fills `output` (T,), adds to `spikes` (2,), and fills `states` (T + 1, 7, N), unless that is empty, with every
-    step's state from index 1 on. The other arrays are one individual's part of `NetworkArrays`.
+    Args:
+        network: `Network`.
+        has_code_trace: whether thresholds follow the authors' code.
+        errors: (T,).
+        output: filled, (T,).
+        spikes: added to, (2,).
+        states: filled with every step's state from index 1 on, (T + 1, 7, N); nothing is kept where it is empty.
     """
+    rows = network.rows
+    hidden = network.hidden
+    recurrent = network.recurrent
+    decays = network.decays
+    jumps = network.jumps
+    blocks = network.blocks
+    leak = network.leak
     neurons = rows.shape[1]
     is_adaptive = len(decays) > 0
     is_recurrent = len(recurrent) > 0
@@ -287,13 +320,13 @@ def run_individual(
         for j in range(neurons):
             drive[j] = rows[ENCODER_WEIGHT, j] * error + rows[ENCODER_BIAS, j]
         _integrate(
-            rows[ENCODER_SYNAPSE],
-            rows[ENCODER_MEMBRANE],
-            drive,
-            rows[ENCODER_THRESHOLD],
-            encoder_current,
-            encoder_potential,
-            encoder_spike,
+            synapse=rows[ENCODER_SYNAPSE],
+            membrane=rows[ENCODER_MEMBRANE],
+            drive=drive,
+            last_threshold=rows[ENCODER_THRESHOLD],
+            current=encoder_current,
+            potential=encoder_potential,
+            last_spike=encoder_spike,
         )
         _fire(encoder_potential, rows[ENCODER_THRESHOLD], encoder_spike)
         spikes[ENCODER_COUNT] += np.int64(_dot(encoder_spike, ones))
@@ -314,13 +347,13 @@ def run_individual(
             for j in range(neurons):
                 threshold[j] = rows[THRESHOLD, j] + offset[j]
         _integrate(
-            rows[SYNAPSE],
-            rows[MEMBRANE],
-            drive,
-            last_threshold,
-            hidden_current,
-            hidden_potential,
-            hidden_spike,
+            synapse=rows[SYNAPSE],
+            membrane=rows[MEMBRANE],
+            drive=drive,
+            last_threshold=last_threshold,
+            current=hidden_current,
+            potential=hidden_potential,
+            last_spike=hidden_spike,
         )
         _fire(hidden_potential, threshold, hidden_spike)
         spikes[HIDDEN_COUNT] += np.int64(_dot(hidden_spike, ones))

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 
 from lancelet import controllers
-from lancelet.scripts.benches._timing import take_turns
+from lancelet.scripts.benches._timing import Times, take_turns
 from lancelet.scripts.rows import Row, at_least
 
 ID = "lancelet/Swim-v0"
@@ -31,6 +31,14 @@ TARGET = 0.8
 NAME = "stateful PPO over a GRU vs sb3-contrib RecurrentPPO of equal width, steps/s"
 NEVER = 1e9
 """a divergence that no update reaches: both sides do all their epochs"""
+ROUNDS = 9
+"""iterations that are timed"""
+QUICK_ROUNDS = 5
+"""iterations that a quick bench times"""
+REPEATS = 2
+"""iterations in a round"""
+QUICK_REPEATS = 1
+"""iterations in a round of a quick bench"""
 
 
 def rows(quick: bool) -> list[Row]:
@@ -38,8 +46,8 @@ def rows(quick: bool) -> list[Row]:
     if importlib.util.find_spec("sb3_contrib") is None:
         note = "not run: sb3-contrib is missing (pip install sb3-contrib==2.9.2)"
         return [Row(NAME, "speed", target=f">= {TARGET:g}", note=note)]
-    rounds = 5 if quick else 9
-    repeats = 1 if quick else 2
+    rounds = QUICK_ROUNDS if quick else ROUNDS
+    repeats = QUICK_REPEATS if quick else REPEATS
     contenders = {
         "GRU": ours("gru"),
         "LSTM": ours("lstm"),
@@ -47,42 +55,51 @@ def rows(quick: bool) -> list[Row]:
         "contrib defaults": theirs(native=True),
         "contrib DummyVecEnv": theirs(native=False, shared_lstm=True, enable_critic_lstm=False),
     }
-    times = take_turns(
-        rounds, None, **{name: _repeat(step, repeats) for name, step in contenders.items()}
-    )
-    value, interval = times.ratio("contrib", "GRU")
-    same = (
-        f"{ENVS} envs x {ROLLOUT} steps, sequences of {ROLLOUT}, batch {BATCH}, {EPOCHS} epochs, {WIDTH} units, critic "
-        f"{CRITIC}, one torch thread"
-    )
-    note = (
-        f"theirs: an LSTM (it knows no GRU) that the critic reads without gradient, as ours does, no layers after it "
-        f"in the actor, on our vector env; {same}; median of {rounds} rounds"
-    )
-    out = [at_least(NAME, "speed", value, TARGET, interval=interval, note=note)]
-    value, interval = times.ratio("contrib", "LSTM")
-    out.append(
-        Row(
+    repeated = {name: _repeat(step, repeats) for name, step in contenders.items()}
+    times = take_turns(rounds, None, **repeated)
+    result = [
+        _goal_row(times),
+        _ratio_row(
+            times,
             "the same over our LSTM, ratio",
-            "info",
-            value,
-            interval=interval,
+            slow="contrib",
+            fast="LSTM",
             note="equal cells on both sides",
-        )
-    )
-    value, interval = times.ratio("contrib defaults", "GRU")
-    note = "theirs with an LSTM of the critic's own as well, its default"
-    out.append(
-        Row("the same, a second LSTM in theirs, ratio", "info", value, interval=interval, note=note)
-    )
+        ),
+        _ratio_row(
+            times,
+            "the same, a second LSTM in theirs, ratio",
+            slow="contrib defaults",
+            fast="GRU",
+            note="theirs with an LSTM of the critic's own as well, its default",
+        ),
+    ]
     for name in times.seconds:
         rate = times.rate(name, repeats * ENVS * ROLLOUT)
-        out.append(Row(f"stateful PPO, {name}, steps/s", "info", rate, note="fastest round"))
-    return out
+        result.append(Row(f"stateful PPO, {name}, steps/s", "info", rate, note="fastest round"))
+    return result
 
 
-def ours(controller: str) -> Callable[[], Any]:
-    """One iteration of our recurrent PPO: a rollout and its update."""
+def _goal_row(times: Times) -> Row:
+    """The row that is held against `TARGET`: our GRU against their LSTM."""
+    value, interval = times.ratio("contrib", "GRU")
+    rounds = len(times.seconds["GRU"])
+    note = (
+        "theirs: an LSTM (it knows no GRU) that the critic reads without gradient, as ours does, no layers after it "
+        f"in the actor, on our vector env; {ENVS} envs x {ROLLOUT} steps, sequences of {ROLLOUT}, batch {BATCH}, "
+        f"{EPOCHS} epochs, {WIDTH} units, critic {CRITIC}, one torch thread; median of {rounds} rounds"
+    )
+    return at_least(NAME, "speed", value, TARGET, interval=interval, note=note)
+
+
+def _ratio_row(times: Times, name: str, *, slow: str, fast: str, note: str) -> Row:
+    """A row that says how many times as long the contender `slow` took as `fast`."""
+    value, interval = times.ratio(slow, fast)
+    return Row(name, "info", value, interval=interval, note=note)
+
+
+def ours(controller: str) -> Callable[[], object]:
+    """One iteration of our recurrent PPO over a kind of network: a rollout and its update."""
     from lancelet.training.reinforcement.recurrent_ppo import RecurrentPPO
 
     trainer = RecurrentPPO(
@@ -99,15 +116,20 @@ def ours(controller: str) -> Callable[[], Any]:
     return trainer.learner(network, ID, {}).iterate
 
 
-def theirs(native: bool, **policy: Any) -> Callable[[], Any]:
-    """One iteration of sb3-contrib's on our vector env, or on its own `DummyVecEnv` over our single one."""
+def theirs(native: bool, **policy: Any) -> Callable[[], object]:
+    """One iteration of sb3-contrib's RecurrentPPO.
+
+    Args:
+        native: whether it runs on our vector environment; else on its own `DummyVecEnv` over our single one.
+        **policy: further arguments of its policy.
+    """
     from sb3_contrib import RecurrentPPO
     from stable_baselines3.common.logger import Logger
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     from lancelet.training.reinforcement.sb3 import make_sb3_env
 
-    env = make_sb3_env(ID, ENVS) if native else DummyVecEnv([lambda: gym.make(ID)] * ENVS)
+    env = make_sb3_env(ID, ENVS) if native else DummyVecEnv([_make_single] * ENVS)
     network = {"lstm_hidden_size": WIDTH, "net_arch": {"pi": [], "vf": list(CRITIC)}, **policy}
     model = RecurrentPPO(
         "MlpLstmPolicy",
@@ -122,7 +144,14 @@ def theirs(native: bool, **policy: Any) -> Callable[[], Any]:
     return lambda: model.learn(ENVS * ROLLOUT, reset_num_timesteps=False)
 
 
-def _repeat(step: Callable[[], Any], times: int) -> Callable[[], None]:
+def _make_single() -> gym.Env:
+    """One environment of the task."""
+    return gym.make(ID)
+
+
+def _repeat(step: Callable[[], object], times: int) -> Callable[[], None]:
+    """A function that calls `step` a number of times."""
+
     def run() -> None:
         for _ in range(times):
             step()

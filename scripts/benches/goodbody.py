@@ -9,13 +9,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lancelet.envs.kinematic import DT, STARTS, STEPS, distances, grid
 from lancelet.morphology.braitenberg import CANONICAL, design
-from lancelet.scripts.benches._timing import take_turns
+from lancelet.scripts.benches._timing import Times, take_turns
 from lancelet.scripts.rows import Row, at_least
 
 SOURCE = r"""
@@ -38,106 +37,152 @@ void rollouts(const double *body, const double *weights, const double *starts, l
   }
 }
 """
+"""Model K in C: the arithmetic of `lancelet.envs.kinematic`, with the library's cosines and without early ends"""
 FLAGS = ("-O2", "-O3 -march=native")
+"""flags of the C compiler, each of which makes a peer"""
+GRID = 9
+"""weights a side of the policy grid"""
+QUICK_GRID = 5
+"""weights a side of the policy grid of a quick bench"""
+ROUNDS = 7
+QUICK_ROUNDS = 3
+TARGET = 0.8
+"""least ratio of our rate to that of C"""
+TIMES_THE_GRID = 3
+"""copies of the grid that keep all cores busy long enough to be measured"""
+MILLION = 1e6
 
 
 def run(quick: bool) -> list[Row]:
     """All rows; `quick` takes fewer policies and rounds."""
-    weights, rounds = grid(5 if quick else 9), 3 if quick else 7
-    count = len(weights) * len(STARTS) * STEPS
+    weights = grid(QUICK_GRID if quick else GRID)
+    rounds = QUICK_ROUNDS if quick else ROUNDS
     rows = []
     for name, body in {"canonical": np.array(CANONICAL), "diagonal": design(80)}.items():
-        contenders: dict[str, Any] = {
-            "whole": lambda body=body: distances(body, weights, whole=True, threads=1),
-            "both": lambda body=body: distances(body, weights, whole=True, threads=2),
-            "early": lambda body=body: distances(body, weights, threads=1),
-        }
-        with tempfile.TemporaryDirectory() as folder:
-            built = {flags: _compiled(Path(folder), flags, body, weights) for flags in FLAGS}
-            contenders |= {flags: call for flags, call in built.items() if call is not None}
-            times = take_turns(rounds, **contenders)
-        for flags, call in built.items():
-            title = f"Model K, {name} body, one core, all steps, vs a plain C loop (cc {flags})"
-            if call is None:
-                rows.append(Row(title, "speed", note="not run: no C compiler (cc) here"))
-                continue
-            value, interval = times.ratio(flags, "whole")
-            ours, theirs = (times.rate(key, count) / 1e6 for key in ("whole", flags))
-            note = f"{ours:,.0f} against {theirs:,.0f} million Euler steps/s"
-            rows.append(
-                at_least(
-                    title,
-                    "speed",
-                    value,
-                    0.8,
-                    interval=interval,
-                    note=f"{note}, the fastest round of each",
-                )
-            )
-        value, interval = times.ratio("whole", "both")
-        note = f"{times.rate('both', count) / 1e6:,.0f} million Euler steps/s; 2 on a quiet machine of two cores"
-        rows.append(
-            Row(
-                f"Model K, {name} body, two threads vs one",
-                "info",
-                value,
-                interval=interval,
-                note=note,
-            )
-        )
-        value, interval = times.ratio("whole", "early")
-        note = "rollouts end where no later step can change their least distance: the same numbers to the bit"
-        rows.append(
-            Row(
-                f"Model K, {name} body, with early ends vs all steps",
-                "info",
-                value,
-                interval=interval,
-                note=note,
-            )
-        )
+        rows += _body_rows(name, body, weights, rounds)
     return [*rows, _both_cores(weights)]
+
+
+def _body_rows(name: str, body: np.ndarray, weights: np.ndarray, rounds: int) -> list[Row]:
+    """Rows of one body.
+
+    Args:
+        name: what the body is called in the rows.
+        body: placement of its sensors, m, (4,).
+        weights: policies (n, 2).
+        rounds: rounds that are timed.
+    """
+    contenders: dict[str, Callable[[], object]] = {
+        "whole": lambda: distances(body, weights, whole=True, threads=1),
+        "both": lambda: distances(body, weights, whole=True, threads=2),
+        "early": lambda: distances(body, weights, threads=1),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for flags in FLAGS:
+            loop_in_c = _compiled(Path(folder), flags, body, weights)
+            if loop_in_c is not None:
+                contenders[flags] = loop_in_c
+        times = take_turns(rounds, None, **contenders)
+    steps = len(weights) * len(STARTS) * STEPS
+    rows = [_row_against_c(name, flags, times, steps) for flags in FLAGS]
+
+    value, interval = times.ratio("whole", "both")
+    rate = times.rate("both", steps) / MILLION
+    row = Row(
+        name=f"Model K, {name} body, two threads vs one",
+        kind="info",
+        value=value,
+        interval=interval,
+        note=f"{rate:,.0f} million Euler steps/s; 2 on a quiet machine of two cores",
+    )
+    rows.append(row)
+
+    value, interval = times.ratio("whole", "early")
+    row = Row(
+        name=f"Model K, {name} body, with early ends vs all steps",
+        kind="info",
+        value=value,
+        interval=interval,
+        note="rollouts end where no later step can change their least distance: the same numbers to the bit",
+    )
+    rows.append(row)
+    return rows
+
+
+def _row_against_c(name: str, flags: str, times: Times, steps: int) -> Row:
+    """Our compiled sweep against the C loop.
+
+    Args:
+        name: what the body is called.
+        flags: flags that the C loop was compiled with.
+        times: what was measured.
+        steps: Euler steps of a round.
+    """
+    title = f"Model K, {name} body, one core, all steps, vs a plain C loop (cc {flags})"
+    if flags not in times.seconds:
+        return Row(title, "speed", note="not run: no C compiler (cc) here")
+    value, interval = times.ratio(flags, "whole")
+    ours = times.rate("whole", steps) / MILLION
+    theirs = times.rate(flags, steps) / MILLION
+    note = f"{ours:,.0f} against {theirs:,.0f} million Euler steps/s, the fastest round of each"
+    return at_least(title, "speed", value, TARGET, interval=interval, note=note)
 
 
 def _both_cores(weights: np.ndarray) -> Row:
     """CPU seconds a second of wall time with the default number of threads."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    distances(CANONICAL, np.tile(weights, (3, 1)), whole=True)
-    value = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    many_weights = np.tile(weights, (TIMES_THE_GRID, 1))
+    wall_begin = time.perf_counter()
+    cpu_begin = time.process_time()
+    distances(CANONICAL, many_weights, whole=True)
+    cores = (time.process_time() - cpu_begin) / (time.perf_counter() - wall_begin)
     return Row(
-        "Model K, default threads: cores busy", "info", value, note="CPU time over wall time"
+        "Model K, default threads: cores busy", "info", cores, note="CPU time over wall time"
     )
 
 
 def _compiled(
     folder: Path, flags: str, body: np.ndarray, weights: np.ndarray
 ) -> Callable[[], np.ndarray] | None:
-    """The C loop over the whole grid as a call; None without a compiler."""
+    """Compile the C loop over the whole grid.
+
+    Args:
+        folder: where the source and the library go.
+        flags: flags of the compiler, one of `FLAGS`.
+        body: placement of the sensors, m, (4,).
+        weights: policies (n, 2).
+
+    Returns:
+        A function that returns least distances in m, (n, 4); None where there is no compiler, or it fails.
+    """
     compiler = shutil.which("cc")
     if compiler is None:
         return None
-    source, library = folder / "k.c", folder / f"k{FLAGS.index(flags)}.so"
+    source = folder / "k.c"
+    # A name of its own for each: a library that is loaded must not be written over.
+    library = folder / f"k{FLAGS.index(flags)}.so"
     source.write_text(SOURCE)
-    done = subprocess.run(
+    compilation = subprocess.run(
         [compiler, *flags.split(), "-shared", "-fPIC", str(source), "-o", str(library), "-lm"],
         capture_output=True,
     )
-    if done.returncode:
+    if compilation.returncode != 0:
         return None
     loop = ctypes.CDLL(str(library)).rollouts
     array = np.ctypeslib.ndpointer(np.float64, flags="C")
-    loop.argtypes = [
-        array,
-        array,
-        array,
-        ctypes.c_long,
-        ctypes.c_long,
-        ctypes.c_long,
-        ctypes.c_double,
-        array,
-    ]
+    type_of = {
+        "body": array,
+        "weights": array,
+        "starts": array,
+        "policies": ctypes.c_long,
+        "environments": ctypes.c_long,
+        "steps": ctypes.c_long,
+        "dt": ctypes.c_double,
+        "out": array,
+    }
+    loop.argtypes = list(type_of.values())
     loop.restype = None
-    out, starts = np.empty(len(weights) * len(STARTS)), np.ascontiguousarray(STARTS)
+    starts = np.ascontiguousarray(STARTS)
+    out = np.empty(len(weights) * len(STARTS))
 
     def call() -> np.ndarray:
         loop(body, weights, starts, len(weights), len(STARTS), STEPS, DT, out)

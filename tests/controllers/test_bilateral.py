@@ -218,6 +218,13 @@ def test_columns_can_be_taken_apart_and_joined_again():
     )
 
 
+def test_halves_that_do_not_fit_are_not_joined_in_part():
+    halves = make(columns=1, units=5, layers=2), make(columns=1, units=5, layers=2)
+    for layers in (1, 3):
+        with pytest.raises(LanceletError, match=r"the left half and .* 'left\.layers"):
+            joined(*halves, layers=layers)
+
+
 def test_it_comes_back_from_disk(tmp_path):
     one = make(callosum=True, seed=8, lesions=("low:left",))
     controllers.save(one, tmp_path / "a.safetensors")

@@ -13,7 +13,7 @@ from lancelet import controllers, morphology
 from lancelet.controllers import Population
 from lancelet.envs.genomes import fault, reason, task_of, to_xml
 from lancelet.morphology.genome import Genome, decode, kind_of, signature
-from lancelet.scripts.benches._decode import SEGMENTS, creatures, decode_bench
+from lancelet.scripts.benches._decode import CREATURE_PARTS, creatures, decode_bench
 from lancelet.training.rollout import make_env, rollout
 
 KINDS = ("swimmer", "creature")
@@ -141,6 +141,6 @@ def test_the_bench_decodes_creatures_of_twelve_segments():
     first, second = creatures(2)
     assert (
         first != second
-        and [len(decode(genome).parts) for genome in (first, second)] == [SEGMENTS] * 2
+        and [len(decode(genome).parts) for genome in (first, second)] == [CREATURE_PARTS] * 2
     )
     assert 0 < decode_bench(2) < 5

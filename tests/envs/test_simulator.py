@@ -9,7 +9,12 @@ from doubles import Bead, Cue, Tape
 
 from lancelet import morphology
 from lancelet.envs import Simulation, VectorEnv
-from lancelet.envs.task import PosedSimulator, Simulator, StatefulSimulator
+from lancelet.envs.task import (
+    PlacingSimulator,
+    PosedSimulator,
+    Simulator,
+    StatefulSimulator,
+)
 
 
 class Stateless:
@@ -49,11 +54,13 @@ def test_mujocos_simulation_has_all_the_parts():
     assert isinstance(sim, Simulator)
     assert isinstance(sim, StatefulSimulator)
     assert isinstance(sim, PosedSimulator)
+    assert isinstance(sim, PlacingSimulator)
 
 
 def test_the_optional_parts_are_told_by_what_is_there():
     assert isinstance(Tape(2), StatefulSimulator)
     assert not isinstance(Tape(2), PosedSimulator)
+    assert not isinstance(Tape(2), PlacingSimulator)
     assert isinstance(Stateless(2), Simulator)
     assert not isinstance(Stateless(2), StatefulSimulator)
     assert not isinstance(object(), Simulator)

@@ -9,7 +9,7 @@ import pytest
 import lancelet.training  # noqa: F401 - registers the brains of the kinds
 from lancelet import LanceletError, morphology
 from lancelet.morphology.creature import Creature
-from lancelet.morphology.creature_genes import TOLERANCE, Segment, Sensor, quadruped
+from lancelet.morphology.creature_genes import OVERLAP_TOLERANCE, Segment, Sensor, quadruped
 from lancelet.morphology.creature_parts import overlaps, surface
 from lancelet.morphology.genome import decode, kind_of
 
@@ -17,7 +17,7 @@ from lancelet.morphology.genome import decode, kind_of
 class Unchecked(Creature):
     """A creature that may run into itself."""
 
-    def _check_whole(self):
+    def _check_body(self):
         pass
 
 
@@ -55,7 +55,7 @@ def test_the_rest_pose_is_that_of_the_compiled_body(body):
     assert [model.joint(i + 1).name for i in range(model.nu)] == [
         f"joint_{i}_{axis}" for i, axis in body.joints
     ]
-    assert all(contact.dist > -TOLERANCE for contact in data.contact), (
+    assert all(contact.dist > -OVERLAP_TOLERANCE for contact in data.contact), (
         "hardly anything touches at the start"
     )
 

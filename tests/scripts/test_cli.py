@@ -103,8 +103,8 @@ def test_tasks_by_name():
 
 
 def test_files_are_found_by_name():
-    assert "envs" in cli.found("lancelet.scripts.benches")
-    assert not any(name.startswith("_") for name in cli.found("lancelet.scripts.benches"))
+    assert "envs" in cli.module_names("lancelet.scripts.benches")
+    assert not any(name.startswith("_") for name in cli.module_names("lancelet.scripts.benches"))
     with pytest.raises(LanceletError, match="did you mean envs"):
         cli.by_file("lancelet.scripts.benches", "bench", "env")
 

@@ -15,7 +15,10 @@ from lancelet import LanceletError
 from lancelet.optional import why_no_dm_control
 from lancelet.scripts import cli, reproduce
 from lancelet.scripts.rows import Row, from_json
-from lancelet.scripts.studies.ncap import study as ncap
+from lancelet.scripts.studies.ncap.audit import body_and_circuit
+from lancelet.scripts.studies.ncap.episodes import circuit, score
+from lancelet.scripts.studies.ncap.learning import strategies
+from lancelet.scripts.studies.ncap.published import PER_SEED
 from lancelet.scripts.study import Study, Superseded
 
 MAIN = [sys.executable, "-m", "lancelet.scripts.main"]
@@ -29,7 +32,7 @@ def study(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_gates_of_body_and_circuit_hold(study):
-    ncap.body_and_circuit(study)
+    body_and_circuit(study)
     *gates, oracle = study.rows
     assert [row.holds for row in gates] == [True, True]
     if why_no_dm_control() is None:
@@ -39,20 +42,20 @@ def test_the_gates_of_body_and_circuit_hold(study):
 
 
 def test_the_untrained_circuit_gives_the_reference_return_seed_by_seed():
-    found = ncap.score(ncap.circuit(), 3).returns
-    assert np.abs(found - ncap.PER_SEED[:3]).max() <= 0.5
+    found = score(circuit(), 3).returns
+    assert np.abs(found - PER_SEED[:3]).max() <= 0.5
 
 
 def test_a_wrong_circuit_fails_the_reference():
-    found = ncap.score(ncap.circuit(period=40), 3).returns
-    assert np.abs(found - ncap.PER_SEED[:3]).max() > 50
+    found = score(circuit(period=40), 3).returns
+    assert np.abs(found - PER_SEED[:3]).max() > 50
 
 
 @pytest.mark.slow
 def test_searches_side_by_side_improve_and_do_not_depend_on_their_number(monkeypatch):
     start = torch.tensor([1.0, 1.0, 1.0, -1.0])
     options = {"epochs": (1, 3), "size": 4}
-    found = ncap.strategies("test", ncap.circuit(), [start.clone(), start.clone()], **options)
+    found = strategies("test", circuit(), [start.clone(), start.clone()], **options)
     assert found["curve"].shape == (3, 2) and found["ends"].shape == (2, 4)
     assert found["curve"][0, 0] == found["curve"][0, 1] and 785 < found["curve"][0, 0] < 812
     assert not torch.equal(found["ends"][0], found["ends"][1])

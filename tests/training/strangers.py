@@ -36,7 +36,7 @@ from lancelet.scripts import play, sweep
 from lancelet.training.coevolution import champions, family, individuals, lifetimes
 from lancelet.training.coevolution.driver import Coevolve, Driver
 from lancelet.training.rollout import make_env
-from lancelet.training.runs import folder as runs
+from lancelet.training.runs import sessions
 from lancelet.training.video import video
 
 SECONDS_A_CASE = 60
@@ -501,7 +501,7 @@ def _at_home(name: str) -> Any:
 
 def quiet() -> None:
     """No drawing and no processes of our own: they would hide those of a stranger."""
-    runs._git_hash = lambda: None
+    sessions.git_hash = lambda: None
     video.draw = lambda model, record, out, *_, **__: Path(out)
     family.subprocess = _NoFilms()
 

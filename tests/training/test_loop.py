@@ -4,14 +4,19 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import doubles
+import pullers
 import pytest
+import torch
 from conftest import SWIM
 
-from lancelet import training
+from lancelet import controllers, training
 from lancelet.training.loop import Training, crossed, run_training
 from lancelet.training.runs import checkpoint
 from lancelet.training.runs.folder import CHECKPOINT, RunFolder, read_log
 
+doubles.register_all()
+pullers.register_all()
 HOLD = "lancelet/ArmHold-v0"
 BLIMP = "lancelet/BlimpAltitude-v0"
 CLOCK = ("seconds", "rate")
@@ -141,11 +146,15 @@ TO_THE_BIT = [
 
 def train(name, folder, length, watch=None):
     """Train the case of an algorithm, or resume it where it is."""
-    case = CASES[name]
+    return train_case(name, CASES[name], folder, length, watch)
+
+
+def train_case(name, case, folder, length, watch=None):
+    """Train a case of the algorithm called `name`, or resume it where it is."""
     algorithm = training.algorithms.get(name)
     options = {**case.algorithm_options, case.length: length}
     trainer = algorithm(folder=str(folder), resume=True, seed=3, test=0, quiet=True, **options)
-    trainer.train(
+    return trainer.train(
         case.task,
         case.controller,
         case.task_options,
@@ -218,6 +227,170 @@ def test_rllib_goes_on_with_the_number_of_steps_and_a_log_without_a_gap(tmp_path
     assert whole[: len(first_half)] == first_half
     steps_an_iteration = 4 * ON_POLICY["rollout"]
     assert [line["step"] for line in whole] == list(range(0, 2 * half + 1, steps_an_iteration))
+
+
+# -- reinforcement learning, whose checkpoints hold simulations, episodes and buffers ---------------------------------
+
+
+SWIMMER = {"task": SWIM, "task_options": {"joints": 3, "max_episode_steps": 24}}
+REACH = {"task": "doubles/Reach-v0", "task_options": {"tolerance": 0.3}}
+BEAD = {"task": "doubles/Reach-v0", "controller": "spring"}
+PPO_OPTIONS = {
+    "envs": 8,
+    "rollout": 16,
+    "batch_size": 64,
+    "epochs": 3,
+    "validation": 2,
+    "validate_every": 256,
+}
+RECURRENT_OPTIONS = {**PPO_OPTIONS, "sequence": 8, "epochs": 2, "critic": (16,)}
+OFF_POLICY_OPTIONS = {
+    "envs": 4,
+    "critic": (16, 16),
+    "batch_size": 16,
+    "learning_starts": 32,
+    "random_steps": 64,
+    "train_every": 8,
+    "log_every": 32,
+    "save_every": 0,
+    "validation": 2,
+    "validate_every": 96,
+}
+
+
+def learner(options: dict[str, Any], half: int, **case: Any) -> Case:
+    """A case of reinforcement learning with these options of the algorithm; `half` of its steps."""
+    return Case(length="steps", half=half, algorithm_options=options, **case)
+
+
+def recurrent(controller: str, half: int = 384, **case: Any) -> Case:
+    """A case of recurrent PPO; on the swimmer unless `case` says otherwise."""
+    units = {"gru": {"hidden": 8}, "lstm": {"hidden": 8}, "mlp": {"hidden": (8,)}}
+    return learner(
+        RECURRENT_OPTIONS,
+        half,
+        controller=controller,
+        controller_options=units.get(controller, {}),
+        **{**SWIMMER, **case},
+    )
+
+
+def ppo(controller: str, half: int = 384) -> Case:
+    """A case of PPO on the swimmer."""
+    return learner(PPO_OPTIONS, half, controller=controller, **SWIMMER)
+
+
+ON_POLICY_SAVES = [128, 256, 384, 384, 512, 640, 768]
+"""control steps at the checkpoints of a run of 768 that is killed at its third save and at its fifth"""
+OFF_POLICY_SAVES = [32, 64, 96, 96, 128, 160, 192]
+"""the same of a run of 192"""
+KILLED = [
+    pytest.param("ppo", ppo("mlp"), ON_POLICY_SAVES, marks=pytest.mark.slow, id="ppo mlp"),
+    pytest.param("ppo", ppo("ncap"), ON_POLICY_SAVES, marks=pytest.mark.slow, id="ppo ncap"),
+    pytest.param("recurrent-ppo", recurrent("gru"), ON_POLICY_SAVES, id="recurrent-ppo gru"),
+    pytest.param("recurrent-ppo", recurrent("ncap"), ON_POLICY_SAVES, id="recurrent-ppo ncap"),
+    pytest.param("recurrent-ppo", recurrent("mlp"), ON_POLICY_SAVES, id="recurrent-ppo mlp"),
+    pytest.param(
+        "recurrent-ppo",
+        recurrent("follower", **REACH),
+        ON_POLICY_SAVES,
+        id="recurrent-ppo follower",
+    ),
+]
+for off_policy in ("ddpg", "td3", "sac"):
+    off_policy_case = learner(OFF_POLICY_OPTIONS, 96, controller="mlp", **SWIMMER)
+    KILLED.append(pytest.param(off_policy, off_policy_case, OFF_POLICY_SAVES, id=off_policy))
+
+
+def kill_twice(monkeypatch):
+    """Interrupt the third save before the checkpoint is written, and the fifth after; the steps at every save."""
+    save = RunFolder.save
+    saves = []
+
+    def interrupted(self, tree):
+        saves.append(tree["learner"]["steps"])
+        if len(saves) == 3:
+            raise KeyboardInterrupt
+        save(self, tree)
+        if len(saves) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "save", interrupted)
+    return saves
+
+
+@pytest.mark.parametrize(("name", "case", "steps_at_saves"), KILLED)
+def test_a_run_that_is_killed_at_a_save_ends_as_the_undisturbed_one(
+    tmp_path, monkeypatch, name, case, steps_at_saves
+):
+    length = 2 * case.half
+    run = train_case(name, case, tmp_path / "whole", length)
+    saves = kill_twice(monkeypatch)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train_case(name, case, tmp_path / "parts", length)
+    train_case(name, case, tmp_path / "parts", length)
+    assert saves == steps_at_saves
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    if name in ("ddpg", "td3", "sac"):
+        saved = learner_state(tmp_path / "whole")
+        first = controllers.load(run.folder / "initial.safetensors")
+        trained = saved["policy"]["actor.controller.layers.0.weight"]
+        assert not torch.equal(trained, first.layers[0].weight)
+        assert trained.isfinite().all()
+        rows = length / case.algorithm_options["envs"]
+        assert len(saved["buffer"]["rewards"]) == rows, "the filled part, no more"
+
+
+def learner_state(folder):
+    """The learner in a checkpoint."""
+    return checkpoint.load(folder / CHECKPOINT)["learner"]
+
+
+def bits(tree):
+    """Every bit of a state, as text."""
+    return json.dumps(tree, default=lambda array: array.tolist(), sort_keys=True)
+
+
+def assert_same_learner_after_a_resume(name, case, folder, steps):
+    """A run of `case.half` steps that is resumed to `steps` has the learner of the run of `steps`; returns it.
+
+    Its best controller may be another one, since the end of the first part was one more validation.
+    """
+    train_case(name, case, folder / "whole", steps)
+    train_case(name, case, folder / "parts", case.half)
+    train_case(name, case, folder / "parts", steps)
+    whole = learner_state(folder / "whole")
+    assert bits(whole) == bits(learner_state(folder / "parts"))
+    return whole
+
+
+@pytest.mark.slow
+def test_a_run_resumed_between_two_choices_has_the_weights_of_the_whole(tmp_path):
+    assert_same_learner_after_a_resume("ppo", ppo("mlp"), tmp_path, 640)
+
+
+@pytest.mark.parametrize("controller", ["gru", "lstm"])
+def test_a_recurrent_run_resumed_between_two_choices_has_the_bits_of_the_whole(
+    tmp_path, controller
+):
+    whole = assert_same_learner_after_a_resume(
+        "recurrent-ppo", recurrent(controller), tmp_path, 768
+    )
+    assert {"agent", "optimizer", "generators", "collector", "steps"} == whole.keys()
+    assert whole["collector"].keys() == {"env", "observation", "agents", "begins"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("buffer", [1_000_000, 80], ids=["never full", "full"])
+@pytest.mark.parametrize("name", ["ddpg", "td3", "sac"])
+def test_a_replay_buffer_resumed_between_two_choices_is_that_of_the_whole(tmp_path, name, buffer):
+    case = learner({**OFF_POLICY_OPTIONS, "buffer": buffer}, 128, **BEAD)
+    whole = assert_same_learner_after_a_resume(name, case, tmp_path, 224)
+    assert whole["position"] == ([16, True] if buffer == 80 else [56, False])
+    train_case(name, case, tmp_path / "parts", 64)
+    steps = learner_state(tmp_path / "parts")["steps"]
+    assert steps == 224, "fewer steps than are done: nothing happens"
 
 
 # -- the loop by itself ------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ class CreatureBrain(Brain):
             "joint_rows": [rows["joints"].index(key) for key in body.hinge_lineages],
             "mirrored": [body.parts[hinge.part].mirrored for hinge in body.joints],
             "sensor_rows": [rows["sensors"].index(channel.key) for channel in body.channels],
-            "heard_by": _heard_by(body),
+            "heard_by": _hinges_hearing_channels(body),
         }
 
     def task(self) -> tuple[str, dict[str, Any]]:
@@ -95,32 +95,37 @@ def _upstream(body: Creature) -> list[int]:
 
     The second hinge of a segment follows the first.
     """
-    first_hinge = {
-        hinge.part: number for number, hinge in enumerate(body.joints) if hinge.axis == 0
+    first_hinge_of_part = {
+        hinge.part: index for index, hinge in enumerate(body.joints) if hinge.axis == 0
     }
     upstream = []
     for hinge in body.joints:
         part = hinge.part
         if hinge.axis == 0:
             part = body.carrier(body.parts[hinge.part].parent)
-        upstream.append(first_hinge.get(part, NO_PART))
+        upstream.append(first_hinge_of_part.get(part, NO_PART))
     return upstream
 
 
-def _heard_by(body: Creature) -> list[list[int]]:
-    """The hinges that hear each number that the sensors give."""
+def _hinges_hearing_channels(body: Creature) -> list[list[int]]:
+    """The hinges that hear each channel, which is one number of a sensor, by their indices in `Creature.joints`.
+
+    One list a channel, in the order of `Creature.channels`, which is that of the observation.
+    """
     every_hinge = list(range(len(body.joints)))
-    hinges_of: dict[int, list[int]] = {}
-    """part -> its hinges"""
-    for number, hinge in enumerate(body.joints):
-        hinges_of.setdefault(hinge.part, []).append(number)
+    hinges_of_part: dict[int, list[int]] = {}
+    for index, hinge in enumerate(body.joints):
+        hinges_of_part.setdefault(hinge.part, []).append(index)
     heard_by = []
     for channel in body.channels:
-        # An attitude is three numbers wide, and is the whole body's.
-        if channel.width > 1:
-            heard_by.append(every_hinge)
-        else:
-            heard_by.append(hinges_of.get(body.carrier(channel.part), every_hinge))
+        hearing = every_hinge
+        # Read from a vector of MuJoCo's, tilt and spin tell the attitude of the whole body: every hinge hears them.
+        is_attitude = channel.width > 1
+        if not is_attitude:
+            carrier = body.carrier(channel.part)
+            hearing = hinges_of_part.get(carrier, every_hinge)
+        # A list of its own, so that a change of one channel's never is one of another's.
+        heard_by.append(list(hearing))
     return heard_by
 
 

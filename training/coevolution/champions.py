@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -44,7 +45,10 @@ def genome_of(individual: Individual) -> Genome:
 
 
 def remember(individual: Individual, genome: Genome) -> None:
-    """Keep the genome of an individual, so that its text need not be parsed when it is asked for."""
+    """Keep the genome of an individual, so that its text need not be parsed when it is asked for.
+
+    The genome that was asked for longest ago makes room for it (a cache of the least recently used kind).
+    """
     _genomes[individual.genome] = genome
     _genomes.move_to_end(individual.genome)
     while len(_genomes) > GENOMES_KEPT:
@@ -56,26 +60,44 @@ def grown(individual: Individual) -> Genome:
     genome = genome_of(individual)
     if not individual.learned:
         return genome
-    return genome.weighing(individual.learned)
+    return genome.with_weights(individual.learned)
 
 
-def champions(individuals: Sequence[Individual]) -> list[Individual]:
+def champions(individuals: Iterable[Individual]) -> list[Individual]:
     """Those that were the best when they were evaluated, in that order."""
-    evaluated = [
+    in_order = sorted(scored(individuals), key=_arrival)
+    best: list[Individual] = []
+    best_fitness = -math.inf
+    for individual in in_order:
+        fitness = individual.fitness or 0.0
+        if not best or fitness > best_fitness:
+            best.append(individual)
+            best_fitness = fitness
+    return best
+
+
+def scored(individuals: Iterable[Individual]) -> list[Individual]:
+    """Those that are evaluated and valid, in the order given."""
+    return [
         individual
         for individual in individuals
         if individual.state == "evaluated" and individual.fitness is not None
     ]
-    evaluated.sort(key=lambda individual: (individual.done or 0.0, individual.id))
-    best: list[Individual] = []
-    for individual in evaluated:
-        if not best or (individual.fitness or 0.0) > (best[-1].fitness or 0.0):
-            best.append(individual)
-    return best
 
 
-def ancestors(individuals: Sequence[Individual], of: Individual) -> list[Individual]:
-    """All that `of` descends from, itself included, oldest first."""
+def _arrival(individual: Individual) -> tuple[float, int]:
+    """What individuals are sorted by into the order in which their results came."""
+    # Results of one call have one time: the order of birth decides.
+    return individual.done or 0.0, individual.id
+
+
+def ancestors(individuals: Iterable[Individual], of: Individual) -> list[Individual]:
+    """All that an individual descends from, itself included, oldest first.
+
+    Args:
+        individuals: of the run.
+        of: the individual.
+    """
     by_id = {individual.id: individual for individual in individuals}
     to_visit = [of.id]
     visited: set[int] = set()
@@ -94,9 +116,9 @@ def keep_champion(folder: Path, individual: Individual) -> None:
         LanceletError: the disk refuses.
     """
     genome = grown(individual)
-    place = folder / CHAMPIONS
-    write_atomic(place / f"{individual.id}.json", genome.to_json())
-    write_atomic(place / f"{individual.id}.xml", to_xml(genome))
+    champions_folder = folder / CHAMPIONS
+    write_atomic(champions_folder / f"{individual.id}.json", genome.to_json())
+    write_atomic(champions_folder / f"{individual.id}.xml", to_xml(genome))
 
 
 def film_best(folder: Path, best: Individual | None, life: Life) -> None:
@@ -110,18 +132,19 @@ def film_best(folder: Path, best: Individual | None, life: Life) -> None:
         best: the individual; None: nobody has been evaluated, and nothing is made.
         life: how it lived.
     """
-    place = folder / BEST
-    if best is None or is_filmed(place, best):
+    best_folder = folder / BEST
+    if best is None or is_filmed(best_folder, best):
         return
     new = folder / f".{BEST}.new"
     old = folder / f".{BEST}.old"
     # A session that was killed may have left either.
-    for left in (new, old):
-        shutil.rmtree(left, ignore_errors=True)
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
     as_run(new, grown(best), life, best.id)
-    if place.exists():
-        place.rename(old)
-    new.rename(place)
+    # A folder cannot be renamed onto one that is not empty: the old one goes aside first.
+    if best_folder.exists():
+        best_folder.rename(old)
+    new.rename(best_folder)
     shutil.rmtree(old, ignore_errors=True)
 
 

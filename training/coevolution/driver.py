@@ -93,6 +93,7 @@ class Driver:
         self.breeder = Breeder(options, self.kind, selection)
         self.losses = Losses(options.tries)
         self.individuals: dict[int, Individual] = {}
+        """by number, all that were ever born; numbers count from 0 without a gap"""
         self.waiting: deque[list[int]] = deque()
         """groups of the born that are to be sent, or sent again"""
         self.under_way: dict[int, list[int]] = {}
@@ -102,10 +103,13 @@ class Driver:
         self.size = 1
         """individuals in the next call"""
         self.stopped = False
+        """whether somebody stopped the session before the budget was spent"""
+        # The classes of any genome of the kind are those of all.
         self.classes = classes_of(self.life, self.kind.random(np.random.default_rng(0)))
         settings = {name: getattr(options, name) for name in BREEDING_SETTINGS}
         self.store = Individuals(folder, {**settings, **self.life.settings()})
         try:
+            # Only now, since it fills the archive, the individuals and the queue from the store.
             self._take_up()
             self.seconds_before = self.store.get("seconds")
         except BaseException:
@@ -135,17 +139,21 @@ class Driver:
 
     def _evolve(self, stop: StopRequest) -> None:
         """Run the loop with workers and a progress bar."""
-        total = max(1, round(self.options.seconds())) if self.options.evaluations is None else 0
-        unit = "s"
         if self.options.evaluations is not None:
             total = self.options.evaluations
             unit = "eval"
+        else:
+            total = max(1, round(self.options.seconds()))
+            unit = "s"
         done = self._progress()
         workers = pool(self.options.workers, self.options.address)
         with interrupt.deferred(), workers as crew:
             # Again: Ray, when it starts, puts in a handler of its own, which ends the process.
             stop.listen()
-            with progress("co-evolving", total, unit, done, self.options.quiet) as advance:
+            bar = progress(
+                "co-evolving", total=total, unit=unit, done=done, quiet=self.options.quiet
+            )
+            with bar as advance:
                 self.loop(crew, advance, stop.event)
             self.stopped = stop.is_set() and not self._is_spent()
             self.store.record(seconds=self._seconds())
@@ -166,7 +174,7 @@ class Driver:
         Raises:
             LanceletError: what a worker or the database raises; hardly anything survives.
         """
-        shown = self._progress()
+        shown_progress = self._progress()
         shown_at = 0.0
         done: list[Individual] = []
         champions: list[Individual] = []
@@ -186,10 +194,11 @@ class Driver:
             interrupt.check()
 
             now = time.monotonic()
-            present = self._progress()
-            if present > shown and (is_over or now > shown_at + SHOW_INTERVAL):
-                advance(present - shown, **self._figures())
-                shown = present
+            present_progress = self._progress()
+            is_due = is_over or now > shown_at + SHOW_INTERVAL
+            if present_progress > shown_progress and is_due:
+                advance(present_progress - shown_progress, **self._figures())
+                shown_progress = present_progress
                 shown_at = now
             if is_over:
                 return

@@ -22,8 +22,9 @@ from ..runs.folder import unchanged
 from .individual_rows import State, check_schema, checked_row
 
 SCHEMA = 1
-"""of the database, in its user_version"""
+"""version of the tables, which SQLite keeps as the database's user_version"""
 NAME = "individuals.sqlite"
+"""name of the database in a run folder"""
 _TABLES = """
 create table run (name text primary key, value text not null);
 create table individuals (
@@ -61,11 +62,10 @@ COLUMNS = (
     "born",
     "done",
 )
-"""of the table of individuals"""
-_INSERT = f"""
-insert into individuals ({", ".join(COLUMNS)})
-values ({", ".join(f":{column}" for column in COLUMNS)})
-"""
+"""columns of the table of individuals, in the order in which rows are read"""
+_COLUMN_NAMES = ", ".join(COLUMNS)
+_PARAMETERS = ", ".join(f":{column}" for column in COLUMNS)
+_INSERT = f"insert into individuals ({_COLUMN_NAMES}) values ({_PARAMETERS})"
 _UPDATE = """
 update individuals
 set state = :state, fitness = :fitness, figures = :figures, learned = :learned, tries = :tries,
@@ -138,8 +138,10 @@ class Individuals:
     def _begin(self, folder: Path, settings: Mapping[str, Any]) -> None:
         """Make the tables where there are none, and take the run over where its settings are the same."""
         databases.distrust(self._db)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-            self._db.execute(f"pragma {pragma}")
+        # Readers are let in while the driver writes.
+        self._db.execute("pragma journal_mode=WAL")
+        # What is committed outlives a loss of power: SQLite's usual setting of this mode would not promise it.
+        self._db.execute("pragma synchronous=FULL")
         version = _version(self._db, self.path)
         with self._transaction(begun=False):
             if version == 0:
@@ -340,6 +342,7 @@ def _value(db: sqlite3.Connection, path: Path, name: str) -> Any:
 
 
 def _settings(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    """What the run was begun with; a database where that is no names with values is refused."""
     saved = _value(db, path, "settings")
     if not isinstance(saved, dict):
         raise LanceletError(
@@ -351,7 +354,7 @@ def _settings(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
 def _rows(db: sqlite3.Connection, path: Path) -> list[Individual]:
     """Every individual, checked, in order of birth."""
     individuals = []
-    rows = db.execute(f"select {', '.join(COLUMNS)} from individuals order by id")
+    rows = db.execute(f"select {_COLUMN_NAMES} from individuals order by id")
     for number, values in enumerate(rows):
         row: dict[str, Any] = dict(zip(COLUMNS, values, strict=True))
         individuals.append(Individual(**checked_row(row, number, path)))

@@ -26,7 +26,7 @@ from ...controllers import Controller, Population
 from ...envs import VectorEnv
 from ...envs.genomes import fault, reason
 from ...errors import LanceletError, check_names
-from ...morphology.genome import Genome, Kind, decode, kind_of, kinds, signature
+from ...morphology.genome import Genome, Kind, Weights, decode, kind_of, kinds, signature
 from ...tasks import check_task_options, known_task_id
 from ..distributed.shipping import Names
 from ..rollout import FAILED, Score, make_env, rollout
@@ -44,7 +44,9 @@ LEARNING_EPISODES = 1
 LEARNING_VALIDATION = 4
 """start states by which the best weights of a lifetime are chosen"""
 NOT_FINITE = "its physics blew up, or its controller gave a number that is not finite"
-"""why an individual is invalid that compiles, and whose episode failed"""
+"""why an individual is invalid whose body compiles and whose episode failed"""
+SAVED_SETTINGS = ("kind", "task", "task_options", "episodes", "steps", "seed", "learning")
+"""fields of `Life` that a run folder must hold"""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def life_of(folder: str | Path) -> Life:
     """
     saved = settings(folder)
     where = f"settings of {folder}"
-    for name in ("kind", "task", "task_options", "episodes", "steps", "seed", "learning"):
+    for name in SAVED_SETTINGS:
         if name not in saved:
             raise LanceletError(f"{where} lack {name}")
     for name in ("kind", "task"):
@@ -103,6 +105,7 @@ def life_of(folder: str | Path) -> Life:
     check_task_options(task, task_options)
     steps = saved["steps"]
     if steps is not None:
+        # A stranger's run must not keep whoever looks at it busy for ever.
         steps = whole_number(f"{where}: steps", steps, 1, MOST_STEPS)
     return Life(
         kind=saved["kind"],
@@ -125,18 +128,27 @@ class Member(NamedTuple):
     """its JSON"""
 
 
+class ParsedMember(NamedTuple):
+    """An individual in its worker."""
+
+    number: int
+    """of the individual"""
+    genome: Genome
+    """parsed and checked"""
+
+
 @dataclass(frozen=True)
 class Group:
     """Individuals that one call evaluates."""
 
     life: Life
     """how they live"""
-    members: Sequence[tuple[int, str]]
-    """the individuals: `Member`"""
+    members: Sequence[Member]
+    """the individuals"""
     classes: Names
-    """behind the names of the run, for workers that have registered nothing"""
+    """the classes behind the names of the run, for workers that have registered nothing"""
     kind: Kind
-    """of the genomes, for the same reason"""
+    """the kind of the genomes, for the same reason"""
 
 
 @dataclass
@@ -164,31 +176,33 @@ def live(group: Group) -> dict[int, Lifetime]:
     Raises:
         LanceletError: a text that is no genome, or a task that cannot be made.
     """
+    # There is a worker for every core: threads of torch would only wait for one another.
     torch.set_num_threads(1)
     group.classes.register()
     kinds.register(group.life.kind, group.kind)
-    by_layout: dict[str, list[tuple[int, Genome]]] = defaultdict(list)
+    by_layout: dict[str, list[ParsedMember]] = defaultdict(list)
     for number, text in group.members:
         # Parsing checks the genome too: nothing after this line does so again.
         genome = Genome.from_json(text)
-        by_layout[signature(genome)].append((number, genome))
+        by_layout[signature(genome)].append(ParsedMember(number, genome))
     lifetimes: dict[int, Lifetime] = {}
     for members in by_layout.values():
         begun = time.perf_counter()
         batch = together(group.life, members)
         seconds = time.perf_counter() - begun
+        # Nobody's share of a batch can be measured: each is taken to cost the same.
         for lifetime in batch.values():
             lifetime.seconds = seconds / len(batch)
         lifetimes |= batch
     return lifetimes
 
 
-def together(life: Life, members: Sequence[tuple[int, Genome]]) -> dict[int, Lifetime]:
+def together(life: Life, members: Sequence[ParsedMember]) -> dict[int, Lifetime]:
     """Evaluate individuals of one layout in one batch.
 
     Args:
         life: how they live.
-        members: (number, genome) of each, checked.
+        members: the individuals.
 
     Returns:
         Number of an individual -> its lifetime, without its seconds.
@@ -200,24 +214,33 @@ def together(life: Life, members: Sequence[tuple[int, Genome]]) -> dict[int, Lif
         env = _environment(life, [genome for _, genome in members])
     except LanceletError:
         return _one_by_one(life, members)
-    lifetimes: dict[int, Lifetime] = {}
-    sound: list[tuple[int, Genome]] = []
+    invalid: dict[int, Lifetime] = {}
+    valid: list[ParsedMember] = []
     for index, (number, genome) in enumerate(members):
         # The model is that of the simulation: a body is compiled once, to be looked at and to be moved.
         why = fault(_model(env, index * life.episodes))
         if why is None:
-            sound.append((number, genome))
+            valid.append(ParsedMember(number, genome))
         else:
-            lifetimes[number] = Lifetime(fitness=FAILED, reason=why)
-    if not lifetimes:
+            invalid[number] = Lifetime(fitness=FAILED, reason=why)
+    if not invalid:
         return _score(life, members, env)
-    if sound:
-        lifetimes |= together(life, sound)
-    return lifetimes
+    if not valid:
+        return invalid
+    # The others need a batch of their own. Nobody is at fault there, so that this happens once.
+    return invalid | together(life, valid)
 
 
-def _one_by_one(life: Life, members: Sequence[tuple[int, Genome]]) -> dict[int, Lifetime]:
-    """Evaluate individuals whose batch cannot be made: one of the bodies does not compile, and nobody knows which."""
+def _one_by_one(life: Life, members: Sequence[ParsedMember]) -> dict[int, Lifetime]:
+    """Evaluate individuals whose batch cannot be made: one of the bodies does not compile, and nobody knows which.
+
+    Args:
+        life: how they live.
+        members: the individuals.
+
+    Raises:
+        LanceletError: the task cannot be made, for a reason that is not the body's.
+    """
     lifetimes: dict[int, Lifetime] = {}
     if len(members) > 1:
         for member in members:
@@ -233,7 +256,9 @@ def _one_by_one(life: Life, members: Sequence[tuple[int, Genome]]) -> dict[int, 
 
 def _environment(life: Life, genomes: Sequence[Genome]) -> VectorEnv:
     """One simulation for every individual and start state, those of one individual beside each other."""
-    bodies = [decode(genome) for genome in genomes for _ in range(life.episodes)]
+    bodies: list[morphology.Body] = []
+    for genome in genomes:
+        bodies += [decode(genome)] * life.episodes
     return make_env(life.task, len(bodies), life.steps, nthread=1, **life.task_options, body=bodies)
 
 
@@ -246,14 +271,24 @@ def _model(env: VectorEnv, simulation: int) -> mujoco.MjModel:
 
 def _score(
     life: Life,
-    members: Sequence[tuple[int, Genome]],
+    members: Sequence[ParsedMember],
     env: VectorEnv,
 ) -> dict[int, Lifetime]:
-    """Teach the individuals where the run asks for it, and score all of them in `env`."""
-    genomes = [genome for _, genome in members]
-    controller = brain(genomes[0], env)
+    """Teach individuals where the run asks for it, and score all of them.
+
+    Args:
+        life: how they live.
+        members: the individuals.
+        env: their bodies, in the order of `_environment`.
+
+    Returns:
+        Number of an individual -> its lifetime, without its seconds.
+    """
+    # One controller serves all: they are of one layout, and each has its own row of weights.
+    _, first_genome = members[0]
+    controller = brain(first_genome, env)
     weights: list[Tensor] = []
-    learned: list[dict[str, list[float]]] = []
+    learned: list[Weights] = []
     for number, genome in members:
         if life.learning:
             taught = learn(life, number, genome, morphology.to_json(decode(genome)))
@@ -263,10 +298,13 @@ def _score(
         else:
             weights.append(weigh(genome, controller))
             learned.append({})
-    rows = torch.stack(weights) if controller.parameter_count else None
+    rows = None
+    if controller.parameter_count:
+        rows = torch.stack(weights)
+    # The same start states for every individual, whose episodes lie side by side in `env`, `rows` and the seeds alike.
     seeds = start_seeds(TRAINING, life.seed, 0, life.episodes)
     agents = Population(controller, env.num_envs, rows)
-    score, _ = rollout(env, agents, seeds * len(genomes))
+    score, _ = rollout(env, agents, seeds * len(members))
     lifetimes = _lifetimes(score, individuals=len(members), episodes=len(seeds))
     for lifetime, weights_by_lineage in zip(lifetimes, learned, strict=True):
         lifetime.learned = weights_by_lineage
@@ -275,19 +313,24 @@ def _score(
 
 
 def _lifetimes(score: Score, individuals: int, episodes: int) -> list[Lifetime]:
-    """The lifetime of each individual from the score of all episodes, those of one beside each other."""
+    """The lifetime of each individual from the score of all episodes.
+
+    Args:
+        score: (individuals * episodes,) of each figure, episodes of one individual beside each other.
+        individuals: number of them.
+        episodes: of each individual.
+    """
     shape = (individuals, episodes)
     fitness = score.comparable.reshape(shape).mean(1)
     failed = np.any(score.failed.reshape(shape), axis=1)
     metrics = {name: values.reshape(shape).mean(1) for name, values in score.metrics.items()}
     lifetimes = []
     for index in range(individuals):
-        # A metric is NaN where an episode diverged; the database holds finite numbers only.
-        figures = {
-            name: float(values[index])
-            for name, values in metrics.items()
-            if np.isfinite(values[index])
-        }
+        figures: dict[str, float] = {}
+        for name, values in metrics.items():
+            # A metric is NaN where an episode diverged; the database holds finite numbers only.
+            if np.isfinite(values[index]):
+                figures[name] = float(values[index])
         lifetime = Lifetime(fitness=float(fitness[index]), figures=figures)
         if failed[index]:
             lifetime.fitness = FAILED

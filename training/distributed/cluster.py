@@ -136,11 +136,17 @@ def _initialised(
 
 def _init(ray: ModuleType, address: str, place: str, settings: dict[str, Any]) -> None:
     """Call `ray.init`; its errors become one line, which names the `place`."""
-    paths = import_paths.own_paths()
+    # Workers must find the user's modules, but behind Python's own: left to itself, Ray puts the script's folder in
+    # front, where a file called `random.py` kills every worker. So Ray is kept from it (`job_without_folders`), and
+    # our hook appends the folders instead.
+    add_paths = import_paths.at_the_end(import_paths.own_paths())
+    # The mark by which `stopped_workers` tells the workers of this call from those of others.
+    pool_mark = uuid.uuid4().hex
     runtime_env = {
-        "env_vars": {**ONE_THREAD, POOL: uuid.uuid4().hex},
-        "worker_process_setup_hook": import_paths.at_the_end(paths),
+        "env_vars": {**ONE_THREAD, POOL: pool_mark},
+        "worker_process_setup_hook": add_paths,
     }
+    # `ray.init` takes SIGTERM's handler away and does not give it back: `connected` needs its own.
     with _handlers_kept():
         try:
             ray.init(

@@ -153,3 +153,8 @@ def set_reset_seeds(env_runner: Any, seeds: list[int]) -> None:
 def learner_of(algorithm: Any) -> Any:
     """The learner of an RLlib algorithm that learns in this process (``num_learners=0``)."""
     return algorithm.learner_group._learner
+
+
+def trials_of(results: Any) -> list[Any]:
+    """The trials behind the results of a Ray Tune search; its public results do not tell one that was cut off."""
+    return results._experiment_analysis.trials

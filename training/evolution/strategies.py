@@ -1,4 +1,7 @@
-"""Evolution of a controller's weights with EvoTorch: one batch of simulations a generation, resumable to the bit."""
+"""Evolution of a controller's weights with EvoTorch: one batch of simulations a generation, resumable to the bit.
+
+Here stand `snes`, `pgpe` and `cma-es`; `openai_es` holds the fourth strategy, and `training/registry.py` names them all.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ from ..loop import Figures, Training, crossed, run_training
 from ..rollout import FAILED
 from ..runs.folder import RunFolder
 from ..trainer import TRAINING, VALIDATION, Trainer, start_seeds, unconsidered
+
+# An arena says how one batch of weights is scored; a scorer cuts a generation into such batches and hands them out.
 from .workers import Arena, Scorer, scorer
 
 # EvoTorch is imported where a search begins (evotorch_compat says why): here for the type checker alone.
@@ -26,8 +31,8 @@ if TYPE_CHECKING:
     from evotorch import Problem
 
 LARGEST_FULL_COVARIANCE = 1000
-"""weights above which CMA-ES keeps variances alone: a full covariance of d weights takes d^2 numbers
-and d^3 operations at every decomposition (5,000 weights: 100 MB for each of two matrices, and seconds)"""
+"""weights above which CMA-ES keeps variances alone: decomposing a full covariance of d weights takes d^3 operations,
+and d^2 numbers of memory (5,000 weights: seconds, and 100 MB for each of two matrices)"""
 FITNESS = 0
 """column of a population's evaluations that holds the fitness; further figures follow"""
 
@@ -41,9 +46,12 @@ class Evolve(Trainer):
     best so far is the run's controller.
 
     With `workers` or an `address` the candidates are scored by Ray tasks, a chunk each, handed out as workers get
-    free; one that dies loses nothing, its chunk is computed again. No option of these three decides any bit of the
-    result, so that a resumed run may change them (on a cluster: given equal machines, since other processors may
-    round otherwise).
+    free; one that dies loses nothing, its chunk is computed again. None of `workers`, `address` and `chunk` changes a bit
+    of the result, so that a resumed run may give other values (on a cluster: given equal machines, since other
+    processors may round otherwise).
+
+    `learn` makes an `Evolution` and hands it to `loop.run_training`, which calls `begin` or `restore`, then `advance`,
+    `validate` and `state` in turns.
     """
 
     may_change: ClassVar[tuple[str, ...]] = (
@@ -69,7 +77,7 @@ class Evolve(Trainer):
     validation: int = 16
     """start states that choose the run's controller"""
     validate_every: int = 4
-    """generations between two choices; those after the last choice are not considered"""
+    """generations between two validations; those after the last one cannot become the run's controller"""
     workers: int = 0
     """processes that score the candidates, by Ray; 0: this one on all cores, or with an address the whole cluster.
     Physics runs on threads anyhow: on one machine workers pay where the controller, not the physics, takes the time"""
@@ -102,7 +110,7 @@ class Evolve(Trainer):
             check_address(self.address)
 
     def refusal(self, controller: Controller) -> str | None:
-        """Refuse a plastic controller, whose agents cannot have weights of their own."""
+        """Refuse a plastic controller (`pure = False`): it changes its state in place, so that all agents share its weights."""
         reason = super().refusal(controller)
         if reason is None and not controller.pure:
             reason = "is plastic: its agents share one set of weights"
@@ -175,7 +183,8 @@ class Evolution(Training):
         self._best_generation = saved["found"]
         self._steps = int(saved["steps"])
         restore_searcher(self._searcher, saved["searcher"], self._options.state_names())
-        # The run may have been killed between a better best.safetensors and its checkpoint.
+        # A kill after best.safetensors was written and before the checkpoint was leaves a best from the future there:
+        # ours is written again.
         self._keep_best()
 
     def state(self) -> dict[str, Any]:
@@ -186,7 +195,7 @@ class Evolution(Training):
             "generation": self._generation,
             "best": self._best,
             "best_score": self._best_score,
-            "found": self._best_generation,
+            "found": self._best_generation,  # called so in the checkpoints of all runs
             "steps": self._steps,
             "searcher": searcher_state(self._searcher, self._options.state_names()),
         }
@@ -196,7 +205,7 @@ class Evolution(Training):
         self._searcher.step()
         # Only now: the search asks for fitness while it steps, and start states are drawn by the generation's number.
         self._generation += 1
-        return generation_figures(self._fitness())
+        return generation_figures(self._fitness(), self._options.episodes)
 
     def validation_due(self, before: int) -> bool:
         """Every `validate_every` generations."""
@@ -253,17 +262,19 @@ class Evolution(Training):
         )
 
 
-def generation_figures(fitness: Tensor) -> Figures:
+def generation_figures(fitness: Tensor, episodes: int) -> Figures:
     """Figures of a generation for the log.
 
     Args:
-        fitness: of each candidate, (population,); `FAILED` where all its episodes failed.
+        fitness: of each candidate, (population,): the mean over its episodes, of which a failed one counts as `FAILED`.
+        episodes: number of episodes of each candidate.
 
     Returns:
-        ``mean`` and ``best`` of the candidates that did not fail, where there are any; ``failed``, the number of those
-        that did, where there are any.
+        ``mean`` and ``best`` of the candidates of whom no episode failed, where there are any; ``failed``, the number
+        of the others, where there are any.
     """
-    succeeded = fitness[fitness > FAILED]
+    # One failed episode alone puts the mean near FAILED / episodes, far below any return.
+    succeeded = fitness[fitness > FAILED / (2 * episodes)]
     failures = len(fitness) - len(succeeded)
     figures = {}
     if len(succeeded):
@@ -345,7 +356,7 @@ class CMAES(Evolve):
     stdev: float = 0.5
     """standard deviation of the first generation's weights around the start"""
     separable: bool = False
-    """diagonal covariance; set by itself above 1000 weights, where a full one would fill the memory"""
+    """diagonal covariance; set by itself above 1000 weights, where decomposing a full one takes too long"""
 
     def check(self) -> None:
         """The standard deviation must be above zero."""

@@ -29,6 +29,8 @@ from ..runs import interrupt
 
 BATCH = 1024
 """simulations that this process runs side by side: whole chunks, or one chunk that is larger"""
+WAIT_SECONDS = 0.1
+"""s that one look for outcomes waits at most, so that Ctrl-C is heard between two looks"""
 TRIES = 4
 """attempts before a chunk is blamed for its workers' deaths"""
 
@@ -63,17 +65,27 @@ class Arena:
         Returns:
             Mean `worth` of each candidate over the episodes, (p, ...) float32, and the control steps taken in all.
         """
-        simulations = len(genomes) * len(seeds)
+        candidate_count = len(genomes)
+        episode_count = len(seeds)
+        simulations = candidate_count * episode_count
+        # A candidate's simulations lie side by side, in `agents`, in the seeds and in `by_candidate` alike: all
+        # seeds of the first candidate, then all of the second one.
         agents = self.agents(simulations, genomes)
-        # A candidate's simulations lie side by side: all seeds of the first one, then of the second one.
-        score, _ = rollout(self._env(simulations), agents, seeds * len(genomes))
+        seeds_of_simulations = seeds * candidate_count
+        score, _ = rollout(self._env(simulations), agents, seeds_of_simulations)
         worth = self.worth(score, agents)
-        by_episode = worth.reshape(len(genomes), len(seeds), *worth.shape[1:])
-        means = torch.as_tensor(by_episode.mean(1), dtype=torch.float32).clamp(min=FAILED)
+        by_candidate = worth.reshape(candidate_count, episode_count, *worth.shape[1:])
+        means = torch.as_tensor(by_candidate.mean(1), dtype=torch.float32)
+        # Nothing is worse than to fail: a return that is finite may still lie below `FAILED`, and one beyond float32
+        # has become minus infinity here, which no search could calculate with.
+        means = means.clamp(min=FAILED)
         return means, int(score.lengths.sum())
 
     def agents(self, n: int, genomes: Tensor) -> Population:
-        """The agents of `n` simulations; each row of `genomes` has an equal share of them, side by side."""
+        """The agents of `n` simulations; each row of `genomes` has an equal share of them, side by side.
+
+        `score` relies on this order: with 2 rows and 6 simulations the rows are 0, 0, 0, 1, 1, 1.
+        """
         return Population(self.controller, n, genomes)
 
     def worth(self, score: Score, agents: Population) -> np.ndarray:
@@ -95,6 +107,7 @@ class Arena:
         return rounds * round_of_candidates
 
     def _env(self, n: int) -> VectorEnv:
+        """The environment of `n` simulations, made at its first use."""
         if n not in self._envs:
             self._envs[n] = make_env(self.task, n, nthread=self._nthread, **self.task_options)
         return self._envs[n]
@@ -186,9 +199,14 @@ class Plan:
         )
 
     @torch.no_grad()
-    def arena(self) -> Arena:
-        """The arena in this process, one thread for physics and one for torch."""
+    def build_arena(self) -> Arena:
+        """Make the arena anew, in a worker process that does nothing else.
+
+        Changes the process: torch has one thread from here on, as physics has, and the names of the plan are
+        registered. The weights are left as they were born, since every chunk brings its own.
+        """
         torch.set_num_threads(1)
+        # Before the names are looked up: those of the user's own classes are known only then.
         self.names.register()
         make = controllers.get(self.controller)
         controller: Controller = make(self.observation_space, self.action_space, self.options)
@@ -201,7 +219,7 @@ class _Job(NamedTuple):
     """A chunk for a worker process."""
 
     key: str
-    """of the arena that it is for"""
+    """tells the arena that it is for from those of other runs"""
     plan: list[Any]
     """one reference to the arena's `Plan`, which is fetched where the key is new"""
     genomes: np.ndarray
@@ -261,7 +279,7 @@ def computed(pool: Pool, calls: list[Call], what: str) -> Iterator[tuple[int, An
                 number = waiting.popleft()
                 pool.submit(number, calls[number])
                 running += 1
-            outcomes = pool.outcomes(0.1)
+            outcomes = pool.outcomes(WAIT_SECONDS)
             interrupt.check()
             for outcome in outcomes:
                 running -= 1
@@ -274,7 +292,7 @@ def computed(pool: Pool, calls: list[Call], what: str) -> Iterator[tuple[int, An
                 deaths[outcome.key] += 1
                 if deaths[outcome.key] == TRIES:
                     raise _too_many_deaths(what, outcome)
-                # At the front: it is the oldest.
+                # At the front, since it is the oldest: `parallel` hands results on in order.
                 waiting.appendleft(outcome.key)
     finally:
         pool.close()
@@ -310,6 +328,7 @@ def parallel(function: Callable[..., Any], items: Iterable[Any], workers: int = 
 
 
 def _alone(work: tuple[Callable[..., Any], Any]) -> Any:
+    """One call of `parallel`, in a worker process."""
     torch.set_num_threads(1)
     function, item = work
     return function(item)
@@ -339,11 +358,11 @@ def _fetched(plan: Any) -> Arena:
     from ray.exceptions import RayError
 
     try:
-        fetched: Any = ray.get(plan)
+        fetched: Plan = ray.get(plan)
     except RayError as error:
         reason = str(error).splitlines()[0]
         raise LanceletError(f"a worker cannot load task or controller: {reason}") from error
-    return fetched.arena()
+    return fetched.build_arena()
 
 
 @contextlib.contextmanager

@@ -17,14 +17,14 @@ from ...controllers.spiking.snn import SNN
 from ..loop import Figures
 from ..runs.folder import RunFolder
 from ..trainer import unconsidered
-from .base import Imitation, ImitationTraining, Shortlist
-from .flights import Flights
+from .base import Imitation, ImitationTraining, Recordings
+from .shortlist import Shortlist
 
 COVARIANCE = Literal["auto", "full", "diagonal"]
 LARGEST_FULL_COVARIANCE = 500
-"""genes above which the covariance is diagonal where nobody says"""
+"""largest number of genes for which ``covariance="auto"`` means a full one"""
 LEAST_SECONDS = 1e-9
-"""s; a rate is told of no shorter time"""
+"""s; a rate is counted over at least this time, so that nothing is divided by 0"""
 
 
 @dataclass(kw_only=True)
@@ -44,7 +44,7 @@ class Imitate(Imitation):
     stdev: float = 0.1
     """standard deviation of the first generation's genes, in units of their range"""
     covariance: COVARIANCE = "auto"
-    """of the search distribution; auto: full up to 500 genes"""
+    """covariance of the search distribution; auto: full up to 500 genes"""
 
     def check(self) -> None:
         """Counts must be positive."""
@@ -69,14 +69,20 @@ class Imitate(Imitation):
         return {"bounds": "reflected, per coordinate", "covariance": form}
 
     def training(
-        self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist
+        self, run: RunFolder, circuit: SNN, recordings: Recordings, shortlist: Shortlist
     ) -> ImitationTraining:
-        """The evolution of `circuit`."""
-        return _Evolution(self, run, circuit, train, held, best)
+        """Make the evolution of `circuit`."""
+        return _Evolution(
+            options=self,
+            run=run,
+            circuit=circuit,
+            recordings=recordings,
+            shortlist=shortlist,
+        )
 
 
 class _Evolution(ImitationTraining):
-    """Generation by generation; a checkpoint at every choice, and at the end."""
+    """One evolution; an iteration is a generation, and a checkpoint is saved at every choice and at the end."""
 
     verb = "imitating"
     unit = "gen"
@@ -86,17 +92,21 @@ class _Evolution(ImitationTraining):
         options: Imitate,
         run: RunFolder,
         circuit: SNN,
-        train: Flights,
-        held: Flights,
-        best: Shortlist,
+        recordings: Recordings,
+        shortlist: Shortlist,
     ) -> None:
         from ..evolution.cmaes import CMAES
         from ..evolution.evotorch_compat import Evaluation
 
-        super().__init__(options, run, circuit, held, best)
+        super().__init__(
+            options=options,
+            run=run,
+            circuit=circuit,
+            recordings=recordings,
+            shortlist=shortlist,
+        )
         self.total = options.generations
         self._seed = options.seed
-        self._train = train
         self._generation = 0
         start = parameters_to_vector(circuit.parameters()).detach()
         self._searcher = CMAES(
@@ -118,7 +128,7 @@ class _Evolution(ImitationTraining):
         from ..evolution.evotorch_compat import restore_searcher
 
         self._generation = int(saved["generation"])
-        self._best.restore(saved["shortlist"])
+        self._shortlist.restore(saved["shortlist"])
         restore_searcher(self._searcher, saved["searcher"], STATE)
 
     def state(self) -> dict[str, Any]:
@@ -128,14 +138,14 @@ class _Evolution(ImitationTraining):
 
         return {
             "generation": self._generation,
-            "shortlist": self._best.state(),
+            "shortlist": self._shortlist.state(),
             "searcher": searcher_state(self._searcher, STATE),
         }
 
     def advance(self) -> Figures:
-        """Search for one generation; it is told of in the log where it is validated."""
+        """Search for one generation; it has a line in the log only where it is validated."""
         self._searcher.step()
-        # Only now: the search asks for fitness while it steps, and the flight is drawn by the generation's number.
+        # Only after the step, which asks for fitness: the flight is drawn by the generation's number.
         self._generation += 1
         return {}
 
@@ -145,14 +155,15 @@ class _Evolution(ImitationTraining):
 
     def validate(self) -> Figures:
         """Offer the centre and the generation's best candidate to the shortlist."""
-        fitness = self._searcher.population.evals[:, 0]
-        fittest = torch.as_tensor(self._searcher.population.values)[fitness.argmax()]
+        generation = self._searcher.population
+        fitness = generation.evals[:, 0]
+        fittest = torch.as_tensor(generation.values)[fitness.argmax()]
         centre = torch.as_tensor(self._searcher.status["center"])
         candidates = reflect(torch.stack([centre, fittest]).float())
         figures = self._offer(candidates)
         return {
             **figures,
-            "best": self._best.losses[0],
+            "best": self._shortlist.best.loss,
             "mean": -fitness.mean().item(),
             "sigma": self._searcher.status["stepsize"],
         }
@@ -167,12 +178,14 @@ class _Evolution(ImitationTraining):
 
     def _fitness(self, genes: Tensor) -> Tensor:
         """Minus the loss of rows of genes on this generation's flight, (rows,)."""
+        flights = self._recordings.training
+        # Drawn by the generation's number and not from a stream, so that a resumed run draws the same.
         word = np.random.SeedSequence([self._seed, self._generation]).generate_state(1)[0]
-        flight = int(word % len(self._train.errors))
-        outputs, _ = open_loop(self._circuit, reflect(genes), self._train.errors[flight])
-        return -costs(outputs, self._train.targets[flight])["loss"].float()
+        flight = int(word % len(flights.errors))
+        outputs, _ = open_loop(self._circuit, reflect(genes), flights.errors[flight])
+        return -costs(outputs, flights.targets[flight])["loss"].float()
 
 
 def reflect(genes: Tensor) -> Tensor:
-    """Genes folded into [0, 1] at both ends."""
+    """Genes reflected into [0, 1] at both ends, as often as it takes: 1.25 becomes 0.75 and -0.25 becomes 0.25."""
     return 1 - (1 - genes.remainder(2)).abs()

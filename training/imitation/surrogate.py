@@ -15,8 +15,8 @@ from ...controllers.spiking.snn import SNN
 from ..loop import Figures
 from ..runs.folder import RunFolder
 from ..runs.state import optimizer_state, restore_optimizer
-from .base import Imitation, ImitationTraining, Shortlist
-from .flights import Flights
+from .base import Imitation, ImitationTraining, Recordings
+from .shortlist import Shortlist
 
 
 @dataclass(kw_only=True)
@@ -33,9 +33,9 @@ class Surrogate(Imitation):
     seconds: float | None = None
     """stop after this much search, recording and the last choice not counted; none: all updates"""
     batch: int = 32
-    """flights an update"""
+    """flights in an update"""
     rate: float = 0.005
-    """of Adam, in units of a gene's range"""
+    """Adam's learning rate, in units of a gene's range"""
     clip_norm: float = 1.0
     """largest norm of an update's gradient"""
 
@@ -47,10 +47,16 @@ class Surrogate(Imitation):
         self.above_zero("rate", "seconds", "clip_norm")
 
     def training(
-        self, run: RunFolder, circuit: SNN, train: Flights, held: Flights, best: Shortlist
+        self, run: RunFolder, circuit: SNN, recordings: Recordings, shortlist: Shortlist
     ) -> ImitationTraining:
-        """The descent of `circuit`."""
-        return _Descent(self, run, circuit, train, held, best)
+        """Make the descent of `circuit`."""
+        return _Descent(
+            options=self,
+            run=run,
+            circuit=circuit,
+            recordings=recordings,
+            shortlist=shortlist,
+        )
 
     def notes(self, circuit: SNN) -> dict[str, Any]:
         """Say how bounds are handled."""
@@ -58,7 +64,7 @@ class Surrogate(Imitation):
 
 
 class _Descent(ImitationTraining):
-    """Update by update; a checkpoint at every choice."""
+    """One descent; an iteration is an update, and a checkpoint is saved at every choice."""
 
     verb = "descending"
     unit = "update"
@@ -68,24 +74,34 @@ class _Descent(ImitationTraining):
         options: Surrogate,
         run: RunFolder,
         circuit: SNN,
-        train: Flights,
-        held: Flights,
-        best: Shortlist,
+        recordings: Recordings,
+        shortlist: Shortlist,
     ) -> None:
-        super().__init__(options, run, circuit, held, best)
-        self.total = options.updates
+        super().__init__(
+            options=options,
+            run=run,
+            circuit=circuit,
+            recordings=recordings,
+            shortlist=shortlist,
+        )
+        # The base class keeps them too, as the options that every imitation has.
         self._options: Surrogate = options
-        self._train = train
-        self._update = 0
-        self._loss_since_choice = 0.0
+        # For `run_training`, which goes on until `done` is `total` or `finished` says so.
+        self.total = options.updates
+        self._updates_done = 0
+        """updates since the run began, over all its sessions; the search itself counts, in `advance`"""
+        self._losses_since_choice: list[float] = []
+        """training loss of every update since the last choice, for the log's `mean` only; a checkpoint, which is
+        saved at choices only, never has to hold any"""
         start = parameters_to_vector(circuit.parameters()).detach()
+        # A population of one: the compiled gradient takes genes as (individuals, genes).
         self._genes = torch.nn.Parameter(start[None])
         self._optimizer = torch.optim.Adam([self._genes], lr=options.rate)
 
     @property
     def done(self) -> int:
         """Updates so far."""
-        return self._update
+        return self._updates_done
 
     def finished(self, seconds: float) -> bool:
         """At the last update, or where the time is up."""
@@ -94,25 +110,30 @@ class _Descent(ImitationTraining):
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self._update = int(saved["update"])
-        self._best.restore(saved["shortlist"])
+        self._updates_done = int(saved["update"])
+        self._shortlist.restore(saved["shortlist"])
         self._genes.data.copy_(saved["genes"])
         restore_optimizer(self._optimizer, saved["optimiser"])
 
     def state(self) -> dict[str, Any]:
         """The shortlist, the genes and the optimiser."""
         return {
-            "update": self._update,
-            "shortlist": self._best.state(),
+            "update": self._updates_done,
+            "shortlist": self._shortlist.state(),
             "genes": self._genes.detach(),
             "optimiser": optimizer_state(self._optimizer),
         }
 
     def advance(self) -> Figures:
-        """Descend once; it is told of in the log where it is validated."""
+        """Descend once.
+
+        Returns:
+            No figures: the log gets a line only where `validate` chooses, and that one has the mean of the losses.
+        """
+        flights = self._recordings.training
         batch = self._batch()
-        outputs = differentiable(self._circuit, self._genes, self._train.errors[batch])
-        loss = costs(outputs, self._train.targets[batch])["loss"].mean()
+        outputs = differentiable(self._circuit, self._genes, flights.errors[batch])
+        loss = costs(outputs, flights.targets[batch])["loss"].mean()
         self._optimizer.zero_grad()
         loss.backward()
         norm = clip_grad_norm_([self._genes], self._options.clip_norm)
@@ -120,8 +141,9 @@ class _Descent(ImitationTraining):
         if norm.isfinite():
             self._optimizer.step()
         self._genes.data.clamp_(0, 1)
-        self._update += 1
-        self._loss_since_choice += loss.item()
+        self._updates_done += 1
+        # A loss is finite even where outputs are not: `costs` bounds them.
+        self._losses_since_choice.append(loss.item())
         return {}
 
     def validation_due(self, before: int) -> bool:
@@ -131,17 +153,26 @@ class _Descent(ImitationTraining):
     def validate(self) -> Figures:
         """Offer the genes to the shortlist."""
         figures = self._offer(self._genes.detach())
-        updates_since_choice = (self._update - 1) % self._options.validate_every + 1
-        mean = self._loss_since_choice / updates_since_choice
-        self._loss_since_choice = 0.0
-        return {**figures, "mean": mean, "best": self._best.losses[0]}
+        mean_loss = _mean(self._losses_since_choice)
+        self._losses_since_choice = []
+        return {**figures, "mean": mean_loss, "best": self._shortlist.best.loss}
 
     def checkpoint_due(self, before: int) -> bool:
-        """At every choice: `restore` begins the mean loss anew, as a choice does."""
+        """At every choice, and only there: the losses since the last one are not part of the state."""
         return self.validation_due(before)
 
     def _batch(self) -> np.ndarray:
         """Numbers of the flights of this update, drawn by its own number: (batch,), or all where there are fewer."""
-        generator = np.random.default_rng([self._options.seed, self._update])
-        count = len(self._train.errors)
-        return generator.choice(count, min(self._options.batch, count), replace=False)
+        generator = np.random.default_rng([self._options.seed, self._updates_done])
+        flight_count = len(self._recordings.training.errors)
+        size = min(self._options.batch, flight_count)
+        return generator.choice(flight_count, size, replace=False)
+
+
+def _mean(losses: list[float]) -> float:
+    """Mean of losses, added up from the first to the last."""
+    total = 0.0
+    for loss in losses:
+        # Not `sum`, which compensates its rounding from Python 3.12 on: the last bit would depend on the version.
+        total += loss
+    return total / len(losses)

@@ -28,16 +28,25 @@ _ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
 
 
 class _Layers(NamedTuple):
-    """The layers between the observation and the deterministic action of an ``MlpPolicy``."""
+    """The layers between the observation and the deterministic action of an ``MlpPolicy``, as the archive has them."""
 
     layers: list[nn.Module]
-    """linear ones, with an activation between two of them"""
+    """in the order in which they are computed; of any kind, since the author chose them"""
     squashed: bool
     """whether a tanh follows"""
 
 
-class _Kind(NamedTuple):
-    """One of stable-baselines3's algorithms."""
+class _MLPLayers(NamedTuple):
+    """The same layers where they are those of an `mlp`."""
+
+    linear: list[nn.Linear]
+    """with biases, in the order in which they are computed; the last one gives the actions"""
+    activation: str
+    """between any two of them, by its name in `MLPOptions`"""
+
+
+class _SB3Kind(NamedTuple):
+    """One of stable-baselines3's algorithms, and how its archives are read."""
 
     mark: str
     """a name that its archives alone hold"""
@@ -75,7 +84,8 @@ def open_archive(
     except LanceletError as error:
         raise LanceletError(f"{path} is {kind}, but {error}") from error
     except Exception as error:  # whatever its loader meets in a stranger's file
-        reason = (str(error).splitlines() or [""])[0]
+        lines = str(error).splitlines()
+        reason = lines[0] if lines else ""
         raise LanceletError(
             f"{path} is {kind} that does not open: {type(error).__name__}: {reason}"
         ) from error
@@ -91,22 +101,27 @@ def _space_of_one(env: gym.Env | gym.vector.VectorEnv, name: str) -> spaces.Spac
 
 def _check_space(path: str | Path, name: str, has: spaces.Space, needs: spaces.Space) -> None:
     """Refuse an archive whose space called `name` is not the environment's."""
-    # Boxes of one shape may differ in their bounds: the environment clips.
-    same = has.shape == needs.shape and not (isinstance(has, spaces.Dict) and has != needs)
-    if not same:
+    # Boxes of one shape may differ in their bounds: the environment clips. A Dict has no shape of its own.
+    is_same = has == needs if isinstance(has, spaces.Dict) else has.shape == needs.shape
+    if not is_same:
         raise LanceletError(f"{path}: its {name} is {has}, this environment's is {needs}")
 
 
 def _from_sb3(path: Path) -> Controller:
+    """The controller in a zip of stable-baselines3.
+
+    Raises:
+        LanceletError: of another algorithm, or a policy that no controller here can be.
+    """
     import stable_baselines3 as sb3
 
     from .sb3 import ControllerPolicy
 
     kinds = (
-        _Kind(mark="clip_range", algorithm=sb3.PPO, layers_of=_ppo),
-        _Kind(mark="target_entropy", algorithm=sb3.SAC, layers_of=_sac),
+        _SB3Kind(mark="clip_range", algorithm=sb3.PPO, layers_of=_ppo),
+        _SB3Kind(mark="target_entropy", algorithm=sb3.SAC, layers_of=_sac),
         # DDPG is TD3 with one critic and no delay.
-        _Kind(mark="policy_delay", algorithm=sb3.TD3, layers_of=_td3),
+        _SB3Kind(mark="policy_delay", algorithm=sb3.TD3, layers_of=_td3),
     )
     names = _names(path)
     kind = next((kind for kind in kinds if kind.mark in names), None)
@@ -126,18 +141,19 @@ def _names(path: Path) -> set[str]:
 
 def _ppo(policy: Any) -> _Layers:
     layers = [*policy.mlp_extractor.policy_net, policy.action_net]
-    return _Layers(layers, squashed=policy.squash_output)
+    return _Layers(layers=layers, squashed=policy.squash_output)
 
 
 def _sac(policy: Any) -> _Layers:
-    return _Layers([*policy.actor.latent_pi, policy.actor.mu], squashed=True)
+    layers = [*policy.actor.latent_pi, policy.actor.mu]
+    return _Layers(layers=layers, squashed=True)
 
 
 def _td3(policy: Any) -> _Layers:
     layers = list(policy.actor.mu)
     if isinstance(layers[-1], nn.Tanh):
-        return _Layers(layers[:-1], squashed=True)
-    return _Layers(layers, squashed=False)
+        return _Layers(layers=layers[:-1], squashed=True)
+    return _Layers(layers=layers, squashed=False)
 
 
 def _mlp(policy: Any, layers_of: Callable[[Any], _Layers]) -> MLP:
@@ -153,30 +169,51 @@ def _mlp(policy: Any, layers_of: Callable[[Any], _Layers]) -> MLP:
     if squashed and not _is_unit_box(space):
         raise LanceletError(f"its {policy_name} acts in {space}: an mlp with tanh acts in [-1, 1]")
 
-    # Linear layers and activations take turns; the first and the last one are linear.
-    linear_layers = layers[::2]
-    activations = {type(layer) for layer in layers[1::2]}
-    is_mlp = (
-        all(isinstance(layer, nn.Linear) and layer.bias is not None for layer in linear_layers)
-        and len(layers) % 2 == 1
-        and len(activations) <= 1
-        and activations <= set(_ACTIVATIONS)
-    )
-    if not is_mlp:
+    mlp_layers = _as_mlp_layers(layers)
+    if mlp_layers is None:
         raise LanceletError(
             f"its {policy_name} has layers that are not linear with tanh or relu between: {layers}"
         )
-    # Without a hidden layer there is no activation: any will do.
-    activation = _ACTIVATIONS[activations.pop()] if activations else "tanh"
+    hidden_layers = mlp_layers.linear[:-1]
     options = MLPOptions(
-        hidden=tuple(layer.out_features for layer in linear_layers[:-1]),  # pyright: ignore[reportArgumentType]
-        activation=activation,  # pyright: ignore[reportArgumentType]
+        hidden=tuple(layer.out_features for layer in hidden_layers),
+        activation=mlp_layers.activation,  # pyright: ignore[reportArgumentType]
         output="tanh" if squashed else "linear",
     )
     mlp = MLP(policy.observation_space, space, options)
-    for own, layer in zip(mlp.layers, linear_layers, strict=True):
+    # `MLP.layers` are its linear layers, from the observation to the action as here.
+    for own, layer in zip(mlp.layers, mlp_layers.linear, strict=True):
         own.load_state_dict(layer.state_dict())
     return mlp
+
+
+def _as_mlp_layers(layers: list[nn.Module]) -> _MLPLayers | None:
+    """The layers of an `mlp`: linear ones, and between any two of them one activation, always the same.
+
+    Returns:
+        None where the layers are others.
+    """
+    linear: list[nn.Linear] = []
+    activations: set[type[nn.Module]] = set()
+    linear_is_next = True
+    for layer in layers:
+        if linear_is_next:
+            if not isinstance(layer, nn.Linear) or layer.bias is None:
+                return None
+            linear.append(layer)
+        elif type(layer) in _ACTIVATIONS:
+            activations.add(type(layer))
+        else:
+            return None
+        linear_is_next = not linear_is_next
+    # After an activation a linear layer must come; without any layer there is none either.
+    if linear_is_next or len(activations) > 1:
+        return None
+    # Without a hidden layer there is no activation: any will do.
+    activation = "tanh"
+    for kind in activations:
+        activation = _ACTIVATIONS[kind]
+    return _MLPLayers(linear=linear, activation=activation)
 
 
 def _is_unit_box(space: spaces.Space) -> bool:
@@ -203,6 +240,11 @@ def _check_policy(policy: Any) -> None:
 
 
 def _from_rllib(path: Path) -> Controller:
+    """The controller in a folder of an RLlib checkpoint.
+
+    Raises:
+        LanceletError: its module is none of ours.
+    """
     from ray.rllib.core.rl_module import RLModule
 
     from .rllib_module import ControllerModule

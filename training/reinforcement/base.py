@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -21,7 +21,7 @@ from ..trainer import Trainer
 
 
 class Learner(Protocol):
-    """One training in progress; it trains the controller it was made with, in place."""
+    """One training in progress; it trains the controller that it was made with, in place."""
 
     @property
     def steps(self) -> int:
@@ -29,7 +29,7 @@ class Learner(Protocol):
         ...
 
     def iterate(self) -> dict[str, float]:
-        """Some control steps, and what is learned from them; figures for the log."""
+        """Take some control steps and learn from them; figures for the log."""
         ...
 
     def std(self) -> np.ndarray | None:
@@ -49,13 +49,21 @@ class Learner(Protocol):
         ...
 
 
+@runtime_checkable
+class Clocked(Protocol):
+    """A task that can put the time into its observation."""
+
+    clock: bool
+    """whether it does"""
+
+
 @dataclass(kw_only=True)
 class Reinforcement(Trainer):
     """A trainer that learns from steps; subclasses make the `Learner`."""
 
     may_change: ClassVar[tuple[str, ...]] = (*Trainer.may_change, "steps")
     remedy: ClassVar[str] = "lower --actor-rate or raise --std"
-    """what to try where weights are no numbers any more"""
+    """what the user may try where weights are no numbers any more"""
 
     steps: int = 500_000
     """control steps of all simulations together, rounded up to whole iterations"""
@@ -77,7 +85,13 @@ class Reinforcement(Trainer):
 
     @abstractmethod
     def learner(self, controller: Controller, task: str, task_options: dict[str, Any]) -> Learner:
-        """The training of `controller`, at its beginning."""
+        """Make the training of `controller`, at its beginning.
+
+        Args:
+            controller: trained in place.
+            task: its id.
+            task_options: fields of the task, and ``max_episode_steps``.
+        """
 
     def check(self) -> None:
         """Counts must be positive, shares between 0 and 1."""
@@ -93,12 +107,21 @@ class Reinforcement(Trainer):
             raise LanceletError(f"critic = {self.critic}: must be whole numbers, 1 or more each")
 
     def check_weights(self, weights: Iterable[Tensor], steps: int) -> None:
-        """Stop a training whose weights are no numbers any more; the last checkpoint stays."""
+        """Stop a training whose weights are no numbers any more; the last checkpoint stays.
+
+        Args:
+            weights: all that are trained.
+            steps: control steps so far, for the error.
+
+        Raises:
+            LanceletError: a weight is NaN or infinite.
+        """
         from .. import algorithms
 
-        if not all(weight.isfinite().all() for weight in weights):
-            who = algorithms.name_of(type(self))
-            raise LanceletError(f"{who}: weights not finite after {steps} steps: {self.remedy}")
+        if all(weight.isfinite().all() for weight in weights):
+            return
+        algorithm = algorithms.name_of(type(self))
+        raise LanceletError(f"{algorithm}: weights not finite after {steps} steps: {self.remedy}")
 
     def learn(
         self, run: RunFolder, controller: Controller, task: str, task_options: dict[str, Any]
@@ -106,11 +129,11 @@ class Reinforcement(Trainer):
         """Learn iteration by iteration, with a checkpoint after each (or every `save_every` steps)."""
         with seeded(self.seed):
             selection = Selection(
-                run,
-                controller,
-                task,
-                task_options,
-                self.seed,
+                run=run,
+                controller=controller,
+                task=task,
+                task_options=task_options,
+                seed=self.seed,
                 starts=self.validation,
                 sampled=self.sampled,
             )
@@ -180,7 +203,9 @@ class LearnerTraining(Training):
     def checkpoint_due(self, before: int) -> bool:
         """After every iteration, or every `save_every` steps and at the end."""
         save_every = self._options.save_every
-        return not save_every or crossed(before, self.done, save_every) or self.done >= self.total
+        if save_every == 0 or self.done >= self.total:
+            return True
+        return crossed(before, self.done, save_every)
 
     def costs(self, seconds: float) -> Figures:
         """Control steps and seconds so far."""
@@ -192,11 +217,12 @@ class LearnerTraining(Training):
 
 
 def with_clock(task: Task, controller: Controller) -> dict[str, Any]:
-    """The time in the observation, where the controller keeps a state that may be a clock."""
-    if (
-        getattr(task, "clock", None) is False
-        and controller.pure
-        and controller.initial_state(1) != ()
-    ):
-        return {"clock": True}
-    return {}
+    """Fields of the task that put the time into its observation, where the controller's state may be a clock.
+
+    Shuffled single steps have no state; a circuit that only counts steps reads the observed time instead.
+    """
+    if not isinstance(task, Clocked) or task.clock is not False:
+        return {}
+    if not controller.pure or controller.initial_state(1) == ():
+        return {}
+    return {"clock": True}

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ...controllers import Controller
 
+Observations = Tensor | dict[str, Any]
+"""observations (batch, ...): a tensor, or a dict of such however deep"""
 LEAST_STD = 0.01
 """standard deviation below which a number counts as constant, in the number's own unit"""
 
@@ -109,8 +111,8 @@ class Critic(nn.Module):
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
 
-    def forward(self, observation: Any) -> Tensor:
-        """Values (batch, 1) of observations (batch, ...), or of a dict of such."""
+    def forward(self, observation: Observations) -> Tensor:
+        """Values (batch, 1) of observations (batch, ...)."""
         rows = flat_rows(observation).to(self.mean.dtype)
         hidden = (rows - self.mean) / self.std
         for layer in self.layers:
@@ -119,7 +121,7 @@ class Critic(nn.Module):
 
     @torch.no_grad()
     def update(self, observations: Tensor, returns: Tensor) -> None:
-        """Take observations (n, size) and their returns (n,) into the statistics."""
+        """Take observations (n, size) and their returns (n,) into the statistics; values of observations stay."""
         self.seen.update(observations)
         self.mean.copy_(self.seen.mean)
         self.std.copy_(self.seen.std)
@@ -140,15 +142,20 @@ class Critic(nn.Module):
         self.head.bias.copy_(bias)
 
 
-def flat_rows(observation: Any) -> Tensor:
-    """Observations (batch, ...), or a dict of such however deep, as rows (batch, size), in the order of the keys."""
+def flat_rows(observation: Observations) -> Tensor:
+    """Observations as rows (batch, size); the entries of a dict stand in the order of their keys."""
     if not isinstance(observation, dict):
         return observation.flatten(1)
     return torch.cat([flat_rows(observation[key]) for key in sorted(observation)], dim=1)
 
 
 def flat(observations: Any, space: spaces.Space) -> Tensor:
-    """Observations (..., k), or a dict of such, as rows (n, size); entries stand in the order of their names."""
+    """Observations of any leading dimensions as rows (n, size); entries of a dict stand in the order of their names.
+
+    Args:
+        observations: (..., k), tensors or arrays, or a dict of such.
+        space: of one observation; it says where the leading dimensions end.
+    """
     if isinstance(space, spaces.Dict):
         parts = [flat(observations[name], space[name]) for name in sorted(space)]
         return torch.cat(parts, dim=1)
@@ -166,10 +173,9 @@ def hand_down(statistics: Running, controller: Controller) -> None:
     buffers = dict(controller.named_buffers(recurse=False))
     if "mean" not in buffers or "std" not in buffers:
         return
-    for buffer, values in (
-        (buffers["mean"], statistics.mean),
-        (buffers["std"], statistics.std),
-    ):
+    values_of_buffer = {"mean": statistics.mean, "std": statistics.std}
+    for name, values in values_of_buffer.items():
+        buffer = buffers[name]
         # What the critic reads beside the observation stands behind it.
         of_observation = values[: buffer.numel()]
         buffer.copy_(of_observation.reshape(buffer.shape))

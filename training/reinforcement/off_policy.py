@@ -5,32 +5,25 @@ Lillicrap et al. 2016 (arXiv 1509.02971); Fujimoto et al. 2018 (1802.09477); Haa
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import stable_baselines3 as sb3
 from gymnasium import spaces
-from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import NormalActionNoise
 
 from ...controllers import Controller
 from ...controllers.boxes import half_ranges
 from ...envs import Task
 from ...errors import LanceletError
-from ..runs import interrupt
-from ..runs.state import generators, optimizer_state, restore_generators, restore_optimizer
-from ..trainer import TRAINING, start_seeds
 from .base import Learner, Reinforcement, with_clock
-from .sb3 import Reward, SB3VecEnv, episode_figures, make_sb3_env, state_refusal
-from .sb3_actors import DeterministicPolicy, StochasticPolicy
+from .off_policy_learner import DDPGModel, OffPolicyLearner, OffPolicyModel, SACModel, TD3Model
+from .sb3 import SB3VecEnv, state_refusal
+from .sb3_actors import DeterministicPolicy, GaussianActor, StochasticPolicy
 
-_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
-_CHUNK = 100
-"""updates between two safe points for Ctrl-C"""
+FIRST_ENT_COEF = 0.1
+"""weight of the entropy from which SAC's learned weight begins"""
 
 
 @dataclass(kw_only=True)
@@ -93,11 +86,11 @@ class OffPolicy(Reinforcement):
             )
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
-        """The time in the observation for a controller with a clock."""
+        """Ask for the time in the observation where the controller has a clock."""
         return with_clock(task, controller)
 
     def refusal(self, controller: Controller) -> str | None:
-        """A state from step to step, which shuffled single steps cannot train; actions without bounds."""
+        """Refuse a state from step to step, which shuffled single steps cannot train, and actions without bounds."""
         return (
             super().refusal(controller)
             or state_refusal(controller)
@@ -105,14 +98,25 @@ class OffPolicy(Reinforcement):
         )
 
     def learner(self, controller: Controller, task: str, task_options: dict[str, Any]) -> Learner:
-        """The model of stable-baselines3 around `controller`, driven one iteration at a time."""
-        return _Learning(self, controller, task, task_options)
+        """Make stable-baselines3's model around `controller`; it is driven one iteration at a time."""
+        return OffPolicyLearner(self, controller, task, task_options)
 
     @abstractmethod
     def model(
         self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]
-    ) -> Any:
-        """The stable-baselines3 model; `common` are its arguments, `policy` those of our policy, that all share."""
+    ) -> OffPolicyModel:
+        """Make the model of stable-baselines3.
+
+        Args:
+            env: the simulations.
+            controller: the actor; trained in place.
+            common: arguments of the model that all three algorithms share.
+            policy: arguments of our policy that all three share.
+        """
+
+    @abstractmethod
+    def scaled_std(self, model: OffPolicyModel) -> float | np.ndarray:
+        """Standard deviation of the present action noise, in units of half the action range: for all, or (m,)."""
 
 
 @dataclass(kw_only=True)
@@ -133,15 +137,19 @@ class DDPG(OffPolicy):
 
     def model(
         self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]
-    ) -> Any:
+    ) -> DDPGModel:
         """Make the model of stable-baselines3, as `OffPolicy.model` says."""
-        return _DDPG(
+        return DDPGModel(
             DeterministicPolicy,
             env,
             action_noise=_noise(env, self.noise),
             policy_kwargs=policy,
             **common,
         )
+
+    def scaled_std(self, model: OffPolicyModel) -> float:
+        """The noise stays as it is."""
+        return self.noise
 
 
 @dataclass(kw_only=True)
@@ -166,9 +174,9 @@ class TD3(OffPolicy):
 
     def model(
         self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]
-    ) -> Any:
+    ) -> TD3Model:
         """Make the model of stable-baselines3, as `OffPolicy.model` says."""
-        return _TD3(
+        return TD3Model(
             DeterministicPolicy,
             env,
             action_noise=_noise(env, self.noise),
@@ -178,6 +186,10 @@ class TD3(OffPolicy):
             policy_kwargs=policy,
             **common,
         )
+
+    def scaled_std(self, model: OffPolicyModel) -> float:
+        """The noise stays as it is."""
+        return self.noise
 
 
 @dataclass(kw_only=True)
@@ -204,224 +216,40 @@ class SAC(OffPolicy):
 
     def model(
         self, env: SB3VecEnv, controller: Controller, common: dict[str, Any], policy: dict[str, Any]
-    ) -> Any:
+    ) -> SACModel:
         """Make the model of stable-baselines3, as `OffPolicy.model` says."""
-        share, _ = controller.exploration
-        std = share * half_ranges(controller.action_space) if self.std is None else self.std  # pyright: ignore[reportArgumentType]
-        return _SAC(
+        std: float | np.ndarray
+        if self.std is None:
+            share, _ = controller.exploration
+            std = share * half_ranges(controller.action_space)  # pyright: ignore[reportArgumentType] - Box by contract
+        else:
+            std = self.std
+        return SACModel(
             StochasticPolicy,
             env,
             learning_rate=self.actor_rate,
-            ent_coef="auto_0.1" if self.ent_coef is None else self.ent_coef,
+            # stable-baselines3's word for a coefficient that is learned, from this value on.
+            ent_coef=f"auto_{FIRST_ENT_COEF}" if self.ent_coef is None else self.ent_coef,
             target_entropy="auto" if self.target_entropy is None else self.target_entropy,
             policy_kwargs=policy | {"std": std},
             **common,
         )
 
+    def scaled_std(self, model: OffPolicyModel) -> np.ndarray:
+        """The learned noise as it is now."""
+        actor = model.actor
+        assert isinstance(actor, GaussianActor)
+        return actor.bounded_log_std().detach().exp().double().numpy()
+
 
 def _bounds_refusal(space: spaces.Space) -> str | None:
-    bounded = isinstance(space, spaces.Box) and space.is_bounded()
-    return None if bounded else f"acts in {space}, where scaled actions need bounds"
+    """Why these algorithms, which scale actions to [-1, 1], cannot act in `space`; None: they can."""
+    if isinstance(space, spaces.Box) and space.is_bounded():
+        return None
+    return f"acts in {space}, where scaled actions need bounds"
 
 
 def _noise(env: SB3VecEnv, std: float) -> NormalActionNoise:
+    """Independent noise on every action, of one standard deviation in units of half the action range."""
     shape = env.action_space.shape or ()
-    return NormalActionNoise(np.zeros(shape), np.full(shape, std))
-
-
-class _Means(Logger):
-    """A logger that keeps means: `train` is called many times in an iteration."""
-
-    def record(self, key: str, value: Any, exclude: str | tuple[str, ...] | None = None) -> None:
-        self.record_mean(key, value, exclude)
-
-
-class _Rounds:
-    """What our models do otherwise than stable-baselines3's: rounds of updates, and the uniform actions before."""
-
-    random_steps = 0
-    updates = 1.0
-    check_weights: Any
-    """`Reinforcement.check_weights` of the trainer"""
-
-    def _update_learning_rate(self, optimizers: Any) -> None:
-        """Leave the actor's and the critics' rates as the policy set them."""
-
-    def _sample_action(
-        self: Any, learning_starts: int, action_noise: Any = None, n_envs: int = 1
-    ) -> Any:
-        """Uniform for the first `random_steps`, whenever learning starts; drawn from numpy's global generator."""
-        if self.num_timesteps < self.random_steps:
-            scaled = np.random.uniform(-1, 1, (n_envs, *self.action_space.shape)).astype(np.float32)
-            return self.policy.unscale_action(scaled), scaled
-        return super()._sample_action(0, action_noise, n_envs)  # pyright: ignore[reportAttributeAccessIssue]
-
-    def train(self: Any, gradient_steps: int, batch_size: int = 100) -> None:
-        """The gradient steps due since the last round: `updates` a control step, the fraction carried over."""
-        now, fresh = self.num_timesteps, self.train_freq.frequency * self.n_envs
-        due = int(self.updates * now) - int(self.updates * (now - fresh))
-        while due > 0:
-            interrupt.check()
-            super().train(min(due, _CHUNK), batch_size)  # pyright: ignore[reportAttributeAccessIssue]
-            due -= _CHUNK
-        self.check_weights((*self.actor.parameters(), *self.critic.parameters()), now)
-
-
-class _DDPG(_Rounds, sb3.DDPG):
-    pass
-
-
-class _TD3(_Rounds, sb3.TD3):
-    pass
-
-
-class _SAC(_Rounds, sb3.SAC):
-    pass
-
-
-class _Learning:
-    """The model of one run, and its checkpoint."""
-
-    def __init__(
-        self, options: OffPolicy, controller: Controller, task: str, fields: dict[str, Any]
-    ) -> None:
-        self.o = options
-        self.env = make_sb3_env(task, options.envs, **fields)
-        vector_steps = math.ceil(options.train_every / options.envs)
-        # A buffer for more steps than are ever taken would only hold memory.
-        most_steps = options.steps + options.log_every + (vector_steps + 1) * options.envs
-        common = {
-            "buffer_size": min(options.buffer, most_steps),
-            "learning_starts": options.learning_starts,
-            "batch_size": options.batch_size,
-            "tau": options.tau,
-            "gamma": options.gamma,
-            "train_freq": vector_steps,
-            "device": "cpu",
-        }
-        rates = (options.actor_rate, options.critic_rate)
-        policy = {"controller": controller, "critic": options.critic, "learning_rates": rates}
-        try:
-            self.model = options.model(self.env, controller, common, policy)
-        except MemoryError as error:
-            raise LanceletError(
-                f"buffer = {options.buffer}: does not fit into the memory, give less"
-            ) from error
-        self.model.random_steps = options.random_steps
-        self.model.updates = options.updates
-        self.model.check_weights = options.check_weights
-        self.model.set_logger(_Means(None, []))
-        self.env._seeds = start_seeds(TRAINING, options.seed, 0, options.envs)  # pyright: ignore[reportAttributeAccessIssue]
-
-    @property
-    def steps(self) -> int:
-        return self.model.num_timesteps
-
-    def std(self) -> np.ndarray:
-        space: Any = self.env.action_space
-        half = (space.high - space.low).astype(np.float64).ravel() / 2
-        if isinstance(self.model, _SAC):
-            actor: Any = self.model.actor
-            return half * actor.bounded_log_std().detach().exp().double().numpy()
-        return half * self.o.noise  # pyright: ignore[reportAttributeAccessIssue]
-
-    def iterate(self) -> dict[str, float]:
-        """Take rounds of control steps and updates; mean figures of all."""
-        model = self.model
-        buffer = model.replay_buffer
-        # Episodes and means of this iteration only.
-        model.ep_info_buffer = None
-        model.logger.name_to_value.clear()
-        model.logger.name_to_count.clear()
-        steps_before = self.steps
-        first_row = buffer.pos
-        reward = Reward()
-        model.learn(self.o.log_every, reward, None, reset_num_timesteps=False)
-        rows = (self.steps - steps_before) // self.o.envs
-        # The statistics take in what is new in the buffer, which is a ring.
-        new_rows = first_row + np.arange(min(rows, buffer.buffer_size))
-        new_rows = new_rows % buffer.buffer_size
-        model.policy.update_statistics(_map(lambda array: array[new_rows], buffer.observations))
-        figures = {"reward": reward.total / rows}
-        logged = model.logger.name_to_value
-        for name in ("actor_loss", "critic_loss", "ent_coef"):
-            if f"train/{name}" in logged:
-                figures[name] = float(logged[f"train/{name}"])
-        figures["std"] = float(self.std().mean())
-        return figures | episode_figures(model)
-
-    def state_dict(self) -> dict[str, Any]:
-        model, buffer = self.model, self.model.replay_buffer
-        size = buffer.size()
-        saved = {
-            "steps": self.steps,
-            "updates": model._n_updates,
-            "policy": dict(model.policy.state_dict()),
-            "optimizers": {
-                name: optimizer_state(value) for name, value in self._optimizers().items()
-            },
-            "generators": generators(),
-            "env": self.env.env.state_dict(),
-            "observation": model._last_obs,
-            "starts": model._last_episode_starts,
-            "buffer": {
-                name: _map(lambda array: array[:size], getattr(buffer, name)) for name in _ARRAYS
-            },
-            "position": [buffer.pos, buffer.full],
-        }
-        if getattr(model, "log_ent_coef", None) is not None:
-            saved["log_ent_coef"] = model.log_ent_coef.detach()
-        return saved
-
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        model = self.model
-        model.num_timesteps = saved["steps"]
-        model._n_updates = saved["updates"]
-        model.policy.load_state_dict(saved["policy"])
-        for name, optimizer in self._optimizers().items():
-            restore_optimizer(optimizer, saved["optimizers"][name])
-        if "log_ent_coef" in saved:
-            model.log_ent_coef.data.copy_(saved["log_ent_coef"])
-        size = len(saved["buffer"]["rewards"])
-        # A run that is resumed with fewer steps than it has had: there is nothing to do, but it must load.
-        if size > model.replay_buffer.buffer_size:
-            model.replay_buffer = type(model.replay_buffer)(
-                size * self.o.envs, model.observation_space, model.action_space, "cpu", self.o.envs
-            )
-        buffer: ReplayBuffer = model.replay_buffer
-        for name in _ARRAYS:
-            _fill(getattr(buffer, name), saved["buffer"][name], size)
-        buffer.pos, buffer.full = saved["position"]
-        self.env.env.load_state_dict(saved["env"])
-        model._last_obs = saved["observation"]
-        model._last_episode_starts = saved["starts"]
-        # Last: building and restoring may have drawn from the global generators.
-        restore_generators(saved["generators"])
-
-    def _optimizers(self) -> dict[str, Any]:
-        model = self.model
-        optimizers = {"actor": model.actor.optimizer, "critic": model.critic.optimizer}
-        # Of SAC alone, and there only where the entropy's weight is learned.
-        entropy = getattr(model, "ent_coef_optimizer", None)
-        if entropy is not None:
-            optimizers["entropy"] = entropy
-        return optimizers
-
-    def close(self) -> None:
-        self.env.close()
-
-
-def _map(function: Any, arrays: Any) -> Any:
-    """`function` of an array, or of each in a dict (Dict observations)."""
-    if isinstance(arrays, dict):
-        return {name: function(array) for name, array in arrays.items()}
-    return function(arrays)
-
-
-def _fill(arrays: Any, saved: Any, size: int) -> None:
-    """Write `saved` into the first `size` rows of an array, or of each in a dict, in place."""
-    if isinstance(arrays, dict):
-        for name, array in arrays.items():
-            array[:size] = saved[name]
-    else:
-        arrays[:size] = saved
+    return NormalActionNoise(mean=np.zeros(shape), sigma=np.full(shape, std))

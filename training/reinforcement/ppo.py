@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 import stable_baselines3 as sb3
+import torch
+from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 
 from ...controllers import Controller
 from ...envs import Task
 from ..runs.state import generators, optimizer_state, restore_generators, restore_optimizer
 from ..trainer import TRAINING, start_seeds
+from . import sb3_compat
 from .base import Learner, with_clock
 from .on_policy import OnPolicy
 from .sb3 import ControllerPolicy, Reward, episode_figures, make_sb3_env, state_refusal
 
+VALUE_WEIGHT = 0.5
+"""weight of the critic's loss, in units of the returns' variance, beside the actor's"""
 LOGGED = {
     "kl": "train/approx_kl",
     "value_loss": "train/value_loss",
@@ -24,7 +29,7 @@ LOGGED = {
     "std": "train/std",
     "clipped": "train/clip_fraction",
 }
-"""figures of an update in our log -> in that of stable-baselines3"""
+"""name of a figure of an update in our log -> its name in the log of stable-baselines3"""
 
 
 @dataclass(kw_only=True)
@@ -56,34 +61,43 @@ class PPO(OnPolicy):
     """a pass ends early at 1.5 times this divergence from the policy that acted"""
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
-        """The time in the observation for a controller with a clock."""
+        """Ask for the time in the observation where the controller has a clock."""
         return with_clock(task, controller)
 
     def refusal(self, controller: Controller) -> str | None:
-        """A state from step to step, which shuffled single steps cannot train."""
+        """Refuse a state from step to step, which shuffled single steps cannot train."""
         return super().refusal(controller) or state_refusal(controller)
 
     def learner(self, controller: Controller, task: str, task_options: dict[str, Any]) -> Learner:
-        """The model of stable-baselines3 around `controller`, driven one rollout and update at a time."""
-        return _Learning(self, controller, task, task_options)
+        """Make stable-baselines3's model around `controller`; it is driven one rollout and update at a time."""
+        return PPOLearner(self, controller, task, task_options)
 
 
 class Model(sb3.PPO):
-    """stable-baselines3's PPO with the actor's and the critic's learning rates apart."""
+    """stable-baselines3's PPO with separate learning rates for the actor and the critic."""
 
-    def _update_learning_rate(self, optimizers: Any) -> None:
-        """Leave the actor's and the critic's rates as `ControllerPolicy` set them."""
+    def _update_learning_rate(
+        self, optimizers: torch.optim.Optimizer | list[torch.optim.Optimizer]
+    ) -> None:
+        """Do nothing: `ControllerPolicy` has set the rates, and the parent would make them equal."""
 
 
-class _Learning:
-    """The model of one run, and its checkpoint."""
+class PPOLearner:
+    """One run's model of stable-baselines3, as `base.Learner` wants it.
+
+    Args:
+        options: of the algorithm.
+        controller: the actor; trained in place.
+        task: its id.
+        task_options: fields of the task, and ``max_episode_steps``.
+    """
 
     def __init__(
-        self, options: PPO, controller: Controller, task: str, fields: dict[str, Any]
+        self, options: PPO, controller: Controller, task: str, task_options: dict[str, Any]
     ) -> None:
-        self.o = options
+        self.options = options
+        self.env = make_sb3_env(task, options.envs, **task_options)
         std, learn_std = options.noise(controller)
-        self.env = make_sb3_env(task, options.envs, **fields)
         self.model = Model(
             ControllerPolicy,
             self.env,
@@ -104,64 +118,91 @@ class _Learning:
                 "learning_rates": (options.actor_rate, options.critic_rate),
             },
         )
-        self.policy: ControllerPolicy = self.model.policy  # pyright: ignore[reportAttributeAccessIssue]
+        self.policy: ControllerPolicy = self.model.policy  # pyright: ignore[reportAttributeAccessIssue] - as asked for
+        # Without outputs: the figures are read from the logger after each update, and written by our own log.
         self.model.set_logger(Logger(None, []))
-        self.env._seeds = start_seeds(TRAINING, options.seed, 0, options.envs)  # pyright: ignore[reportAttributeAccessIssue]
+        # `VecEnv.seed` would give successive seeds, which leave the split of the training's start states.
+        sb3_compat.set_reset_seeds(self.env, start_seeds(TRAINING, options.seed, 0, options.envs))
 
     @property
     def steps(self) -> int:
+        """Control steps of all simulations so far."""
         return self.model.num_timesteps
 
     def std(self) -> np.ndarray:
+        """Standard deviation (m,) of the action noise, action units."""
         return self.policy.log_std.detach().exp().numpy()
 
     def iterate(self) -> dict[str, float]:
         """Collect one rollout and learn from it by one update; figures of both."""
-        model = self.model
-        buffer = model.rollout_buffer
-        # Episodes of this rollout only.
-        model.ep_info_buffer = None
+        mean_reward = self._collect_and_update()
+        buffer = self._buffer
+        # Only after the update, which needs the policy that acted: the statistics change the policy.
+        self.policy.update_statistics(buffer.observations, buffer.returns)
+
+        figures = {"reward": mean_reward}
+        logged = self.model.logger.name_to_value
+        for our_name, sb3_name in LOGGED.items():
+            figures[our_name] = float(logged[sb3_name])
+        return figures | episode_figures(self.model)
+
+    @property
+    def _buffer(self) -> RolloutBuffer:
+        """The rollout, and after an update its returns."""
+        return self.model.rollout_buffer
+
+    def _collect_and_update(self) -> float:
+        """Let stable-baselines3 collect a rollout and learn from it.
+
+        Returns:
+            The mean reward of a control step; the buffer's own rewards hold the bootstraps of time-outs as well.
+
+        Raises:
+            LanceletError: weights are not finite any more.
+        """
+        buffer = self._buffer
+        # A new buffer of episodes is made where there is none: it holds those of this rollout only.
+        self.model.ep_info_buffer = None
         # Actor and critic share no weight: this only keeps a critic of any unit from filling the gradient's norm.
-        model.vf_coef = 0.5 / self.policy.critic.scale.item() ** 2
-        # The buffer's own rewards hold the time-outs' bootstraps as well, so that they are counted here.
-        reward = Reward()
+        self.model.vf_coef = VALUE_WEIGHT / self.policy.critic.scale.item() ** 2
+        rewards = Reward()
         error_of_torch = None
         try:
-            model.learn(buffer.buffer_size * buffer.n_envs, reward, None, reset_num_timesteps=False)  # pyright: ignore
+            self.model.learn(
+                total_timesteps=buffer.buffer_size * buffer.n_envs,
+                callback=rewards,
+                log_interval=None,  # pyright: ignore[reportArgumentType] - None: print nothing
+                reset_num_timesteps=False,
+            )
         except ValueError as error:
             # torch's check of a distribution's numbers says in a thousand lines what `check_weights` says in one.
             error_of_torch = error
-        self.o.check_weights(self.policy.parameters(), self.steps)
+        self.options.check_weights(self.policy.parameters(), self.steps)
         if error_of_torch is not None:
             raise error_of_torch
-        self.policy.update_statistics(buffer.observations, buffer.returns)
-        logged = model.logger.name_to_value
-        figures = {"reward": reward.total / buffer.buffer_size}
-        for own_name, name in LOGGED.items():
-            figures[own_name] = float(logged[name])
-        return figures | episode_figures(model)
+        return rewards.total / buffer.buffer_size
 
     def state_dict(self) -> dict[str, Any]:
+        """Everything that decides what comes next, as arrays and JSON values."""
         return {
             "steps": self.steps,
             "policy": dict(self.policy.state_dict()),
             "optimizer": optimizer_state(self.policy.optimizer),
             "generators": generators(),
             "env": self.env.env.state_dict(),
-            "observation": self.model._last_obs,
-            "starts": self.model._last_episode_starts,
+            **sb3_compat.pending_observation(self.model),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        model = self.model
-        model.num_timesteps = saved["steps"]
+        """Continue from `state_dict`."""
+        self.model.num_timesteps = saved["steps"]
         self.policy.load_state_dict(saved["policy"])
         restore_optimizer(self.policy.optimizer, saved["optimizer"])
         self.env.env.load_state_dict(saved["env"])
-        model._last_obs = saved["observation"]
-        model._last_episode_starts = saved["starts"]
+        sb3_compat.restore_pending_observation(self.model, saved["observation"], saved["starts"])
         # Last: building and restoring may have drawn from the global generators.
         restore_generators(saved["generators"])
 
     def close(self) -> None:
+        """Close the vector environment."""
         self.env.close()

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
-import time
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium as gym
-import numpy as np
-import torch
 from gymnasium.vector import AutoresetMode
 
 from ...controllers import Controller
 from ...errors import LanceletError
 from ...registry import load_object
 from ...tasks import task_id
-from ..distributed.cluster import check_address, connected, hushed
-from ..distributed.stopped_workers import StoppedWorkers
-from ..runs import interrupt
-from ..runs.state import optimizer_state, restore_optimizer
+from ..distributed.cluster import check_address
 from .base import Learner
 from .on_policy import OnPolicy
+from .rllib_learner import RLlibLearner
 
-PATIENCE = 180
-"""seconds without a step from any env runner after which a run gives up; a killed runner is back in about 10"""
+if TYPE_CHECKING:
+    from ray.rllib.algorithms.ppo import PPOConfig
+    from ray.rllib.core.rl_module import RLModuleSpec
 
-LOGGED = {"kl": "mean_kl_loss", "value_loss": "vf_loss", "explained": "vf_explained_var"}
-"""figures of an update in our log -> in RLlib's results"""
+VALUE_WEIGHT = 0.5
+"""weight of the critic's loss beside the actor's"""
+RESTART_SECONDS = 1.0
+"""s between the death of an env runner and the start of the one that replaces it"""
 
 
 @dataclass(kw_only=True)
@@ -84,8 +81,8 @@ class RLlib(OnPolicy):
         return reason
 
     def learner(self, controller: Controller, task: str, task_options: dict[str, Any]) -> Learner:
-        """RLlib's algorithm around `controller`, driven one iteration at a time."""
-        return _Learning(self, controller, task, task_options)
+        """Make RLlib's algorithm around `controller`; it is driven one iteration at a time."""
+        return RLlibLearner(self, controller, task, task_options)
 
     @property
     def _sequence(self) -> int:
@@ -94,33 +91,27 @@ class RLlib(OnPolicy):
 
     def config(
         self, controller: Controller, task: str, task_options: dict[str, Any] | None = None
-    ) -> Any:
+    ) -> PPOConfig:
         """RLlib's `PPOConfig` for a task and a controller, to change and to build as one likes; needs no cluster.
 
         The weights are not in it: set them in what is built (``algo.get_module().controller``).
+
+        Args:
+            controller: what acts.
+            task: its id.
+            task_options: fields of the task, and ``max_episode_steps``.
 
         Raises:
             LanceletError: an environment that is not reset at the next step, which RLlib would misread, or a
                 controller that other processes cannot import.
         """
         from ray.rllib.algorithms.ppo import PPOConfig
-        from ray.rllib.core.rl_module import RLModuleSpec
 
         from . import rllib_module as ours
 
-        std, learn_std = self.noise(controller)
-        settings = {"nthread": 1 if self.workers else 0} | (task_options or {})
-        module = RLModuleSpec(
-            module_class=ours.ControllerModule,
-            model_config={
-                "controller": _path(controller, self.workers),
-                "options": asdict(controller.options),
-                "std": std.tolist(),
-                "learn_std": learn_std,
-                "critic": tuple(self.critic),
-                "max_seq_len": self._sequence,
-            },
-        )
+        # In this process all cores step the simulations; an env runner has one CPU of the cluster.
+        physics_threads = 1 if self.workers else 0
+        settings = {"nthread": physics_threads} | (task_options or {})
         return (
             PPOConfig(algo_class=ours.Algorithm)
             .environment(_environment(task, settings), env_config=settings, normalize_actions=False)
@@ -145,27 +136,58 @@ class RLlib(OnPolicy):
                 grad_clip=self.max_grad_norm,
                 kl_target=self.target_kl,
                 vf_clip_param=float("inf"),
-                vf_loss_coeff=0.5,
+                vf_loss_coeff=VALUE_WEIGHT,
                 entropy_coeff=0.0,
             )
-            .rl_module(rl_module_spec=module)
+            .rl_module(rl_module_spec=self._module(controller))
             .callbacks(
                 on_environment_created=functools.partial(ours.begin, seed=self.seed),
                 on_episode_end=ours.ended,
             )
             .fault_tolerance(
-                restart_failed_env_runners=True, delay_between_env_runner_restarts_s=1.0
+                restart_failed_env_runners=True,
+                delay_between_env_runner_restarts_s=RESTART_SECONDS,
             )
             .debugging(log_level="ERROR", log_sys_usage=False)
         )
 
+    def _module(self, controller: Controller) -> RLModuleSpec:
+        """What every process builds its `ControllerModule` from: names and numbers, no objects."""
+        from ray.rllib.core.rl_module import RLModuleSpec
+
+        from .rllib_module import ControllerModule
+
+        std, learn_std = self.noise(controller)
+        return RLModuleSpec(
+            module_class=ControllerModule,
+            model_config={
+                "controller": _path(controller, self.workers),
+                "options": asdict(controller.options),
+                "std": std.tolist(),
+                "learn_std": learn_std,
+                "critic": tuple(self.critic),
+                "max_seq_len": self._sequence,
+            },
+        )
+
 
 def _path(controller: Controller, workers: int) -> str:
-    """``"module:Class"`` of the controller, by which env runners import it."""
+    """``"module:Class"`` of the controller, by which env runners import it.
+
+    Args:
+        controller: what acts.
+        workers: number of env runners in processes of their own.
+
+    Raises:
+        LanceletError: env runners could not import the class by that name.
+    """
     cls = type(controller)
     path = f"{cls.__module__}:{cls.__qualname__}"
+    # The user's script is another module, or none, in the processes of the env runners.
+    is_elsewhere_too = not workers or cls.__module__ != "__main__"
+    # A class inside a function, or one that hides behind another of its name, is not what its path gives.
     with contextlib.suppress(LanceletError):
-        if load_object(path) is cls and not (workers and cls.__module__ == "__main__"):
+        if load_object(path) is cls and is_elsewhere_too:
             return path
     raise LanceletError(
         f"rllib cannot find controller {path} from its env runners: put the class in a module"
@@ -173,7 +195,18 @@ def _path(controller: Controller, workers: int) -> str:
 
 
 def _environment(task: str, settings: dict[str, Any]) -> str:
-    """The id with the module that registers it before, ``"lancelet:lancelet/Swim-v0"``, so that others can make it."""
+    """The id of a task with the module that registers it, so that other processes can make it.
+
+    Args:
+        task: its id, or a short name of it.
+        settings: arguments of the environment.
+
+    Returns:
+        ``"lancelet:lancelet/Swim-v0"``.
+
+    Raises:
+        LanceletError: the environment is not reset at the next step.
+    """
     id = task_id(task)
     env = gym.make_vec(id, num_envs=1, **settings)
     mode = env.metadata["autoreset_mode"]
@@ -182,139 +215,17 @@ def _environment(task: str, settings: dict[str, Any]) -> str:
         raise LanceletError(
             f"autoreset_mode = {mode.value!r}: RLlib reads NextStep only, and trains on wrong data else"
         )
-    module, _, short = id.rpartition(":")
-    target = gym.spec(short).kwargs["task"]
-    module = module or (target.partition(":")[0] if isinstance(target, str) else target.__module__)
-    return f"{'lancelet' if module.startswith('lancelet.') else module}:{short}"
+    given_module, _, short_id = id.rpartition(":")
+    module = given_module or _module_of_task(short_id)
+    # Importing the package registers all tasks of its own; one of its parts may register nothing.
+    if module.startswith("lancelet."):
+        module = "lancelet"
+    return f"{module}:{short_id}"
 
 
-class _Learning:
-    """The algorithm of one run, and its checkpoint."""
-
-    def __init__(
-        self, options: RLlib, controller: Controller, task: str, fields: dict[str, Any]
-    ) -> None:
-        self.o = options
-        self.controller = controller
-        self.before = 0
-        """control steps of earlier sessions"""
-        self.open = contextlib.ExitStack()
-        """what `close` lets go: the algorithm, then the cluster"""
-        config = options.config(controller, task, fields)
-        with contextlib.ExitStack() as stack:
-            ray = stack.enter_context(connected(max(1, options.workers), options.address))
-            there = int(ray.cluster_resources().get("CPU", 0))
-            if there < options.workers:
-                raise LanceletError(
-                    f"workers = {options.workers}: the Ray cluster has {there} CPUs, one a worker"
-                )
-            logging.getLogger("ray.rllib").setLevel(logging.ERROR)
-            self._stopped = StoppedWorkers(ray)
-            self.algo = self._build(config)
-            stack.callback(self.algo.stop)
-            torch.set_num_threads(1)
-            self.learning: Any = self.algo.learner_group._learner
-            self.module: Any = self.learning.module["default_policy"]
-            self.module.controller.load_state_dict(controller.state_dict())
-            self._send()
-            self.open = stack.pop_all()
-
-    def _build(self, config: Any) -> Any:
-        try:
-            with hushed():
-                return config.build_algo()
-        except (LanceletError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            # Of a worker that did not start, RLlib tells the consequences only.
-            if not self.o.workers:
-                raise
-            needs = f"{config.env.partition(':')[0]} and {type(self.controller).__module__}"
-            raise LanceletError(
-                f"rllib: its env runners do not start ({type(error).__name__}: {error}); they must be able to import "
-                f"{needs}; with workers = 0 everything runs in this process"
-            ) from error
-
-    @property
-    def steps(self) -> int:
-        name = ("env_runners", "num_env_steps_sampled_lifetime")
-        return self.before + int(self.algo.metrics.peek(name, default=0))
-
-    def std(self) -> np.ndarray:
-        return self.module.log_std.detach().exp().numpy()
-
-    def iterate(self) -> dict[str, float]:
-        """One rollout, one update; figures of both. While env runners are being replaced nothing comes: try again."""
-        before, begun = self.steps, time.monotonic()
-        while True:
-            result = self.algo.train()
-            interrupt.check()
-            self._stopped.end()
-            if self.steps > before:
-                break
-            if time.monotonic() - begun > PATIENCE:
-                hint = "with workers = 0 what stops them is shown"
-                raise LanceletError(
-                    f"rllib: no step from its env runners in {PATIENCE} s, at {self.steps} steps; {hint}"
-                )
-        self.o.check_weights(self.module.parameters(), self.steps)
-        self.controller.load_state_dict(self.module.controller.state_dict())
-        return self._figures(result)
-
-    def _figures(self, result: dict[str, Any]) -> dict[str, float]:
-        """Figures of an iteration for the log, from what RLlib says of it."""
-        figures = {
-            "reward": float(self.learning.seen.taken("rewards").mean()),
-            "std": float(self.std().mean()),
-        }
-        logged = result["learners"]["default_policy"]
-        for own_name, name in LOGGED.items():
-            figures[own_name] = float(logged[name])
-        sums = result["env_runners"].get("lancelet", {})
-        # RLlib gives NaN where no episode has ended.
-        if sums.get("episodes", 0) > 0:
-            for name in ("mean", "length"):
-                figures[name] = float(sums[name] / sums["episodes"])
-        return figures
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "steps": self.steps,
-            "module": self.module.get_state(),
-            "optimizers": {name: optimizer_state(item) for name, item in self._optimizers()},
-            "penalty": float(self._penalty),
-        }
-
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        from .rllib_module import begin
-
-        self.before = saved["steps"]
-        self.module.set_state(saved["module"])
-        for name, item in self._optimizers():
-            restore_optimizer(item, saved["optimizers"][name])
-        self._penalty.fill_(saved["penalty"])
-        self._send()
-        again = functools.partial(_again, begin, self.o.seed, self.before)
-        self.algo.env_runner_group.foreach_env_runner(again)
-        self.controller.load_state_dict(self.module.controller.state_dict())
-
-    def close(self) -> None:
-        self.open.close()
-
-    @property
-    def _penalty(self) -> torch.Tensor:
-        return self.learning.curr_kl_coeffs_per_module["default_policy"]
-
-    def _optimizers(self) -> list[tuple[str, Any]]:
-        return self.learning.get_optimizers_for_module("default_policy")
-
-    def _send(self) -> None:
-        """The learner's weights to all env runners."""
-        self.algo.env_runner_group.sync_weights(
-            from_worker_or_learner_group=self.algo.learner_group, inference_only=True
-        )
-
-
-def _again(begin: Any, seed: int, steps: int, runner: Any) -> None:
-    """Begin new episodes in an env runner, from start states that depend on the `steps` so far."""
-    begin(env_runner=runner, seed=seed, steps=steps)
+def _module_of_task(id: str) -> str:
+    """The module of a registered task's class, which was given as the class or as ``"module:Class"``."""
+    task = gym.spec(id).kwargs["task"]
+    if isinstance(task, str):
+        return task.partition(":")[0]
+    return task.__module__

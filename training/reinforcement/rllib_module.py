@@ -23,7 +23,7 @@ from ...controllers.core import State
 from ...registry import load_object
 from ..distributed.ray_compat import TemporaryLogFolder, append_to_pipeline, set_reset_seeds
 from ..trainer import TRAINING, start_seeds
-from .critic import Critic, flat, hand_down
+from .critic import Critic, Observations, flat, hand_down
 
 MOST_RUNNERS = 1024
 """env runners that a run may have: so many streams of random numbers stand between two numbers of steps"""
@@ -74,8 +74,8 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         packed = {}
         for number, leaf in enumerate(leaves):
             # RLlib takes no numbers without an axis of their own.
-            shape_of_one = leaf.shape[1:] or (1,)
-            packed[str(number)] = leaf.reshape(len(leaf), *shape_of_one)
+            shape_of_one_agent = leaf.shape[1:] or (1,)
+            packed[str(number)] = leaf.reshape(len(leaf), *shape_of_one_agent)
         return packed
 
     def _unpack(self, packed: dict[str, Tensor]) -> State:
@@ -87,6 +87,7 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         return tree_unflatten(leaves, self._tree)
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """The distributions of the actions, and the controller's next state; RLlib calls it for acting and learning."""
         observation = batch[Columns.OBS]
         if not self.is_stateful():
             action, _ = self.controller(observation, ())
@@ -125,6 +126,7 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         """Weights and statistics, of their own precision: RLlib's version makes float32 of float64."""
         state = {}
         for name, value in self.state_dict().items():
+            # Env runners act without a critic.
             if inference_only and name.startswith("critic."):
                 continue
             state[name] = value.detach().cpu().numpy()
@@ -135,24 +137,24 @@ class ControllerModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         self.load_state_dict({name: torch.tensor(state[name]) for name in self.state_dict()})
 
     @torch.no_grad()
-    def update_statistics(self, observations: Any, returns: Tensor) -> None:
+    def update_statistics(self, observations: Observations, returns: Tensor) -> None:
         """Take observations (n, ...) and the critic's targets (n,) into the running statistics."""
         self.critic.update(flat(observations, self.observation_space), returns)  # pyright: ignore[reportArgumentType]
         hand_down(self.critic.seen, self.controller)
 
 
-def _first_tensor(observation: Any) -> Tensor:
+def _first_tensor(observation: Observations) -> Tensor:
     """A tensor of an observation, which may be a dict: all of them have the same batch."""
     tensors, _ = tree_flatten(observation)
     return tensors[0]
 
 
-def _at_step(observation: Any, step: int) -> Any:
+def _at_step(observation: Observations, step: int) -> Observations:
     """One step of observations (batch, time, ...)."""
     return tree_map(lambda rows: rows[:, step], observation)
 
 
-class Remember(ConnectorV2):
+class LastBatch(ConnectorV2):
     """Last piece of the learner's pipeline: keeps the batch for the statistics and the log."""
 
     batch: dict[str, Any]
@@ -165,7 +167,7 @@ class Remember(ConnectorV2):
         self.batch = batch[DEFAULT_MODULE_ID]
         return batch
 
-    def taken(self, column: str) -> Any:
+    def real_rows(self, column: str) -> Any:
         """A column without the rows that RLlib adds for its own use: padding, and a step after each episode."""
         mask = self.batch[Columns.LOSS_MASK]
         return tree_map(lambda rows: rows[mask], self.batch[column])
@@ -177,8 +179,8 @@ class Learner(PPOTorchLearner):
     def build(self) -> None:
         """Add the piece that keeps the batch."""
         super().build()
-        self.seen = Remember()
-        append_to_pipeline(self, self.seen)
+        self.last_batch = LastBatch()
+        append_to_pipeline(self, self.last_batch)
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Register two Adams, for the actor and for the critic, each with its own learning rate."""
@@ -187,7 +189,7 @@ class Learner(PPOTorchLearner):
         # Compared by identity: `==` of tensors compares their numbers.
         critic_ids = {id(weight) for weight in critic_weights}
         actor_weights = [weight for weight in module.parameters() if id(weight) not in critic_ids]
-        for name, weights in (("actor", actor_weights), ("critic", critic_weights)):
+        for name, weights in {"actor": actor_weights, "critic": critic_weights}.items():
             rate = config.learner_config_dict[name]
             self.register_optimizer(
                 module_id=module_id,
@@ -209,8 +211,8 @@ class Learner(PPOTorchLearner):
         """Take the batch into the statistics, when nothing is learned from it any more."""
         super().after_gradient_based_update(timesteps=timesteps)
         module: Any = self.module[DEFAULT_MODULE_ID]
-        observations = self.seen.taken(Columns.OBS)
-        targets = self.seen.taken(Postprocessing.VALUE_TARGETS)
+        observations = self.last_batch.real_rows(Columns.OBS)
+        targets = self.last_batch.real_rows(Postprocessing.VALUE_TARGETS)
         module.update_statistics(observations, targets)
 
 
@@ -224,6 +226,7 @@ def begin(*, env_runner: Any, seed: int, steps: int = 0, **kwargs: Any) -> None:
         **kwargs: what else RLlib gives; not used.
     """
     torch.set_num_threads(1)
+    # No two env runners, and no two sessions of a run, share a stream.
     stream = steps * MOST_RUNNERS + env_runner.worker_index
     simulations = env_runner.num_envs or env_runner.env.num_envs
     seeds = start_seeds(TRAINING, seed, stream, simulations)

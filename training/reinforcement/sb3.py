@@ -24,14 +24,14 @@ from ...envs import VectorEnv
 from ...errors import LanceletError
 from ..runs import interrupt
 from . import sb3_compat
-from .critic import Critic, flat, hand_down
+from .critic import Critic, Observations, flat, hand_down
 
 DEFAULT_STD = 0.693
 """standard deviation of the action noise at the start, in units of the actions"""
 DEFAULT_HIDDEN = (64, 64)
-"""units of the critic's hidden layers"""
+"""units of each of the critic's hidden layers"""
 DEFAULT_RATES = (3e-4, 1e-3)
-"""learning rates of the actor and of the critic"""
+"""Adam's learning rates, of the actor and of the critic"""
 
 
 def make_sb3_env(
@@ -232,7 +232,7 @@ class Raw(BaseFeaturesExtractor):
         super().__init__(observation_space, flatdim(observation_space))
 
     def forward(self, observations: Any) -> Any:
-        """The observation."""
+        """The observation, unchanged."""
         return observations
 
 
@@ -246,27 +246,27 @@ class ActorCritic(nn.Module):
         self.latent_dim_pi = flatdim(controller.action_space)
         self.latent_dim_vf = 1
 
-    def forward(self, observation: Any) -> tuple[Tensor, Tensor]:
+    def forward(self, observation: Observations) -> tuple[Tensor, Tensor]:
         """Mean action and value."""
         return self.forward_actor(observation), self.forward_critic(observation)
 
-    def forward_actor(self, observation: Any) -> Tensor:
+    def forward_actor(self, observation: Observations) -> Tensor:
         """Mean action (batch, m)."""
         action, _ = self.controller(observation, ())
         return action.flatten(1)
 
-    def forward_critic(self, observation: Any) -> Tensor:
+    def forward_critic(self, observation: Observations) -> Tensor:
         """Value (batch, 1)."""
         return self.critic(observation)
 
 
-class _Parts(NamedTuple):
+class _PolicyParts(NamedTuple):
     """What a policy is built from, and how it is trained."""
 
     controller: Controller
     """the actor"""
     hidden: tuple[int, ...]
-    """units of the critic's hidden layers"""
+    """units of each of the critic's hidden layers"""
     std: float | np.ndarray
     """of the action noise at the start, in units of the actions"""
     learn_std: bool
@@ -322,7 +322,7 @@ class ControllerPolicy(ActorCriticPolicy):
                 "use_sde=True: state-dependent noise needs features, which a controller has not"
             )
         actor_rate, critic_rate = learning_rates
-        parts = _Parts(
+        parts = _PolicyParts(
             controller=controller,
             hidden=tuple(critic),
             std=std,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ...controllers import Controller
 from . import sb3_compat
-from .critic import Running, flat, flat_rows, hand_down
+from .critic import Observations, Running, flat, flat_rows, hand_down
 from .sb3 import Raw
 
 STD_RANGE = (1e-3, 1.0)
@@ -86,6 +86,7 @@ class ControllerActor(BasePolicy):
         high = np.asarray(action_space.high, np.float64).ravel()
         gain = 2 / (high - low)
         shift = -(high + low) / (high - low)
+        # An action a of the controller, within the box, is gain a + shift in [-1, 1].
         self.gain: Tensor
         self.shift: Tensor
         # They follow from the space, and are not saved.
@@ -93,7 +94,7 @@ class ControllerActor(BasePolicy):
         self.register_buffer("shift", torch.as_tensor(shift).float(), persistent=False)
         self._unit_box = bool((low == -1).all() and (high == 1).all())
 
-    def scaled(self, observation: Any) -> Tensor:
+    def scaled(self, observation: Observations) -> Tensor:
         """Action (batch, m) before it is clipped; [-1, 1] spans the action box."""
         action, _ = self.controller(observation, ())
         action = action.flatten(1)
@@ -101,7 +102,7 @@ class ControllerActor(BasePolicy):
             return action
         return action * self.gain + self.shift
 
-    def forward(self, observation: Any) -> Tensor:
+    def forward(self, observation: Observations) -> Tensor:
         """Action (batch, m) in [-1, 1]."""
         return within(self.scaled(observation))
 
@@ -140,7 +141,7 @@ class GaussianActor(ControllerActor):
         low, high = LOG_STD_RANGE
         return within(self.log_std, low, high)
 
-    def forward(self, observation: Any, deterministic: bool = False) -> Tensor:
+    def forward(self, observation: Observations, deterministic: bool = False) -> Tensor:
         """Action (batch, m) in [-1, 1]."""
         mean = self.scaled(observation)
         if deterministic:
@@ -148,7 +149,7 @@ class GaussianActor(ControllerActor):
         noise = torch.randn_like(mean) * self.bounded_log_std().exp()
         return within(mean + noise)
 
-    def action_log_prob(self, observation: Any) -> tuple[Tensor, Tensor]:
+    def action_log_prob(self, observation: Observations) -> tuple[Tensor, Tensor]:
         """Sampled action (batch, m) and minus the entropy (batch,)."""
         action = self(observation)
         # The entropy of a Gaussian, ln(std) + ln(2 pi e) / 2, summed over independent actions.
@@ -177,6 +178,7 @@ class Normalised(BaseFeaturesExtractor):
         size = flatdim(observation_space)
         super().__init__(observation_space, size)
         self.seen = Running(size)
+        """statistics of the observations; the name stands in saved runs"""
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
 
@@ -205,7 +207,7 @@ class Critics(ContinuousCritic):
         """Value (batch, 1) by the first critic."""
         return _value(self.q_networks[0], self._rows(obs, actions), frozen=True)
 
-    def _rows(self, observation: Any, actions: Tensor) -> Tensor:
+    def _rows(self, observation: Observations, actions: Tensor) -> Tensor:
         """What a critic reads: the observation, normalised, and the action, (batch, size + m)."""
         return torch.cat([self.features_extractor(observation), actions], dim=1)
 
@@ -222,7 +224,7 @@ def _value(network: Any, rows: Tensor, frozen: bool) -> Tensor:
     return rows
 
 
-class _Given(NamedTuple):
+class _PolicyParts(NamedTuple):
     """What a policy is built from, and how it is trained."""
 
     controller: Controller
@@ -233,9 +235,15 @@ class _Given(NamedTuple):
     """learning rate of the critics"""
 
 
-class _Parts:
-    """What our two policies share: the caller's controller, critics over one normaliser, learning rates apart."""
+class _ControllerPolicy(BasePolicy):
+    """What our two policies share: the caller's controller, critics over one normaliser, separate learning rates.
 
+    It stands in front of one of stable-baselines3's policies in the list of bases.
+    """
+
+    actor: Any
+    critic: Any
+    critic_kwargs: dict[str, Any]
     normaliser: Normalised
     """of the observations, for the critics and their targets"""
 
@@ -243,37 +251,37 @@ class _Parts:
         """Keep what the policy is built from; before `__init__` of stable-baselines3's class, which builds it."""
         actor_rate, critic_rate = learning_rates
         # The tuple hides the controller from torch: before Module.__init__ has run, a module cannot be an attribute.
-        self._given = _Given(controller, actor_rate, critic_rate)
+        self._parts = _PolicyParts(controller, actor_rate, critic_rate)
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
-        """One normaliser for all critics."""
+        """One normaliser for all critics: stable-baselines3 asks again for the targets, and gets the same one."""
         if not hasattr(self, "normaliser"):
-            self.normaliser = Normalised(self.observation_space)  # pyright: ignore[reportAttributeAccessIssue]
+            self.normaliser = Normalised(self.observation_space)
         return self.normaliser
 
     def make_critic(
         self, features_extractor: BaseFeaturesExtractor | None = None
     ) -> ContinuousCritic:
         """Critics on (observation, action)."""
-        settings = self.critic_kwargs  # pyright: ignore[reportAttributeAccessIssue]
-        return Critics(**sb3_compat.arguments_of_network(self, settings, features_extractor))
+        arguments = sb3_compat.arguments_of_network(self, self.critic_kwargs, features_extractor)
+        return Critics(**arguments)
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)  # pyright: ignore[reportAttributeAccessIssue]
-        _use_adam(self.actor, self._given.actor_rate)  # pyright: ignore[reportAttributeAccessIssue]
-        _use_adam(self.critic, self._given.critic_rate)  # pyright: ignore[reportAttributeAccessIssue]
+        _use_adam(self.actor, self._parts.actor_rate)
+        _use_adam(self.critic, self._parts.critic_rate)
 
     @torch.no_grad()
     def update_statistics(self, observations: Any) -> None:
         """Take observations (..., k), or a dict of such, into the statistics of critics, controller and its target."""
-        rows = flat(observations, self.observation_space)  # pyright: ignore[reportAttributeAccessIssue]
+        rows = flat(observations, self.observation_space)
         self.normaliser.update(rows)
         for actor in self._actors():
             hand_down(self.normaliser.seen, actor.controller)
 
     def _actors(self) -> list[Any]:
         """The actor, and its target where the algorithm has one."""
-        return [self.actor]  # pyright: ignore[reportAttributeAccessIssue]
+        return [self.actor]
 
 
 def _use_adam(module: Any, rate: float) -> None:
@@ -282,7 +290,7 @@ def _use_adam(module: Any, rate: float) -> None:
     module.optimizer = torch.optim.Adam(weights, lr=rate, fused=True)
 
 
-class DeterministicPolicy(_Parts, TD3Policy):
+class DeterministicPolicy(_ControllerPolicy, TD3Policy):
     """A controller for `stable_baselines3.DDPG` and `TD3`; the controller trained is the caller's own object.
 
     Args:
@@ -319,7 +327,8 @@ class DeterministicPolicy(_Parts, TD3Policy):
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Any:
         """The actor, and at the second call its target."""
-        controller = self._given.controller
+        controller = self._parts.controller
+        # The actor itself is the caller's controller, so that what is trained is what was given.
         is_target = hasattr(self, "actor")
         if is_target:
             controller = copy.deepcopy(controller)
@@ -329,7 +338,7 @@ class DeterministicPolicy(_Parts, TD3Policy):
         return [self.actor, self.actor_target]
 
 
-class StochasticPolicy(_Parts, SACPolicy):
+class StochasticPolicy(_ControllerPolicy, SACPolicy):
     """A controller for `stable_baselines3.SAC`, with the noise of a `GaussianActor`.
 
     Args:
@@ -372,6 +381,6 @@ class StochasticPolicy(_Parts, SACPolicy):
         return GaussianActor(
             self.observation_space,
             self.action_space,  # pyright: ignore[reportArgumentType]
-            self._given.controller,
+            self._parts.controller,
             self._std,
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 
@@ -46,3 +48,37 @@ def arguments_of_network(policy: Any, arguments: dict[str, Any], extractor: Any)
         extractor: None: the policy makes one.
     """
     return policy._update_features_extractor(arguments, extractor)
+
+
+def pending_observation(model: BaseAlgorithm) -> dict[str, Any]:
+    """What the next control step of `model` begins from, as a checkpoint keeps it.
+
+    Returns:
+        ``observation``, (n, ...) or a dict of such, and ``starts``, (n,) bool: a new episode begins with it. Both are
+        None before the first step.
+    """
+    return {"observation": model._last_obs, "starts": model._last_episode_starts}
+
+
+def restore_pending_observation(
+    model: BaseAlgorithm, observation: np.ndarray | dict[str, np.ndarray], starts: np.ndarray
+) -> None:
+    """Let the next control step of `model` begin from what `pending_observation` gave; changes `model`.
+
+    Args:
+        model: of any of stable-baselines3's algorithms.
+        observation: (n, ...), or a dict of such.
+        starts: (n,) bool.
+    """
+    model._last_obs = observation
+    model._last_episode_starts = starts
+
+
+def gradient_steps(model: BaseAlgorithm) -> int:
+    """Number of gradient steps so far; TD3 updates its actor at every second of them."""
+    return model._n_updates
+
+
+def restore_gradient_steps(model: BaseAlgorithm, count: int) -> None:
+    """Continue counting gradient steps from `count`; changes `model`."""
+    model._n_updates = count

@@ -16,7 +16,7 @@ from ...controllers import Controller
 from ...controllers.core import State
 from ...envs import VectorEnv
 from ..runs import interrupt
-from .critic import Critic, flat
+from .critic import Critic, Observations, flat
 
 
 class Feedback(NamedTuple):
@@ -26,16 +26,16 @@ class Feedback(NamedTuple):
     """(T, n)"""
     ended: Tensor
     """(T, n), bool: the action was the last one of its episode"""
-    next_observation: Any
-    """(T, n, ...), or a dict of such: the true one, also where an episode has ended"""
+    next_observation: Observations
+    """(T, n, ...): the true one, also where an episode has ended"""
 
 
 @dataclass(kw_only=True)
 class Steps:
     """What a controller is unrolled over: T steps of n agents side by side, (T, n, ...) unless said otherwise."""
 
-    observation: Any
-    """tensor, or a dict of tensors"""
+    observation: Observations
+    """(T, n, ...)"""
     action: Tensor
     """(T, n, m), with the noise"""
     begins: Tensor
@@ -118,6 +118,17 @@ def cut(rows: Any, length: int) -> Any:
     return None if rows is None else tree_map(cut_tensor, rows)
 
 
+class _ControlStep(NamedTuple):
+    """What one control step of all agents gives."""
+
+    row: dict[str, Any]
+    """of the rollout, (n, ...) each, by the names that `Collector.collect` stacks them under"""
+    info: dict[str, Any]
+    """the environment's"""
+    timed_out: np.ndarray
+    """(n,), True where an episode was cut short by the time limit and did not end by itself"""
+
+
 class Collector:
     """Agents of one controller in a vector env, from rollout to rollout.
 
@@ -134,6 +145,7 @@ class Collector:
         self.observation, _ = env.reset(seed=seeds)
         self.state = controller.initial_state(self.agent_count)
         self.begins = torch.ones(self.agent_count, dtype=torch.bool)
+        # A controller that does not override `learn` needs no feedback, which takes much memory.
         self._learns = type(controller).learn is not Controller.learn
 
     @torch.no_grad()
@@ -154,12 +166,13 @@ class Collector:
         for step in range(length):
             if step % sequence == 0:
                 sequence_starts.append(self.state)
-            row, info, timed_out = self._step(noise[step])
-            rows.append(row)
-            if "final_obs" in info:
-                episodes += _finished(info)
-            if timed_out.any():
-                timeouts.append(self._timeouts(step, timed_out, row["next_observation"]))
+            control_step = self._step(noise[step])
+            rows.append(control_step.row)
+            if "final_obs" in control_step.info:
+                episodes += _finished(control_step.info)
+            if control_step.timed_out.any():
+                last_observation = control_step.row["next_observation"]
+                timeouts.append(self._timeouts(step, control_step.timed_out, last_observation))
             interrupt.check()
         if not self._learns:
             # Nobody reads these any more, and they take as much memory as the observations.
@@ -184,8 +197,12 @@ class Collector:
             episodes=episodes,
         )
 
-    def _step(self, noise: Tensor) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
-        """Do one control step: its row of the rollout, the env's info, and which episodes were cut short (n,)."""
+    def _step(self, noise: Tensor) -> _ControlStep:
+        """Let all agents act once; moves `state`, `observation` and `begins` on to the next step.
+
+        Args:
+            noise: added to the actions, (n, m).
+        """
         if self.begins.any():
             self.state = self.controller.reset(self.state, self.begins)
         observation = tree_map(torch.as_tensor, self.observation)
@@ -218,10 +235,18 @@ class Collector:
             "ended": self.begins,
             "next_observation": next_observation,
         }
-        return row, info, truncated & ~terminated
+        return _ControlStep(row=row, info=info, timed_out=truncated & ~terminated)
 
-    def _timeouts(self, step: int, timed_out: np.ndarray, next_observation: Any) -> Timeouts:
-        """The time-outs of one step, with the agents' states as they are after it."""
+    def _timeouts(
+        self, step: int, timed_out: np.ndarray, next_observation: Observations
+    ) -> Timeouts:
+        """The time-outs of one step, with the agents' states as they are after it.
+
+        Args:
+            step: its number in the rollout.
+            timed_out: which episodes were cut short, (n,) bool.
+            next_observation: the true last observations, (n, ...).
+        """
         agent = torch.as_tensor(np.flatnonzero(timed_out))
         return Timeouts(
             step=torch.full_like(agent, step),
@@ -230,6 +255,7 @@ class Collector:
         )
 
     def _feedback(self, stacked: dict[str, Any]) -> Feedback | None:
+        """What a controller learns from in a rollout; None where it does not learn."""
         if not self._learns:
             return None
         return Feedback(
@@ -238,7 +264,7 @@ class Collector:
             next_observation=stacked["next_observation"],
         )
 
-    def _critic_input(self, observation: Any) -> Tensor:
+    def _critic_input(self, observation: Observations) -> Tensor:
         """What a critic reads, (n, k): an observation, and the agents' states as they are now."""
         observation_rows = flat(observation, self.controller.observation_space)
         state_rows = flat_state(self.state, self.agent_count)
@@ -256,7 +282,7 @@ class Collector:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
         self.env.load_state_dict(saved["env"])
-        # A fresh state has the shape of the tree, which the saved names are the places of.
+        # The checkpoint names each tensor by its place in the tree; a fresh state shows what the tree looks like.
         fresh = self.controller.initial_state(self.agent_count)
         self.state = tree_map_with_path(lambda path, _: saved["agents"][keystr(path)], fresh)
         self.observation = saved["observation"]
@@ -268,7 +294,9 @@ def flat_state(state: State, n: int) -> Tensor:
     tensors = named(state)
     # Sorted: a controller may return its dict in another order from step to step.
     rows = [tensors[name].detach().reshape(n, -1).float() for name in sorted(tensors)]
-    return torch.cat(rows, dim=1) if rows else torch.zeros(n, 0)
+    if not rows:
+        return torch.zeros(n, 0)
+    return torch.cat(rows, dim=1)
 
 
 def named(state: State) -> dict[str, Tensor]:
@@ -334,8 +362,8 @@ def unroll(controller: Controller, steps: Steps) -> Tensor:
     for first, end in pairwise(bounds):
         if some_begin[first]:
             state = controller.reset(state, steps.begins[first])
-        stretch = _at(steps.observation, slice(first, end))
-        action, state = controller.unroll(stretch, state)
+        observations = _at(steps.observation, slice(first, end))
+        action, state = controller.unroll(observations, state)
         actions.append(action.flatten(2))
         if steps.feedback is not None:
             observation = _at(steps.observation, first)
@@ -380,13 +408,13 @@ def _with_final(observation: Any, info: dict[str, Any]) -> Any:
     There, `observation` holds the first one of the next episode already.
     """
     ended = info["_final_obs"]
-    finals = list(info["final_obs"][ended])
-    if isinstance(observation, dict):
-        return {
-            name: _replaced(rows, ended, [final[name] for final in finals])
-            for name, rows in observation.items()
-        }
-    return _replaced(observation, ended, finals)
+    last_ones = list(info["final_obs"][ended])
+    if not isinstance(observation, dict):
+        return _replaced(observation, ended, last_ones)
+    result = {}
+    for name, rows in observation.items():
+        result[name] = _replaced(rows, ended, [last[name] for last in last_ones])
+    return result
 
 
 def _replaced(rows: np.ndarray, where: np.ndarray, values: list[np.ndarray]) -> np.ndarray:

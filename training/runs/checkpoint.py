@@ -16,6 +16,11 @@ from ...errors import LanceletError
 from ...files import write_atomic
 
 FORMAT = 1
+"""version of what `save` writes; `load` refuses any other"""
+ARRAY = "$array"
+"""key of a reference to an array, by which it is told from a dict of the tree; its value is the array's name"""
+IS_NUMPY = "numpy"
+"""key beside it: whether the array was numpy's, else it was a tensor"""
 
 
 def save(path: str | Path, tree: Any) -> None:
@@ -42,7 +47,7 @@ def _pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
         tensor = torch.as_tensor(np.ascontiguousarray(value) if is_numpy else value)
         # A copy: safetensors refuses tensors that share memory.
         tensors[name] = tensor.detach().contiguous().clone()
-        return {"$array": name, "numpy": is_numpy}
+        return {ARRAY: name, IS_NUMPY: is_numpy}
     if isinstance(value, dict):
         return {key: _pack(item, f"{name}/{key}", tensors) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -78,9 +83,9 @@ def load(path: str | Path, inside: str | Path | None = None) -> Any:
 
 def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     """The tree that `_pack` made JSON of, from that and the arrays by name."""
-    if isinstance(value, dict) and "$array" in value:
-        tensor = tensors[value["$array"]]
-        return tensor.numpy() if value["numpy"] else tensor
+    if isinstance(value, dict) and ARRAY in value:
+        tensor = tensors[value[ARRAY]]
+        return tensor.numpy() if value[IS_NUMPY] else tensor
     if isinstance(value, dict):
         return {key: _unpack(item, tensors) for key, item in value.items()}
     if isinstance(value, list):

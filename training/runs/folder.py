@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.metadata
 import io
 import json
 import math
 import os
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import yaml
 
 from ... import __version__, foreign
 from ...checks import plain
-from ...errors import LanceletError, warn
+from ...errors import LanceletError
 from ...files import make_folder, to_json, user_path, write_atomic
 from ...optional import extras
 from ...tasks import short_name
 from . import checkpoint
+from .sessions import mapping_or_empty, this_session, with_session
+from .sessions import versions as versions
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
 
 FORMAT = 1
+"""format of `config.yaml` that this version writes and reads"""
+CONFIG_FILE = "config.yaml"
+LOG_FILE = "metrics.jsonl"
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
-_LEFT_BY_A_RUN = (CHECKPOINT, Path("metrics.jsonl"), Path("best.safetensors"))
+_LEFT_BY_A_RUN = (CHECKPOINT, Path(LOG_FILE), Path("best.safetensors"))
+"""files by which a folder is known to hold a run, even where its configuration is missing"""
 _NAMES = ("task", "controller", "algorithm")
+"""keys of `config.yaml` whose values are texts"""
 _OPTIONS = ("task_options", "controller_options", "algorithm_options")
+"""keys of `config.yaml` whose values are mappings"""
 _RECORD = ("versions", "git", "created", "sessions")
 """keys of `config.yaml` that tell what happened, not what was asked for"""
 
@@ -40,17 +47,16 @@ _RECORD = ("versions", "git", "created", "sessions")
 class RunFolder:
     """One run on disk; only one process drives it at a time.
 
-    `config.yaml` keeps what the run is, as the last session was asked for it, the versions that it
-    began under, and a list of its sessions: when, by which command, under which versions.
+    `config.yaml` keeps what the run is, as the last session was asked for it, the versions that it began under, and a
+    list of its sessions: when, by which command, under which versions (docs/design.md, "A run folder").
 
     Args:
-        config: of the run: ``task``, ``task_options``, ``controller``, ``controller_options``, ``algorithm``,
+        config: what the run is: ``task``, ``task_options``, ``controller``, ``controller_options``, ``algorithm``,
             ``algorithm_options``, ``model_hash``.
-        folder: where; None for a new name under ``runs/``.
-        resume: continue what is there.
-        may_change: options of the algorithm that a resumed run may give other values.
-        defaults: options of the algorithm and their defaults: what a run had that was begun before
-            an option existed.
+        folder: path of the folder; None for a new name under ``runs/``.
+        resume: continue the run that is there.
+        may_change: options of the algorithm to which a resumed run may give other values.
+        defaults: options of the algorithm and their defaults: what a run had that was begun before an option existed.
 
     Raises:
         LanceletError: the folder holds a run and `resume` is off, or its run was another one, or another process
@@ -65,46 +71,70 @@ class RunFolder:
         may_change: Collection[str] = (),
         defaults: Mapping[str, Any] | None = None,
     ) -> None:
-        asked = {"format": FORMAT, **plain(dict(config))}
-        self.config = {name: value for name, value in asked.items() if name not in _RECORD}
+        given = {"format": FORMAT, **plain(dict(config))}
+        self.config = {name: value for name, value in given.items() if name not in _RECORD}
         self.path = user_path(folder) if folder else _new_name(config)
         self.watch: Callable[[dict[str, float]], None] | None = None
-        """told the figures of every line of the log, where somebody looks on"""
-        self._log: Any = None
-        self._events: Any = None
-        # Asked before anything is written, and again under the lock: another process may have
-        # begun a run here since.
+        """called with the figures of every line of the log; None: nobody looks on"""
+        self._log: TextIO | None = None
+        self._events: SummaryWriter | None = None
+        # Asked before anything is written, and again under the lock: another process may have begun a run here since.
         _previous(self.path, resume)
         make_folder(self.path)
         self._lock = hold(self.path)
         try:
-            old = _previous(self.path, resume)
-            if old is not None:
-                foreign.check_links(self.path, CHECKPOINT.parent.name)
-                _same_run(old, self.config, self.path, may_change, defaults or {})
-            options = self.config.get("algorithm_options", {})
-            session = _session({name: options[name] for name in may_change if name in options})
-            record = _record(old, session, self.path)
-            text = yaml.safe_dump({**self.config, **record}, sort_keys=False)
-            write_atomic(self.path / "config.yaml", text)
+            self._write_config(_previous(self.path, resume), may_change, defaults or {})
         except BaseException:
             self._lock.close()
             raise
 
+    def _write_config(
+        self,
+        old: dict[str, Any] | None,
+        may_change: Collection[str],
+        defaults: Mapping[str, Any],
+    ) -> None:
+        """Write `config.yaml` for the session that begins now.
+
+        Args:
+            old: configuration of the run that is resumed; None: the run is new.
+            may_change: as in the constructor.
+            defaults: as in the constructor.
+
+        Raises:
+            LanceletError: the run that is there is another one.
+        """
+        if old is not None:
+            foreign.check_links(self.path, CHECKPOINT.parent.name)
+            _check_same_run(
+                path=self.path,
+                old=old,
+                new=self.config,
+                may_change=may_change,
+                defaults=defaults,
+            )
+        options = self.config.get("algorithm_options", {})
+        session = this_session({name: options[name] for name in may_change if name in options})
+        record = with_session(old, session, self.path)
+        text = yaml.safe_dump({**self.config, **record}, sort_keys=False)
+        write_atomic(self.path / CONFIG_FILE, text)
+
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint, all at once."""
+        """Replace the checkpoint by `state`, all at once."""
         checkpoint.save(self.path / CHECKPOINT, state)
 
     def load(self) -> dict[str, Any] | None:
-        """The checkpoint; None where the run had not reached one."""
+        """The state in the checkpoint; None where the run had not reached one."""
         path = self.path / CHECKPOINT
-        return checkpoint.load(path, inside=self.path) if path.exists() else None
+        if not path.exists():
+            return None
+        return checkpoint.load(path, inside=self.path)
 
     def restoring(self) -> contextlib.AbstractContextManager[None]:
-        """Take the values of a checkpoint up: where they do not fit, one line says so, with its path.
+        """A block in which the values of a checkpoint are taken up.
 
         Raises:
-            LanceletError: in place of what they break.
+            LanceletError: at the end of the block, in place of whatever the values broke there; it names the file.
         """
         return foreign.described_by(self.path / CHECKPOINT)
 
@@ -126,33 +156,43 @@ class RunFolder:
         """Append a line to `metrics.jsonl` and to the TensorBoard events.
 
         A figure that is not finite is left out: there is none at this step, and NaN is no JSON.
+
+        Args:
+            step: number of the update, which the line begins with.
+            **figures: figures of this step by name.
+
+        Raises:
+            LanceletError: the disk is full or refuses.
         """
-        finite = _finite_figures({"step": step, **figures})
+        assert self._log is not None and self._events is not None, "begin_log comes first"
+        line = _finite_figures({"step": step, **figures})
+        finite = {name: value for name, value in line.items() if name != "step"}
         try:
-            self._log.write(to_json(finite) + "\n")
+            self._log.write(to_json(line) + "\n")
+            # Flushed, so that who reads the log of a running training sees whole lines.
             self._log.flush()
             for name, value in finite.items():
-                if name != "step":
-                    self._events.add_scalar(name, value, step)
+                self._events.add_scalar(name, value, step)
         except OSError as error:
             raise LanceletError(
                 f"cannot write the log of {self.path}: {error.strerror}; the checkpoint is valid"
             ) from error
         if self.watch is not None:
-            self.watch({name: value for name, value in finite.items() if name != "step"})
+            self.watch(finite)
 
     def close(self) -> None:
-        """Let the folder go."""
-        with (
-            contextlib.ExitStack() as stack
-        ):  # closes the next also where one fails, last in first out
-            for file in (self._lock, self._events, self._log):
-                if file is not None:
-                    stack.callback(file.close)
+        """Close the log and let the folder go."""
+        # The stack closes the last first, and the others also where one fails: the lock goes when all is written.
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._lock.close)
+            if self._events is not None:
+                stack.callback(self._events.close)
+            if self._log is not None:
+                stack.callback(self._log.close)
 
 
-def hold(folder: Path) -> Any:
-    """The lock of a folder, as an open file: held until it is closed, or its process is gone.
+def hold(folder: Path) -> TextIO:
+    """Take the lock of a folder; it is held until the file that is returned is closed, or its process is gone.
 
     Raises:
         LanceletError: another process holds it, or the folder cannot be written to.
@@ -181,12 +221,12 @@ def hold(folder: Path) -> Any:
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
-    """The configuration of a run folder.
+    """The configuration of a run folder; options that it lacks are empty.
 
     Raises:
-        LanceletError: no run there, half-written, or of another format.
+        LanceletError: there is no run, or its configuration is half-written, of another format, or not one of ours.
     """
-    path = Path(folder) / "config.yaml"
+    path = Path(folder) / CONFIG_FILE
     if not Path(folder).exists():
         raise LanceletError(f"run folder {folder} does not exist")
     if not path.exists():
@@ -194,10 +234,11 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     config = foreign.read_yaml(path, inside=folder)
     if not isinstance(config, dict) or "format" not in config:
         raise LanceletError(f"{path} is not a configuration of Lancelet, or is cut short")
-    version = config["format"]
-    if version != FORMAT or isinstance(version, bool):
+    file_format = config["format"]
+    # A flag is no format, though True equals 1.
+    if file_format != FORMAT or isinstance(file_format, bool):
         raise LanceletError(
-            f"{path} has format {version!r}: this version of Lancelet ({__version__}) reads {FORMAT}"
+            f"{path} has format {file_format!r}: this version of Lancelet ({__version__}) reads {FORMAT}"
         )
     for name in _NAMES:
         if not isinstance(config.get(name, ""), str):
@@ -217,29 +258,31 @@ def read_log(folder: str | Path) -> list[dict[str, float]]:
     Raises:
         LanceletError: the log is no regular file, too large, or a link out of the folder.
     """
-    return _logged(Path(folder) / "metrics.jsonl")
+    return _logged(Path(folder) / LOG_FILE)
 
 
 def _logged(path: Path) -> list[dict[str, float]]:
-    """The figures of every line of a log that is JSON with a step."""
+    """The figures of every line of a log that is JSON with a step; the others are left out."""
     if not path.exists():
         return []
+    content = foreign.read_bytes(path, foreign.LOG_BYTES, inside=path.parent)
     lines = []
-    for line in foreign.read_bytes(path, foreign.LOG_BYTES, inside=path.parent).split(b"\n"):
+    for text in content.split(b"\n"):
         try:
-            figures = foreign.parse_json(line, "a line of a log")
+            value = foreign.parse_json(text, "a line of a log")
         except LanceletError:
+            # The last line of a run that was killed is torn.
             continue
-        if not isinstance(figures, dict):
+        if not isinstance(value, dict):
             continue
-        figures = _finite_figures(figures)
+        figures = _finite_figures(value)
         if "step" in figures:
             lines.append(figures)
     return lines
 
 
 def _finite_figures(figures: Mapping[str, Any]) -> dict[str, float]:
-    """Those that are finite numbers, as numbers of Python."""
+    """Those of the figures that are finite numbers, as numbers of Python."""
     finite = {}
     for name, value in figures.items():
         number = plain(value)
@@ -251,92 +294,18 @@ def _finite_figures(figures: Mapping[str, Any]) -> dict[str, float]:
 
 def save_episode(folder: str | Path, record: Mapping[str, Any]) -> None:
     """Write a recorded episode (`rollout.Score.record`) to `episode.npz`, all at once."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **record)
-    write_atomic(Path(folder) / "episode.npz", buffer.getvalue())
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides a run's numbers."""
-    names = ("mujoco", "gymnasium", "torch", "numpy", "evotorch", "stable-baselines3", "ray")
-    found = {"lancelet": __version__}
-    for name in names:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+    archive = io.BytesIO()
+    np.savez_compressed(archive, **record)
+    write_atomic(Path(folder) / "episode.npz", archive.getvalue())
 
 
 def _new_name(config: Mapping[str, Any]) -> Path:
+    """A folder under ``runs/`` for a run that was given none."""
+    task = short_name(config["task"])
+    controller = config["controller"].rpartition(":")[2]
     seed = config["algorithm_options"]["seed"]
-    name = f"{short_name(config['task'])}-{config['controller'].rpartition(':')[2]}-{config['algorithm']}-{seed}"
-    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _git_hash() -> str | None:
-    folder = Path(__file__).resolve().parent
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-        return done.stdout.strip()
-    return None
-
-
-def _session(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What is to be known of this process's share of a run; `options` are those that may change."""
-    return {
-        "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "options": dict(options),
-        "versions": versions(),
-        "git": _git_hash(),
-    }
-
-
-def _record(old: Mapping[str, Any] | None, session: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The record of a run's sessions with `session` at its end; says where versions changed."""
-    if old is None:
-        return {
-            "versions": dict(session["versions"]),
-            "git": session["git"],
-            "created": session["begun"],
-            "sessions": [session],
-        }
-    first = {
-        "begun": old.get("created"),
-        "versions": _mapping(old.get("versions")),
-        "git": old.get("git"),
-    }
-    # A run of an earlier version of Lancelet has no list: only its last session is known.
-    sessions = old.get("sessions")
-    if not isinstance(sessions, list) or not sessions:
-        sessions = [first]
-    before = _mapping(_mapping(sessions[-1]).get("versions"))
-    changes = []
-    for name, version in session["versions"].items():
-        if name in before and before[name] != version:
-            changes.append(f"{name} {before[name]} -> {version}")
-    if changes:
-        warn(
-            f"{path} goes on under other versions ({', '.join(changes)}): its numbers may differ "
-            "from those of a run that was never stopped"
-        )
-    return {
-        "versions": _mapping(old.get("versions")),
-        "git": old.get("git"),
-        "created": old.get("created"),
-        "sessions": [*sessions, session],
-    }
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    """A copy of `value` where it is a mapping, as it should be; else an empty one."""
-    return dict(value) if isinstance(value, Mapping) else {}
+    now = time.strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{task}-{controller}-{config['algorithm']}-{seed}-{now}"
 
 
 def _previous(path: Path, resume: bool) -> dict[str, Any] | None:
@@ -345,7 +314,8 @@ def _previous(path: Path, resume: bool) -> dict[str, Any] | None:
     Raises:
         LanceletError: there is one, and it is not to be resumed; or it cannot be.
     """
-    if os.path.lexists(path / "config.yaml"):
+    # A link that leads nowhere counts too: it must not be written through.
+    if os.path.lexists(path / CONFIG_FILE):
         if not resume:
             raise LanceletError(
                 f"{path} already holds a run: give --resume to continue it, or another --folder"
@@ -354,40 +324,68 @@ def _previous(path: Path, resume: bool) -> dict[str, Any] | None:
     for name in _LEFT_BY_A_RUN:
         if os.path.lexists(path / name):
             raise LanceletError(
-                f"{path} holds {name} but no config.yaml, so that nobody knows whose it is: give another --folder"
+                f"{path} holds {name} but no config.yaml, so that nobody knows whose it is: "
+                "give another --folder"
             )
     return None
 
 
-def _same_run(
+def _check_same_run(
+    path: Path,
     old: dict[str, Any],
     new: dict[str, Any],
-    path: Path,
     may_change: Collection[str],
     defaults: Mapping[str, Any],
 ) -> None:
-    """Refuse to go on with the run at `path` where `new` describes another one."""
+    """Refuse to go on with a run under a configuration that describes another one.
+
+    Args:
+        path: folder of the run, for the error.
+        old: configuration that the folder holds.
+        new: configuration that is given now.
+        may_change: options of the algorithm that may differ.
+        defaults: options of the algorithm and their defaults, for those that `old` lacks.
+
+    Raises:
+        LanceletError: the first difference.
+    """
+    # The versions before the rest: another MuJoCo changes the model's hash, and then is the true reason.
     same_body = old.get("model_hash") == new.get("model_hash")
-    before = _mapping(old.get("versions")).get("mujoco")
-    if not same_body and before not in (None, versions()["mujoco"]):
+    old_mujoco = mapping_or_empty(old.get("versions")).get("mujoco")
+    new_mujoco = versions()["mujoco"]
+    if not same_body and old_mujoco not in (None, new_mujoco):
         raise LanceletError(
-            f"{path} was run under MuJoCo {before}, where its body compiled to another model than "
-            f"under {versions()['mujoco']}: install mujoco=={before}, or give another --folder"
+            f"{path} was run under MuJoCo {old_mujoco}, where its body compiled to another model than "
+            f"under {new_mujoco}: install mujoco=={old_mujoco}, or give another --folder"
         )
     unchanged(path, old, new, [key for key in new if key != "algorithm_options"])
-    options = new.get("algorithm_options", {})
-    kept = {**json.loads(to_json(defaults)), **_mapping(old.get("algorithm_options"))}
-    unchanged(path, kept, options, [name for name in options if name not in may_change])
+    # By way of JSON, as the old options went: a tuple has become a list there.
+    plain_defaults = json.loads(to_json(defaults))
+    old_options = {**plain_defaults, **mapping_or_empty(old.get("algorithm_options"))}
+    new_options = new.get("algorithm_options", {})
+    fixed_names = [name for name in new_options if name not in may_change]
+    unchanged(path, old_options, new_options, fixed_names)
 
 
 def unchanged(
     path: Path, old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str]
 ) -> None:
-    """Refuse to go on with what is at `path` under other settings than it was begun with; as JSON values."""
-    new = json.loads(to_json(new))
+    """Refuse to go on with a run under other settings than it was begun with.
+
+    Args:
+        path: folder of the run, for the error.
+        old: settings of the run, as a file gave them.
+        new: settings that are given now; they are compared as the JSON that they become.
+        names: names of the settings that must be equal.
+
+    Raises:
+        LanceletError: the first setting that differs.
+    """
+    plain_new = json.loads(to_json(new))
     for name in names:
-        if old.get(name) != new.get(name):
-            had, given = old.get(name), new.get(name)
+        old_value = old.get(name)
+        new_value = plain_new.get(name)
+        if old_value != new_value:
             raise LanceletError(
-                f"{path} was run with {name} = {had!r}, not {given!r}: give another --folder"
+                f"{path} was run with {name} = {old_value!r}, not {new_value!r}: give another --folder"
             )

@@ -1,6 +1,9 @@
-"""Ctrl-C at a safe point: an exception raised anywhere may leave a lock of the log's or the bar's thread taken.
+"""Ctrl-C at a safe point.
 
-SIGTERM, by which machines are told to stop, is as Ctrl-C: a run ends where it can be continued from.
+Python raises KeyboardInterrupt wherever it happens to be. Inside the log or the progress bar, whose threads hold locks,
+that can leave a lock taken for ever. So a training defers the signal to a point where no lock is held.
+
+SIGTERM, by which machines are told to stop, is handled as Ctrl-C: a run ends where it can be continued from.
 """
 
 from __future__ import annotations
@@ -9,11 +12,14 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 from ...errors import Terminated
 
 _pending = threading.Event()
+"""set while an interrupt waits for the next `check`"""
 _by_sigterm = threading.Event()
+"""set once SIGTERM has arrived, until its handler is taken back"""
 
 
 @contextlib.contextmanager
@@ -22,7 +28,7 @@ def deferred() -> Iterator[None]:
 
     Outside the main thread, which alone may handle signals, nothing changes.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not _in_main_thread():
         yield
         return
 
@@ -31,13 +37,15 @@ def deferred() -> Iterator[None]:
             _interrupt()
         _pending.set()
 
-    before = signal.signal(signal.SIGINT, handle)
+    previous_handler = signal.signal(signal.SIGINT, handle)
     try:
+        # Inside: SIGTERM becomes a SIGINT, which must find the handler above.
         with sigterm_as_ctrl_c():
             yield
+            # One that came after the last check of the block.
             check()
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous_handler)
         _pending.clear()
 
 
@@ -46,9 +54,12 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
     """Inside, SIGTERM does what Ctrl-C would do then; where the caller handles it already, that stays.
 
     Outside the main thread, nothing changes.
+
+    Raises:
+        Terminated: in place of the KeyboardInterrupt that SIGTERM led to.
     """
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    is_handled_already = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    if not _in_main_thread() or is_handled_already:
         yield
         return
 
@@ -59,9 +70,9 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGTERM, handle)
     try:
         yield
-    except KeyboardInterrupt as interrupted:
-        if _by_sigterm.is_set() and not isinstance(interrupted, Terminated):
-            raise Terminated from interrupted
+    except KeyboardInterrupt as interrupt:
+        if _by_sigterm.is_set() and not isinstance(interrupt, Terminated):
+            raise Terminated from interrupt
         raise
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -69,10 +80,23 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise the KeyboardInterrupt that waits, if one does; called where no lock is held."""
+    """Raise the KeyboardInterrupt that waits, if one does; to be called where no lock is held.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C.
+        Terminated: after SIGTERM.
+    """
     if _pending.is_set():
         _interrupt()
 
 
-def _interrupt() -> None:
-    raise Terminated if _by_sigterm.is_set() else KeyboardInterrupt
+def _interrupt() -> NoReturn:
+    """Raise what the signal that arrived stands for."""
+    if _by_sigterm.is_set():
+        raise Terminated
+    raise KeyboardInterrupt
+
+
+def _in_main_thread() -> bool:
+    """Whether the caller runs in the main thread."""
+    return threading.current_thread() is threading.main_thread()

@@ -7,7 +7,7 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -16,34 +16,46 @@ from ...files import write_atomic
 from ...optional import extras
 from ..statistics import interval
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 110
+"""resolution of the pictures of a page"""
+_CURVE_SIZE = (7, 3.5)
+"""width and height of the learning curves, inches"""
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;margin:1rem 0}"
     "td,th{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
     "img,video{max-width:100%}.yes{color:#176b2c}.no{color:#b3261e}"
 )
+"""style sheet of every page"""
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self' file:"
 """Content-Security-Policy: the page loads nothing but its own pictures and the film beside it"""
 _CURVES = ("mean", "best", "validation")
 """figures of the log that are drawn as learning curves"""
+_SUMMARIES = ("untrained", "trained")
+"""the two controllers whose episodes a report compares"""
 
 
-def figure(plot: Any) -> str:
-    """A matplotlib figure as an `img` element; the figure is closed."""
+def figure(plot: Figure) -> str:
+    """A matplotlib figure as an `img` element that holds its own picture; the figure is closed."""
     with extras():
         import matplotlib.pyplot as plt
 
-    data = io.BytesIO()
-    plot.savefig(data, format="png", dpi=110, bbox_inches="tight")
+    image = io.BytesIO()
+    plot.savefig(image, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight")
     plt.close(plot)
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+    text = base64.b64encode(image.getvalue()).decode()
+    return f'<img alt="" src="data:image/png;base64,{text}">'
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """An HTML table; every cell is escaped."""
-    lines = [_cells("th", head)]
-    lines += [_cells("td", row) for row in rows]
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+    table_rows = [_cells("th", head)]
+    table_rows += [_cells("td", row) for row in rows]
+    body = "".join(f"<tr>{cells}</tr>" for cells in table_rows)
+    return f"<table>{body}</table>"
 
 
 def _cells(tag: str, values: Sequence[Any]) -> str:
@@ -52,33 +64,41 @@ def _cells(tag: str, values: Sequence[Any]) -> str:
 
 
 def write_page(path: str | Path, title: str, *parts: str) -> None:
-    """Write a page of HTML `parts` that loads nothing from elsewhere."""
+    """Write an HTML page that loads nothing from elsewhere.
+
+    Args:
+        path: path of the file.
+        title: title of the page, as plain text; it is escaped.
+        *parts: HTML of the body, one part below the other; they are written as they are.
+    """
     policy = f'<meta http-equiv=Content-Security-Policy content="{_POLICY}">'
     name = html.escape(title)
-    page = (
+    beginning = (
         f"<!doctype html><html lang=en><head><meta charset=utf-8>{policy}<style>{_STYLE}</style>"
         f"<title>{name}</title></head><body><h1>{name}</h1>"
     )
-    write_atomic(path, page + "\n".join(parts) + "</body></html>")
+    body = "\n".join(parts)
+    write_atomic(path, f"{beginning}{body}</body></html>")
 
 
 def summary_rows(summary: Mapping[str, Mapping[str, Sequence[float]]]) -> list[list[str]]:
-    """Figure | untrained | trained, each a mean with its 95 % interval over the start states that have the figure.
+    """Rows of a table: a figure's name, and its mean with a 95 % interval, untrained and trained.
 
-    Episodes that failed have none; the row ``failed`` tells how many they are, and is left out where there are none.
+    Episodes that failed have no figures. The last row, ``failed``, says how many they are; it is left out where there
+    are none.
+
+    Args:
+        summary: ``untrained`` and ``trained``: name of a figure -> a value a start state.
     """
-    failures = {which: summary[which].get("failed", []) for which in summary}
     rows = []
     for name in summary["untrained"]:
         if name == "failed":
             continue
-        cells = [_cell(summary[which][name]) for which in ("untrained", "trained")]
+        cells = [_cell(summary[which][name]) for which in _SUMMARIES]
         rows.append([name, *cells])
+    failures = {which: summary[which].get("failed", []) for which in summary}
     if any(sum(failed) for failed in failures.values()):
-        counts = [
-            f"{sum(failures[which]):g} of {len(failures[which])}"
-            for which in ("untrained", "trained")
-        ]
+        counts = [f"{sum(failures[which]):g} of {len(failures[which])}" for which in _SUMMARIES]
         rows.append(["failed", *counts])
     return rows
 
@@ -101,10 +121,10 @@ def write_report(
     """Write `report.html` into a run folder.
 
     Args:
-        folder: of the run.
-        config: of the run, as `config.yaml` holds it.
-        log: its lines, in the order of time.
-        summary: figures of episodes, ``untrained`` and ``trained``: name -> a value a start state.
+        folder: folder of the run.
+        config: configuration of the run, as `config.yaml` holds it.
+        log: lines of the run's log, in the order of time.
+        summary: ``untrained`` and ``trained``: name of a figure -> a value a start state.
     """
     start_count = len(summary["trained"]["return"])
     parts = [
@@ -122,7 +142,15 @@ def write_report(
 
 
 def _learning_curves(log: Sequence[Mapping[str, float]], names: Sequence[str]) -> str:
-    """The named figures of a log over environment steps, or over updates where there are none."""
+    """Draw the named figures of a log over environment steps, or over updates where there are none.
+
+    Args:
+        log: lines of the log, one or more; a figure need not stand in every line.
+        names: names of the figures, a curve each.
+
+    Returns:
+        The picture as an `img` element.
+    """
     with extras():
         import matplotlib
 
@@ -130,19 +158,26 @@ def _learning_curves(log: Sequence[Mapping[str, float]], names: Sequence[str]) -
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    has_steps = "steps" in log[0]  # an open-loop training runs no environment
-    x_name = "steps" if has_steps else "step"
-    plot, axes = plt.subplots(figsize=(7, 3.5))
+    x_name = "steps"
+    x_label = "environment steps"
+    y_label = "return"
+    if "steps" not in log[0]:
+        # An open-loop training runs no environment.
+        x_name = "step"
+        x_label = "updates"
+        y_label = "loss"
+    plot, axes = plt.subplots(figsize=_CURVE_SIZE)
     for name in names:
         lines = [line for line in log if name in line]
         x = [line[x_name] for line in lines]
         y = [line[name] for line in lines]
         if name == "validation":
+            # Validations are rare: a marker shows where one was.
             axes.plot(x, y, label=name, marker="o", markersize=3)
         else:
             axes.plot(x, y, label=name)
-    axes.set_xlabel("environment steps" if has_steps else "updates")
-    axes.set_ylabel("return" if has_steps else "loss")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     axes.legend()
     axes.spines[["top", "right"]].set_visible(False)
     return figure(plot)

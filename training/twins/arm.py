@@ -7,7 +7,7 @@ The equations are those of docs/systems/arm.md, "The arm" and "The muscles", com
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -78,11 +78,17 @@ class ArmTwin:
         v = torch.zeros_like(q)
         muscle = torch.zeros(len(q), *MUSCLES_SHAPE, dtype=self.dtype)
         muscle[:, Column.ACTIVATION] = self.body.least_activation
-        muscles.fill_muscles(self._arms, q.numpy(), v.numpy(), muscle.numpy())
-        hand = torch.from_numpy(self.body.hand(q.numpy())).to(self.dtype)
-        joints = torch.stack([q, v, hand], -2)
+        # Fills the other columns of `muscle`, whose memory it shares.
+        muscles.fill_muscles(
+            arms=self._arms, angles=q.numpy(), speeds=v.numpy(), muscles=muscle.numpy()
+        )
+        joints = torch.zeros(len(q), *JOINTS_SHAPE, dtype=self.dtype)
+        joints[:, Joint.ANGLE] = q
+        joints[:, Joint.SPEED] = v
+        joints[:, Joint.HAND] = torch.from_numpy(self.body.hand(q.numpy())).to(self.dtype)
         return _named(
-            joints.view(*leading_shape, *JOINTS_SHAPE), muscle.view(*leading_shape, *MUSCLES_SHAPE)
+            joints=joints.view(*leading_shape, *JOINTS_SHAPE),
+            muscle=muscle.view(*leading_shape, *MUSCLES_SHAPE),
         )
 
     def step(self, state: State, excitation: Tensor, force: Tensor | None = None) -> State:
@@ -106,16 +112,15 @@ class ArmTwin:
         joints = torch.empty(0)
         muscle = torch.empty(0)
         for _ in range(self.substeps):
-            joints, muscle = _Step.apply(
-                self._arms,
-                self.dt / self.substeps,
-                q,
-                v,
-                activation,
-                muscle_force,
-                excitation,
-                push,
-            )  # pyright: ignore[reportGeneralTypeIssues]
+            inputs = _StepInputs(
+                angles=q,
+                speeds=v,
+                activation=activation,
+                force=muscle_force,
+                excitation=excitation,
+                push=push,
+            )
+            joints, muscle = _Step.apply(self._arms, self.dt / self.substeps, *inputs)  # pyright: ignore[reportGeneralTypeIssues]
             q = joints[..., Joint.ANGLE, :]
             v = joints[..., Joint.SPEED, :]
             activation = muscle[..., Column.ACTIVATION, :]
@@ -144,6 +149,27 @@ def _named(joints: Tensor, muscle: Tensor) -> State:
     return state
 
 
+class _StepInputs(NamedTuple):
+    """What a plant step is differentiated by, each (..., size); their order is told here alone.
+
+    Torch gives and takes gradients by position: `_Step` is called with these fields in this order, and its `backward`
+    returns their gradients as another `_StepInputs`.
+    """
+
+    angles: Tensor
+    """rad, (..., 2)"""
+    speeds: Tensor
+    """rad/s, (..., 2)"""
+    activation: Tensor
+    """of every muscle, (..., 6)"""
+    force: Tensor
+    """N, of every muscle, (..., 6)"""
+    excitation: Tensor
+    """of every muscle, (..., 6)"""
+    push: Tensor
+    """N on the hand, (..., 2)"""
+
+
 class _Step(torch.autograd.Function):
     """One plant step by `muscles.step`, its gradient by `muscles.step_gradient`."""
 
@@ -160,16 +186,28 @@ class _Step(torch.autograd.Function):
             ctx: torch's, for `backward`.
             arms: `muscles.parameters` of the arm.
             dt: plant step, s.
-            *arguments: q, v, activation, force, excitation, push, each (..., size), as
-                `muscles.step` takes them.
+            *arguments: the fields of `_StepInputs`.
         """
-        leading_shape = arguments[0].shape[:-1]
-        dtype = arguments[0].dtype
-        flat = [part.reshape(-1, part.shape[-1]).contiguous() for part in arguments]
-        count = len(flat[0])
+        # Torch looks for gradients only in arguments that are tensors themselves, so that they come one by one.
+        inputs = _StepInputs(*arguments)
+        leading_shape = inputs.angles.shape[:-1]
+        dtype = inputs.angles.dtype
+        flat = _StepInputs(*(part.reshape(-1, part.shape[-1]).contiguous() for part in inputs))
+        count = len(flat.angles)
         joints = torch.empty(count, *JOINTS_SHAPE, dtype=dtype)
         muscle = torch.empty(count, *MUSCLES_SHAPE, dtype=dtype)
-        _step(arms, *(part.numpy() for part in flat), dt, joints.numpy(), muscle.numpy())
+        _step(
+            arms=arms,
+            angles=flat.angles.numpy(),
+            speeds=flat.speeds.numpy(),
+            activation=flat.activation.numpy(),
+            force=flat.force.numpy(),
+            excitation=flat.excitation.numpy(),
+            push=flat.push.numpy(),
+            dt=dt,
+            joints=joints.numpy(),
+            muscles=muscle.numpy(),
+        )
         ctx.arms = arms
         ctx.dt = dt
         ctx.leading_shape = leading_shape
@@ -185,31 +223,37 @@ class _Step(torch.autograd.Function):
         ctx: Any, grad_joints: Tensor, grad_muscles: Tensor
     ) -> tuple[Any, ...]:
         """The gradient in every argument of `forward`; None for the arm and the time step."""
-        *arguments, joints, muscle = (part.numpy() for part in ctx.saved_tensors)
+        *saved_inputs, joints, muscle = ctx.saved_tensors
+        flat = _StepInputs(*saved_inputs)
         grad_joints = grad_joints.reshape(-1, *JOINTS_SHAPE).contiguous()
         grad_muscles = grad_muscles.reshape(-1, *MUSCLES_SHAPE).contiguous()
         out = torch.empty(len(joints), muscles.GRADIENT_WIDTH, dtype=grad_joints.dtype)
         _step_gradient(
-            ctx.arms,
-            *arguments,
-            ctx.dt,
-            joints,
-            muscle,
-            grad_joints.numpy(),
-            grad_muscles.numpy(),
-            out.numpy(),
+            arms=ctx.arms,
+            angles=flat.angles.numpy(),
+            speeds=flat.speeds.numpy(),
+            activation=flat.activation.numpy(),
+            force=flat.force.numpy(),
+            excitation=flat.excitation.numpy(),
+            push=flat.push.numpy(),
+            dt=ctx.dt,
+            joints=joints.numpy(),
+            muscles=muscle.numpy(),
+            grad_joints=grad_joints.numpy(),
+            grad_muscles=grad_muscles.numpy(),
+            out=out.numpy(),
         )
         gradient = out.view(*ctx.leading_shape, muscles.GRADIENT_WIDTH)
-        return (
-            None,
-            None,
-            _columns(gradient, Gradient.ANGLE, 2),
-            _columns(gradient, Gradient.SPEED, 2),
-            _columns(gradient, Gradient.ACTIVATION, MUSCLE_COUNT),
-            _columns(gradient, Gradient.FORCE, MUSCLE_COUNT),
-            _columns(gradient, Gradient.EXCITATION, MUSCLE_COUNT),
-            _columns(gradient, Gradient.PUSH, 2),
+        grad_inputs = _StepInputs(
+            angles=_columns(gradient, Gradient.ANGLE, 2),
+            speeds=_columns(gradient, Gradient.SPEED, 2),
+            activation=_columns(gradient, Gradient.ACTIVATION, MUSCLE_COUNT),
+            force=_columns(gradient, Gradient.FORCE, MUSCLE_COUNT),
+            excitation=_columns(gradient, Gradient.EXCITATION, MUSCLE_COUNT),
+            push=_columns(gradient, Gradient.PUSH, 2),
         )
+        # None for `arms` and `dt`, which stand in front of the inputs.
+        return (None, None, *grad_inputs)
 
 
 def _columns(gradient: Tensor, first: Gradient, count: int) -> Tensor:

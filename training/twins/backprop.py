@@ -12,7 +12,7 @@ import numpy as np
 
 from ... import controllers
 from ...controllers import Controller
-from ...controllers.bilateral import Bilateral, apart, joined
+from ...controllers.bilateral import Bilateral, TwoColumns, apart, joined
 from ...envs import Task
 from ...errors import LanceletError
 from ..loop import Figures, Training, run_training
@@ -37,16 +37,16 @@ class Backprop(Trainer):
     updates: int = 2000
     """number of updates"""
     batch: int = 64
-    """fresh trials an update"""
+    """fresh trials in an update"""
     rate: float = 3e-3
-    """of Adam; the released code has 1e-3"""
+    """Adam's learning rate; the released code has 1e-3"""
     anneal: int = 0
     """updates in which the rate falls evenly to a tenth; 0: it stays"""
     clip: float = 1.0
     """largest norm of the gradient of one tensor (not of all together)"""
     loss: Literal["mixed", "loss1", "loss2"] = "mixed"
-    """of every weight, where columns are not specialised; loss1: distance and smoothness, loss2: squared distance and
-    excitation"""
+    """the loss of every weight, where columns are not specialised; loss1: distance and smoothness, loss2: squared
+    distance and excitation"""
     specialised: bool = False
     """each column has a loss of its own, combiner and motor layer the mean of both gradients"""
     dominance: Literal["left", "right"] = "left"
@@ -73,15 +73,17 @@ class Backprop(Trainer):
             )
 
     def refusal(self, controller: Controller) -> str | None:
-        """A plastic controller, which has no gradient; for specialised training one without two columns."""
+        """Refuse a plastic controller, which has no gradient; for specialised training one without two columns."""
         reason = super().refusal(controller)
-        if reason is None and not controller.pure:
-            reason = "is plastic: its memory has no gradient"
-        if reason is None and self.specialised and "left" not in getattr(controller, "sides", ()):
-            reason = "has no left and right column to specialise"
-        if reason is None and self.pretrain and getattr(controller.options, "join", "") != "sum":
-            reason = "has no motor layer in common to train after the columns"
-        return reason
+        if reason is not None:
+            return reason
+        if not controller.pure:
+            return "is plastic: its memory has no gradient"
+        if self.specialised and not _has_two_columns(controller):
+            return "has no left and right column to specialise"
+        if self.pretrain and not _has_common_motor_layer(controller):
+            return "has no motor layer in common to train after the columns"
+        return None
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
         """Refuse a task without a twin."""
@@ -89,11 +91,11 @@ class Backprop(Trainer):
         return {}
 
     def cautions(self, controller: Controller) -> list[str]:
-        """Which updates no validation looks at."""
+        """Say which updates no validation looks at."""
         return unconsidered("updates", self.updates, self.validate_every)
 
     def pupils(self, controller: Controller) -> list[Pupil]:
-        """What is trained together at first: the controller, or its two columns apart."""
+        """The models that are trained together at first: the controller, or its two columns apart."""
         if not self.specialised:
             return [Pupil(controller, (self.loss, self.loss), self.seed)]
         left_loss, right_loss = "loss1", "loss2"
@@ -114,8 +116,16 @@ class Backprop(Trainer):
         """Descend update by update; a checkpoint at every choice and at the end."""
         env = make_env(task, 1, **task_options)
         assert env.max_episode_steps is not None
-        path = course(env.task, env.max_episode_steps)
-        run_training(run, Descent(self, run, controller, path), self.quiet)
+        twin_course = course(env.task, env.max_episode_steps)
+        run_training(run, Descent(self, run, controller, twin_course), self.quiet)
+
+
+def _has_two_columns(controller: Controller) -> bool:
+    return isinstance(controller, TwoColumns) and "left" in controller.sides
+
+
+def _has_common_motor_layer(controller: Controller) -> bool:
+    return isinstance(controller, Bilateral) and controller.options.join == "sum"
 
 
 class Descent(Training):
@@ -128,24 +138,24 @@ class Descent(Training):
         options: the algorithm.
         run: where the best controller is kept.
         controller: its present weights are the first.
-        path: the course of the task.
+        twin_course: the twin of the task, and its trials.
     """
 
     verb = "descending"
     unit = "update"
 
     def __init__(
-        self, options: Backprop, run: RunFolder, controller: Controller, path: Course
+        self, options: Backprop, run: RunFolder, controller: Controller, twin_course: Course
     ) -> None:
         self.total = options.updates
         self._options = options
         self._run = run
         self._controller = controller
-        self._path = path
+        self._course = twin_course
         self._apart = options.pretrain > 0
         self._updates_apart = 0
         self._cohort = self._new_cohort(options.pupils(controller))
-        self._loss: np.ndarray | None = None
+        self._last_losses: np.ndarray | None = None
         """losses (models,) of the last update; None where this cohort has had none"""
 
     @property
@@ -174,11 +184,11 @@ class Descent(Training):
         }
 
     def advance(self) -> Figures:
-        """Make one update, or join the columns; it is told of in the log where it is validated."""
+        """Make one update, or join the columns; it has a line in the log only where it is validated."""
         if self._apart and self._cohort.updates == self._options.pretrain:
             self._join()
         else:
-            self._loss = self._cohort.update()
+            self._last_losses = self._cohort.update()
         return {}
 
     def validation_due(self, before: int) -> bool:
@@ -192,15 +202,17 @@ class Descent(Training):
         if is_best and not self._apart:
             validation = -float(self._cohort.best_loss[0])
             self._save_best(self._cohort.controller(0), validation=validation, update=self.done)
-        loss = terms["loss"] if self._loss is None else self._loss
-        figures = {"mean": -float(loss.mean()), "validation": -float(terms["loss"].mean())}
+        # Before the first update there is no training loss: the validation loss stands in for it.
+        losses = terms["loss"] if self._last_losses is None else self._last_losses
+        figures = {"mean": -float(losses.mean()), "validation": -float(terms["loss"].mean())}
         for name, values in terms.items():
             if name != "loss":
                 figures[name] = float(values.mean())
         return figures
 
     def checkpoint_due(self, before: int) -> bool:
-        """At every choice, and at the end of a phase; where columns were just joined there is nothing new to save."""
+        """At every choice, and at the end of a phase."""
+        # Columns have just been joined, from what the last checkpoint holds: there is nothing new to save.
         if self.done == before:
             return False
         end_of_phase = self._apart and self._cohort.updates == self._options.pretrain
@@ -208,7 +220,7 @@ class Descent(Training):
 
     def costs(self, seconds: float) -> Figures:
         """Control steps of all trials, and seconds so far."""
-        steps = self._options.batch * self._path.steps
+        steps = self._options.batch * self._course.steps
         return {"steps": self.done * steps, "seconds": seconds}
 
     def _join(self) -> None:
@@ -219,7 +231,7 @@ class Descent(Training):
         assert isinstance(left, Bilateral)
         assert isinstance(right, Bilateral)
         self._begin_joined(joined(left, right, **asdict(self._controller.options)))
-        self._loss = None
+        self._last_losses = None
 
     def _begin_joined(self, controller: Controller) -> None:
         """Begin the second phase: all but the columns of `controller` is trained by the mixed loss."""
@@ -234,7 +246,7 @@ class Descent(Training):
         """A cohort at its beginning."""
         options = self._options
         return Cohort(
-            self._path,
+            self._course,
             pupils,
             mode=options.mode,
             rate=options.rate,

@@ -7,19 +7,18 @@ trials, gradient, clip and optimiser state of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from torch.utils._pytree import tree_map
+from torch.func import functional_call
 
 from ...controllers import Controller
 from ..runs.state import optimizer_state, restore_optimizer
 from ..trainer import TRAINING, VALIDATION
 from .course import Course, Trials
+from .groups import Group, Pupil, Weights, grouped
 from .losses import (
     LOSSES,
     MUSCLE,
@@ -37,95 +36,8 @@ PLANT = ("hand", "q", "v", *MUSCLE)
 """parts of the twin's state that the released code penalises"""
 FINAL_RATE = 0.1
 """learning rate at the end of annealing, as a part of the first one"""
-Weights = dict[str, Tensor]
-"""weights by name, stacked: (rows, ...) or (models, ...)"""
-
-
-@runtime_checkable
-class TwoColumns(Protocol):
-    """A controller whose weights belong to a left column, a right one, or neither."""
-
-    def side_of(self, name: str) -> str | None:
-        """``"left"``, ``"right"``, or None, of the weight of this name."""
-        ...
-
-
-@runtime_checkable
-class Floored(Protocol):
-    """A controller with weights that must not fall below a floor."""
-
-    def floors(self) -> dict[str, float]:
-        """The floor of each such weight, by name."""
-        ...
-
-
-@dataclass(frozen=True)
-class Pupil:
-    """One model of a cohort."""
-
-    controller: Controller
-    """its structure and first weights"""
-    losses: tuple[str, str]
-    """names of the losses that drive the left column and the right; equal: one loss drives every
-    weight. Weights of neither column take the mean of both gradients"""
-    seed: int = 0
-    """of its trials"""
-    frozen: tuple[str, ...] = ()
-    """beginnings of the names of weights that stay as they are"""
-
-
-@dataclass
-class _Group:
-    """Pupils of one structure, stacked.
-
-    A model that learns from two losses has two rows in a batch, one for each loss: one backward
-    pass over all rows then gives the gradients of both.
-    """
-
-    members: list[int]
-    """numbers of the pupils among all of the cohort"""
-    template: Controller
-    """a controller of this structure"""
-    rows: list[tuple[int, str]]
-    """(place of the model among `members`, name of the loss) of every row"""
-    first: Tensor
-    """row whose loss drives the left column of each model, (models,)"""
-    second: Tensor
-    """row whose loss drives the right column of each model, (models,)"""
-    weights: Weights
-    """(models, ...) each"""
-    learns: dict[str, Tensor]
-    """whether a weight changes, (models,) each"""
-    act: Callable[..., Any] = field(init=False)
-    """(weights, observation, state) -> action, next state, signals, all with a row axis in front"""
-
-    def __post_init__(self) -> None:
-        self.act = self._act_in_episode if _stacks(self.template) else vmap(self._act_of_one)
-
-    def _act_of_one(
-        self, weights: Weights, observation: Tensor, state: Any
-    ) -> tuple[Tensor, Any, dict[str, Tensor]]:
-        """One row's action, next state and signals; `vmap` makes it a function of all rows."""
-        parameters = {**weights, **dict(self.template.named_buffers())}
-        action, state = functional_call(self.template, parameters, (observation, state))
-        return action, state, self.template.signals(state)
-
-    def _act_in_episode(
-        self, weights: Weights, observation: Tensor, state: Any
-    ) -> tuple[Tensor, Any, dict[str, Tensor]]:
-        """All rows at once: inside `_Episode` the template has the stacked weights already."""
-        action, state = self.template(observation, state)
-        return action, state, self.template.signals(state)
-
-    @property
-    def models(self) -> Tensor:
-        """Place of the model of each row among `members`, (rows,)."""
-        return torch.tensor([model for model, _ in self.rows])
-
-
-def _stacks(controller: Controller) -> bool:
-    """Whether a controller computes with stacked weights (rows, ...) as it is, without `vmap`."""
-    return getattr(controller, "stacks", False)
+SEED_LIMIT = 2**63
+"""torch's generators take signed 64-bit seeds, below this"""
 
 
 class _Episode(nn.Module):
@@ -135,7 +47,7 @@ class _Episode(nn.Module):
     swap all weights in and out every time.
     """
 
-    def __init__(self, groups: list[_Group]) -> None:
+    def __init__(self, groups: list[Group]) -> None:
         super().__init__()
         self.templates = nn.ModuleList(group.template for group in groups)
 
@@ -147,17 +59,17 @@ class Cohort:
     """Models of any structures, each with weights, trials, gradient, clip and optimiser state of its own.
 
     A model that learns from two losses takes two rows of the batch, so that one backward pass gives
-    the gradients of both; `route` then hands each weight its own (docs/systems/arm.md, "Losses").
+    the gradients of both; `Group.route` then hands each weight its own (docs/systems/arm.md, "Losses").
 
     Args:
         course: the twin and its trials.
         pupils: the models.
         mode: where the regulariser acts.
-        rate: of Adam.
+        rate: Adam's learning rate.
         anneal: updates in which the rate falls evenly to a tenth; 0: it stays.
         clip: largest norm of the gradient of one tensor of one model.
         batch: fresh trials of an update.
-        validation: held trials.
+        validation: trials of the validation.
         losses: what the names of the pupils' losses mean, and ``mixed`` for the validation.
     """
 
@@ -181,9 +93,10 @@ class Cohort:
         self._clip = clip
         self._batch = batch
         self._losses = losses
-        self._groups = _grouped(self.pupils)
+        self._groups = grouped(self.pupils)
         self._episode = _Episode(self._groups)
         self._leaves = [group.weights[name] for group in self._groups for name in group.weights]
+        """weights of all groups, (models, ...) each; Adam treats every number alone, so that models share it"""
         self._adam = torch.optim.Adam(self._leaves, lr=rate)
         self.updates = 0
         self.held = _draw(course, [VALIDATION], 0, validation)
@@ -196,18 +109,24 @@ class Cohort:
         """update after which they were found, (models,)"""
 
     def update(self) -> np.ndarray:
-        """One step of Adam for every model; its loss (models,), averaged over the losses that drive it."""
-        stacks = [_rows_of(group) for group in self._groups]
+        """Take one step of Adam for every model.
+
+        Returns:
+            Each model's loss before the step, averaged over the losses that drive it, (models,).
+        """
+        stacks = [group.weights_by_row() for group in self._groups]
         losses = total(self.terms(stacks, self._fresh_trials()), self._row_weights())
         leaves = [values for stack in stacks for values in stack.values()]
+        # Rows share nothing, so that the gradient of the sum holds that of every row's own loss.
         gradients = iter(torch.autograd.grad(losses.sum(), leaves, materialize_grads=True))
         for group in self._groups:
             for name, values in group.weights.items():
-                own = route(group, name, next(gradients))
-                values.grad = self._clipped(own, group.learns[name])
+                routed = group.route(name, next(gradients))
+                values.grad = self._clipped(routed, group.learns[name])
         self._adam.param_groups[0]["lr"] = self._annealed_rate()
         self._adam.step()
-        self._keep_floors()
+        for group in self._groups:
+            group.keep_floors()
         self.updates += 1
         return self._mean_over_losses(losses.detach())
 
@@ -215,31 +134,26 @@ class Cohort:
         """Trials of this update for every row, (rows, batch, 2); models of one seed share theirs."""
         seeds = []
         for group in self._groups:
-            for model, _ in group.rows:
-                seeds.append(self.pupils[group.members[model]].seed)
-        drawn = {
-            seed: _draw(self.course, [TRAINING, seed], self.updates + 1, self._batch)
-            for seed in set(seeds)
-        }
-        names = drawn[seeds[0]]
-        return {name: torch.stack([drawn[seed][name] for seed in seeds]) for name in names}
+            for row in group.rows:
+                seeds.append(self.pupils[group.members[row.model]].seed)
+        trials_of_seed = {}
+        for seed in set(seeds):
+            key = [TRAINING, seed]
+            trials_of_seed[seed] = _draw(self.course, key, self.updates + 1, self._batch)
+        names = trials_of_seed[seeds[0]]
+        return {name: torch.stack([trials_of_seed[seed][name] for seed in seeds]) for name in names}
 
     def _row_weights(self) -> dict[str, Tensor]:
         """Weights of the terms for every row, by the loss of the row."""
-        names = [loss for group in self._groups for _, loss in group.rows]
+        names = [row.loss for group in self._groups for row in group.rows]
         return weights(names, self._losses)
 
     def _annealed_rate(self) -> float:
         """Adam's rate in this update."""
-        passed = min(1.0, self.updates / self._anneal) if self._anneal else 0.0
-        return self._rate * (1 - (1 - FINAL_RATE) * passed)
-
-    def _keep_floors(self) -> None:
-        """Raise weights that fell below the floor of their controller, in place."""
-        for group in self._groups:
-            if isinstance(group.template, Floored):
-                for name, floor in group.template.floors().items():
-                    group.weights[name].clamp_(min=floor)
+        passed_share = 0.0
+        if self._anneal:
+            passed_share = min(1.0, self.updates / self._anneal)
+        return self._rate * (1 - (1 - FINAL_RATE) * passed_share)
 
     def _clipped(self, gradient: Tensor, learns: Tensor) -> Tensor:
         """A gradient (models, ...) with the norm of each model's part at most `clip`.
@@ -258,7 +172,15 @@ class Cohort:
         return torch.where(is_followed, scaled, 0.0).reshape(gradient.shape)
 
     def terms(self, stacks: list[Weights], trials: Trials) -> dict[str, Tensor]:
-        """The four terms (rows,) of weights stacked by row on trials (rows, batch, 2)."""
+        """The four terms of the losses.
+
+        Args:
+            stacks: weights of every group, (rows, ...) each.
+            trials: (rows, batch, 2) each.
+
+        Returns:
+            `losses.TERMS`, (rows,) each.
+        """
         trace = self.unroll(stacks, trials)
         positions = position(trace["hand"], trials["target"])
         return {
@@ -268,19 +190,25 @@ class Cohort:
             "R": self._regulariser(trace, [_row_count(stack) for stack in stacks]),
         }
 
-    def _regulariser(self, trace: dict[str, Any], counts: list[int]) -> Tensor:
-        """R (rows,) of an episode, whose groups have `counts` rows."""
+    def _regulariser(self, trace: dict[str, Any], row_counts: list[int]) -> Tensor:
+        """The regulariser R of an episode, (rows,).
+
+        Args:
+            trace: of `unroll`.
+            row_counts: rows of each group.
+        """
         dt = self.course.dt
         parts = []
-        begin = 0
-        for count, layers in zip(counts, trace["hidden"], strict=True):
-            rows = slice(begin, begin + count)
-            begin += count
+        first_row = 0
+        for row_count, layers in zip(row_counts, trace["hidden"], strict=True):
+            rows = slice(first_row, first_row + row_count)
+            first_row += row_count
             if self.mode == "as_released" and layers:
-                own = {name: trace[name][:, rows] for name in (*PLANT, "seen")}
-                parts.append(released(own, dt, len(layers)))
+                group_trace = {name: trace[name][:, rows] for name in (*PLANT, "seen")}
+                parts.append(released(group_trace, dt, hidden_layers=len(layers)))
             else:
-                parts.append(sum((penalty(layer, dt) for layer in layers), torch.zeros(count)))
+                penalties = (penalty(layer, dt) for layer in layers)
+                parts.append(sum(penalties, torch.zeros(row_count)))
         return torch.cat(parts)
 
     def unroll(self, stacks: list[Weights], trials: Trials) -> dict[str, Any]:
@@ -297,44 +225,47 @@ class Cohort:
         """
         stacked_weights = {}
         for number, (group, stack) in enumerate(zip(self._groups, stacks, strict=True)):
-            if _stacks(group.template):
+            if group.stacks:
                 for name, value in stack.items():
                     stacked_weights[f"templates.{number}.{name}"] = value
         run = (lambda: self._unroll(stacks, trials),)
         return functional_call(self._episode, stacked_weights, run)
 
     def _unroll(self, stacks: list[Weights], trials: Trials) -> dict[str, Any]:
-        """As `unroll`, inside the call that puts stacked weights into the templates."""
+        """As `unroll`, inside the call that puts stacked weights into the templates.
+
+        The plant steps all rows at once, group after group: `split` gives each group its rows of an observation, and
+        `cat` puts the groups' actions together in the same order.
+        """
         twin = self.course.twin
         is_released = self.mode == "as_released"
-        recorded = PLANT if is_released else ("hand",)
-        counts = [_row_count(stack) for stack in stacks]
+        recorded_parts = PLANT if is_released else ("hand",)
+        row_counts = [_row_count(stack) for stack in stacks]
         batch = trials["target"].shape[1]
         memories = [
-            _initial_states(group.template, batch, count)
-            for group, count in zip(self._groups, counts, strict=True)
+            group.initial_states(batch, row_count)
+            for group, row_count in zip(self._groups, row_counts, strict=True)
         ]
         state = twin.start(trials["angles"])
         observations = [twin.observe(state, trials["target"])]
-        trace: dict[str, list[Tensor]] = {name: [] for name in ("action", *recorded)}
+        trace: dict[str, list[Tensor]] = {name: [] for name in ("action", *recorded_parts)}
         signals: list[list[dict[str, Tensor]]] = [[] for _ in self._groups]
         for _ in range(self.course.steps):
+            observations_of_groups = self._delayed(observations).split(row_counts)
             actions = []
-            for number, seen in enumerate(self._delayed(observations).split(counts)):
-                group = self._groups[number]
-                action, memories[number], activity = group.act(
-                    stacks[number], seen, memories[number]
-                )
-                actions.append(action)
-                signals[number].append(activity)
+            for number, group in enumerate(self._groups):
+                step = group.act(stacks[number], observations_of_groups[number], memories[number])
+                actions.append(step.action)
+                memories[number] = step.state
+                signals[number].append(step.signals)
             action = torch.cat(actions)
             state = twin.step(state, action, trials["force"])
             observations.append(twin.observe(state, trials["target"]))
             trace["action"].append(action)
-            for name in recorded:
+            for name in recorded_parts:
                 trace[name].append(state[name])
 
-        episode: dict[str, Any] = {name: torch.stack(steps) for name, steps in trace.items()}
+        episode: dict[str, Any] = {name: torch.stack(rows) for name, rows in trace.items()}
         episode["hidden"] = [_layers(steps) for steps in signals]
         # The first observation belongs to the start, before any step.
         episode["seen"] = torch.stack(observations[1:]) if is_released else None
@@ -352,6 +283,7 @@ class Cohort:
         parts = []
         begin = 0
         for size, steps in self.course.delays:
+            # Before the delay has passed the models see the start.
             observation = observations[max(0, newest - steps)]
             parts.append(observation[..., begin : begin + size])
             begin += size
@@ -367,18 +299,27 @@ class Cohort:
 
     def _for_all(self, trials: Trials) -> Trials:
         """Trials (batch, 2) that every model plays, (models, batch, 2)."""
-        count = len(self.pupils)
-        return {name: value.expand(count, *value.shape) for name, value in trials.items()}
+        model_count = len(self.pupils)
+        return {name: value.expand(model_count, *value.shape) for name, value in trials.items()}
 
     @torch.no_grad()
     def validate(self) -> dict[str, np.ndarray]:
-        """Mixed loss and its terms (models,) on the held trials; the best weights so far are kept."""
+        """Score all models on the held trials, and keep the weights of those that are better than ever.
+
+        Returns:
+            ``loss``, the mixed one, and its `TERMS`, (models,) each.
+        """
         stacks = [group.weights for group in self._groups]
         terms = self.terms(stacks, self._for_all(self.held))
         terms["loss"] = total(terms, weights(["mixed"] * len(self.pupils), self._losses))
         figures = {name: self._by_model(values) for name, values in terms.items()}
-        is_better = figures["loss"] < self.best_loss
-        self.best_loss = np.where(is_better, figures["loss"], self.best_loss)
+        self._keep_best(figures["loss"])
+        return figures
+
+    def _keep_best(self, losses: np.ndarray) -> None:
+        """Keep the weights of models whose validation loss (models,) is their least so far."""
+        is_better = losses < self.best_loss
+        self.best_loss = np.where(is_better, losses, self.best_loss)
         self.found = np.where(is_better, self.updates, self.found)
         for group, best in zip(self._groups, self.best, strict=True):
             improved = torch.from_numpy(is_better[group.members])
@@ -386,7 +327,6 @@ class Cohort:
                 trailing_axes = [1] * (values.dim() - 1)
                 mask = improved.reshape(-1, *trailing_axes)
                 best[name] = torch.where(mask, values, best[name])
-        return figures
 
     def controller(self, model: int) -> Controller:
         """The best of a model so far, a copy of its own.
@@ -411,11 +351,11 @@ class Cohort:
         return self._in_order(values.split([len(group.members) for group in self._groups]))
 
     def _mean_over_losses(self, values: Tensor) -> np.ndarray:
-        """One value a model, in the order of `pupils`: the mean over its rows, group after group."""
+        """The mean over the rows of each model, (models,) in the order of `pupils`; `values` are by row."""
         parts = values.split([len(group.rows) for group in self._groups])
         means = []
         for group, part in zip(self._groups, parts, strict=True):
-            means.append((part[group.first] + part[group.second]) / 2)
+            means.append((part[group.left_row] + part[group.right_row]) / 2)
         return self._in_order(means)
 
     def _in_order(self, parts: Iterable[Tensor]) -> np.ndarray:
@@ -442,9 +382,10 @@ class Cohort:
         self.best = saved["best"]
         self.best_loss = saved["best_loss"]
         self.found = saved["found"]
-        for group, values in zip(self._groups, saved["weights"], strict=True):
+        for group, saved_weights in zip(self._groups, saved["weights"], strict=True):
             for name, value in group.weights.items():
-                value.copy_(values[name])
+                # In place: Adam holds these very tensors.
+                value.copy_(saved_weights[name])
         restore_optimizer(self._adam, saved["adam"])
 
 
@@ -453,87 +394,9 @@ def _cloned(values: Weights) -> Weights:
     return {name: value.clone() for name, value in values.items()}
 
 
-def _rows_of(group: _Group) -> Weights:
-    """The weights of a group by row, (rows, ...), as leaves of a new graph."""
-    return {
-        name: torch.index_select(values, 0, group.models).requires_grad_()
-        for name, values in group.weights.items()
-    }
-
-
 def _row_count(stack: Weights) -> int:
     """Rows of stacked weights."""
     return len(next(iter(stack.values())))
-
-
-def _initial_states(template: Controller, batch: int, rows: int) -> Any:
-    """States of `batch` agents at the start of an episode, for every row: (rows, batch, ...)."""
-
-    def for_all_rows(value: Tensor) -> Tensor:
-        return value.expand(rows, *value.shape)
-
-    return tree_map(for_all_rows, template.initial_state(batch))
-
-
-def route(group: Any, name: str, gradient: Tensor) -> Tensor:
-    """Gradient (models, ...) of a weight from that of every row: its column's loss, or the mean of both.
-
-    Args:
-        group: has the ``template``, and the rows ``first`` and ``second`` of every model.
-        name: of the weight.
-        gradient: (rows, ...).
-    """
-    by_first = gradient[group.first]
-    by_second = gradient[group.second]
-    side = group.template.side_of(name) if isinstance(group.template, TwoColumns) else None
-    if side == "left":
-        return by_first
-    if side == "right":
-        return by_second
-    return (by_first + by_second) / 2
-
-
-def _grouped(pupils: list[Pupil]) -> list[_Group]:
-    """Pupils by structure: class and all options but the seed."""
-    members_by_structure: dict[Any, list[int]] = {}
-    for number, pupil in enumerate(pupils):
-        options = dict(vars(pupil.controller.options))
-        options.pop("seed", None)
-        structure = (type(pupil.controller), tuple(sorted(options.items())))
-        members_by_structure.setdefault(structure, []).append(number)
-    return [_group(pupils, members) for members in members_by_structure.values()]
-
-
-def _group(pupils: list[Pupil], members: list[int]) -> _Group:
-    """The pupils of numbers `members`, all of one structure, stacked."""
-    rows: list[tuple[int, str]] = []
-    first = []
-    second = []
-    for place, number in enumerate(members):
-        left, right = pupils[number].losses
-        first.append(len(rows))
-        rows.append((place, left))
-        if right != left:
-            rows.append((place, right))
-        second.append(len(rows) - 1)
-
-    parameters = [dict(pupils[number].controller.named_parameters()) for number in members]
-    stacked = {}
-    learns = {}
-    for name in parameters[0]:
-        stacked[name] = torch.stack([own[name].detach() for own in parameters])
-        learns[name] = torch.tensor(
-            [not name.startswith(pupils[number].frozen) for number in members]
-        )
-    return _Group(
-        members=members,
-        template=pupils[members[0]].controller,
-        rows=rows,
-        first=torch.tensor(first),
-        second=torch.tensor(second),
-        weights=stacked,
-        learns=learns,
-    )
 
 
 def _draw(course: Course, key: list[int], update: int, count: int) -> Trials:
@@ -548,8 +411,7 @@ def _draw(course: Course, key: list[int], update: int, count: int) -> Trials:
         count: trials.
     """
     word = int(np.random.SeedSequence([*key, update]).generate_state(1, np.uint64)[0])
-    # Generators of torch take signed 64-bit seeds.
-    return course.trials(count, torch.Generator().manual_seed(word % 2**63))
+    return course.trials(count, torch.Generator().manual_seed(word % SEED_LIMIT))
 
 
 def _layers(steps: list[dict[str, Tensor]]) -> list[Tensor]:
@@ -568,4 +430,4 @@ def _layers(steps: list[dict[str, Tensor]]) -> list[Tensor]:
     return layers
 
 
-__all__ = ["TERMS", "Cohort", "Pupil", "TwoColumns", "route"]
+__all__ = ["TERMS", "Cohort", "Pupil"]

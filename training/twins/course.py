@@ -14,9 +14,9 @@ from ...errors import LanceletError
 from ...registry import Registry
 
 Trials = dict[str, Tensor]
-
-
+"""``angles``, ``target`` and ``force``, (count, 2) each"""
 State = dict[str, Tensor]
+"""parts of a twin's state by name, (..., size) each"""
 SEEN_MUSCLES = 12
 """muscle lengths and speeds in the arm's observation"""
 SEEN_HAND = 2
@@ -33,11 +33,11 @@ class Twin(Protocol):
         ...
 
     def step(self, state: State, excitation: Tensor, force: Tensor | None = None) -> State:
-        """The state after a control step."""
+        """The state after a control step, in which the actuators have this excitation and the hand this force (N)."""
         ...
 
     def observe(self, state: State, target: Tensor) -> Tensor:
-        """What a controller sees."""
+        """What a controller sees, (..., k)."""
         ...
 
 
@@ -79,7 +79,7 @@ def course(task: Task, steps: int) -> Course:
 
 register("lancelet.envs.arm:ArmReach", "lancelet.training.twins.course:arm")
 register("lancelet.envs.arm:ArmHold", "lancelet.training.twins.course:arm")
-_UNKNOWN_TO_THE_ARM = (
+_UNKNOWN_TO_THE_ARM_TWIN = (
     "integrator",
     "motor_noise",
     "vision_noise",
@@ -89,17 +89,26 @@ _UNKNOWN_TO_THE_ARM = (
     "force",
     "weights",  # of the reward: the losses of `losses.py` have weights of their own
 )
+"""options of the arm tasks that the twin does not have: only their defaults are trained"""
 
 
 def arm(task: Any, steps: int) -> Course:
-    """The arm's course: its body with the load, its plant step, its delays."""
+    """The arm's course: its body with the load, its plant step, its delays.
+
+    Args:
+        task: `envs.arm.ArmReach` or `ArmHold`.
+        steps: control steps of an episode.
+
+    Raises:
+        LanceletError: an option or a body that the twin does not have.
+    """
     from ...envs.arm import PERIOD
     from ...morphology.arm import NativeArm
     from .arm import ArmTwin, trials
 
     cls = type(task)
     default_task = cls()
-    for name in _UNKNOWN_TO_THE_ARM:
+    for name in _UNKNOWN_TO_THE_ARM_TWIN:
         given = getattr(task, name)
         known = getattr(default_task, name)
         if given != known:
@@ -118,6 +127,7 @@ def arm(task: Any, steps: int) -> Course:
     def draw(count: int, generator: torch.Generator) -> Trials:
         return trials(kind, count, generator, loaded)
 
+    # () and not three zeros: without delays the observation is not cut into parts and put together again.
     delays = ()
     if task.proprioception_delay or task.vision_delay:
         delays = (

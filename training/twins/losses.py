@@ -15,12 +15,17 @@ from torch import Tensor
 from ...morphology.arm import MUSCLES
 
 Mode = Literal["intended", "as_released"]
+"""where the regulariser acts: on hidden layers, or on the plant's outputs as in the released code"""
 MUSCLE = ("activation", "length", "speed", "passive", "active_length", "active", "force")
 """parts of a muscle's state, in the order in which the released code concatenates them"""
 TERMS = ("E", "P1", "P2", "R")
 """names of the terms: fields of `Loss`"""
 RATE = 0.05
 """weight of a rate of change beside a level, in R"""
+SQUARE_WEIGHT = 10
+"""weight of the squared distance in P2, per m"""
+ALL_BUT_ROWS = (0, 2, 3)
+"""dimensions that a term is a mean over, of values (steps, rows, batch, size): rows are models of losses of their own"""
 SENSED_COUNT = 2 * len(MUSCLES)
 """muscle lengths and speeds, which stand first in an observation"""
 
@@ -30,13 +35,13 @@ class Loss:
     """Weights of the four terms of a loss."""
 
     E: float
-    """mean squared excitation"""
+    """weight of the mean squared excitation"""
     P1: float
-    """mean distance an axis, m"""
+    """weight of the mean distance an axis, m"""
     P2: float
-    """ten times the mean squared distance an axis, m²"""
+    """weight of `SQUARE_WEIGHT` times the mean squared distance an axis, m²"""
     R: float
-    """regulariser: levels and rates of the hidden layers, or of what `mode` says"""
+    """weight of the regulariser: levels and rates of the hidden layers, or of what `Mode` says"""
 
 
 LOSSES = {
@@ -49,22 +54,29 @@ column and loss 2 the right"""
 
 
 def penalty(activity: Tensor, dt: float) -> Tensor:
-    """The regulariser R of each row, (rows,): mean square + 0.05 x mean squared rate of change.
+    """The regulariser R of each row, (rows,): mean square + `RATE` x mean squared rate of change.
 
     Args:
-        activity: of any units, (steps, rows, ..., ...).
+        activity: of any units, (steps, rows, batch, units).
         dt: s, of a step.
     """
     rate = torch.diff(activity, dim=0) / dt
-    return activity.square().mean((0, 2, 3)) + RATE * rate.square().mean((0, 2, 3))
+    level_term = activity.square().mean(ALL_BUT_ROWS)
+    rate_term = rate.square().mean(ALL_BUT_ROWS)
+    return level_term + RATE * rate_term
 
 
 def position(hand: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """P1 and P2 (rows,) of hand positions (steps, rows, batch, 2) against targets (rows, batch, 2)."""
+    """How far the hand is from the target, in both measures of `Loss`: the terms P1 and P2 of each row, (rows,).
+
+    Args:
+        hand: positions of the hand, m, (steps, rows, batch, 2).
+        target: m, (rows, batch, 2).
+    """
     error = hand - target
     return {
-        "P1": error.abs().mean((0, 2, 3)),
-        "P2": 10 * error.square().mean((0, 2, 3)),
+        "P1": error.abs().mean(ALL_BUT_ROWS),
+        "P2": SQUARE_WEIGHT * error.square().mean(ALL_BUT_ROWS),
     }
 
 
@@ -86,6 +98,7 @@ def released(trace: Mapping[str, Tensor], dt: float, hidden_layers: int) -> Tens
         "vision": ("hand",),
     }
     terms = []
+    # The penalties meant for the hidden layers slide onto the outputs in this order, one a layer.
     for output, names in list(outputs.items())[:hidden_layers]:
         activity = torch.cat([trace[name] for name in names], -1)
         if output == "proprioception":
@@ -101,9 +114,13 @@ def weights(names: Sequence[str], losses: Mapping[str, Loss] = LOSSES) -> dict[s
         names: the loss of every row.
         losses: what the names mean.
     """
-    return {term: torch.tensor([getattr(losses[name], term) for name in names]) for term in TERMS}
+    table = {}
+    for term in TERMS:
+        table[term] = torch.tensor([getattr(losses[name], term) for name in names])
+    return table
 
 
 def total(terms: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Tensor:
     """The weighted sum of the `TERMS`, (rows,)."""
-    return sum((weights[name] * terms[name] for name in TERMS), torch.zeros(()))
+    weighted_terms = [weights[name] * terms[name] for name in TERMS]
+    return sum(weighted_terms, torch.zeros(()))

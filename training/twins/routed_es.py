@@ -8,7 +8,7 @@ combiner and motor layer by the mean of both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from .losses import LOSSES, RATE
 if TYPE_CHECKING:
     from evotorch import Problem
 
-ORDER = ("mixed", "loss1", "loss2")
+SCORED_LOSSES = ("mixed", "loss1", "loss2")
 """losses in the columns of the scores; the first one ranks candidates, the others drive columns"""
 
 
@@ -87,7 +87,7 @@ class LossArena(Arena):
             "R": agents.penalty(),
         }
         losses = []
-        for name in ORDER:
+        for name in SCORED_LOSSES:
             weighted = [getattr(LOSSES[name], term) * rows for term, rows in terms.items()]
             losses.append(sum(weighted))
         worth = -np.stack(losses, 1)  # pyright: ignore[reportCallIssue, reportArgumentType]
@@ -95,12 +95,33 @@ class LossArena(Arena):
         return np.where(is_failed, FAILED, worth)
 
 
+class _Weight(NamedTuple):
+    """Where a weight of the controller belongs."""
+
+    size: int
+    """numbers in it"""
+    side: str | None
+    """its column; None: the columns share it"""
+    floor: float
+    """lowest value that training may give it; -inf where there is none"""
+
+
+def _columns_of(controller: Bilateral) -> list[_Weight]:
+    """The weights of a controller, in the order of its genome."""
+    floors = controller.floors()
+    weights = []
+    for name, values in controller.named_parameters():
+        side = controller.side_of(name)
+        weights.append(_Weight(values.numel(), side, floors.get(name, -torch.inf)))
+    return weights
+
+
 @dataclass(kw_only=True)
 class RoutedES(OpenAIES):
     """Evolution of specialised columns; scores, and the figures of the log, are minus the mixed loss."""
 
     arena: ClassVar[type[Arena]] = LossArena
-    extra: ClassVar[int] = 2
+    extra: ClassVar[int] = len(SCORED_LOSSES) - 1
 
     sigma: float = 0.05
     """standard deviation of the noise"""
@@ -112,7 +133,7 @@ class RoutedES(OpenAIES):
     """column that loss 1 drives"""
 
     def refusal(self, controller: Controller) -> str | None:
-        """Why a controller cannot be trained: it needs two columns, beside what evolution needs."""
+        """Refuse a controller without two columns, beside those that evolution refuses."""
         reason = super().refusal(controller)
         has_columns = isinstance(controller, Bilateral) and len(controller.sides) == 2
         if reason is None and not has_columns:
@@ -132,9 +153,8 @@ class RoutedES(OpenAIES):
     ) -> None:
         """Evolve, as `OpenAIES` does, with the columns and floors of this controller."""
         assert isinstance(controller, Bilateral)
-        self._weights = [(name, weight.numel()) for name, weight in controller.named_parameters()]
-        self._side_of = controller.side_of
-        self._least = controller.floors()
+        # `searcher` is called inside, without the controller.
+        self._columns = _columns_of(controller)
         super().learn(run, controller, task, task_options)
 
     def searcher(self, problem: Problem, start: Tensor) -> Any:
@@ -151,9 +171,9 @@ class RoutedES(OpenAIES):
             share_of_side = {"left": by_loss2, "right": by_loss1, None: by_both}
         shares = []
         floors = []
-        for name, size in self._weights:
-            shares += [share_of_side[self._side_of(name)]] * size
-            floors += [self._least.get(name, -torch.inf)] * size
+        for weight in self._columns:
+            shares += [share_of_side[weight.side]] * weight.size
+            floors += [weight.floor] * weight.size
         return RoutedSearcher(
             problem,
             start,

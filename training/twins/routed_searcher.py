@@ -12,7 +12,7 @@ from ..evolution.openai_searcher import Searcher
 
 
 class RoutedSearcher(Searcher):
-    """`Searcher` that climbs each weight by its column's loss; the centre keeps to the floors of the controller.
+    """`Searcher` that climbs each weight by its column's loss; the centre stays above the controller's floors.
 
     Args:
         problem: its evaluations have the mixed loss in column 0, loss 1 and loss 2 behind it, all with their signs
@@ -33,6 +33,7 @@ class RoutedSearcher(Searcher):
     def gradient(self, evals: Tensor, noise: Tensor) -> Tensor:
         """The shares of both losses' gradients, added up for each weight, (parameters,)."""
         gradient = torch.zeros_like(self.center)
+        # Column 0 is the mixed loss, which ranks candidates and drives no weight.
         for column, share in enumerate(self._shares, start=1):
             gradient = gradient + share * self.ascent(evals[:, column], noise)
         return gradient

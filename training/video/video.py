@@ -28,9 +28,9 @@ from . import opengl
 WRITER_OF = {".mp4": "imageio_ffmpeg", ".gif": "imageio_ffmpeg", ".png": "matplotlib"}
 """ending of a picture's name -> the package that writes it"""
 SMALLEST_SIDE = 16
-"""pixels"""
+"""pixels, of a picture"""
 LARGEST_SIDE = 4096
-"""pixels"""
+"""pixels, of a picture"""
 LONGEST = 100_000
 """control steps of an episode that is drawn from a run folder"""
 LEAST_FREE_SPACE = 2**20
@@ -87,6 +87,7 @@ def draw(
         tempfile.TemporaryDirectory(prefix="lancelet-") as folder,
         written_elsewhere(out) as picture,
     ):
+        # The job apart from the picture: only the latter must lie on the disk of `out`.
         job_file = _write_job(Path(folder), model, record, picture, options)
         try:
             _run_child(job_file, backend, progress)
@@ -100,14 +101,21 @@ def draw(
 
 
 def _check_picture(out: Path, width: int | None, height: int | None) -> None:
-    """Refuse a file that is no picture, and sizes that films cannot have (their sides are even)."""
+    """Refuse a file that is no picture, and sizes that films cannot have: H.264 wants even sides.
+
+    Args:
+        out: path of the picture.
+        width: width in pixels; None: the usual one.
+        height: height in pixels; None: the usual one.
+    """
     if out.suffix not in WRITER_OF:
         raise LanceletError(f"cannot draw to {out}: its name must end in {', '.join(WRITER_OF)}")
     for name, pixels in {"width": width, "height": height}.items():
         if pixels is None:
             continue
         is_even = pixels % 2 == 0
-        if not (SMALLEST_SIDE <= pixels <= LARGEST_SIDE and is_even):
+        is_inside = SMALLEST_SIDE <= pixels <= LARGEST_SIDE
+        if not (is_even and is_inside):
             raise LanceletError(
                 f"{name} = {pixels}: must be an even number from {SMALLEST_SIDE} to {LARGEST_SIDE}"
             )
@@ -148,12 +156,18 @@ def _write_job(
 def _run_child(job: Path, backend: str, progress: Callable[[int], object] | None) -> None:
     """Draw a job in a child process, which prints how many frames it has drawn, a line each time.
 
+    Args:
+        job: path of the job's file.
+        backend: value of MUJOCO_GL for the child.
+        progress: called with the number of frames just drawn; None: nobody looks on.
+
     Raises:
         LanceletError: the child failed; the message is the last line of its stderr.
     """
     # -P: a file in the present folder must not stand in for a module of the child's.
     command = [sys.executable, "-P", "-m", "lancelet.envs.film", str(job)]
     with (
+        # A file, not a pipe: one that nobody reads would fill and stop the child.
         open(job.with_suffix(".err"), "w+") as errors,
         subprocess.Popen(
             command,
@@ -189,7 +203,7 @@ def render_run(
     """Draw a run's recorded episode.
 
     Args:
-        folder: the run's.
+        folder: folder of the run.
         out: path of the picture, as `draw` takes it; None: ``video.mp4`` in the folder.
         width: width in pixels; None: that of `draw`.
         height: height in pixels; None: that of `draw`.
@@ -226,7 +240,14 @@ def render_run(
 
 
 def episode(folder: str | Path, trust: bool = False) -> dict[str, np.ndarray]:
-    """The recorded episode of a run folder; where there is none, its best controller swims one from seed 0.
+    """The recorded episode of a run folder; where there is none, its best controller acts one from seed 0.
+
+    Args:
+        folder: folder of the run, into which a new record is written.
+        trust: import the module that the run names for a task from outside the workbench.
+
+    Returns:
+        The record, as `draw` takes it.
 
     Raises:
         LanceletError: the record is cut short or too long, or there is neither a record nor a controller.
@@ -254,7 +275,8 @@ def _task(config: Mapping[str, Any], trust: bool) -> str:
     """The run's task; a module that only the folder names is imported only where the caller trusts the folder."""
     name = config.get("task", "")
     module, _, id = name.rpartition(":")
-    if not module or id in registered().values():
+    is_registered = id in registered().values()
+    if not module or is_registered:
         return known_task_id(name)
     if not trust:
         raise LanceletError(

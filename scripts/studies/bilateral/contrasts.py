@@ -1,24 +1,61 @@
-"""Planned contrasts of the bilateral study: ratios paired by seed, their intervals, permutation tests, Holm."""
+"""Planned contrasts of the bilateral study: ratios paired by seed, their intervals, permutation tests, Holm.
+
+What the families are for stands in docs/systems/arm.md, "Row codes".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.stats import permutation_test
 
-from lancelet.scripts.studies.bilateral.measures import Figures, error
+from lancelet.scripts.studies.bilateral.measures import Figures, error_metric
+from lancelet.scripts.studies.bilateral.plant import TaskName
 from lancelet.training.statistics import holm, interval
 
-SIGNIFICANT, WORSE, FEW = 0.05, 1.05, 5
-"""level after Holm's correction; non-inferiority: at most 5 % worse; seeds below which no claim is judged"""
+SIGNIFICANT = 0.05
+"""level of p after Holm's correction"""
+WORSE = 1.05
+"""non-inferiority: a ratio of errors whose interval ends below it is at most 5 % worse"""
+FEWEST_SEEDS = 5
+"""with fewer trainings no claim is judged"""
+RESAMPLES = 10_000
+"""most sign flips of a test; up to 13 seeds all 2**n of them are fewer, and the test is exact"""
+PLANNED_PAIRS = (
+    # the two hands
+    ("U-D", "U-ND"),
+    # bilateral models against both hands
+    ("B-S", "U-D"),
+    ("B-S", "U-ND"),
+    ("CC-S", "U-D"),
+    ("CC-S", "U-ND"),
+    # with callosum against without
+    ("CC-N", "B-N"),
+    ("CC-S", "B-S"),
+    # what specialisation, and what a second column, does by itself
+    ("B-S", "B-N"),
+    ("B-N", "U-N"),
+)
+"""model, and what it is held against, in each task"""
+BASELINE_PAIRS = (
+    ("B-S", "E-N"),
+    ("B-S", "U8-N"),
+)
+"""the same, in loss modes under which the baselines were trained"""
+INTERACTION = "interaction"
+"""name of the contrast that asks whether the hands' ratio on reach differs from that on hold"""
 
 
-def judged(seeds: int, holds: Any) -> bool | None:
-    """What a claim's row says of `holds`."""
-    return bool(holds) if seeds >= FEW else None
+def verdict(seeds: int, holds: bool) -> bool | None:
+    """What a claim's row says: None where too few seeds were trained to judge.
+
+    Args:
+        seeds: how many trainings there are.
+        holds: what they show.
+    """
+    return bool(holds) if seeds >= FEWEST_SEEDS else None
 
 
 @dataclass(frozen=True)
@@ -27,25 +64,29 @@ class Contrast:
 
     name: str
     ratio: float
-    """geometric mean over seeds"""
+    """Geometric mean over seeds of the first model's figure over the second's."""
     interval: tuple[float, float]
-    """95 %, bootstrap over seeds"""
+    """Bootstrap interval of the ratio over seeds, 95 %."""
     p: float
-    """two-sided, sign flips"""
+    """Two-sided p value of the sign-flip test, not corrected."""
     effect: float
-    """mean log ratio over its standard deviation (Cohen's d_z)"""
+    """Mean log ratio over its standard deviation (Cohen's d_z)."""
     corrected: float | None = None
-    """p after Holm's correction over the family; None: the contrast is of no family"""
+    """p after Holm's correction over the family; None: the contrast is of no family."""
 
     @property
     def note(self) -> str:
-        """For a row."""
-        holm_told = "" if self.corrected is None else f", Holm {self.corrected:.2g}"
-        return f"p = {self.p:.2g}{holm_told}, d_z = {self.effect:.2f}"
+        """p, corrected p where there is one, and effect, in words for a row."""
+        holm_words = "" if self.corrected is None else f", Holm {self.corrected:.2g}"
+        return f"p = {self.p:.2g}{holm_words}, d_z = {self.effect:.2f}"
 
     @property
-    def significant(self) -> bool:
-        """Whether p is below the level after the correction over the family."""
+    def is_significant(self) -> bool:
+        """Whether p is below the level after the correction over the family.
+
+        Raises:
+            ValueError: the contrast was not corrected.
+        """
         if self.corrected is None:
             raise ValueError(
                 f"contrast {self.name} was not corrected for its family: `as_family` first"
@@ -53,86 +94,133 @@ class Contrast:
         return self.corrected < SIGNIFICANT
 
     @property
-    def lower(self) -> bool:
-        """Below 1 for certain."""
-        return self.ratio < 1 and self.significant
+    def is_lower(self) -> bool:
+        """Whether the ratio is below 1, by p after the correction."""
+        return self.ratio < 1 and self.is_significant
 
     @property
-    def apart(self) -> bool:
-        """Other than 1 for certain: p after correction, and the interval."""
-        return self.significant and (self.interval[0] > 1 or self.interval[1] < 1)
+    def differs(self) -> bool:
+        """Whether the ratio is other than 1, both by p after the correction and by the interval."""
+        low, high = self.interval
+        return self.is_significant and (low > 1 or high < 1)
 
 
 def as_family(contrasts: Sequence[Contrast]) -> list[Contrast]:
     """The contrasts with their p values corrected for being tested together (Holm)."""
-    corrected = holm([each.p for each in contrasts])
-    return [replace(each, corrected=float(p)) for each, p in zip(contrasts, corrected, strict=True)]
+    corrected = holm([member.p for member in contrasts])
+    return [
+        replace(member, corrected=float(p)) for member, p in zip(contrasts, corrected, strict=True)
+    ]
 
 
 def contrast(name: str, ours: np.ndarray, theirs: np.ndarray) -> Contrast:
-    """`ours` over `theirs`, (seeds,) each, paired."""
+    """The contrast of `ours` over `theirs`, paired by seed.
+
+    Args:
+        name: of the contrast.
+        ours: a figure above 0 of the first model, (seeds,).
+        theirs: the same figure of the second model, (seeds,).
+    """
     return of_logs(name, np.log(ours) - np.log(theirs))
 
 
 def of_logs(name: str, logs: np.ndarray) -> Contrast:
-    """The contrast whose log ratios are `logs`, (seeds,)."""
+    """The contrast whose log ratios are `logs`, (seeds,); equal log ratios have p = 1 and no effect."""
+    # Without spread the flips have nothing to flip, and the effect would be a division by zero.
     spread = float(logs.std(ddof=1)) if len(logs) > 1 else 0.0
     p = 1.0
+    effect = 0.0
     if spread:
-        flips = (logs, np.zeros_like(logs))
-        settings: Any = {
-            "permutation_type": "samples",
-            "n_resamples": 10_000,
-            "rng": np.random.default_rng(0),
-        }
-        p = float(permutation_test(flips, _difference, vectorized=True, **settings).pvalue)
+        p = _sign_flip_test(logs)
+        effect = float(logs.mean() / spread)
     low, high = interval(logs)
-    effect = float(logs.mean() / spread) if spread else 0.0
     return Contrast(
-        name, float(np.exp(logs.mean())), (float(np.exp(low)), float(np.exp(high))), p, effect
+        name=name,
+        ratio=float(np.exp(logs.mean())),
+        interval=(float(np.exp(low)), float(np.exp(high))),
+        p=p,
+        effect=effect,
     )
 
 
-def _difference(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
-    return one.mean(axis) - other.mean(axis)
+def _sign_flip_test(logs: np.ndarray) -> float:
+    """Two-sided p value of the permutation test that flips the signs of paired differences."""
+    # Exchanging a pair (log ratio, 0) is flipping the sign of the log ratio.
+    result = permutation_test(
+        (logs, np.zeros_like(logs)),
+        _difference_of_means,
+        vectorized=True,
+        permutation_type="samples",
+        n_resamples=RESAMPLES,
+        rng=np.random.default_rng(0),
+    )
+    return float(result.pvalue)
 
 
-def planned(by_task: Mapping[str, Figures]) -> dict[str, Contrast]:
-    """The family of one loss mode: hands, bilateral models against both hands, callosum, baselines; by its keys.
+def _difference_of_means(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
+    """The statistic of the sign-flip test."""
+    return first.mean(axis) - second.mean(axis)
 
-    Keys: ``task one/other``; ``interaction`` is how the hands' ratio on reach differs from that on hold.
+
+def planned(by_task: Mapping[TaskName, Figures]) -> dict[str, Contrast]:
+    """The family of one loss mode: hands, bilateral models against both hands, callosum, baselines.
+
+    Args:
+        by_task: task -> figures of its models; reach first, then hold.
+
+    Returns:
+        The contrasts by name, corrected as one family: ``task first/second``, and `INTERACTION`.
     """
-    pairs = [("U-D", "U-ND")] + [(s, hand) for s in ("B-S", "CC-S") for hand in ("U-D", "U-ND")]
-    pairs += [("CC-N", "B-N"), ("CC-S", "B-S"), ("B-S", "B-N"), ("B-N", "U-N")]
-    found = []
+    contrasts = []
+    hands = []
     for task, figures in by_task.items():
-        beyond = [("B-S", "E-N"), ("B-S", "U8-N")] if "E-N" in figures else []
-        for one, other in pairs + beyond:
-            rows = (figures[one][error(task)], figures[other][error(task)])
-            found.append(contrast(f"{task} {one}/{other}", *rows))
-    hands = [
-        np.log(figures["U-D"][error(task)] / figures["U-ND"][error(task)])
-        for task, figures in by_task.items()
-    ]
-    found.append(of_logs("interaction", hands[0] - hands[1]))
-    return {each.name: each for each in as_family(found)}
+        metric = error_metric(task)
+        # The baselines were trained under the intended loss alone.
+        pairs = PLANNED_PAIRS
+        if "E-N" in figures:
+            pairs += BASELINE_PAIRS
+        for first, second in pairs:
+            name = f"{task} {first}/{second}"
+            contrasts.append(contrast(name, figures[first][metric], figures[second][metric]))
+        hands.append(np.log(figures["U-D"][metric] / figures["U-ND"][metric]))
+    on_reach, on_hold = hands
+    contrasts.append(of_logs(INTERACTION, on_reach - on_hold))
+    return {member.name: member for member in as_family(contrasts)}
 
 
-def crossover(by_task: Mapping[str, Figures], metric: Mapping[str, str]) -> dict[str, Contrast]:
-    """Loss 1's hand over loss 2's in each task by a metric of each; of a ``log_`` metric what it is the log of."""
-    found = {}
+def crossover(
+    by_task: Mapping[TaskName, Figures], metrics: Mapping[TaskName, str]
+) -> dict[TaskName, Contrast]:
+    """Loss 1's hand over loss 2's in each task.
+
+    Args:
+        by_task: task -> figures of its models.
+        metrics: task -> metric to compare by; a metric ``log_...`` is the log of what is compared.
+    """
+    result = {}
     for task, figures in by_task.items():
-        name = metric[task]
-        one, other = (figures[hand][name] for hand in ("U-D", "U-ND"))
-        found[task] = (
-            of_logs(task, one - other) if name.startswith("log_") else contrast(task, one, other)
-        )
-    return found
+        metric = metrics[task]
+        loss_1_hand = figures["U-D"][metric]
+        loss_2_hand = figures["U-ND"][metric]
+        if metric.startswith("log_"):
+            result[task] = of_logs(task, loss_1_hand - loss_2_hand)
+        else:
+            result[task] = contrast(task, loss_1_hand, loss_2_hand)
+    return result
 
 
 def frontier(errors: Mapping[str, float], efforts: Mapping[str, float]) -> list[str]:
-    """Models that no other beats in error and effort at once."""
-    return [
-        name for name in errors
-        if not any(errors[k] < errors[name] and efforts[k] < efforts[name] for k in errors if k != name)
-    ]  # fmt: skip
+    """Models that no other beats in error and effort at once (the Pareto frontier).
+
+    Args:
+        errors: model -> error.
+        efforts: model -> effort, of the same models.
+    """
+    best = []
+    for name in errors:
+        is_beaten = any(
+            errors[other] < errors[name] and efforts[other] < efforts[name] for other in errors
+        )
+        if not is_beaten:
+            best.append(name)
+    return best

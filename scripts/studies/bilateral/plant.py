@@ -1,8 +1,12 @@
-"""Gate A1 of the bilateral study: inertia, limp and co-contracted anchors, and how far twin and MuJoCo part."""
+"""Gate A1 of the bilateral study: the arm's inertia, its anchors, and the gap between twin and MuJoCo.
+
+The anchors are how far two plain excitations leave the hand from its target: limp (all muscles silent) and
+co-contracted (all muscles at 0.1). See docs/systems/arm.md, "The arm" and "Row codes".
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 import mujoco
@@ -10,46 +14,121 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lancelet.morphology.arm import Arm
+from lancelet.morphology.arm import MUSCLES, Arm
 from lancelet.training.twins.arm import ArmTwin, trials
 
-TASKS = {"reach": "lancelet/ArmReach-v0", "hold": "lancelet/ArmHold-v0"}
+TaskName = Literal["reach", "hold"]
+"""short name of a task, as the twin calls it too"""
+TASKS: dict[TaskName, str] = {
+    "reach": "lancelet/ArmReach-v0",
+    "hold": "lancelet/ArmHold-v0",
+}
+"""short name of a task -> its id"""
 STEPS = 50
-INERTIA = {0: (0.4625, 0.1688, 0.0959), 90: (0.3166, 0.0959, 0.0959)}
-"""elbow, degrees -> H11, H12, H22, kg m^2 (docs/systems/arm.md, "The arm")"""
+"""control steps of a trial"""
+CONTROL_PERIOD = 0.01
+"""s, one control step"""
+SQUARED_ERROR_WEIGHT = 10
+"""weight of the squared error in P2 (docs/systems/arm.md, "Losses")"""
+SHOULDER_ANGLE = 0.3
+"""rad; any value would do, since the inertia depends on the elbow alone"""
+
+
+class Inertia(NamedTuple):
+    """The symmetric inertia matrix of shoulder and elbow, kg m²."""
+
+    h11: float
+    """Inertia about the shoulder."""
+    h12: float
+    """Coupling of shoulder and elbow."""
+    h22: float
+    """Inertia about the elbow."""
+
+
+INERTIA = {
+    0: Inertia(h11=0.4625, h12=0.1688, h22=0.0959),
+    90: Inertia(h11=0.3166, h12=0.0959, h22=0.0959),
+}
+"""elbow, degrees -> what the formulas of docs/systems/arm.md, "The arm", give"""
+LIMP = 0.0
+"""excitation of all muscles of the limp arm"""
+CO_CONTRACTED = 0.1
+"""excitation of all muscles of the co-contracted arm"""
+ANCHOR_TRIALS = 8192
+"""trials behind the figures of `ANCHORS`"""
 ANCHORS = {
-    0.0: {"hold_mean": 0.224, "hold_final": 0.461, "P1": 0.143, "P2": 0.481, "reach_mean": 0.387, "reach_final": 0.368},
-    0.1: {"hold_mean": 0.207, "hold_final": 0.415, "P1": 0.132, "P2": 0.413, "reach_mean": 0.393, "reach_final": 0.378},
-}  # fmt: skip
-"""constant excitation -> figures on 8,192 trials (docs/systems/arm.md, "Row codes", A1)"""
-MARGIN, EXCITED = 0.02, 0.3
-"""rad, that a path keeps from the limits to count as avoiding them; largest excitation: under stronger ones few do"""
+    LIMP: {
+        "hold_mean": 0.224,
+        "hold_final": 0.461,
+        "P1": 0.143,
+        "P2": 0.481,
+        "reach_mean": 0.387,
+        "reach_final": 0.368,
+    },
+    CO_CONTRACTED: {
+        "hold_mean": 0.207,
+        "hold_final": 0.415,
+        "P1": 0.132,
+        "P2": 0.413,
+        "reach_mean": 0.393,
+        "reach_final": 0.378,
+    },
+}
+"""constant excitation -> figures that `anchors` must give (docs/systems/arm.md, "Row codes", A1): mean and final distance
+of the hand from the target, m, in each task; P1 and P2 of the losses, in hold"""
+MARGIN = 0.02
+"""rad from a joint limit; a path that comes no nearer counts as avoiding the limits"""
+LARGEST_EXCITATION = 0.3
+"""of the random excitations; under stronger ones few paths avoid the limits"""
+CANDIDATES_PER_TRIAL = 40
+"""trials drawn for each one that must avoid the limits"""
 
 
-def inertia(body: Arm | None = None) -> dict[int, tuple[float, float, float]]:
-    """MuJoCo's H11, H12, H22 (kg m^2) with the elbow at 0 and at 90 degrees."""
-    model = (Arm() if body is None else body).build().compile()
-    data, whole, found = mujoco.MjData(model), np.zeros((2, 2)), {}
-    for angle in INERTIA:
-        data.qpos[:] = [0.3, np.radians(angle)]
+def inertia(body: Arm | None = None) -> dict[int, Inertia]:
+    """MuJoCo's inertia of the arm with the elbow at each angle of `INERTIA`.
+
+    Args:
+        body: the arm; None: the nominal one.
+    """
+    arm = Arm() if body is None else body
+    model = arm.build().compile()
+    data = mujoco.MjData(model)
+    matrix = np.zeros((2, 2))
+    result = {}
+    for elbow_angle in INERTIA:
+        # The inertia matrix is filled by the forward pass, not by setting the angles.
+        data.qpos[:] = [SHOULDER_ANGLE, np.radians(elbow_angle)]
         mujoco.mj_forward(model, data)
-        mujoco.mj_fullM(model, data, whole)
-        found[angle] = (float(whole[0, 0]), float(whole[0, 1]), float(whole[1, 1]))
-    return found
+        mujoco.mj_fullM(model, data, matrix)
+        result[elbow_angle] = Inertia(
+            h11=float(matrix[0, 0]), h12=float(matrix[0, 1]), h22=float(matrix[1, 1])
+        )
+    return result
 
 
 @torch.no_grad()
-def anchors(excitation: float, count: int = 8192, seed: int = 0) -> dict[str, float]:
-    """The figures of `ANCHORS` on the twin: no network, the same excitation on all muscles."""
-    found = {}
-    for task in ("hold", "reach"):
+def anchors(excitation: float, count: int = ANCHOR_TRIALS, seed: int = 0) -> dict[str, float]:
+    """The figures of `ANCHORS` on the twin: no network, the same excitation of all muscles at every step.
+
+    Args:
+        excitation: of every muscle, in [0, 1].
+        count: how many trials of each task are run.
+        seed: of the trials.
+    """
+    constant = torch.full((STEPS, 1, len(MUSCLES)), excitation)
+    result = {}
+    tasks: tuple[TaskName, ...] = ("hold", "reach")
+    for task in tasks:
+        # A generator a task: the figures of one do not depend on whether the other was run.
         drawn = trials(task, count, torch.Generator().manual_seed(seed))
-        error = drawn["target"] - _path(ArmTwin(), drawn, torch.full((STEPS, 1, 6), excitation))
-        far = error.norm(dim=-1)
-        found |= {f"{task}_mean": far.mean().item(), f"{task}_final": far[-1].mean().item()}
+        offset = drawn["target"] - _hand_path(ArmTwin(), drawn, constant)
+        distance = offset.norm(dim=-1)
+        result[f"{task}_mean"] = distance.mean().item()
+        result[f"{task}_final"] = distance[-1].mean().item()
         if task == "hold":
-            found |= {"P1": error.abs().mean().item(), "P2": 10 * error.square().mean().item()}
-    return found
+            result["P1"] = offset.abs().mean().item()
+            result["P2"] = SQUARED_ERROR_WEIGHT * offset.square().mean().item()
+    return result
 
 
 @torch.no_grad()
@@ -61,59 +140,86 @@ def gap(
 ) -> np.ndarray:
     """Largest distance (m) within 0.5 s between the hands of twin and MuJoCo task, (count,).
 
-    Hold trials whose joints keep off the limits under excitations that are uniform in [0, 0.3] at every step.
+    Hold trials whose joints keep off the limits, under excitations that are uniform in [0, 0.3] at every step.
 
     Args:
         substeps: plant steps in a control step of 0.01 s: 1 (faithful) or 5 (accurate).
         integrator: of the MuJoCo task; ``mujoco`` is its own Euler, which moves the angles with the new speeds.
-        count: of the trials.
+        count: how many trials are run.
         seed: of trials and excitations.
     """
+    # Double precision, as MuJoCo has: rounding must not hide a difference of the equations.
     twin = ArmTwin(substeps=substeps, dtype=torch.float64)
     drawn, excitations = quiet(twin, count, seed)
-    ours = _path(twin, drawn, excitations).numpy()
-    env = gym.make_vec(
+    twin_hands = _hand_path(twin, drawn, excitations).numpy()
+    env: Any = gym.make_vec(
         TASKS["hold"],
         num_envs=count,
         max_episode_steps=-1,
         nthread=1,
-        dt_plant=0.01 / substeps,
+        dt_plant=CONTROL_PERIOD / substeps,
         integrator=integrator,
     ).unwrapped
     env.reset(seed=seed, options={name: rows.numpy() for name, rows in drawn.items()})
-    worst = np.zeros(count)
-    for excitation, hand in zip(excitations.numpy(), ours, strict=True):
+    largest = np.zeros(count)
+    for excitation, twin_hand in zip(excitations.numpy(), twin_hands, strict=True):
         env.step(excitation)
-        there = env.memory["hand"]  # pyright: ignore[reportAttributeAccessIssue]
-        worst = np.maximum(worst, np.linalg.norm(there - hand, axis=1))
+        distance = np.linalg.norm(env.memory["hand"] - twin_hand, axis=1)
+        largest = np.maximum(largest, distance)
     env.close()
-    return worst
+    return largest
 
 
 def quiet(twin: ArmTwin, count: int, seed: int) -> tuple[dict[str, Tensor], Tensor]:
-    """`count` hold trials, and excitations (50, count, 6), under which no joint comes near its limits."""
+    """Hold trials and excitations under which no joint comes near its limits.
+
+    At a limit the speed is set to zero in one step; a gap there would say little about the equations of motion.
+
+    Args:
+        twin: the arm that must keep off its limits.
+        count: how many trials are wanted.
+        seed: of trials and excitations.
+
+    Returns:
+        The trials, (count, 2) each, and the excitations, (50, count, 6).
+    """
     generator = torch.Generator().manual_seed(seed)
-    many = 40 * count
-    drawn = trials("hold", many, generator)
-    excitations = EXCITED * torch.rand(STEPS, many, 6, generator=generator)
+    candidate_count = CANDIDATES_PER_TRIAL * count
+    drawn = trials("hold", candidate_count, generator)
+    uniform = torch.rand(STEPS, candidate_count, len(MUSCLES), generator=generator)
+    excitations = LARGEST_EXCITATION * uniform
     low, high = (torch.tensor(limit) for limit in twin.body.limits)
-    state, fits = twin.start(drawn["angles"]), torch.ones(many, dtype=torch.bool)
+    state = twin.start(drawn["angles"])
+    keeps_off = torch.ones(candidate_count, dtype=torch.bool)
     for excitation in excitations:
         state = twin.step(state, excitation.to(twin.dtype), drawn["force"])
-        fits &= ((state["q"] > low + MARGIN) & (state["q"] < high - MARGIN)).all(-1)
-    chosen = fits.nonzero()[:count, 0]
+        is_above = state["q"] > low + MARGIN
+        is_below = state["q"] < high - MARGIN
+        keeps_off &= (is_above & is_below).all(-1)
+    chosen = keeps_off.nonzero()[:count, 0]
     assert len(chosen) == count, (
-        f"{len(chosen)} of {many} trials keep off the limits: {count} are needed"
+        f"{len(chosen)} of {candidate_count} trials keep off the limits: {count} are needed"
     )
-    return {name: rows[chosen] for name, rows in drawn.items()}, excitations[:, chosen]
+    chosen_trials = {name: rows[chosen] for name, rows in drawn.items()}
+    return chosen_trials, excitations[:, chosen]
 
 
-def _path(twin: ArmTwin, drawn: dict[str, Tensor], excitations: Tensor) -> Tensor:
-    """Hands after each step, (50, n, 2)."""
-    state, hands = twin.start(drawn["angles"]), []
+def _hand_path(twin: ArmTwin, drawn: dict[str, Tensor], excitations: Tensor) -> Tensor:
+    """The hands after each step, m.
+
+    Args:
+        twin: the arm.
+        drawn: trials, (trials, 2) each.
+        excitations: (steps, trials, 6), or (steps, 1, 6) for the same in all trials.
+
+    Returns:
+        (steps, trials, 2).
+    """
+    trial_count = len(drawn["angles"])
+    state = twin.start(drawn["angles"])
+    hands = []
     for excitation in excitations:
-        state = twin.step(
-            state, excitation.to(twin.dtype).expand(len(drawn["angles"]), 6), drawn["force"]
-        )
+        of_all_trials = excitation.to(twin.dtype).expand(trial_count, len(MUSCLES))
+        state = twin.step(state, of_all_trials, drawn["force"])
         hands.append(state["hand"])
     return torch.stack(hands)

@@ -1,7 +1,9 @@
 """The networks of the blimp study: trained open loop to imitate PD and I, resumable, two processes side by side.
 
-The covariance is diagonal throughout: in a trial of LIF on the PD task it came to a validation loss of 0.76 within
-1,500 generations, where the full one stood at 0.87 after 2,500 and had all but stopped.
+Structures and training: docs/systems/blimp.md, "The neurons" and "Training".
+
+The covariance of CMA-ES is diagonal throughout: in a trial of LIF on the PD task it came to a validation loss of 0.76
+within 1,500 generations, where the full one stood at 0.87 after 2,500 and had all but stopped.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from torch.nn.utils import parameters_to_vector
 
 from lancelet import controllers
 from lancelet.controllers import Controller
+from lancelet.controllers.spiking.snn import SNN
 from lancelet.scripts.studies.blimp.plant import TASK
 from lancelet.scripts.study import Size
 from lancelet.training.evolution.workers import parallel
@@ -25,103 +28,172 @@ from lancelet.training.imitation.imitate import Imitate
 from lancelet.training.imitation.surrogate import Surrogate
 from lancelet.training.runs.progress import progress
 
+Role = Literal["pd", "i"]
+"""part of the PID law that a network imitates"""
+ROLES: tuple[Role, ...] = ("pd", "i")
 STRUCTURES = ("lif", "iwta-lif", "r-lif", "r-iwta-lif")
-HEADLINE = {"pd": "lif", "i": "iwta-lif"}
-"""the pair that flew"""
-SEEDS = {"quick": (1, 0), "shown": (5, 2), "full": (30, 30)}
-"""runs of the headline structures, and of the others"""
-GENERATIONS = {
+HEADLINE: dict[Role, str] = {"pd": "lif", "i": "iwta-lif"}
+"""role -> structure of the pair that flew"""
+
+
+class SeedCounts(NamedTuple):
+    """How often each structure is trained."""
+
+    headline: int
+    """Trainings of a structure that flew, in the role in which it flew."""
+    others: int
+    """Trainings of every other structure and role."""
+
+
+SEEDS: dict[Size, SeedCounts] = {
+    "quick": SeedCounts(headline=1, others=0),
+    "shown": SeedCounts(headline=5, others=2),
+    "full": SeedCounts(headline=30, others=30),
+}
+GENERATIONS: dict[Size, dict[Role, int]] = {
     "quick": {"pd": 400, "i": 150},
     "shown": {"pd": 3000, "i": 4000},
     "full": {"pd": 50_000, "i": 50_000},
 }
-TESTS, FIRST_TEST = 5, 1000
-"""test flights, seen by no training and no choice, and the first of their seeds"""
-TRACKED = 0.3
-"""largest decay of the decoder for I, so that it cannot integrate by itself"""
+"""generations of an evolution"""
+TESTS = 5
+"""test flights, seen by no training and no choice"""
+FIRST_TEST = 1000
+"""seed of the first test flight"""
+LARGEST_DECAY: dict[Role, float] = {"pd": 1.0, "i": 0.3}
+"""of the decoder; that of I is so small that the decoder cannot integrate by itself"""
+ENDLESS = 10**9
+"""updates of a search that ends by its seconds"""
+BEST = "best"
+"""name of the weights of a run that fly best in closed loop, on validation starts"""
+BEST_LOSS = "best_loss"
+"""name of the weights of a run whose loss on validation flights is least; they are written last"""
+FIGURES = ("loss", "mae", "correlation")
+"""what `losses` measures: MAE + 1 - correlation, and its two parts"""
 
 
 @dataclass(frozen=True)
 class Job:
     """One network to train."""
 
-    role: str
+    role: Role
     structure: str
     seed: int
     size: Size
+    """Size of the study, which decides how many generations there are."""
     seconds: float | None = None
-    """search by surrogate gradients for so long; none: evolution"""
+    """Seconds of a search by surrogate gradients; None: the network is evolved."""
 
     @property
     def folder(self) -> Path:
-        """Of its run."""
-        how = "" if self.seconds is None else "-surrogate"
-        return (
-            Path("runs")
-            / f"reproduce-blimp-{self.size}"
-            / f"{self.role}-{self.structure}-{self.seed}{how}"
-        )
+        """Folder of the run."""
+        method = "" if self.seconds is None else "-surrogate"
+        study = Path("runs") / f"reproduce-blimp-{self.size}"
+        return study / f"{self.role}-{self.structure}-{self.seed}{method}"
 
 
 def jobs(size: Size) -> list[Job]:
     """What the study trains, the headline structures first."""
-    many, few = SEEDS[size]
-    order = [(role, structure) for structure in STRUCTURES for role in ("pd", "i")]
-    order.sort(key=lambda pair: HEADLINE[pair[0]] != pair[1])
-    counts = {pair: many if HEADLINE[pair[0]] == pair[1] else few for pair in order}
-    return [
-        Job(role, structure, seed, size)
-        for (role, structure), n in counts.items()
-        for seed in range(n)
-    ]
+    headline = []
+    others = []
+    for structure in STRUCTURES:
+        for role in ROLES:
+            if HEADLINE[role] == structure:
+                headline.append((role, structure))
+            else:
+                others.append((role, structure))
+    # A study that is broken off has at least what its closed loop needs.
+    counts = SEEDS[size]
+    result = []
+    for role, structure in headline:
+        result += [
+            Job(role=role, structure=structure, seed=seed, size=size)
+            for seed in range(counts.headline)
+        ]
+    for role, structure in others:
+        result += [
+            Job(role=role, structure=structure, seed=seed, size=size)
+            for seed in range(counts.others)
+        ]
+    return result
 
 
 def train(job: Job) -> None:
-    """Train one network, or go on; nothing where it is done."""
-    if (job.folder / "best_loss.safetensors").exists():  # written last
+    """Train one network, or go on where an earlier run stopped; nothing happens where it is done."""
+    # The file that a run writes last says that it is done.
+    if (job.folder / f"{BEST_LOSS}.safetensors").exists():
         return
     settings: dict[str, Any] = {
-        "role": job.role, "seed": job.seed, "folder": str(job.folder), "resume": True, "test": 0, "quiet": True,
-    }  # fmt: skip
+        "role": job.role,
+        "seed": job.seed,
+        "folder": str(job.folder),
+        "resume": True,
+        "test": 0,
+        "quiet": True,
+    }
     if job.seconds is None:
-        trainer: Any = Imitate(
-            generations=GENERATIONS[job.size][job.role], covariance="diagonal", **settings
-        )
+        generations = GENERATIONS[job.size][job.role]
+        trainer = Imitate(generations=generations, covariance="diagonal", **settings)
     else:
-        trainer = Surrogate(updates=10**9, seconds=job.seconds, **settings)
-    decay = (0.0, TRACKED) if job.role == "i" else (0.0, 1.0)
-    options = {"hidden": job.structure, "seed": job.seed, "decoder_decay": decay}
+        trainer = Surrogate(updates=ENDLESS, seconds=job.seconds, **settings)
+    options = {
+        "hidden": job.structure,
+        "seed": job.seed,
+        "decoder_decay": (0.0, LARGEST_DECAY[job.role]),
+    }
     trainer.train(TASK, "snn", controller_options=options)
 
 
 def train_all(todo: list[Job], fresh: bool = False) -> None:
-    """All of them, two at a time; `fresh`: from the beginning, whatever earlier runs left."""
-    for job in todo if fresh else ():
-        shutil.rmtree(job.folder, ignore_errors=True)
+    """Train all networks, two at a time.
+
+    Args:
+        todo: the networks.
+        fresh: begin from the beginning, whatever earlier runs left.
+    """
+    if fresh:
+        for job in todo:
+            shutil.rmtree(job.folder, ignore_errors=True)
     with progress("training networks", len(todo), "network") as advance:
         for _ in parallel(train, todo):
             advance()
 
 
-def trained(job: Job, name: str = "best") -> Controller:
-    """The network of a finished job: ``best`` in closed loop, or ``best_loss`` by validation flights."""
+def trained(job: Job, name: str = BEST) -> Controller:
+    """The network of a finished job.
+
+    Args:
+        job: that is done.
+        name: `BEST` in closed loop, or `BEST_LOSS` on validation flights.
+    """
     return controllers.load(job.folder / f"{name}.safetensors")
 
 
-def flights(role: str) -> Flights:
+def held_flights(role: Role) -> Flights:
     """The test flights of a role."""
     seeds = list(range(FIRST_TEST, FIRST_TEST + TESTS))
-    trainer = Imitate(role=role)  # pyright: ignore[reportArgumentType]
-    return trainer.recorded(TASK, seeds)
+    return Imitate(role=role).recorded(TASK, seeds)
 
 
-def losses(role: str, networks: list[Controller], held: Flights) -> dict[str, np.ndarray]:
-    """Test ``loss``, ``mae`` and ``correlation`` of each network."""
-    trainer, rows = Imitate(role=role), []  # pyright: ignore[reportArgumentType]
-    for one in networks:
-        genes = parameters_to_vector(one.parameters()).detach()[None]
-        rows.append(trainer.losses(one, genes, held))  # pyright: ignore[reportArgumentType]
-    return {
-        name: torch.cat([row[name] for row in rows]).numpy()
-        for name in ("loss", "mae", "correlation")
-    }
+def losses(role: Role, networks: list[Controller], held: Flights) -> dict[str, np.ndarray]:
+    """How well networks imitate.
+
+    Args:
+        role: that they imitate.
+        networks: of any structures.
+        held: flights that they were not trained on.
+
+    Returns:
+        Each of `FIGURES`, (networks,).
+    """
+    trainer = Imitate(role=role)
+    rows = []
+    # One by one: networks of several structures cannot be stacked.
+    for network in networks:
+        assert isinstance(network, SNN)
+        genes = parameters_to_vector(network.parameters()).detach()[None]
+        rows.append(trainer.losses(network, genes, held))
+    figures = {}
+    for name in FIGURES:
+        figures[name] = torch.cat([row[name] for row in rows]).numpy()
+    return figures

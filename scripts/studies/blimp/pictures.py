@@ -2,167 +2,229 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
 
+# Before pyplot is imported: pictures go to files, and no display is needed.
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from torch.nn.utils import parameters_to_vector
 
 from lancelet import training
 from lancelet.controllers import Controller
 from lancelet.controllers.spiking.kernel import run as open_loop
 from lancelet.controllers.spiking.snn import SNN
+from lancelet.controllers.sum import Sum
 from lancelet.scripts.studies.axes import tidy
-from lancelet.scripts.studies.blimp.plant import HEAVY, PERIOD, TASK, pid
+from lancelet.scripts.studies.blimp.networks import ROLES, Role
+from lancelet.scripts.studies.blimp.plant import HEAVY, PERIOD, RATE, TASK, level_at, pid
 from lancelet.scripts.study import Study
+from lancelet.training.imitation.flights import Flights
 
 COLORS = {"lif": "#1f6f8b", "iwta-lif": "#d1495b", "r-lif": "#8a6fb0", "r-iwta-lif": "#d99a2b"}
-PROFILE = ((0.0, 1.0), (70.0, 1.5), (140.0, 0.5), (210.0, 1.0))
+"""of the structures"""
+BLUE = "#1f6f8b"
+RED = "#d1495b"
+FULL = "full SNN (LIF PD + IWTA I)"
+FLOWN = "full SNN evolved in closed loop"
+PILOT_COLORS = {"PID": "black", FULL: RED, FLOWN: BLUE}
+"""who flies `PROFILE`, and the color of the flight"""
+STEP_TIME = 70
+"""s, between steps of `PROFILE`"""
+PROFILE = (
+    (0.0, 1.0),
+    (1.0 * STEP_TIME, 1.5),
+    (2.0 * STEP_TIME, 0.5),
+    (3.0 * STEP_TIME, 1.0),
+)
+"""reference of the flights that are drawn: (s, m)"""
+FLIGHT_STEPS = 4 * STEP_TIME * RATE
+"""control steps of these flights"""
+SAMPLES_BEFORE = 10
+"""of the raster, before the first step of `PROFILE`"""
+SAMPLES_SHOWN = 300
+"""of the raster, with those before the step"""
+CROSSINGS = ("own +", "cross +", "cross -", "own -")
+"""weights from an encoder pair to its hidden pair, in the order in which the network stores them"""
+
+Log = Sequence[Mapping[str, Any]]
+"""lines of a run's log"""
+Record = dict[str, np.ndarray]
+"""a recorded flight (`training.rollout.Score.record`)"""
 
 
-def draw(study: Study, data: dict[str, Any]) -> None:
-    """All pictures for which `data` holds the figures."""
-    if "curves" in data:
-        _curves(study, data["curves"])
-    full = data["full"]
-    pd, i = full.terms
-    _imitation(study, {"PD": (pd, data["pd held"]), "I": (i, data["i held"])})
-    pilots = {"PID": pid(), "full SNN (LIF PD + IWTA I)": full}
-    if "flown" in data:
-        pilots["full SNN evolved in closed loop"] = data["flown"]
-    records = {name: _flight(one) for name, one in pilots.items()}
+@dataclass(frozen=True)
+class Results:
+    """What the study found, as the pictures show it."""
+
+    curves: Mapping[tuple[Role, str], Sequence[Log]]
+    """Role and structure -> logs of the searches."""
+    held: Mapping[Role, Flights]
+    """Test flights of each role."""
+    full: Sum
+    """The pair of PD and I networks."""
+    flown: Controller | None = None
+    """The pair, evolved further in closed loop; None: it was not."""
+
+
+def draw(study: Study, results: Results) -> None:
+    """Draw all pictures into the study's folder and report."""
+    if results.curves:
+        _curves(study, results.curves)
+    pd_network, i_network = (_spiking(term) for term in results.full.terms)
+    _imitation(study, {"pd": pd_network, "i": i_network}, results.held)
+    pilots = {"PID": pid(), FULL: results.full}
+    if results.flown is not None:
+        pilots[FLOWN] = results.flown
+    records = {name: _flight(pilot) for name, pilot in pilots.items()}
     _responses(study, records)
-    _raster(study, records["full SNN (LIF PD + IWTA I)"])
-    _weights(study, {"PD, LIF": pd, "I, IWTA-LIF": i})
+    _raster(study, records[FULL])
+    _weights(study, {"PD, LIF": pd_network, "I, IWTA-LIF": i_network})
 
 
-def _axes(title: str, x: str, y: str, height: float = 3.6) -> tuple[Any, Any]:
+def _spiking(network: Any) -> SNN:
+    """The network, which must be a spiking one."""
+    assert isinstance(network, SNN)
+    return network
+
+
+def _axes(title: str, x: str, y: str, height: float) -> tuple[Any, Axes]:
+    """A figure with one set of axes.
+
+    Args:
+        title: above the axes.
+        x: label of the horizontal axis.
+        y: label of the vertical axis.
+        height: of the figure, inches.
+    """
     plot, axes = plt.subplots(figsize=(7.5, height))
     tidy(axes, title, x, y)
     return plot, axes
 
 
-def _flight(pilot: Controller) -> dict[str, np.ndarray]:
+def _flight(pilot: Controller) -> Record:
     """Recorded flight through `PROFILE` with ballast."""
-    options = {"reference": PROFILE, "ballast": HEAVY, "max_episode_steps": 2800}
-    return training.evaluate(pilot, TASK, 1, seed=0, record=True, **options).record
+    score = training.evaluate(
+        pilot,
+        TASK,
+        1,
+        seed=0,
+        record=True,
+        reference=PROFILE,
+        ballast=HEAVY,
+        max_episode_steps=FLIGHT_STEPS,
+    )
+    return score.record
 
 
-def _curves(study: Study, curves: dict[tuple[str, str], list[list[dict[str, float]]]]) -> None:
-    plot, pair = plt.subplots(1, 2, figsize=(10, 3.6))
-    for axes, role in zip(pair, ("pd", "i"), strict=True):
-        for (which, structure), logs in curves.items():
-            for k, log in enumerate(logs if which == role else ()):
-                label = structure if k == 0 else None
-                steps, best = [line["step"] for line in log], [line["best"] for line in log]
+def _curves(study: Study, curves: Mapping[tuple[Role, str], Sequence[Log]]) -> None:
+    """Best loss so far of every search, a column a role."""
+    plot, columns = plt.subplots(1, 2, figsize=(10, 3.6))
+    for axes, shown_role in zip(columns, ROLES, strict=True):
+        for (role, structure), logs in curves.items():
+            if role != shown_role:
+                continue
+            for number, log in enumerate(logs):
+                # One line of the legend a structure, not one a search.
+                label = structure if number == 0 else None
+                steps = [line["step"] for line in log]
+                best = [line["best"] for line in log]
                 axes.plot(steps, best, color=COLORS[structure], linewidth=1.1, label=label)
-        axes.set_title(f"Imitating {role.upper()}", loc="left", fontsize=10)
-        axes.set_xlabel("generations of 50")
-        axes.set_ylabel("loss on validation flights, best so far")
-        axes.spines[["top", "right"]].set_visible(False)
+        tidy(
+            axes,
+            f"Imitating {shown_role.upper()}",
+            "generations of 50",
+            "loss on validation flights, best so far",
+        )
         axes.legend(frameon=False, fontsize=8)
     study.picture("learning", "One line a search; loss = MAE + 1 - correlation.", plot)
 
 
-def _imitation(study: Study, shown: dict[str, tuple[Any, Any]]) -> None:
-    plot, pair = plt.subplots(2, 1, figsize=(9, 5.4))
-    for axes, (role, (network, held)) in zip(pair, shown.items(), strict=True):
+def _imitation(study: Study, networks: Mapping[Role, SNN], held: Mapping[Role, Flights]) -> None:
+    """What the networks and the laws they imitate make of one flight, a row a role."""
+    plot, rows = plt.subplots(2, 1, figsize=(9, 5.4))
+    for axes, (role, network) in zip(rows, networks.items(), strict=True):
+        flights = held[role]
+        title = role.upper()
         genes = parameters_to_vector(network.parameters()).detach()[None]
-        output, _ = open_loop(network, genes, held.errors[0])
-        times = np.arange(held.errors.shape[1]) * PERIOD
-        axes.plot(times, output[0], color="#d1495b", linewidth=0.7, label="spiking network")
-        axes.plot(times, held.targets[0], color="black", linewidth=0.9, label=f"{role} law")
-        axes.set_ylabel("command units")
-        axes.set_title(role, loc="left", fontsize=10)
-        axes.spines[["top", "right"]].set_visible(False)
-    pair[0].legend(frameon=False, fontsize=8, loc="lower right")
-    pair[1].set_xlabel("s")
+        output, _ = open_loop(network, genes, flights.errors[0])
+        times = np.arange(flights.errors.shape[1]) * PERIOD
+        axes.plot(times, output[0], color=RED, linewidth=0.7, label="spiking network")
+        axes.plot(times, flights.targets[0], color="black", linewidth=0.9, label=f"{title} law")
+        tidy(axes, title, y="command units")
+    rows[0].legend(frameon=False, fontsize=8, loc="lower right")
+    rows[1].set_xlabel("s")
     plot.tight_layout()
-    study.picture(
-        "imitation", "Open loop on the first test flight of each role, seen by no search.", plot
-    )
+    caption = "Open loop on the first test flight of each role, seen by no search."
+    study.picture("imitation", caption, plot)
 
 
-def _responses(study: Study, records: dict[str, dict[str, np.ndarray]]) -> None:
-    plot, axes = _axes("Heavy by 3 command units: steps of the reference", "s", "height (m)", 4.2)
-    times = np.arange(2801) * PERIOD
-    profile = np.array(PROFILE)
-    level = profile[np.searchsorted(profile[:, 0], times, side="right") - 1, 1]
+def _responses(study: Study, records: Mapping[str, Record]) -> None:
+    """Height over time of each pilot through `PROFILE`."""
+    title = f"Heavy by {HEAVY:g} command units: steps of the reference"
+    plot, axes = _axes(title, "s", "height (m)", height=4.2)
+    # The record begins with the start: one sample more than there are steps.
+    times = np.arange(FLIGHT_STEPS + 1) * PERIOD
+    level = level_at(times, PROFILE)
     axes.plot(times, level, color="grey", linestyle="--", linewidth=1, label="reference")
-    colors = {
-        "PID": "black",
-        "full SNN (LIF PD + IWTA I)": "#d1495b",
-        "full SNN evolved in closed loop": "#1f6f8b",
-    }
     for name, record in records.items():
-        axes.plot(times, record["qpos"][:, 0], color=colors[name], linewidth=1.1, label=name)
+        height = record["qpos"][:, 0]
+        axes.plot(times, height, color=PILOT_COLORS[name], linewidth=1.1, label=name)
     axes.legend(frameon=False, fontsize=8, loc="lower left")
-    study.picture(
-        "responses",
-        "One flight each on the nominal plant, started at rest with nothing integrated.",
-        plot,
-    )
+    caption = "One flight each on the nominal plant, started at rest with nothing integrated."
+    study.picture("responses", caption, plot)
 
 
-def _raster(study: Study, record: dict[str, np.ndarray]) -> None:
-    plot, axes = _axes(
-        "Spikes of the full network after a step of +0.5 m", "s after the step", "neuron", 4.6
-    )
-    begin, shown, row = 690, 300, 0
-    for term, role in (("1", "PD"), ("2", "I")):
+def _raster(study: Study, record: Record) -> None:
+    """Every spike of the full controller around the first step of `PROFILE`, a line a neuron."""
+    title = "Spikes of the full network after a step of +0.5 m"
+    plot, axes = _axes(title, "s after the step", "neuron", height=4.6)
+    begin = STEP_TIME * RATE - SAMPLES_BEFORE
+    label_time = (SAMPLES_SHOWN - 8) * PERIOD
+    # The layers are stacked: each begins at the line above the last one of the layer before.
+    first_line = 0
+    for term, role, color in (("1", "PD", BLUE), ("2", "I", RED)):
         for layer in ("encoder", "hidden"):
-            spikes = record[f"signal.{term}.{layer}"][begin : begin + shown]
-            when, which = np.nonzero(spikes)
-            axes.plot(
-                (when - 10) * PERIOD,
-                which + row,
-                "|",
-                markersize=2.2,
-                color="#1f6f8b" if role == "PD" else "#d1495b",
-            )
-            axes.text(
-                (shown - 8) * PERIOD,
-                row + spikes.shape[1] / 2,
-                f"{role} {layer}",
-                fontsize=8,
-                va="center",
-            )
-            row += spikes.shape[1]
-            axes.axhline(row - 0.5, color="lightgrey", linewidth=0.6)
-    axes.set_xlim(-1, (shown + 30) * PERIOD)
-    study.picture(
-        "raster",
-        "Every spike of 160 neurons at 10 Hz; neurons come in pairs, one for either sign.",
-        plot,
+            spikes = record[f"signal.{term}.{layer}"][begin : begin + SAMPLES_SHOWN]
+            neurons = spikes.shape[1]
+            samples, spiking = np.nonzero(spikes)
+            times = (samples - SAMPLES_BEFORE) * PERIOD
+            axes.plot(times, spiking + first_line, "|", markersize=2.2, color=color)
+            middle = first_line + neurons / 2
+            axes.text(label_time, middle, f"{role} {layer}", fontsize=8, va="center")
+            first_line += neurons
+            axes.axhline(first_line - 0.5, color="lightgrey", linewidth=0.6)
+    axes.set_xlim(-SAMPLES_BEFORE * PERIOD, (SAMPLES_SHOWN + 30) * PERIOD)
+    caption = (
+        f"Every spike of 160 neurons at {RATE} Hz; neurons come in pairs, one for either sign."
     )
+    study.picture("raster", caption, plot)
 
 
-def _weights(study: Study, networks: dict[str, Any]) -> None:
+def _weights(study: Study, networks: Mapping[str, SNN]) -> None:
+    """Weights and decays, a row a network."""
     plot, grid = plt.subplots(2, 2, figsize=(9, 5.2), width_ratios=(1.2, 1))
-    for row, (name, network) in zip(grid, networks.items(), strict=True):
-        assert isinstance(network, SNN)
+    for (left, right), (name, network) in zip(grid, networks.items(), strict=True):
         with torch.no_grad():
             values = {key: value.numpy() for key, value in network.values().items()}
-        blocks = values["hidden_weight"].reshape(-1, 4)
-        image = row[0].imshow(blocks.T, cmap="RdBu_r", vmin=-2, vmax=2, aspect="auto")
-        row[0].set_yticks(range(4), ["own +", "cross +", "cross -", "own -"], fontsize=8)
-        row[0].set_title(f"{name}: encoder to hidden, by pair", loc="left", fontsize=10)
-        plot.colorbar(image, ax=row[0])
-        row[1].plot(
-            values["decoder_weight"][0::2],
-            "o",
-            color="#1f6f8b",
-            markersize=3,
-            label="decoder weight",
-        )
-        row[1].plot(values["membrane"], ".", color="#d1495b", markersize=4, label="membrane decay")
-        row[1].axhline(0, color="lightgrey", linewidth=0.6)
-        row[1].set_xlabel("pair, or neuron")
-        row[1].legend(frameon=False, fontsize=8)
-        row[1].spines[["top", "right"]].set_visible(False)
+        blocks = values["hidden_weight"].reshape(-1, len(CROSSINGS))
+        image = left.imshow(blocks.T, cmap="RdBu_r", vmin=-2, vmax=2, aspect="auto")
+        left.set_yticks(range(len(CROSSINGS)), CROSSINGS, fontsize=8)
+        left.set_title(f"{name}: encoder to hidden, by pair", loc="left", fontsize=10)
+        plot.colorbar(image, ax=left)
+        # The two neurons of a pair have opposite decoder weights: one of them says all.
+        decoder = values["decoder_weight"][0::2]
+        right.plot(decoder, "o", color=BLUE, markersize=3, label="decoder weight")
+        right.plot(values["membrane"], ".", color=RED, markersize=4, label="membrane decay")
+        right.axhline(0, color="lightgrey", linewidth=0.6)
+        right.set_xlabel("pair, or neuron")
+        right.legend(frameon=False, fontsize=8)
+        right.spines[["top", "right"]].set_visible(False)
     plot.tight_layout()
     study.picture("weights", "Weights of the headline pair.", plot)

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lancelet import LanceletError, controllers, morphology, training
 from lancelet.controllers import Controller
+from lancelet.envs import VectorEnv
 from lancelet.files import write_atomic
 from lancelet.morphology.genome import Genome, decode
 from lancelet.scripts.rows import Row, at_least
@@ -29,11 +32,17 @@ from lancelet.training.coevolution.lifetimes import brain
 from lancelet.training.rollout import evaluate, make_env
 from lancelet.training.statistics import interval
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TITLE = "Bodies and policies evolved together: swimmers"
 TASK = "lancelet/Swim-v0"
 SEEDS = {"quick": 1, "shown": 5, "full": 30}
+"""size of the study -> pairs of searches"""
 EVALUATIONS = {"quick": 64, "shown": 480, "full": 10_000}
+"""size of the study -> individuals that each search evaluates"""
 STEPS = {"quick": 200, "shown": 500, "full": 1000}
+"""size of the study -> control steps of an episode"""
 EPISODES = 2
 """training starts of an individual"""
 TESTS = 20
@@ -44,8 +53,35 @@ DEADLINE = 300
 """s that an evaluation may take"""
 GENOMES_FILE = "champions.json"
 """each seed's best body with its weights"""
-NAMES = {"coevolved": "co-evolved body and NCAP", "fixed": "NCAP on the standard body"}
-"""search -> its name in the rows"""
+
+# Which circuit is measured in which body.
+COEVOLVED = "coevolved"
+"""the co-evolved circuit in its own body"""
+FIXED = "fixed"
+"""the circuit that was evolved on the standard body, in that"""
+BRAIN_MOVED = "brain moved"
+"""the co-evolved circuit in the standard body"""
+BODY_MOVED = "body moved"
+"""the standard body's circuit in the co-evolved body"""
+
+SEARCH_NAMES = {
+    COEVOLVED: "co-evolved body and NCAP",
+    FIXED: "NCAP on the standard body",
+}
+"""what a search found -> its name in the rows"""
+ZERO_SHOT_NAMES = {
+    BRAIN_MOVED: "the co-evolved NCAP on the standard body",
+    BODY_MOVED: "the standard body's NCAP in the co-evolved body",
+}
+"""a circuit in a body that it was not evolved in -> its name in the rows"""
+
+# Pictures, as parts of half a body's length.
+PICTURE_WIDTH = 3.0
+"""from the middle of the bodies to the right edge, so that there is room for the text"""
+PICTURE_HALF_HEIGHT = 0.1
+"""from the middle of a body to the upper edge of its box"""
+TEXT_PLACE = 1.15
+"""from the middle of the bodies to the text"""
 
 PARTS = {"kept": ("",)}
 """what `--only` measures alone: every row again, with the bodies and weights of results/coevolve"""
@@ -53,26 +89,45 @@ SEEDS_OF = {"": "searches"}
 WEIGHTS_OF = {"": GENOMES_FILE}
 
 
+class Pair(NamedTuple):
+    """What the two searches with one seed found."""
+
+    evolved: Genome
+    """the best body with the weights of its NCAP"""
+    fixed: Controller
+    """NCAP for the standard body"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How a circuit did in a body: one number for each seed, means over held-out starts."""
+
+    total_return: np.ndarray
+    """(seeds,): sum of the rewards of an episode"""
+    speed: np.ndarray
+    """(seeds,) m/s, of the head"""
+    centre_speed: np.ndarray
+    """(seeds,) m/s, of the centre of mass"""
+
+
+Columns = dict[str, Figures]
+"""`COEVOLVED`, `FIXED`, `BRAIN_MOVED` or `BODY_MOVED` -> how that circuit did in that body"""
+
+
 def run(study: Study) -> None:
     """Measure all rows."""
-    size = study.size
     if study.only is not None:
         pairs = _kept(study)
     else:
-        if not study.resume:
-            shutil.rmtree(_folder(study, 0).parent, ignore_errors=True)
-        pairs = [
-            _searched(study, seed, EVALUATIONS[size], STEPS[size]) for seed in range(SEEDS[size])
-        ]
+        pairs = _searched(study)
         _keep(study, pairs)
-    figures = [_figures(body, fixed, STEPS[size]) for body, fixed in pairs]
-    columns = {name: np.array([row[name] for row in figures]) for name in figures[0]}
+    columns = _measured(pairs, STEPS[study.size])
     _add_rows(study, columns)
     if study.only is None:
         study.picture(
             "bodies",
             "Each seed's best body, and what it and its NCAP reach.",
-            _picture(study, columns),
+            _picture(pairs, columns),
         )
         study.picture(
             "lineage",
@@ -81,44 +136,57 @@ def run(study: Study) -> None:
         )
 
 
-def _add_rows(study: Study, columns: dict[str, np.ndarray]) -> None:
+def _add_rows(study: Study, columns: Columns) -> None:
     """Add what both searches reach, the gain by co-evolution, and how circuits do in each other's bodies.
 
     Args:
         study: gets the rows.
-        columns: figure -> its value for every seed, (seeds,).
+        columns: what the circuits did in the bodies.
     """
+    for circuit, name in SEARCH_NAMES.items():
+        returns = _summary(study, columns[circuit].total_return, [columns[circuit]])
+        study.add(Row(f"{name}: return", "info", **returns))
+        speed = _summary(study, columns[circuit].speed, [columns[circuit]])
+        study.add(Row(f"{name}: speed of the head (m/s)", "info", **speed))
+
+    coevolved = columns[COEVOLVED]
+    fixed = columns[FIXED]
+    gains = {
+        "return": coevolved.total_return - fixed.total_return,
+        "speed (m/s)": coevolved.speed - fixed.speed,
+    }
+    for quantity, gain in gains.items():
+        summary = _summary(study, gain, [coevolved, fixed])
+        mean = summary.pop("value")
+        name = f"co-evolved less standard body, paired by seed: {quantity}"
+        study.add(at_least(name, "claim", mean, 0.0, **summary))
+
+    for circuit, name in ZERO_SHOT_NAMES.items():
+        returns = _summary(study, columns[circuit].total_return, [columns[circuit]])
+        study.add(Row(f"zero-shot: {name}: return", "info", **returns))
+
+
+def _summary(study: Study, values: np.ndarray, measured: Sequence[Figures]) -> dict[str, Any]:
+    """The fields of a row: mean over the seeds, its interval, and a note.
+
+    Args:
+        study: its size says how many evaluations and steps there were.
+        values: (seeds,), of the row.
+        measured: what the values come from; the note tells the speed of the centre of mass of each.
+    """
+    speeds = " and ".join(f"{figures.centre_speed.mean():.3f}" for figures in measured)
     evaluations = EVALUATIONS[study.size]
     steps = STEPS[study.size]
-    about = (
-        f"{evaluations} evaluations of {EPISODES} starts, {steps} steps; {TESTS} held-out starts"
+    note = (
+        f"{evaluations} evaluations of {EPISODES} starts, {steps} steps; "
+        f"{TESTS} held-out starts; centre of mass {speeds} m/s"
     )
-
-    def summary(values: np.ndarray, *searches: str) -> dict[str, Any]:
-        """Mean over seeds, its interval, and the speed of the centre of mass of the searches it is of."""
-        speeds = " and ".join(f"{columns[f'{key} com'].mean():.3f}" for key in searches)
-        return {
-            "value": float(values.mean()),
-            "interval": interval(values),
-            "seeds": len(values),
-            "note": f"{about}; centre of mass {speeds} m/s",
-        }
-
-    for key, name in NAMES.items():
-        study.add(Row(f"{name}: return", "info", **summary(columns[key], key)))
-        speed = summary(columns[f"{key} speed"], key)
-        study.add(Row(f"{name}: speed of the head (m/s)", "info", **speed))
-    # Columns are named by their search, then by the figure; the return has no word of its own.
-    for suffix, unit in (("", "return"), (" speed", "speed (m/s)")):
-        difference = columns[f"coevolved{suffix}"] - columns[f"fixed{suffix}"]
-        gain = summary(difference, "coevolved", "fixed")
-        name = f"co-evolved less standard body, paired by seed: {unit}"
-        value = gain.pop("value")
-        study.add(at_least(name, "claim", value, 0.0, **gain))
-    name = "zero-shot: the co-evolved NCAP on the standard body: return"
-    study.add(Row(name, "info", **summary(columns["brain moved"], "brain moved")))
-    name = "zero-shot: the standard body's NCAP in the co-evolved body: return"
-    study.add(Row(name, "info", **summary(columns["body moved"], "body moved")))
+    return {
+        "value": float(values.mean()),
+        "interval": interval(values),
+        "seeds": len(values),
+        "note": note,
+    }
 
 
 def _folder(study: Study, seed: int) -> Path:
@@ -126,20 +194,30 @@ def _folder(study: Study, seed: int) -> Path:
     return Path("runs") / f"reproduce-coevolve-{study.size}" / f"coevolved-{seed}"
 
 
-def _searched(study: Study, seed: int, evaluations: int, steps: int) -> tuple[Genome, Controller]:
-    """The best of both searches with one seed: a body with its NCAP, and NCAP for the standard body."""
-    return _coevolved(study, seed, evaluations, steps), _fixed(study, seed, evaluations, steps)
+def _searched(study: Study) -> list[Pair]:
+    """What both searches find with each seed; searches that an earlier session has ended are not repeated."""
+    if not study.resume:
+        all_folders = _folder(study, 0).parent
+        shutil.rmtree(all_folders, ignore_errors=True)
+    evaluations = EVALUATIONS[study.size]
+    steps = STEPS[study.size]
+    pairs: list[Pair] = []
+    for seed in range(SEEDS[study.size]):
+        evolved = _coevolved(study, seed, evaluations, steps)
+        fixed = _fixed(study, seed, evaluations, steps)
+        pairs.append(Pair(evolved=evolved, fixed=fixed))
+    return pairs
 
 
-def _keep(study: Study, pairs: list[tuple[Genome, Controller]]) -> None:
+def _keep(study: Study, pairs: Sequence[Pair]) -> None:
     """Leave what the rows are measured with beside them."""
-    genomes = [body.to_json() for body, _ in pairs]
+    genomes = [pair.evolved.to_json() for pair in pairs]
     write_atomic(study.folder / GENOMES_FILE, json.dumps(genomes, indent=1) + "\n")
-    for seed, (_, fixed) in enumerate(pairs):
-        study.weights(f"standard-body-{seed}", fixed)
+    for seed, pair in enumerate(pairs):
+        study.weights(_weights_name(seed), pair.fixed)
 
 
-def _kept(study: Study) -> list[tuple[Genome, Controller]]:
+def _kept(study: Study) -> list[Pair]:
     """What `_keep` left.
 
     Raises:
@@ -148,44 +226,83 @@ def _kept(study: Study) -> list[tuple[Genome, Controller]]:
     path = study.folder / GENOMES_FILE
     if not path.exists():
         raise LanceletError(f"reproduce coevolve: --only needs {path}, which a whole study leaves")
-    genomes = [Genome.from_json(text) for text in json.loads(path.read_text())]
-    files = [study.folder / f"standard-body-{seed}.safetensors" for seed in range(len(genomes))]
-    return [(body, controllers.load(file)) for body, file in zip(genomes, files, strict=True)]
+    pairs: list[Pair] = []
+    for seed, text in enumerate(json.loads(path.read_text())):
+        weights_file = study.folder / f"{_weights_name(seed)}.safetensors"
+        pair = Pair(evolved=Genome.from_json(text), fixed=controllers.load(weights_file))
+        pairs.append(pair)
+    return pairs
 
 
-def _figures(best: Genome, fixed: Controller, steps: int) -> dict[str, float]:
-    """Return, speed of the head and of the centre of mass of both, and of each in the other's body."""
-    evolved_body: dict[str, Any] = {"body": morphology.to_json(decode(best))}
+def _weights_name(seed: int) -> str:
+    """Name of the weights of the standard body's NCAP, of one seed."""
+    return f"standard-body-{seed}"
+
+
+def _measured(pairs: Sequence[Pair], steps: int) -> Columns:
+    """How the circuits of every seed do, each in both bodies.
+
+    Args:
+        pairs: what the searches found, one a seed.
+        steps: control steps of an episode.
+    """
+    means_by_seed = [_means(pair, steps) for pair in pairs]
+    columns: Columns = {}
+    for circuit in (COEVOLVED, FIXED, BRAIN_MOVED, BODY_MOVED):
+        means = [means_of_seed[circuit] for means_of_seed in means_by_seed]
+        columns[circuit] = Figures(
+            total_return=np.array([mean["return"] for mean in means]),
+            speed=np.array([mean["speed"] for mean in means]),
+            centre_speed=np.array([mean["com_speed"] for mean in means]),
+        )
+    return columns
+
+
+def _means(pair: Pair, steps: int) -> dict[str, dict[str, float]]:
+    """Means of the return and of the metrics over held-out starts, of one seed.
+
+    Args:
+        pair: what the searches found.
+        steps: control steps of an episode.
+
+    Returns:
+        Circuit in a body, as in `Columns` -> metric -> mean.
+    """
+    evolved_body: dict[str, Any] = {"body": morphology.to_json(decode(pair.evolved))}
     standard_body: dict[str, Any] = {}
     evolved_env = make_env(TASK, 1, steps, nthread=1, **evolved_body)
     standard_env = make_env(TASK, 1, steps, nthread=1)
-    evolved_circuit = brain(best, evolved_env)
-    pairs = {
-        "coevolved": (evolved_circuit, evolved_body),
-        "fixed": (fixed, standard_body),
-        "brain moved": (_moved(evolved_circuit, standard_env), standard_body),
-        "body moved": (_moved(fixed, evolved_env), evolved_body),
+    evolved_circuit = brain(pair.evolved, evolved_env)
+    circuits = {
+        COEVOLVED: (evolved_circuit, evolved_body),
+        FIXED: (pair.fixed, standard_body),
+        BRAIN_MOVED: (_moved(evolved_circuit, standard_env), standard_body),
+        BODY_MOVED: (_moved(pair.fixed, evolved_env), evolved_body),
     }
-    figures: dict[str, float] = {}
-    for key, (circuit, options) in pairs.items():
-        score = evaluate(circuit, TASK, TESTS, seed=0, max_episode_steps=steps, **options)
-        # Means leave out episodes whose physics diverged: one of them would make a raw mean NaN.
-        means = score.means
-        figures[key] = means["return"]
-        figures[f"{key} speed"] = means["speed"]
-        figures[f"{key} com"] = means["com_speed"]
-    return figures
+    means: dict[str, dict[str, float]] = {}
+    for name, (circuit, task_options) in circuits.items():
+        score = evaluate(circuit, TASK, TESTS, seed=0, max_episode_steps=steps, **task_options)
+        # Its means leave out episodes whose physics diverged: one of them would make a raw mean NaN.
+        means[name] = score.means
+    return means
 
 
-def _moved(circuit: Controller, env: Any) -> Controller:
-    """The same weights, which all joints share, in another body."""
-    other = controllers.make("ncap", env)
-    other.load_state_dict(circuit.state_dict())
-    return other
+def _moved(circuit: Controller, env: VectorEnv) -> Controller:
+    """The same weights, which all joints share, in the body of another environment."""
+    moved = controllers.make("ncap", env)
+    moved.load_state_dict(circuit.state_dict())
+    return moved
 
 
 def _coevolved(study: Study, seed: int, evaluations: int, steps: int) -> Genome:
-    """The best genome of a co-evolution with its learned weights; what an earlier session found is kept."""
+    """The best genome of a co-evolution with its learned weights; what an earlier session found is kept.
+
+    Args:
+        study: whose folder the run is in.
+        seed: of the run.
+        evaluations: individuals that it evaluates.
+        steps: control steps of an episode.
+    """
     folder = _folder(study, seed)
     search = Coevolve(
         evaluations=evaluations,
@@ -197,11 +314,19 @@ def _coevolved(study: Study, seed: int, evaluations: int, steps: int) -> Genome:
         deadline=DEADLINE,
     )
     search.run("swim")
-    return grown(champions(read(folder))[-1])
+    best = champions(read(folder))[-1]
+    return grown(best)
 
 
 def _fixed(study: Study, seed: int, evaluations: int, steps: int) -> Controller:
-    """NCAP for the standard body, from as many evaluations."""
+    """NCAP for the standard body, from as many evaluations.
+
+    Args:
+        study: whose folder the run is in.
+        seed: of the run.
+        evaluations: candidates that it scores.
+        steps: control steps of an episode.
+    """
     trainer = training.algorithms.get("snes")(
         seed=seed,
         generations=evaluations // POPULATION,
@@ -214,25 +339,35 @@ def _fixed(study: Study, seed: int, evaluations: int, steps: int) -> Controller:
     return trainer.train(TASK, "ncap", {"max_episode_steps": steps}).controller
 
 
-def _picture(study: Study, columns: dict[str, np.ndarray]) -> Any:
-    """A figure: each seed's best body, one below the other, at one scale."""
+def _picture(pairs: Sequence[Pair], columns: Columns) -> Figure:
+    """Draw each seed's best body, one below the other, at one scale.
+
+    Args:
+        pairs: what the searches found, one a seed.
+        columns: what the circuits did in the bodies.
+    """
     from matplotlib.figure import Figure
 
-    genomes = [
-        grown(champions(read(_folder(study, seed)))[-1]) for seed in range(len(columns["fixed"]))
-    ]
-    plot = Figure(figsize=(9, 0.5 + 0.75 * len(genomes)))
-    boxes = np.atleast_1d(plot.subplots(len(genomes), 1))
-    reach = max(silhouette(box, genome)[0] for box, genome in zip(boxes, genomes, strict=True))
+    genomes = [pair.evolved for pair in pairs]
+    figure = Figure(figsize=(9, 0.5 + 0.75 * len(genomes)))
+    boxes = np.atleast_1d(figure.subplots(len(genomes), 1))
+    half_lengths: list[float] = []
+    for box, genome in zip(boxes, genomes, strict=True):
+        half_length, _ = silhouette(box, genome)
+        half_lengths.append(half_length)
+    longest = max(half_lengths)
     for seed, (box, genome) in enumerate(zip(boxes, genomes, strict=True)):
-        joints, length = len(genome.body["limits"]), sum(genome.body["lengths"])
-        text = f"seed {seed}: {joints} joints, {length:.2f} m\n"
-        text += (
-            f"return {columns['coevolved'][seed]:.0f} (standard body {columns['fixed'][seed]:.0f})"
+        joints = len(genome.body["limits"])
+        length = sum(genome.body["lengths"])
+        evolved_return = columns[COEVOLVED].total_return[seed]
+        fixed_return = columns[FIXED].total_return[seed]
+        text = (
+            f"seed {seed}: {joints} joints, {length:.2f} m\n"
+            f"return {evolved_return:.0f} (standard body {fixed_return:.0f})"
         )
-        box.text(1.15 * reach, 0, text, va="center", fontsize=9)
-        box.set_xlim(-reach, 3 * reach)
-        box.set_ylim(-0.1 * reach, 0.1 * reach)
+        box.text(TEXT_PLACE * longest, 0, text, va="center", fontsize=9)
+        box.set_xlim(-longest, PICTURE_WIDTH * longest)
+        box.set_ylim(-PICTURE_HALF_HEIGHT * longest, PICTURE_HALF_HEIGHT * longest)
         box.set_aspect("equal")
         box.axis("off")
-    return plot
+    return figure

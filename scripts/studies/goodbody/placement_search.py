@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from scipy.optimize import differential_evolution
 
-from ....envs.kinematic import NEAR
-from ....errors import LanceletError, unknown
+from lancelet.envs.kinematic import NEAR
+from lancelet.errors import LanceletError, unknown
 
 LABELS = {
     "random": "random search",
@@ -29,12 +29,31 @@ LABELS = {
     "de": "DE/rand/2/bin (SciPy, for BlackBoxOptim's)",
     "nsga2": "NSGA-II (EvoTorch, for Borg)",
 }
-SHORT = {"random": "random search", "pattern": "pattern search", "snes": "EvoTorch SNES", "de": "SciPy DE/rand/2/bin",
-         "nsga2": "EvoTorch NSGA-II"}  # fmt: skip
+"""method -> its name in rows, with what it stands for"""
+SHORT = {
+    "random": "random search",
+    "pattern": "pattern search",
+    "snes": "EvoTorch SNES",
+    "de": "SciPy DE/rand/2/bin",
+    "nsga2": "EvoTorch NSGA-II",
+}
+"""method -> its name above a picture"""
+ALL_LIGHTS = 4
+"""environments, a light in each: a policy that solves all of them is optimal"""
+LEAST_POPULATION = 6
+"""individuals: DE/rand/2 combines five others for each one"""
+
+RANDOM_BATCH = 50
+"""points that random search evaluates in one call"""
+FIRST_STEP = 0.5
+"""first step of the pattern search, in half widths of the box"""
 FINEST = 1e-4
 """smallest step of the pattern search, in half widths of the box; then it starts anew elsewhere"""
+ENDLESS = 10**6
+"""generations of DE: far more than any budget pays for"""
 
 Evaluate = Callable[[np.ndarray], np.ndarray]
+"""points (n, k) -> distances from the light in the four environments (n, 4), m"""
 
 
 class _Spent(Exception):
@@ -42,36 +61,42 @@ class _Spent(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """One search: what it evaluated, in order."""
 
     points: np.ndarray
     """(evaluations, k)"""
     distances: np.ndarray
-    """(evaluations, 4), m"""
+    """Least distance from the light in each environment, (evaluations, 4), m"""
 
     @property
-    def first(self) -> int:
+    def evaluations_to_solve(self) -> int:
         """Evaluations until a point first solved all four environments; evaluations + 1 where none did."""
-        hits = np.asarray((self.distances < NEAR).all(1))
-        return int(hits.argmax()) + 1 if hits.any() else hits.size + 1
+        solves_all = np.asarray((self.distances < NEAR).all(1))
+        if not solves_all.any():
+            return solves_all.size + 1
+        return int(solves_all.argmax()) + 1
 
     @property
-    def best(self) -> np.ndarray:
+    def best_index(self) -> np.ndarray:
         """Index of the point of least total distance so far, (evaluations,)."""
         total = self.distances.sum(1)
         lowest = np.minimum.accumulate(total)
-        fresh = np.concatenate([[True], lowest[1:] < lowest[:-1]])
-        return np.maximum.accumulate(np.where(fresh, np.arange(len(total)), 0))
+        is_new_best = np.concatenate([[True], lowest[1:] < lowest[:-1]])
+        # Indices rise: the largest index of a new best so far is that of the last one.
+        return np.maximum.accumulate(np.where(is_new_best, np.arange(len(total)), 0))
 
     @property
-    def curve(self) -> np.ndarray:
-        """Mean distance of the best so far, (evaluations,), m."""
-        return self.distances[self.best].mean(1)
+    def best_distance(self) -> np.ndarray:
+        """Mean distance over the environments of the best point so far, (evaluations,), m."""
+        return self.distances[self.best_index].mean(1)
 
     @property
-    def solved(self) -> np.ndarray:
-        """Most environments that one point solved so far, (evaluations,): not those of `best`, which may lose some."""
+    def most_solved(self) -> np.ndarray:
+        """Most environments that one point solved so far, (evaluations,).
+
+        These are not the environments that the best point solves: a point of less total distance may solve fewer.
+        """
         return np.maximum.accumulate((self.distances < NEAR).sum(1))
 
 
@@ -79,30 +104,49 @@ class _Ledger:
     """Counts and keeps evaluations; the batch that meets the budget is cut there and ends the search."""
 
     def __init__(self, evaluate: Evaluate, low: np.ndarray, high: np.ndarray, budget: int) -> None:
-        self.evaluate, self.low, self.high, self.budget = evaluate, low, high, budget
+        self.evaluate = evaluate
+        self.low = low
+        self.high = high
+        self.budget = budget
         self.points: list[np.ndarray] = []
         self.distances: list[np.ndarray] = []
-        self.used = 0
+        self.evaluation_count = 0
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers in a point."""
+        return len(self.low)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Distances (n, 4) of points (n, k), which are brought into the box first."""
-        points = np.clip(points, self.low, self.high)[: self.budget - self.used]
-        found = self.evaluate(points)
-        self.points.append(points)
-        self.distances.append(found)
-        self.used += len(points)
-        if self.used >= self.budget:
-            raise _Spent
-        return found
+        """Distances (n, 4) of points (n, k), which are brought into the box first.
 
-    def uniform(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        return rng.uniform(self.low, self.high, (n, len(self.low)))
+        Raises:
+            _Spent: these points met the budget. They are kept before it is raised, those beyond the budget are not.
+        """
+        remaining = self.budget - self.evaluation_count
+        inside = np.clip(points, self.low, self.high)[:remaining]
+        distances = self.evaluate(inside)
+        self.points.append(inside)
+        self.distances.append(distances)
+        self.evaluation_count += len(inside)
+        if self.evaluation_count >= self.budget:
+            raise _Spent
+        return distances
+
+    def uniform(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Points (count, k), drawn uniformly from the box."""
+        return rng.uniform(self.low, self.high, (count, self.dimensions))
 
 
 def search(
-    method: str, evaluate: Evaluate, low: Sequence[float], high: Sequence[float], seed: Sequence[int],
-    budget: int = 500, population: int = 10,
-) -> Found:  # fmt: skip
+    method: str,
+    evaluate: Evaluate,
+    low: Sequence[float],
+    high: Sequence[float],
+    seed: Sequence[int],
+    budget: int = 500,
+    population: int = 10,
+) -> SearchResult:
     """Run one search.
 
     Args:
@@ -119,40 +163,45 @@ def search(
     """
     if method not in METHODS:
         raise unknown("search method", method, METHODS)
-    low_, high_ = np.array(low, float), np.array(high, float)
-    if low_.shape != high_.shape or low_.ndim != 1 or not (low_ < high_).all():
+    lower = np.array(low, float)
+    upper = np.array(high, float)
+    is_box = lower.ndim == 1 and lower.shape == upper.shape and (lower < upper).all()
+    if not is_box:
         raise LanceletError(f"low = {low}, high = {high}: need as many numbers, low below high")
-    if budget < 1 or population < 6:
+    if budget < 1 or population < LEAST_POPULATION:
         raise LanceletError(
-            f"budget = {budget}, population = {population}: must be 1 or more and 6 or more"
+            f"budget = {budget}, population = {population}: must be 1 or more and {LEAST_POPULATION} or more"
         )
-    ledger = _Ledger(evaluate, low_, high_, budget)
+    ledger = _Ledger(evaluate, lower, upper, budget)
     rng = np.random.default_rng(np.random.SeedSequence([int(key) for key in seed]))
+    # No method ends by itself: the ledger does it, from within an evaluation.
     with contextlib.suppress(_Spent):
         METHODS[method](ledger, rng, population)
-    return Found(np.concatenate(ledger.points), np.concatenate(ledger.distances))
+    return SearchResult(
+        points=np.concatenate(ledger.points), distances=np.concatenate(ledger.distances)
+    )
 
 
 def _random(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
+    """Points drawn uniformly from the box, each by itself; there is no population."""
     while True:
-        ledger(ledger.uniform(rng, 50))
+        ledger(ledger.uniform(rng, RANDOM_BATCH))
 
 
 def _pattern(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
     """All 2 k neighbours are polled; the best becomes the centre if it is better, else the step is halved."""
-    directions = (
-        np.concatenate([np.eye(len(ledger.low)), -np.eye(len(ledger.low))])
-        * (ledger.high - ledger.low)
-        / 2
-    )
+    axes = np.eye(ledger.dimensions)
+    directions = np.concatenate([axes, -axes]) * (ledger.high - ledger.low) / 2
     while True:
-        centre, step = ledger.uniform(rng, 1), 0.5
-        value = ledger(centre).sum()
+        centre = ledger.uniform(rng, 1)
+        centre_total = ledger(centre).sum()
+        step = FIRST_STEP
         while step > FINEST:
-            around = np.clip(centre + step * directions, ledger.low, ledger.high)
-            values = ledger(around).sum(1)
-            if values.min() < value:
-                centre, value = around[[values.argmin()]], values.min()
+            neighbours = np.clip(centre + step * directions, ledger.low, ledger.high)
+            totals = ledger(neighbours).sum(1)
+            if totals.min() < centre_total:
+                centre = neighbours[[totals.argmin()]]
+                centre_total = totals.min()
             else:
                 step /= 2
 
@@ -167,6 +216,9 @@ def _problem(ledger: _Ledger, rng: np.random.Generator, objectives: int, **setti
         rng: of the problem's seed.
         objectives: 4: every distance is one; 1: their sum.
         **settings: of the problem: its bounds.
+
+    Returns:
+        An ``evotorch.Problem`` of float64 points; evaluating the batch that meets the budget raises `_Spent`.
     """
     from evotorch import Problem, SolutionBatch
 
@@ -177,12 +229,13 @@ def _problem(ledger: _Ledger, rng: np.random.Generator, objectives: int, **setti
 
         def _evaluate_batch(self, batch: SolutionBatch) -> None:
             distances = ledger(torch.as_tensor(batch.values).numpy())
-            evals = distances if objectives > 1 else distances.sum(1, keepdims=True)
-            batch.set_evals(torch.from_numpy(np.ascontiguousarray(evals)))
+            if objectives == 1:
+                distances = distances.sum(1, keepdims=True)
+            batch.set_evals(torch.from_numpy(np.ascontiguousarray(distances)))
 
     return Placement(
         ["min"] * objectives,
-        solution_length=len(ledger.low),
+        solution_length=ledger.dimensions,
         dtype=torch.float64,
         seed=int(rng.integers(2**31)),
         **settings,
@@ -193,22 +246,41 @@ def _snes(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
     """Centre drawn from the box, standard deviation a quarter of its width; samples outside count as on its edge."""
     from evotorch.algorithms import SNES
 
-    problem = _problem(ledger, rng, 1, initial_bounds=(-1, 1))
+    # The problem draws its seed before the centre is drawn: both come from the same stream.
+    problem = _problem(ledger, rng, objectives=1, initial_bounds=(-1, 1))
     centre = torch.from_numpy(ledger.uniform(rng, 1)[0])
-    width = torch.from_numpy((ledger.high - ledger.low) / 4)
-    searcher = SNES(problem, stdev_init=width, center_init=centre, popsize=population)  # pyright: ignore[reportArgumentType]
+    deviation = torch.from_numpy((ledger.high - ledger.low) / 4)
+    searcher = SNES(
+        problem,
+        stdev_init=deviation,  # pyright: ignore[reportArgumentType]
+        center_init=centre,
+        popsize=population,
+    )
     while True:
         searcher.step()
 
 
 def _de(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
-    """Never converged by its own measure: the budget alone ends it."""
+    """SciPy's differential evolution, never converged by its own measure: the budget alone ends it."""
+    bounds = list(zip(ledger.low, ledger.high, strict=True))
+    # SciPy multiplies `popsize` by the number of dimensions.
+    individuals_per_dimension = max(1, population // ledger.dimensions)
     while True:
         differential_evolution(
-            lambda points: ledger(points.T).sum(1), list(zip(ledger.low, ledger.high, strict=True)),
-            strategy="rand2bin", popsize=max(1, population // len(ledger.low)), maxiter=10**6, tol=0, atol=-1,
-            rng=rng, polish=False, init="random", updating="deferred", vectorized=True,
-        )  # fmt: skip
+            lambda points: ledger(points.T).sum(1),
+            bounds,
+            strategy="rand2bin",
+            popsize=individuals_per_dimension,
+            maxiter=ENDLESS,
+            # With an absolute tolerance below zero, even a population in one point has not converged.
+            tol=0,
+            atol=-1,
+            rng=rng,
+            polish=False,
+            init="random",
+            updating="deferred",
+            vectorized=True,
+        )
 
 
 def _nsga2(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
@@ -216,7 +288,8 @@ def _nsga2(ledger: _Ledger, rng: np.random.Generator, population: int) -> None:
     from evotorch.algorithms import GeneticAlgorithm
     from evotorch.operators import PolynomialMutation, SimulatedBinaryCrossOver
 
-    problem = _problem(ledger, rng, 4, bounds=(ledger.low.tolist(), ledger.high.tolist()))
+    bounds = (ledger.low.tolist(), ledger.high.tolist())
+    problem = _problem(ledger, rng, objectives=ALL_LIGHTS, bounds=bounds)
     operators = [
         SimulatedBinaryCrossOver(problem, tournament_size=2, cross_over_rate=1.0, eta=15),
         PolynomialMutation(problem, eta=20),
@@ -233,3 +306,4 @@ METHODS: dict[str, Callable[[_Ledger, np.random.Generator, int], None]] = {
     "de": _de,
     "nsga2": _nsga2,
 }
+"""method -> the function that runs it until the ledger raises `_Spent`"""

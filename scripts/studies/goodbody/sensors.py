@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,9 @@ from lancelet.envs.kinematic import grid, manifolds, trace
 from lancelet.morphology.braitenberg import CORNERS, design
 from lancelet.scripts.rows import Row, at_most
 from lancelet.scripts.studies.goodbody.homeostasis import homeostasis
-from lancelet.scripts.studies.goodbody.search import evolved_runs, many
+from lancelet.scripts.studies.goodbody.map import BodyMap
+from lancelet.scripts.studies.goodbody.placement_search import ALL_LIGHTS
+from lancelet.scripts.studies.goodbody.search import BODY_GENES, evolved_runs, run_jobs
 from lancelet.scripts.study import Study
 from lancelet.training.statistics import interval
 
@@ -23,8 +28,6 @@ FEWEST_COMPARED = {"quick": 16, "shown": 200, "full": 200}
 """size of the study -> bodies of E2 at least: more are sought where the map has fewer with an optimal policy"""
 MOST_COMPARED = {"quick": 16, "shown": 240, "full": 2000}
 """size of the study -> bodies of E2 at most"""
-ALL_LIGHTS = 4
-"""environments, a light in each: a policy that solves all of them is optimal"""
 COARSE_GRID = 31
 """weights a side of the grid on which further bodies are looked for"""
 SIGNIFICANT = 0.05
@@ -35,8 +38,6 @@ FIRST_SENSOR = 3
 READABLE = (1e-12, 1e12)
 """range of a sensor's value: one on the light reads infinity, one far away reads nothing"""
 
-BODY_GENES = 4
-"""columns of a co-evolved individual that are its body, x and y of both sensors; its policy follows"""
 MOMENTS = ("onset", "final")
 """bodies of a run that E1 compares: the first that solved all four environments, and the last"""
 
@@ -50,7 +51,17 @@ E2_KEY = 5
 FURTHER_BODIES_SEED = 2021
 
 
-def felt(body: Any, weights: Any) -> np.ndarray:
+@dataclass
+class Felt:
+    """Sensor homeostasis of bodies, each with one of its optimal policies (E2)."""
+
+    h: np.ndarray
+    """H of raw sensor values and of their logarithms, (bodies, 2): columns `RAW` and `LOGARITHM`"""
+    r1: np.ndarray
+    """share of policies that solve all four environments, (bodies,)"""
+
+
+def felt(body: Sequence[float] | np.ndarray, weights: np.ndarray) -> np.ndarray:
     """H of raw sensor values and of their decimal logarithms, (2,): columns `RAW` and `LOGARITHM`."""
     sensors = trace(body, weights)[:, :, FIRST_SENSOR:]
     series = np.moveaxis(sensors, -1, -2)
@@ -89,20 +100,25 @@ def settling(study: Study) -> None:
     study.add(at_most(name, "claim", ratio, 0.5, note=note, seeds=len(able), interval=between))
 
 
-def _counts_on_grid(runs: dict[str, np.ndarray], solved: np.ndarray) -> dict[str, Any]:
+def _counts_on_grid(runs: dict[str, np.ndarray], solved: np.ndarray) -> dict[str, np.ndarray]:
     """How many environments each policy of the grid solves: (moments, runs, E1_GRID, E1_GRID)."""
     jobs = []
     for moment in MOMENTS:
         for body in runs[moment][solved, :BODY_GENES]:
-            jobs.append(lambda body=body: manifolds(body, E1_GRID).count)
-    counts = many(jobs)
+            jobs.append(partial(_counts, body))
+    counts = run_jobs(jobs)
     shape = (len(MOMENTS), len(solved), *counts[0].shape)
     return {"counts": np.array(counts).reshape(shape)}
 
 
+def _counts(body: np.ndarray) -> np.ndarray:
+    """How many environments each policy of E1's grid solves in a body: (E1_GRID, E1_GRID)."""
+    return manifolds(body, E1_GRID).count
+
+
 def _felt_by_bodies(
     runs: dict[str, np.ndarray], solved: np.ndarray, able: np.ndarray, counts: np.ndarray
-) -> dict[str, Any]:
+) -> dict[str, np.ndarray]:
     """H of both bodies of each run with policies drawn for it: (moments, runs, E1_POLICIES, 2).
 
     Args:
@@ -117,8 +133,8 @@ def _felt_by_bodies(
             body = runs[moment][solved[run], :BODY_GENES]
             key = (moment_index, int(solved[run]))
             for policy in _policies(counts[moment_index, run], key):
-                jobs.append(lambda body=body, policy=policy: felt(body, policy))
-    return {"h": np.array(many(jobs)).reshape(len(MOMENTS), len(able), E1_POLICIES, 2)}
+                jobs.append(partial(felt, body, policy))
+    return {"h": np.array(run_jobs(jobs)).reshape(len(MOMENTS), len(able), E1_POLICIES, 2)}
 
 
 def _policies(counts: np.ndarray, key: tuple[int, int]) -> np.ndarray:
@@ -128,23 +144,18 @@ def _policies(counts: np.ndarray, key: tuple[int, int]) -> np.ndarray:
     return grid(counts.shape[-1])[rng.choice(optimal, E1_POLICIES)]
 
 
-def resistance(study: Study, data: dict[str, np.ndarray]) -> None:
-    """E2: H against r1 over bodies that have an optimal policy, one of these drawn at random.
-
-    Args:
-        study: takes the rows.
-        data: the map of bodies; `felt` is added to it, for the pictures.
-    """
-    able = np.flatnonzero(data["r1"] > 0)[: MOST_COMPARED[study.size]]
-    stage = study.stage("felt", lambda: _felt_over_map(study.size, data, able))
-    data["felt"] = stage
+def resistance(study: Study, body_map: BodyMap) -> Felt:
+    """E2: H against r1 over bodies that have an optimal policy, one of these drawn at random."""
+    able = np.flatnonzero(body_map.r1 > 0)[: MOST_COMPARED[study.size]]
+    stage = study.stage("felt", partial(_felt_over_map, study.size, body_map, able))
+    result = Felt(h=stage["h"], r1=stage["r1"])
     for column, ending in ((RAW, ""), (LOGARITHM, ", log-sensor values")):
-        test: Any = spearmanr(stage["r1"], stage["h"][:, column], alternative="less")
+        test: Any = spearmanr(result.r1, result.h[:, column], alternative="less")
         correlation = float(test.statistic)
         p_value = float(test.pvalue)
         holds = bool(correlation < 0 and p_value < SIGNIFICANT)
         note = (
-            f"{len(stage['r1'])} bodies that have an optimal policy, {len(able)} of the map; "
+            f"{len(result.r1)} bodies that have an optimal policy, {len(able)} of the map; "
             f"one-sided p = {p_value:.2g}"
         )
         study.add(
@@ -157,16 +168,26 @@ def resistance(study: Study, data: dict[str, np.ndarray]) -> None:
                 note=note,
             )
         )
+    return result
 
 
-def _felt_over_map(size: str, data: dict[str, np.ndarray], able: np.ndarray) -> dict[str, Any]:
-    """H and r1 of bodies of the map that have an optimal policy, and of further ones where these are too few."""
-    grid_size = data["counts"].shape[-1]
-    numbers = list(data["numbers"][able])
-    counts = list(data["counts"][able])
-    for number in further(data["numbers"], FEWEST_COMPARED[size] - len(numbers)):
+def _felt_over_map(size: str, body_map: BodyMap, able: np.ndarray) -> dict[str, np.ndarray]:
+    """H and r1 of bodies of the map that have an optimal policy, and of further ones where these are too few.
+
+    Args:
+        size: of the study.
+        body_map: the map of bodies.
+        able: entries of the map that have an optimal policy.
+
+    Returns:
+        ``h`` and ``r1`` of `Felt`.
+    """
+    numbers = list(body_map.numbers[able])
+    counts = list(body_map.counts[able])
+    missing = FEWEST_COMPARED[size] - len(numbers)
+    for number in further(body_map.numbers, missing):
         numbers.append(number)
-        counts.append(manifolds(design(number), grid_size).count)
+        counts.append(manifolds(design(number), body_map.grid_size).count)
     jobs = []
     resistances = []
     for number, count in zip(numbers, counts, strict=True):
@@ -175,9 +196,9 @@ def _felt_over_map(size: str, data: dict[str, np.ndarray], able: np.ndarray) -> 
         if not is_optimal.any():
             continue
         policy = chosen(int(number), count)
-        jobs.append(lambda number=number, policy=policy: felt(design(number), policy))
+        jobs.append(partial(felt, design(number), policy))
         resistances.append(is_optimal.mean())
-    return {"h": np.array(many(jobs)), "r1": np.array(resistances)}
+    return {"h": np.array(run_jobs(jobs)), "r1": np.array(resistances)}
 
 
 def further(known: np.ndarray, count: int) -> list[int]:

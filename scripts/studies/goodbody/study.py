@@ -10,9 +10,6 @@ of the policies that solve any. `--body` measures one placement alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from lancelet.envs.kinematic import GRID, grid, manifolds
 from lancelet.morphology.braitenberg import placement
@@ -37,24 +34,34 @@ class Options:
     """weights a side of that body's policy grid"""
 
     def __post_init__(self) -> None:
+        """Refuse a grid or a body that Model K would refuse, before anything is measured."""
         grid(self.grid)
         if self.body is not None:
             placement(self.body)
 
 
-PARTS = {"settling": ("E1",), "rigid": ("P MuJoCo",)}
-SEEDS_OF = {"C": "searches a body", "D": "searches", "E1": "searches"}
+PARTS = {
+    "settling": ("E1",),
+    "rigid": ("P MuJoCo",),
+}
+"""part that `--only` measures alone -> beginnings of its rows' names"""
+SEEDS_OF = {
+    "C": "searches a body",
+    "D": "searches",
+    "E1": "searches",
+}
+"""beginning of a row's name -> what its seeds count"""
 SUPERSEDED = (
     Superseded(
-        "E1 H at the end",
-        "median H",
-        "not run since the question was changed: with each run's own policy it measured the policy, not the body; "
+        beginning="E1 H at the end",
+        words="median H",
+        reason="not run since the question was changed: with each run's own policy it measured the policy, not the body; "
         "`lancelet reproduce goodbody --only settling` compares bodies",
     ),
     Superseded(
-        "P MuJoCo",
-        "share of 9 x 9 policies",
-        "not judged: 3 against 4 of 81 policies reach all four lights, too few to order bodies by; "
+        beginning="P MuJoCo",
+        words="share of 9 x 9 policies",
+        reason="not judged: 3 against 4 of 81 policies reach all four lights, too few to order bodies by; "
         "`lancelet reproduce goodbody --only rigid --full` has 441",
     ),
 )
@@ -62,8 +69,9 @@ SUPERSEDED = (
 
 def run(study: Study) -> None:
     """All rows, those of a part, or those of one body."""
-    if study.options is not None and study.options.body is not None:
-        alone(study, study.options.body, study.options.grid)
+    options = study.options
+    if options is not None and options.body is not None:
+        one_body(study, options.body, options.grid)
         return
     if study.only is not None:
         if study.wants("settling"):
@@ -71,31 +79,41 @@ def run(study: Study) -> None:
         if study.wants("rigid"):
             ordering(study)
         return
-    data: dict[str, Any] = {}
     fits(study)
     mirror(study)
-    data |= mapped(study)
-    tail(study, data)
+    body_map = mapped(study)
+    tail(study, body_map)
     traps(study)
-    efficiency(study, data)
-    together(study, data)
+    efficiency_of_methods = efficiency(study, body_map)
+    runs = together(study, body_map)
     settling(study)
-    resistance(study, data)
-    variants(study, data)
+    felt = resistance(study, body_map)
+    variants(study, body_map)
     ordering(study)
-    draw(study, data)
+    draw(study, body_map, efficiency_of_methods, runs, felt)
 
 
-def alone(study: Study, body: tuple[float, float, float, float], size: int) -> None:
-    """r1, r2 and counts of one body."""
-    found = manifolds(body, size)
-    note = f"{size} x {size} policies, body {tuple(map(float, np.array(body)))}"
-    study.add(Row("r1", "info", found.r1, note=note))
-    study.add(Row("r2", "info", found.r2))
-    counts = {"A_o, policies that solve all four": found.optimal, "A_any, at least one": found.some}
-    counts |= {f"A_{k}, environment {k}": n for k, n in enumerate(found.each, 1)}
-    for name, count in counts.items():
-        study.add(Row(name, "info", count))
-    study.add(Row("r1 over what independent environments would give", "info", found.overlap if found.some else None,
-                  note="" if found.some else "no policy solves any"))  # fmt: skip
-    landscape(study, {"this body": found.count})
+def one_body(study: Study, body: tuple[float, float, float, float], size: int) -> None:
+    """r1, r2 and counts of one body, and its landscape.
+
+    Args:
+        study: takes the rows and the picture.
+        body: forward and left of sensor 1, then of sensor 2, m.
+        size: weights a side of the policy grid.
+    """
+    manifold = manifolds(body, size)
+    note = f"{size} x {size} policies, body {tuple(map(float, body))}"
+    study.add(Row("r1", "info", manifold.r1, note=note))
+    study.add(Row("r2", "info", manifold.r2))
+    study.add(Row("A_o, policies that solve all four", "info", manifold.optimal))
+    study.add(Row("A_any, at least one", "info", manifold.some))
+    for environment, count in enumerate(manifold.each, 1):
+        study.add(Row(f"A_{environment}, environment {environment}", "info", count))
+    overlap = manifold.overlap
+    overlap_note = ""
+    if not manifold.some:
+        overlap = None
+        overlap_note = "no policy solves any"
+    name = "r1 over what independent environments would give"
+    study.add(Row(name, "info", overlap, note=overlap_note))
+    landscape(study, {"this body": manifold.count})

@@ -2,83 +2,128 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from lancelet.scripts.studies.axes import tidy
+from lancelet.scripts.studies.ncap.learning import EPOCHS
+from lancelet.scripts.studies.ncap.published import (
+    EVOLUTION_STRATEGY,
+    PERIODS,
+    RETURNS_BY_PERIOD,
+    UNTRAINED,
+)
 from lancelet.scripts.study import Study
 
-OURS, THEIRS = "#1f6f8b", "#d1495b"
-PERIOD_REFERENCE = {
-    5: (230, 497, 615, 699, 801, 804, 798, 772, 770, 790, 766),
-    11: (649, 931, 962, 937, 905, 939, 957, 959, 939, 914, 896),
-    13: (766, 952, 954, 926, 916, 959, 960, 956, 934, 927, 896),
-}
+OURS = "#1f6f8b"
+THEIRS = "#d1495b"
+SECOND = "#e09f3e"
+THIRD = "#6a994e"
+GREATEST_RETURN = 1000
 
 
-def draw(study: Study, data: dict[str, Any]) -> None:
-    """All pictures for which `data` holds the figures."""
-    from lancelet.scripts.studies.ncap import study as ncap
+@dataclass
+class Measured:
+    """What the pictures show."""
 
-    _untrained(study, data["untrained"], ncap.UNTRAINED)
-    _periods(study, data["periods"], ncap.PERIODS)
+    untrained: dict[int, np.ndarray]
+    """joints -> returns of the untrained circuit, (start states,)"""
+    periods: dict[int, list[float]]
+    """joints -> mean return at each of `PERIODS`"""
+    evolution: np.ndarray
+    """A8: returns at epoch 0 and at `EPOCHS`, (tests, searches)"""
+    signs: np.ndarray | None
+    """A11: returns at epoch 0 and at `EPOCHS`, (tests, searches); None: not run"""
+    magnitudes: np.ndarray | None
+    """A12: returns at epoch 0 and at `EPOCHS`, (tests, searches); None: not run"""
+    transfer: dict[str, dict[int, np.ndarray]]
+    """algorithm -> joints -> returns, (start states,)"""
+    lesions: dict[str, float]
+    """part of the circuit -> return without it, as a share of the intact circuit's"""
+
+
+def draw(study: Study, measured: Measured) -> None:
+    """All pictures for which `measured` holds the figures."""
+    _untrained(study, measured.untrained)
+    _periods(study, measured.periods)
     _curves(
         study,
         "learning",
-        "A8: published evolution strategy, P = 8",
-        data["es"],
-        ncap.EPOCHS,
-        ncap.ES_REFERENCE,
+        title="A8: published evolution strategy, P = 8",
+        curve=measured.evolution,
+        reference=EVOLUTION_STRATEGY,
     )
-    if "signs" in data:
+    if measured.signs is not None:
         _curves(
             study,
             "signs",
-            "A11: learning without the sign constraint, 16 patterns",
-            data["signs"],
-            ncap.EPOCHS,
+            title="A11: learning without the sign constraint, 16 patterns",
+            curve=measured.signs,
         )
-        title = "A12: learning from uniform magnitudes, signs kept"
-        _curves(study, "magnitudes", title, data["magnitudes"], ncap.EPOCHS)
-    _transfer(study, data["transfer"])
-    _lesions(study, data["lesions"])
+    if measured.magnitudes is not None:
+        _curves(
+            study,
+            "magnitudes",
+            title="A12: learning from uniform magnitudes, signs kept",
+            curve=measured.magnitudes,
+        )
+    _transfer(study, measured.transfer)
+    _lesions(study, measured.lesions)
 
 
-def _axes(title: str, x: str, y: str = "return", width: float = 6.5) -> tuple[Any, Any]:
+def _axes(title: str, x: str, y: str = "return", width: float = 6.5) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes.
+
+    Args:
+        title: above the axes.
+        x: label of the horizontal axis.
+        y: label of the vertical axis.
+        width: of the figure, inches.
+    """
     plot, axes = plt.subplots(figsize=(width, 3.6))
     tidy(axes, title, x, y)
     return plot, axes
 
 
-def _untrained(study: Study, found: dict[int, np.ndarray], reference: dict[int, float]) -> None:
+def _untrained(study: Study, returns_by_joints: Mapping[int, np.ndarray]) -> None:
+    """A3 and A4: returns of every start state in six bodies."""
     plot, axes = _axes("A3, A4: untrained NCAP in six bodies", "joints")
-    for joints, returns in found.items():
-        label = "measured" if joints == 3 else None
-        axes.plot(np.full(len(returns), joints), returns, "o", color=OURS, alpha=0.35, label=label)
+    label = "measured"
+    for joints, returns in returns_by_joints.items():
+        x = np.full(len(returns), joints)
+        axes.plot(x, returns, "o", color=OURS, alpha=0.35, label=label)
+        # One entry in the legend stands for all bodies: matplotlib leaves out labels that begin so.
+        label = "_nolegend_"
+    joint_counts = list(UNTRAINED)
     axes.plot(
-        list(reference),
-        list(reference.values()),
+        joint_counts,
+        list(UNTRAINED.values()),
         "_",
         color=THEIRS,
         markersize=22,
         label="reference",
     )
-    axes.set_xticks(list(reference))
-    axes.set_ylim(0, 1000)
+    axes.set_xticks(joint_counts)
+    axes.set_ylim(0, GREATEST_RETURN)
     axes.legend(frameon=False)
     study.picture("untrained", "Ten start states each; crosses: the published code.", plot)
 
 
-def _periods(study: Study, scan: dict[int, list[float]], periods: tuple[int, ...]) -> None:
+def _periods(study: Study, returns_by_joints: Mapping[int, list[float]]) -> None:
+    """A6: return over the oscillator's period in three bodies."""
     plot, axes = _axes("A6: period of the head oscillator, untrained", "period (control steps)")
-    for joints, color in zip(scan, (OURS, "#e09f3e", "#6a994e"), strict=False):
-        axes.plot(periods, scan[joints], "-", color=color, label=f"N = {joints}")
-        axes.plot(periods, PERIOD_REFERENCE[joints], "x", color=color)
+    colors = (OURS, SECOND, THIRD)
+    for (joints, returns), color in zip(returns_by_joints.items(), colors, strict=True):
+        axes.plot(PERIODS, returns, "-", color=color, label=f"N = {joints}")
+        axes.plot(PERIODS, RETURNS_BY_PERIOD[joints], "x", color=color)
     axes.plot([], [], "x", color="gray", label="reference")
     axes.legend(frameon=False)
     study.picture("periods", "Lines: measured, 2 start states; crosses: the published code.", plot)
@@ -89,40 +134,52 @@ def _curves(
     name: str,
     title: str,
     curve: np.ndarray,
-    epochs: tuple[int, ...],
-    reference: tuple[float, ...] = (),
+    reference: Mapping[int, float] | None = None,
 ) -> None:
+    """Learning curves of searches by the evolution strategy, and their mean.
+
+    Args:
+        study: takes the picture.
+        name: of the picture's file.
+        title: above the axes.
+        curve: returns at epoch 0 and at `EPOCHS`, (tests, searches).
+        reference: epoch -> return of the published code; None: it is not known.
+    """
     plot, axes = _axes(title, "epoch (8 episodes of 1,000 steps)")
-    at = (0, *epochs)
-    for column in curve.T:
-        axes.plot(at, column, color=OURS, alpha=0.25, linewidth=1)
-    axes.plot(
-        at, curve.mean(1), color=OURS, linewidth=2, label=f"mean of {curve.shape[1]} searches"
-    )
-    if reference:
-        axes.plot(epochs, reference, "x", color=THEIRS, label="reference (one run)")
+    epochs = (0, *EPOCHS)
+    for returns in curve.T:
+        axes.plot(epochs, returns, color=OURS, alpha=0.25, linewidth=1)
+    label = f"mean of {curve.shape[1]} searches"
+    axes.plot(epochs, curve.mean(1), color=OURS, linewidth=2, label=label)
+    if reference is not None:
+        axes.plot(
+            list(reference),
+            list(reference.values()),
+            "x",
+            color=THEIRS,
+            label="reference (one run)",
+        )
     axes.legend(frameon=False)
     study.picture(name, "Deterministic return of the centre, 4 start states.", plot)
 
 
-def _transfer(study: Study, found: dict[str, dict[int, np.ndarray]]) -> None:
+def _transfer(study: Study, returns: Mapping[str, Mapping[int, np.ndarray]]) -> None:
+    """A13: mean returns in all bodies of weights that were trained in one."""
     plot, axes = _axes("A13: weights trained at N = 5, other bodies, unchanged", "joints")
-    for (name, returns), color in zip(found.items(), (OURS, "#e09f3e"), strict=False):
-        axes.plot(
-            list(returns), [r.mean() for r in returns.values()], "o-", color=color, label=name
-        )
-    axes.set_ylim(0, 1000)
+    for (algorithm, returns_by_joints), color in zip(returns.items(), (OURS, SECOND), strict=True):
+        means = [of_body.mean() for of_body in returns_by_joints.values()]
+        axes.plot(list(returns_by_joints), means, "o-", color=color, label=algorithm)
+    axes.set_ylim(0, GREATEST_RETURN)
     axes.legend(frameon=False)
     study.picture("transfer", "Five start states each.", plot)
 
 
-def _lesions(study: Study, found: dict[str, float]) -> None:
-    plot, axes = _axes(
-        "Trained circuit: return without one part", "", "share of the intact return", width=8
-    )
-    axes.bar(list(found), list(found.values()), color=OURS)
+def _lesions(study: Study, shares: Mapping[str, float]) -> None:
+    """What is left of the return without each part of the trained circuit."""
+    title = "Trained circuit: return without one part"
+    plot, axes = _axes(title, "", "share of the intact return", width=8)
+    axes.bar(list(shares), list(shares.values()), color=OURS)
     axes.axhline(1, color="gray", linewidth=0.8)
     axes.tick_params(axis="x", rotation=60)
-    study.picture(
-        "lesions", "Synapse classes, joint sensors, B-neuron pairs; 5 start states.", plot
-    )
+    caption = "Synapse classes, joint sensors, B-neuron pairs; 5 start states."
+    study.picture("lesions", caption, plot)

@@ -19,5 +19,5 @@ SEEDS_OF = {"": "agents", "N6": "mazes"}
 
 def run(study: Study) -> None:
     """All rows."""
-    novel(study, data={})
+    novel(study)
     unseen(study)

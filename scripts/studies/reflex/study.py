@@ -24,16 +24,18 @@ cycle. Returns at N = 5, one seed unless said:
 from __future__ import annotations
 
 import tempfile
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import gymnasium as gym
 import numpy as np
+from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from lancelet import controllers, training
 from lancelet.controllers import Controller, lesion
 from lancelet.scripts.rows import Row, at_least, at_most
-from lancelet.scripts.studies.reflex.pictures import draw
+from lancelet.scripts.studies.reflex.pictures import WHOLE, Results, draw
 from lancelet.scripts.studies.swimming import com_speed, kept
 from lancelet.scripts.study import Study
 from lancelet.training.rollout import Score
@@ -43,20 +45,44 @@ from lancelet.training.trainer import VALIDATION
 
 TITLE = "Reflex chain: at most 40 shared weights against NCAP and a perceptron"
 TASK = "lancelet/Swim-v0"
+TRAINED_JOINTS = 5
+"""number of joints of the swimmer that all searches train"""
 BODIES = (3, 5, 7, 9, 11, 13)
+"""numbers of joints"""
 STARTS = 64
 """held-out start states, seeds 0 .. 63"""
-BUDGET, WEIGHTS = 2_000_000, 40
-"""environment steps of a search, those of validation included; weights of the circuit"""
+QUICK_STARTS = 8
+"""held-out start states of a quick study"""
+BUDGET = 2_000_000
+"""environment steps of a search, those of validation included"""
+WEIGHTS = 40
+"""most weights of the circuit"""
 NCAP_CEILING = 927.0
 """return of the best NCAP of fixed period found with the published code (docs/systems/ncap.md, "Reference figures")"""
 REFERENCE_PERCEPTRON = 976.0
 """return of a third party's perceptron of 73,221 weights, on other start states (docs/systems/ncap.md, "Reference figures")"""
-STEPS, EPISODES, POPULATION, VALIDATED, EVERY = 300, 2, 32, 32, 10
-"""of a training episode; start states a generation; candidates; validation starts; generations between validations"""
+
+STEPS = 300
+"""control steps of a training episode"""
+EPISODES = 2
+"""start states of a generation"""
+POPULATION = 32
+"""candidates of a generation"""
+VALIDATED = 32
+"""validation start states"""
+EVERY = 10
+"""generations between validations"""
+STDEV = 0.3
+"""standard deviation of the search's first candidates"""
+SEARCHES = 5
+"""seeds that the circuit is searched from"""
+VARIANT_GENERATIONS = 30
+"""generations of a search of a variant, a third of the budget"""
+
 BARE: dict[str, Any] = {"hears": "front", "head": False, "flow": False}
+"""options of a circuit that hears as NCAP's chain does"""
 VARIANTS: dict[str, dict[str, Any]] = {
-    "whole": {},
+    WHOLE: {},
     "front joint alone": {"hears": "front"},
     "joint behind as well": {"hears": "behind"},
     "no reception of the head's own": {"head": False},
@@ -69,7 +95,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """what was tried: options of the circuit, each searched anew from its weights at birth"""
 
-
 PARTS = {
     "searches": ("search ", "reflex chain", "environment steps of a search", "seconds of a search"),
     "variants": ("tried: ",),
@@ -77,11 +102,13 @@ PARTS = {
     "transfer": ("N = 5 -> ",),
     "lesions": ("trained, then without ",),
 }
+"""what `--only` measures alone -> beginnings of the names of its rows"""
 WEIGHTS_OF = {
     "search ": "search-0.safetensors",
     "reflex chain, 5 searches": "search-0.safetensors",
     "tried: ": "tried-0-0.safetensors",
 }
+"""beginning of a row's name -> weights that it can be measured with again (`Study.weights_of`)"""
 SEEDS_OF = {
     "search": "start states",
     "reflex chain": "searches",
@@ -91,232 +118,357 @@ SEEDS_OF = {
     "N = 5": "start states",
     "trained, then": "start states",
 }
+"""what the rows' seeds count (`Study.seeds_of`)"""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A controller that the circuit is held against."""
+
+    name: str
+    path: str
+    """Its weights under results/, without their ending."""
+    reference: float
+    """Return that was reported for its kind, on other start states."""
+
+
+RIVALS = (
+    Rival(name="NCAP", path="ncap/best", reference=NCAP_CEILING),
+    Rival(name="the perceptron", path="reinforcement/mlp-ppo", reference=REFERENCE_PERCEPTRON),
+)
+
+
+class Search(TypedDict):
+    """What a search leaves; a dict, since `Study.stage` keeps it on disk."""
+
+    weights: Tensor
+    """(parameters,) of its best circuit by validation."""
+    returns: np.ndarray
+    """Returns of the best on whole episodes, (`STARTS`,)."""
+    validation: float
+    """Mean return of the best on whole episodes of validation start states."""
+    steps: float
+    """Environment steps, those of validation included."""
+    seconds: float
+    """Wall time."""
+    curve: np.ndarray
+    """Environment steps of training, and return on validation start states then: (validations, 2)."""
 
 
 def run(study: Study) -> None:
-    """All rows; `study.size` decides how much is searched."""
-    quick = study.size == "quick"
-    data: dict[str, Any] = {}
+    """Add all rows; `study.size` decides how much is searched."""
+    is_quick = study.size == "quick"
+    results = Results(validation_starts=VALIDATED, validation_steps=STEPS)
     if study.only is None:
         counts(study)
+    # The committed circuit; a study that searches replaces it by its own best.
     best = kept("reflex/best")
-    if quick and study.only is None:
+    if is_quick and study.only is None:
         glimpse(study)
-    if not quick and study.wants("searches"):
-        best = searches(study, data, seeds=5)
-    if not quick and study.wants("variants"):
-        variants(study, data, seeds=3 if study.size == "full" else 1)
+    if not is_quick and study.wants("searches"):
+        best = searches(study, results, seeds=SEARCHES)
+    if not is_quick and study.wants("variants"):
+        variants(study, results, seeds=3 if study.size == "full" else 1)
     if best is None:
-        study.add(
-            Row(
-                "trained circuit",
-                "info",
-                note="not run: results/reflex/best.safetensors is not here",
-            )
-        )
+        note = "not run: results/reflex/best.safetensors is not here"
+        study.add(Row("trained circuit", "info", note=note))
         return
-    starts = STARTS if not quick else 8
+    starts = QUICK_STARTS if is_quick else STARTS
     if study.wants("against"):
         against(study, best, starts)
     if study.wants("transfer"):
-        transfer(study, data, best, kept("ncap/best"), starts)
+        transfer(study, results, best, kept("ncap/best"), starts)
     if study.wants("lesions"):
-        lesions(study, data, best, starts)
+        lesions(study, results, best, starts)
     if study.only is None:
-        data["record"] = training.evaluate(best, TASK, 1, seed=0, record=True).record
-    draw(study, data)
+        results.record = training.evaluate(best, TASK, 1, seed=0, record=True).record
+    draw(study, results)
 
 
-def circuit(joints: int = 5, **options: Any) -> Controller:
-    """The reflex chain for a swimmer of `joints` joints."""
+def circuit(joints: int = TRAINED_JOINTS, **options: Any) -> Controller:
+    """The reflex chain for a swimmer of `joints` joints, its weights as they are at birth."""
     return controllers.make("reflex", gym.make(TASK, joints=joints), **options)
 
 
-def whole(controller: Controller, starts: int, seed: int, joints: int = 5) -> Score:
-    """Whole episodes from the start states of seeds `seed`, `seed` + 1, ...; 0 for those held out."""
+def with_weights(weights: Tensor, **options: Any) -> Controller:
+    """The reflex chain at N = 5 with weights (parameters,) that a search found."""
+    network = circuit(**options)
+    vector_to_parameters(weights, network.parameters())
+    return network
+
+
+def whole(controller: Controller, starts: int, seed: int, joints: int = TRAINED_JOINTS) -> Score:
+    """Run whole episodes, which are longer than those of training.
+
+    Args:
+        controller: what acts.
+        starts: how many episodes.
+        seed: of the first start state, the next ones follow; 0 for those held out.
+        joints: of the swimmer.
+    """
     return training.evaluate(controller, TASK, starts, seed=seed, joints=joints)
 
 
 def counts(study: Study) -> None:
-    """The circuit is as small as claimed, in every body, with every mechanism there is."""
-    shown = [circuit(joints).parameter_count for joints in BODIES]
-    every = [circuit(joints, oscillator=True, speed=True).parameter_count for joints in BODIES]
-    right = len({*shown}) == len({*every}) == 1 and every[0] <= WEIGHTS
-    note = f"equal for N = {', '.join(map(str, BODIES))}: {shown}; with every mechanism {every[0]}"
-    study.add(Row("weights of the circuit", "gate", shown[1], f"<= {WEIGHTS}", right, note=note))
+    """Add the gate that the circuit is as small as claimed, in every body, with every mechanism there is."""
+    by_body = [circuit(joints).parameter_count for joints in BODIES]
+    largest_by_body = [
+        circuit(joints, oscillator=True, speed=True).parameter_count for joints in BODIES
+    ]
+    is_equal_in_all = len(set(by_body)) == 1 and len(set(largest_by_body)) == 1
+    bodies = ", ".join(str(joints) for joints in BODIES)
+    note = f"equal for N = {bodies}: {by_body}; with every mechanism {largest_by_body[0]}"
+    study.add(
+        Row(
+            name="weights of the circuit",
+            kind="gate",
+            value=by_body[BODIES.index(TRAINED_JOINTS)],
+            target=f"<= {WEIGHTS}",
+            holds=is_equal_in_all and largest_by_body[0] <= WEIGHTS,
+            note=note,
+        )
+    )
 
 
 def cost(generations: int) -> int:
-    """Environment steps of a search: every candidate's, and those of validation (first, and then two circuits each)."""
-    return (
-        generations * POPULATION * EPISODES + (2 * (generations // EVERY) + 1) * VALIDATED
-    ) * STEPS
+    """Environment steps of a search: those of every candidate, and those of validation."""
+    training_episodes = generations * POPULATION * EPISODES
+    # The circuit at birth is validated once; then, each time, the generation's best candidate and the search's mean.
+    validations = 2 * (generations // EVERY) + 1
+    return (training_episodes + validations * VALIDATED) * STEPS
 
 
 def affordable(budget: int) -> int:
-    """Generations, whole rounds of validation, that cost at most `budget`."""
+    """Generations, whole rounds of validation, that cost at most `budget` environment steps."""
     rounds = 0
     while cost((rounds + 1) * EVERY) <= budget:
         rounds += 1
     return rounds * EVERY
 
 
-def search(seed: int, generations: int | None = None, **options: Any) -> dict[str, Any]:
-    """One search at N = 5, its best by validation on whole episodes of the held-out start states."""
+def search(seed: int, generations: int | None = None, **options: Any) -> Search:
+    """Search the circuit once at N = 5.
+
+    Args:
+        seed: of the search.
+        generations: None: as many as the budget affords.
+        **options: of the circuit.
+    """
     generations = generations or affordable(BUDGET)
+    # The run folder is not kept: what the study needs of it is returned, and kept by its stage.
     with tempfile.TemporaryDirectory() as folder:
-        done = training.evolve(
-            TASK, "reflex", generations, seed, "snes", folder, quiet=False, test=0, controller_options=options,
-            task_options={"max_episode_steps": STEPS}, population=POPULATION, episodes=EPISODES, stdev=0.3,
-            validation=VALIDATED, validate_every=EVERY,
-        )  # fmt: skip
+        result = training.evolve(
+            TASK,
+            "reflex",
+            generations,
+            seed,
+            "snes",
+            folder,
+            quiet=False,
+            test=0,
+            controller_options=options,
+            task_options={"max_episode_steps": STEPS},
+            population=POPULATION,
+            episodes=EPISODES,
+            stdev=STDEV,
+            validation=VALIDATED,
+            validate_every=EVERY,
+        )
         log = read_log(folder)
-    checks = [line for line in log if "validation" in line]
+    best = result.controller
+    validations = [line for line in log if "validation" in line]
+    # The log counts the steps of training alone.
+    validation_steps = (2 * len(validations) + 1) * VALIDATED * STEPS
     return {
-        "weights": parameters_to_vector(done.controller.parameters()).detach(),
-        "returns": whole(done.controller, STARTS, 0).returns,
-        "validation": float(whole(done.controller, VALIDATED, VALIDATION).returns.mean()),
-        "steps": log[-1]["steps"] + (2 * len(checks) + 1) * VALIDATED * STEPS,
+        "weights": parameters_to_vector(best.parameters()).detach(),
+        "returns": whole(best, STARTS, 0).returns,
+        "validation": float(whole(best, VALIDATED, VALIDATION).returns.mean()),
+        "steps": log[-1]["steps"] + validation_steps,
         "seconds": log[-1]["seconds"],
-        "curve": np.array([[line["steps"], line["validation"]] for line in checks]),
+        "curve": np.array([[line["steps"], line["validation"]] for line in validations]),
     }
 
 
 def against(study: Study, best: Controller, starts: int) -> None:
-    """The best circuit against our own best NCAP and perceptron, start state by start state."""
+    """Add the rows of the best circuit against our own best NCAP and perceptron, start state by start state.
+
+    Args:
+        study: takes the rows.
+        best: the circuit.
+        starts: how many start states.
+    """
     ours = whole(best, starts, 0)
-    note = f"{com_speed(ours)}; results/reflex/best.safetensors, chosen by validation"
-    value = float(ours.returns.mean())
+    our_return = float(ours.returns.mean())
     study.add(
         Row(
-            "reflex, N = 5: return",
-            "info",
-            value,
+            name="reflex, N = 5: return",
+            kind="info",
+            value=our_return,
             interval=interval(ours.returns),
             seeds=starts,
-            note=note,
+            note=f"{com_speed(ours)}; results/reflex/best.safetensors, chosen by validation",
         )
     )
-    for name, path, reference in (
-        ("NCAP", "ncap/best", NCAP_CEILING),
-        ("the perceptron", "reinforcement/mlp-ppo", REFERENCE_PERCEPTRON),
-    ):
-        label = f"reflex less {name}, return, paired by start state"
-        other = kept(path)
-        if other is None:
-            study.add(Row(label, "claim", note=f"not run: results/{path}.safetensors is not here"))
+    for rival in RIVALS:
+        label = f"reflex less {rival.name}, return, paired by start state"
+        controller = kept(rival.path)
+        if controller is None:
+            note = f"not run: results/{rival.path}.safetensors is not here"
+            study.add(Row(label, "claim", note=note))
             continue
-        theirs = whole(other, starts, 0)
+        theirs = whole(controller, starts, 0)
         difference, between = paired_difference(ours.returns[None], theirs.returns[None])
         note = (
-            f"results/{path}.safetensors, chosen by validation: return {theirs.returns.mean():.1f}, "
-            f"{com_speed(theirs)}; the reflex {value:.1f}, {com_speed(ours)}; "
-            f"the spec's author's, on other start states: {reference:g}"
+            f"results/{rival.path}.safetensors, chosen by validation: return {theirs.returns.mean():.1f}, "
+            f"{com_speed(theirs)}; the reflex {our_return:.1f}, {com_speed(ours)}; "
+            f'on other start states (docs/systems/ncap.md, "Reference figures"): {rival.reference:g}'
         )
         study.add(
             at_least(label, "claim", difference, 0.0, interval=between, seeds=starts, note=note)
         )
 
 
-def searches(study: Study, data: dict[str, Any], seeds: int) -> Controller:
-    """Searches of 2e6 steps; their weights are kept, and their rows are measured from them."""
-    found = [study.stage(f"search-{seed}", lambda seed=seed: search(seed)) for seed in range(seeds)]
-    data["curves"] = [done["curve"] for done in found]
+def searches(study: Study, results: Results, seeds: int) -> Controller:
+    """Search the circuit within the budget, from several seeds; their weights are kept, and rows measured from them.
+
+    Args:
+        study: takes rows and weights.
+        results: its `curves` are set.
+        seeds: how many searches.
+
+    Returns:
+        The best circuit by validation.
+    """
+    outcomes: list[Search] = []
+    for seed in range(seeds):
+        # `seed=seed` binds the seed of this turn; a plain closure would see that of the last one.
+        outcomes.append(study.stage(f"search-{seed}", lambda seed=seed: search(seed)))
+    results.curves = [outcome["curve"] for outcome in outcomes]
     circuits = []
     scores = []
-    for seed, done in enumerate(found):
-        one = circuit()
-        vector_to_parameters(done["weights"], one.parameters())
-        study.weights(f"search-{seed}", one, validation=done["validation"])
-        score = whole(one, STARTS, 0)
-        note = f"{com_speed(score)}; validation {done['validation']:.1f}; results/reflex/search-{seed}.safetensors"
+    for seed, outcome in enumerate(outcomes):
+        network = with_weights(outcome["weights"])
+        study.weights(f"search-{seed}", network, validation=outcome["validation"])
+        score = whole(network, STARTS, 0)
+        note = f"{com_speed(score)}; validation {outcome['validation']:.1f}; results/reflex/search-{seed}.safetensors"
+        mean = float(score.returns.mean())
+        study.add(Row(f"search {seed}: return", "info", mean, seeds=STARTS, note=note))
+        circuits.append(network)
+        scores.append(score)
+    means = np.array([score.returns.mean() for score in scores])
+    study.add(
+        at_least(
+            f"reflex chain, {seeds} searches: above the ceiling of NCAP with a fixed period",
+            "claim",
+            float(means.mean()),
+            NCAP_CEILING,
+            reference=NCAP_CEILING,
+            interval=interval(means),
+            seeds=seeds,
+            note=f"{STARTS} held-out start states each; {com_speed(*scores)}",
+        )
+    )
+    most_steps = max(outcome["steps"] for outcome in outcomes)
+    note = "training and validation; the longest of the searches"
+    study.add(at_most("environment steps of a search", "gate", most_steps, BUDGET, note=note))
+    most_seconds = max(outcome["seconds"] for outcome in outcomes)
+    study.add(Row("seconds of a search", "info", most_seconds, seeds=seeds))
+    # Chosen by validation, never by the held-out starts that the rows are measured on.
+    best_seed = max(range(seeds), key=lambda seed: outcomes[seed]["validation"])
+    chosen_by = f"{VALIDATED} validation start states"
+    study.weights("best", circuits[best_seed], seeds=seeds, chosen_by=chosen_by)
+    return circuits[best_seed]
+
+
+def variants(study: Study, results: Results, seeds: int) -> None:
+    """Leave out every mechanism, or put it in, and search anew with a third of the budget.
+
+    Args:
+        study: takes rows and weights.
+        results: its `variants` are set.
+        seeds: how many searches of each variant.
+    """
+    for number, (name, options) in enumerate(VARIANTS.items()):
+        options_in_words = "-".join(f"{option}-{value}" for option, value in options.items())
+        outcomes: list[Search] = []
+        for seed in range(seeds):
+            outcome = study.stage(
+                f"variant-{options_in_words}-{seed}",
+                lambda seed=seed, options=options: search(seed, VARIANT_GENERATIONS, **options),
+            )
+            outcomes.append(outcome)
+        scores = []
+        for seed, outcome in enumerate(outcomes):
+            network = with_weights(outcome["weights"], **options)
+            study.weights(f"tried-{number}-{seed}", network, what=name)
+            scores.append(whole(network, STARTS, 0))
+        first = outcomes[0]
+        results.variants[name] = first["curve"]
+        returns = np.array([score.returns.mean() for score in scores])
+        # One search has no interval: that over its start states would say nothing of other searches.
+        between = interval(returns) if seeds > 1 else None
+        note = f"{com_speed(*scores)}; {first['steps']:.2g} steps; {len(first['weights'])} weights"
         study.add(
             Row(
-                f"search {seed}: return",
-                "info",
-                float(score.returns.mean()),
-                seeds=STARTS,
+                name=f"tried: {name}",
+                kind="info",
+                value=float(returns.mean()),
+                seeds=seeds,
+                interval=between,
                 note=note,
             )
         )
-        circuits.append(one)
-        scores.append(score)
-    means = np.array([score.returns.mean() for score in scores])
-    note = f"{STARTS} held-out start states each; {com_speed(*scores)}"
-    rest: dict[str, Any] = {"interval": interval(means), "seeds": seeds, "note": note}
-    name = f"reflex chain, {seeds} searches: above the ceiling of NCAP with a fixed period"
-    study.add(
-        at_least(name, "claim", float(means.mean()), NCAP_CEILING, reference=NCAP_CEILING, **rest)
-    )
-    steps = max(done["steps"] for done in found)
-    note = "training and validation; the longest of the searches"
-    study.add(at_most("environment steps of a search", "gate", steps, BUDGET, note=note))
-    study.add(
-        Row("seconds of a search", "info", max(done["seconds"] for done in found), seeds=seeds)
-    )
-    chosen = max(range(seeds), key=lambda seed: found[seed]["validation"])
-    study.weights(
-        "best", circuits[chosen], seeds=seeds, chosen_by=f"{VALIDATED} validation start states"
-    )
-    return circuits[chosen]
-
-
-def variants(study: Study, data: dict[str, Any], seeds: int) -> None:
-    """Every mechanism left out, or put in, and searched anew with a third of the budget."""
-    for number, (name, options) in enumerate(VARIANTS.items()):
-        key = "variant-" + "-".join(f"{option}-{value}" for option, value in options.items())
-        done = [
-            study.stage(f"{key}-{seed}", lambda s=seed, o=options: search(s, 30, **o))
-            for seed in range(seeds)
-        ]
-        scores = []
-        for seed, one in enumerate(done):
-            tried = circuit(**options)
-            vector_to_parameters(one["weights"], tried.parameters())
-            study.weights(f"tried-{number}-{seed}", tried, what=name)
-            scores.append(whole(tried, STARTS, 0))
-        returns = np.array([score.returns.mean() for score in scores])
-        data.setdefault("variants", {})[name] = done[0]["curve"]
-        note = (
-            f"{com_speed(*scores)}; {done[0]['steps']:.2g} steps; {len(done[0]['weights'])} weights"
-        )
-        rest: dict[str, Any] = {
-            "seeds": seeds,
-            "interval": interval(returns) if seeds > 1 else None,
-        }
-        study.add(Row(f"tried: {name}", "info", float(returns.mean()), note=note, **rest))
 
 
 def glimpse(study: Study) -> None:
-    """The search itself, a few generations of it: from birth it climbs."""
-    before = whole(circuit(), 8, 0).returns
-    after = search(0, EVERY)["returns"][:8]
-    note = "8 start states, before and after 10 generations"
+    """Add the gate of the search itself, a few generations of it: from birth it climbs."""
+    before = whole(circuit(), QUICK_STARTS, 0).returns
+    after = search(0, EVERY)["returns"][:QUICK_STARTS]
     gain = float(after.mean() - before.mean())
-    study.add(Row("ten generations: gain in return", "gate", gain, "> 0", gain > 0, note=note))
+    study.add(
+        Row(
+            name="ten generations: gain in return",
+            kind="gate",
+            value=gain,
+            target="> 0",
+            holds=gain > 0,
+            note=f"{QUICK_STARTS} start states, before and after {EVERY} generations",
+        )
+    )
 
 
 def transfer(
-    study: Study, data: dict[str, Any], best: Controller, ncap: Controller | None, starts: int
+    study: Study, results: Results, best: Controller, ncap: Controller | None, starts: int
 ) -> None:
-    """Weights trained at N = 5 in other bodies, unchanged; NCAP's beside them on the same start states."""
+    """Put weights trained at N = 5 into other bodies, unchanged; NCAP's beside them on the same start states.
+
+    Args:
+        study: takes the rows.
+        results: its `reflex_transfer` and `ncap_transfer` are set.
+        best: the circuit.
+        ncap: the best NCAP; None: its weights are not here.
+        starts: how many start states.
+    """
     ours = {joints: whole(moved(best, joints), starts, 0, joints) for joints in BODIES}
-    data["transfer"] = {"reflex": {joints: score.returns for joints, score in ours.items()}}
+    results.reflex_transfer = {joints: score.returns for joints, score in ours.items()}
     for joints, score in ours.items():
-        value = float(score.returns.mean())
-        rest: dict[str, Any] = {"seeds": starts, "interval": interval(score.returns)}
-        study.add(Row(f"N = 5 -> {joints}: return", "info", value, note=com_speed(score), **rest))
-    if ncap is None:
         study.add(
             Row(
-                "N = 5 -> all: reflex less NCAP",
-                "claim",
-                note="results/ncap/best.safetensors is not here",
+                name=f"N = 5 -> {joints}: return",
+                kind="info",
+                value=float(score.returns.mean()),
+                seeds=starts,
+                interval=interval(score.returns),
+                note=com_speed(score),
             )
         )
+    if ncap is None:
+        note = "results/ncap/best.safetensors is not here"
+        study.add(Row("N = 5 -> all: reflex less NCAP", "claim", note=note))
         return
+    # Paired by start state: a start that is hard for both does not widen the interval.
     theirs = {joints: whole(moved(ncap, joints), starts, 0, joints) for joints in BODIES}
-    data["transfer"]["ncap"] = {joints: score.returns for joints, score in theirs.items()}
+    results.ncap_transfer = {joints: score.returns for joints, score in theirs.items()}
     for joints, score in theirs.items():
         difference, between = paired_difference(ours[joints].returns[None], score.returns[None])
         note = f"NCAP: return {score.returns.mean():.1f}, {com_speed(score)}; results/ncap/best.safetensors"
@@ -329,22 +481,34 @@ def transfer(
 def moved(source: Controller, joints: int) -> Controller:
     """`source` in a body of `joints` joints, its weights as they are."""
     env = gym.make(TASK, joints=joints)
-    there = type(source)(env.observation_space, env.action_space, source.options)
-    there.load_state_dict(source.state_dict())
-    return there
+    # The weights are shared by all joints: only the spaces know how many there are.
+    copy = type(source)(env.observation_space, env.action_space, source.options)
+    copy.load_state_dict(source.state_dict())
+    return copy
 
 
-def lesions(study: Study, data: dict[str, Any], best: Controller, starts: int) -> None:
-    """The trained circuit with one mechanism silenced, not trained again."""
+def lesions(study: Study, results: Results, best: Controller, starts: int) -> None:
+    """Silence one mechanism of the trained circuit at a time; it is not trained again.
+
+    Args:
+        study: takes the rows.
+        results: its `lesions` are set.
+        best: the circuit.
+        starts: how many start states.
+    """
+    # Parts with a colon are those of single joints; a mechanism is silenced in all of them at once.
     mechanisms = [part for part in best.parts() if ":" not in part]
-    data["lesions"] = {}
     for part in mechanisms:
         score = whole(lesion(best, part), starts, 0)
-        value = float(score.returns.mean())
-        data["lesions"][part] = value
-        rest: dict[str, Any] = {
-            "seeds": starts,
-            "interval": interval(score.returns),
-            "note": com_speed(score),
-        }
-        study.add(Row(f"trained, then without {part}", "info", value, **rest))
+        mean = float(score.returns.mean())
+        results.lesions[part] = mean
+        study.add(
+            Row(
+                name=f"trained, then without {part}",
+                kind="info",
+                value=mean,
+                seeds=starts,
+                interval=interval(score.returns),
+                note=com_speed(score),
+            )
+        )

@@ -12,6 +12,7 @@ import numpy as np
 
 from lancelet.controllers import Controller, Population
 from lancelet.controllers.search.graph import STEPS, WITHIN, Graph, advance
+from lancelet.controllers.search.systematic import SearchMind
 from lancelet.scripts.studies.search.lives import TASK, World
 from lancelet.training.rollout import make_env, rollout
 from lancelet.training.video import opengl as gl
@@ -41,19 +42,21 @@ class Moment(NamedTuple):
     """The graph after a step at which it or the plan has changed."""
 
     step: int
+    """of the trial"""
     graph: Graph
+    """a copy"""
     plan: np.ndarray
     """(k, 2) m, points of the behaviour"""
 
 
 @dataclass(frozen=True)
-class Told:
-    """One trial of one agent."""
+class RecordedTrial:
+    """One trial of one agent, and how its graph changed in it."""
 
     record: dict[str, np.ndarray]
     """``qpos`` and the rest of `Score.record`"""
-    graphs: list[Moment]
-    """in the order of their steps"""
+    moments: list[Moment]
+    """those at which the graph or the plan changed, in the order of their steps"""
     solved: bool
     """whether the goal was reached"""
 
@@ -63,13 +66,13 @@ class Told:
         return self.record["qpos"]
 
 
-def tell(
-    who: Controller, world: World, trials: int = 1, state: Any = None, seed: int = 0
-) -> tuple[list[Told], Any]:
+def record_life(
+    controller: Controller, world: World, trials: int = 1, state: Any = None, seed: int = 0
+) -> tuple[list[RecordedTrial], Any]:
     """Let one agent live, and copy its graph whenever it has changed.
 
     Args:
-        who: the controller.
+        controller: of the agent.
         world: of which the first agent's map, start and goal are taken.
         trials: of the life.
         state: of an agent that has lived before; None: a newborn one.
@@ -79,12 +82,13 @@ def tell(
         The trials, and the state of the agent at their end.
     """
     env = make_env(TASK, 1, BUDGET, 1, maze_map=world.maps[0])
-    agents = Population(who, 1)
+    agents = Population(controller, 1)
     if state is None:
         state = agents.initial_state()
     options = {"reset_cell": world.starts[:1], "goal_cell": world.goals[:1]}
-    told = []
+    recorded = []
     for trial in range(trials):
+        # The agents of a batch share one state: that of their bodies, then a mind each.
         _, minds = state
         moments: list[Moment] = []
         watch = _watcher(minds[0], moments)
@@ -92,12 +96,12 @@ def tell(
             env, agents, seed + trial, options, state, record=True, on_step=watch
         )
         is_solved = bool(score.metrics["success"][0])
-        told.append(Told(record=score.record, graphs=moments, solved=is_solved))
+        recorded.append(RecordedTrial(record=score.record, moments=moments, solved=is_solved))
     env.close()
-    return told, state
+    return recorded, state
 
 
-def _watcher(mind: Any, moments: list[Moment]) -> Callable[[int], None]:
+def _watcher(mind: SearchMind, moments: list[Moment]) -> Callable[[int], None]:
     """What adds to `moments` after every step at which a mind, which changes in place, has changed."""
     last_mark = None
 
@@ -107,13 +111,14 @@ def _watcher(mind: Any, moments: list[Moment]) -> Callable[[int], None]:
         mark = (mind.stalls, mind.graph.count, mind.level, mind.edge, tuple(mind.path))
         if mark != last_mark:
             last_mark = mark
+            # A copy: the mind goes on changing its own graph in place.
             graph = Graph.from_arrays(mind.graph.to_arrays())
             moments.append(Moment(step=step, graph=graph, plan=_plan(mind)))
 
     return watch
 
 
-def _plan(mind: Any) -> np.ndarray:
+def _plan(mind: SearchMind) -> np.ndarray:
     """Points (k, 2) of the behaviour that a mind runs, m; the last one is the goal."""
     if mind.edge is None:
         return np.zeros((0, 2))
@@ -129,12 +134,15 @@ def _plan(mind: Any) -> np.ndarray:
 
 
 def edges(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
-    """Half edges (e, 2, 2) from places, m, and weights (e,), of those that were ever changed."""
+    """Half edges (e, 2, 2) from places, m, and weights (e,), of those that were ever changed.
+
+    An edge and its reverse have weights of their own: each is drawn from its own place to the middle.
+    """
     weight = graph.weight[: graph.count, :WITHIN]
-    rows, which = np.nonzero(weight != graph.w0)
+    rows, edge_numbers = np.nonzero(weight != graph.w0)
     start = graph.offset + graph.spacing * graph.cells[rows]
-    middle = start + EDGE_SHARE * graph.spacing * STEPS[which]
-    return np.stack([start, middle], axis=1), weight[rows, which]
+    middle = start + EDGE_SHARE * graph.spacing * STEPS[edge_numbers]
+    return np.stack([start, middle], axis=1), weight[rows, edge_numbers]
 
 
 def lines(graph: Graph, plan: np.ndarray) -> np.ndarray:
@@ -171,12 +179,17 @@ def _raised(points: np.ndarray, z: float) -> np.ndarray:
 
 
 def film(
-    told: Told, world: World, path: Path, every: int = 2, width: int = 640, height: int = 480
+    trial: RecordedTrial,
+    world: World,
+    path: Path,
+    every: int = 2,
+    width: int = 640,
+    height: int = 480,
 ) -> Path | None:
     """Draw a trial as a film with the graph in it.
 
     Args:
-        told: the trial.
+        trial: what is shown.
         world: in which it was lived.
         path: of the film.
         every: control steps between two pictures.
@@ -188,14 +201,18 @@ def film(
     """
     if gl.probe() is None:
         return None
-    steps = np.arange(0, len(told.track), every)
-    names = ("qpos", "mocap_pos", "mocap_quat", "geom_pos")
-    record = {name: told.record[name][steps] for name in names if name in told.record}
+    steps = np.arange(0, len(trial.track), every)
+    record = {}
+    for name in ("qpos", "mocap_pos", "mocap_quat", "geom_pos"):
+        # Walls that never move are not recorded.
+        if name in trial.record:
+            record[name] = trial.record[name][steps]
 
     # The lines of all moments one after the other, and the range of them that each picture shows.
-    lines_of_moments = [lines(moment.graph, moment.plan) for moment in told.graphs]
+    lines_of_moments = [lines(moment.graph, moment.plan) for moment in trial.moments]
     ends = np.concatenate([[0], np.cumsum([len(drawn) for drawn in lines_of_moments])])
-    moment_steps = np.array([moment.step for moment in told.graphs])
+    moment_steps = np.array([moment.step for moment in trial.moments])
+    # The latest moment at or before each picture; -1 before the first one.
     latest = np.searchsorted(moment_steps, steps, side="right") - 1
     ranges = np.stack([ends[latest], ends[latest + 1]], axis=1)
     has_graph = latest[:, None] >= 0
@@ -206,6 +223,6 @@ def film(
     frames_per_second = 1 / env.task.control_dt(env.vector.sim) / every / SLOWER
     try:
         model = env.vector.sim.model
-        return video.draw(model, record, path, frames_per_second, width, height)
+        return video.draw(model, record, path, fps=frames_per_second, width=width, height=height)
     finally:
         env.close()

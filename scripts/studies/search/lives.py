@@ -31,6 +31,8 @@ THIRD = 2
 """column of the third trial"""
 FOURTH = 3
 """column of the fourth trial"""
+FIFTH = 4
+"""column of the fifth trial"""
 SEEDS_OF_A_TRIAL = 1000
 """seeds of start states between two trials of one life"""
 RESAMPLES = 2000
@@ -39,14 +41,14 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class World:
-    """Where agents live: one map or one each, of one size; start and goal cells (n, 2)."""
+    """Where agents live: maps of one size, and the way that each agent has to find in its own."""
 
     maps: list[mazes.Map]
-    """of each agent"""
+    """map of each agent"""
     starts: np.ndarray
-    """(n, 2), cells"""
+    """cell where each agent starts, (n, 2)"""
     goals: np.ndarray
-    """(n, 2), cells"""
+    """cell that each agent looks for, (n, 2)"""
 
     @property
     def n(self) -> int:
@@ -55,7 +57,7 @@ class World:
 
     @property
     def shortest(self) -> np.ndarray:
-        """(n,) moves from start to goal."""
+        """Least number of moves from start to goal, (n,)."""
         pairs = zip(self.maps, self.starts, self.goals, strict=True)
         return np.array([mazes.shortest(layout, start, goal) for layout, start, goal in pairs])
 
@@ -71,12 +73,12 @@ def fixed(maze: str, n: int) -> World:
     return World([mazes.named(maze)] * n, np.tile(start, (n, 1)), np.tile(goal, (n, 1)))
 
 
-def random_pairs(maps: Sequence[mazes.Map], each: int, seed: int, least: int = 4) -> World:
+def random_pairs(maps: Sequence[mazes.Map], pairs_per_map: int, seed: int, least: int = 4) -> World:
     """An agent on each of several random pairs of free cells in every map.
 
     Args:
         maps: of one size.
-        each: pairs a map.
+        pairs_per_map: agents in each map.
         seed: of the draw.
         least: moves that start and goal must be apart.
     """
@@ -86,14 +88,16 @@ def random_pairs(maps: Sequence[mazes.Map], each: int, seed: int, least: int = 4
     goals = []
     for layout in maps:
         free = np.argwhere(~mazes.walls(layout))
-        pairs_here = 0
-        while pairs_here < each:
+        pair_count = 0
+        while pair_count < pairs_per_map:
+            # Too near pairs are drawn again: a longer draw begins with the pairs of a shorter one.
             start, goal = free[rng.choice(len(free), 2, replace=False)]
-            if mazes.shortest(layout, start, goal) >= least:
+            is_far_enough = mazes.shortest(layout, start, goal) >= least
+            if is_far_enough:
                 starts.append(start)
                 goals.append(goal)
-                pairs_here += 1
-        layouts += [layout] * each
+                pair_count += 1
+        layouts += [layout] * pairs_per_map
     return World(layouts, np.array(starts), np.array(goals))
 
 
@@ -122,7 +126,7 @@ class Lives:
         """Number of agents that did not reach the goal of a trial."""
         return int((~self.solved[:, trial]).sum())
 
-    def told(self, trial: int = FIRST) -> str:
+    def summary(self, trial: int = FIRST) -> str:
         """Median, 90th percentile, worst and censored count of a trial, in words."""
         steps = self.steps[:, trial]
         return (
@@ -161,7 +165,7 @@ def agent(name: str = "search", **options: Any) -> Controller:
 
 
 def live(
-    who: Controller,
+    controller: Controller,
     world: World,
     trials: int = 1,
     budget: int = 10_000,
@@ -174,7 +178,7 @@ def live(
     """Let agents live through `trials` from start to goal.
 
     Args:
-        who: the controller; agent i draws its lattice and babble from its seed and i.
+        controller: of all agents; agent i draws its lattice and babble from its seed and i.
         world: of the agents.
         trials: each ends at the goal, or after `budget` steps.
         budget: control steps of a trial.
@@ -190,19 +194,25 @@ def live(
     if len(set(world.maps)) > 1:
         first_options["maze_map"] = world.maps
     env = make_env(TASK, world.n, max_episode_steps=budget, nthread=1, maze_map=world.maps[0])
-    agents = Population(who, world.n)
+    agents = Population(controller, world.n)
     if state is None:
         state = agents.initial_state()
     if before is not None:
+        # The world can be changed only once it is there; the first trial then resets it without new maps.
         env.reset(seed=seed, options=first_options)
         before(env)
         first_options = options
 
     scores = []
     for trial in range(trials):
-        trial_options = first_options if trial == 0 else options
+        trial_options = options
+        if trial == 0:
+            trial_options = first_options
         trial_seed = seed + SEEDS_OF_A_TRIAL * trial
-        watch = None if on_step is None else _watcher(on_step, env, state)
+        watch = None
+        if on_step is not None:
+            # The agents' state is another object after each trial.
+            watch = _watcher(on_step, env, state)
         score, state = rollout(env, agents, trial_seed, trial_options, state, on_step=watch)
         scores.append(score)
     env.close()
@@ -244,6 +254,10 @@ def ratio(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, tuple[float, flo
     """Ratio of the medians, ours over theirs, and its 95 % interval by the percentile bootstrap.
 
     Lives of equal number are resampled in pairs.
+
+    Args:
+        ours: steps of our agents, (n,).
+        theirs: steps of the others, (m,).
     """
 
     def ratio_of_medians(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -1,7 +1,12 @@
-"""The search in mazes it has never seen.
+"""The search in mazes it has never seen: fixed and random pairs, perfect mazes, coarse lattices, and what it is made of.
 
-Fixed and random pairs, perfect mazes, coarse lattices, and what it is made of. "The prototype" is
-the one of docs/systems/search.md, "Row codes": the same rules, built before this workbench.
+Words of this study (docs/systems/search.md, "Row codes"):
+
+- A life is that of a newborn agent: several trials from one start to one goal, in which it keeps its graph.
+- "The prototype" is another program of the same rules, built before this workbench; its figures are references.
+- The oracle has the map and walks the shortest way by the same motor layer: what no agent can do better.
+- LRTA* (Korf's learning real-time A*) is the planner that the search is held against.
+- A gate is a row that must hold, a claim one that may fail and is reported, an info has no target (`rows.Kind`).
 """
 
 from __future__ import annotations
@@ -12,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from lancelet.envs import mazes
-from lancelet.scripts.rows import Row, at_least, at_most
+from lancelet.scripts.rows import Kind, Row, at_least, at_most
 from lancelet.scripts.studies.search.lives import (
+    FIFTH,
     FIRST,
     FOURTH,
     SECOND,
@@ -27,6 +33,7 @@ from lancelet.scripts.studies.search.lives import (
     random_pairs,
     ratio,
 )
+from lancelet.scripts.studies.search.results import FixedPairLives
 from lancelet.scripts.study import Study
 from lancelet.training.statistics import interval
 
@@ -99,7 +106,7 @@ FIXED = {
     ),
 }
 FIXED_TRIALS = 5
-"""trials of a life on a fixed pair"""
+"""trials of a life on a fixed pair; what the fourth and fifth took is one row"""
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ PAIRS = {
 
 @dataclass(frozen=True)
 class Unseen:
-    """Random mazes of one kind and size, from corner to corner (N6)."""
+    """Random mazes of one kind and size, from corner to corner (rows N6)."""
 
     kind: str
     """``perfect``: one way between any two rooms; ``loops``: several"""
@@ -160,6 +167,8 @@ UNSEEN_MAZES = {"quick": 24, "shown": 48, "full": 200}
 """mazes of each kind and size, one agent in each"""
 UNSEEN_BUDGET = 40_000
 """control steps of a trial in them"""
+UNSEEN_TRIALS = 3
+"""trials of a life in them: rows tell of the first, the second and the third"""
 
 COARSE_SPACING = 4.0
 """m, lattice constant that Medium cannot be solved with"""
@@ -205,13 +214,45 @@ def median_row(
         most,
         seeds=len(lives.steps),
         interval=lives.interval(trial),
-        note=lives.told(trial),
+        note=lives.summary(trial),
         reference=reference,
     )
     study.add(row)
 
 
-def all_solved(study: Study, name: str, lives: Lives, kind: Any = "gate") -> None:
+def _at_most_or_info(
+    name: str,
+    kind: Kind,
+    value: float,
+    most: float | None,
+    *,
+    interval: tuple[float, float],
+    note: str,
+    reference: float | None,
+    seeds: int,
+) -> Row:
+    """A row of the kind `kind` with a target, or an info where there is none.
+
+    Args:
+        name: of the row.
+        kind: of the row where there is a target.
+        value: what was measured.
+        most: the target, at most; None: nothing is claimed.
+        interval: 95 % interval of the value.
+        note: what else there is to say.
+        reference: what the prototype measured; None: nothing.
+        seeds: number of agents.
+    """
+    if most is None:
+        return Row(
+            name, "info", value, interval=interval, note=note, reference=reference, seeds=seeds
+        )
+    return at_most(
+        name, kind, value, most, interval=interval, note=note, reference=reference, seeds=seeds
+    )
+
+
+def all_solved(study: Study, name: str, lives: Lives, kind: Kind = "gate") -> None:
     """Add the row of the share of trials, later ones too, that reached their goals.
 
     Args:
@@ -232,25 +273,36 @@ def all_solved(study: Study, name: str, lives: Lives, kind: Any = "gate") -> Non
     study.add(row)
 
 
-def fixed_pairs(study: Study, data: dict[str, Any]) -> None:
-    """Several trials of newborn agents on each maze's far pair, and what else could be done.
+def fixed_pairs(study: Study) -> dict[str, FixedPairLives]:
+    """Add the rows of newborn agents on each maze's far pair, several trials, and of what else could be done.
 
-    Args:
-        study: gets the rows.
-        data: gets the lives, for the pictures and the other parts.
+    Returns:
+        Maze -> lives there, for the pictures and the other parts.
     """
+    lives_of: dict[str, FixedPairLives] = {}
     for maze, pair in FIXED.items():
         world = fixed(maze, SEEDS[study.size])
         lives = live(agent(), world, FIXED_TRIALS)
-        data[f"{maze} search"] = lives
         _search_on_fixed_pair(study, maze, pair, lives)
-        data[f"{maze} oracle"] = _oracle_on_fixed_pair(study, maze, world, lives)
-        data[f"{maze} held"] = _held_actions_on_fixed_pair(study, maze, pair, lives)
-    _graph_memory(study, {maze: data[f"{maze} search"] for maze in FIXED})
+        known = _oracle_on_fixed_pair(study, maze, world, lives)
+        _held_actions_on_fixed_pair(study, maze, pair, lives)
+        lives_of[maze] = FixedPairLives(search=lives, oracle=known)
+    _graph_memory(study, {maze: lives.search for maze, lives in lives_of.items()})
+    return lives_of
 
 
 def _search_on_fixed_pair(study: Study, maze: str, pair: FixedPair, lives: Lives) -> None:
-    """Rows of the search alone."""
+    """Add the rows that tell of the search without anything beside it.
+
+    They are: share of trials solved, steps of the first and of the third trial against their targets, and the slowest
+    of the late trials, in which agents know their way.
+
+    Args:
+        study: gets the rows.
+        maze: name of the maze.
+        pair: targets, and the prototype's figures.
+        lives: of the search, `FIXED_TRIALS` trials.
+    """
     name = f"{maze} fixed pair"
     all_solved(study, name, lives)
     median_row(
@@ -268,20 +320,22 @@ def _search_on_fixed_pair(study: Study, maze: str, pair: FixedPair, lives: Lives
         trial=THIRD,
         reference=pair.prototype_third,
     )
-    late = lives.steps[:, FOURTH:]
-    censored = (~lives.solved[:, FOURTH:]).sum()
+    late = [FOURTH, FIFTH]
+    late_steps = lives.steps[:, late]
+    censored = (~lives.solved[:, late]).sum()
     row = Row(
         f"{name}, fourth and fifth trial, p99 of steps",
         "info",
-        float(np.percentile(late, 99)),
+        float(np.percentile(late_steps, 99)),
         seeds=len(lives.steps),
-        note=f"worst {late.max():,}; {censored} of {late.size} trials censored at {lives.budget:,}",
+        note=f"worst {late_steps.max():,}; "
+        f"{censored} of {late_steps.size} trials censored at {lives.budget:,}",
     )
     study.add(row)
 
 
 def _oracle_on_fixed_pair(study: Study, maze: str, world: World, lives: Lives) -> Lives:
-    """The row of the search against an oracle; the oracle's lives."""
+    """Add the row of the search against an oracle, and return the oracle's lives."""
     known = oracle(world, FIXED_TRIALS)
     value, between = ratio(lives.steps[:, THIRD], known.steps[:, THIRD])
     row = at_most(
@@ -291,47 +345,59 @@ def _oracle_on_fixed_pair(study: Study, maze: str, world: World, lives: Lives) -
         ORACLE_TARGET,
         interval=between,
         seeds=world.n,
-        note=f"the oracle has the map and the same motor layer: {known.told(THIRD)}",
+        note=f"the oracle has the map and the same motor layer: {known.summary(THIRD)}",
     )
     study.add(row)
     return known
 
 
-def _held_actions_on_fixed_pair(study: Study, maze: str, pair: FixedPair, lives: Lives) -> Lives:
-    """The row of held random actions against the search; the lives that hold them."""
+def _held_actions_on_fixed_pair(study: Study, maze: str, pair: FixedPair, lives: Lives) -> None:
+    """Add the row of agents that hold random actions against the search, whose lives are given."""
     world = fixed(maze, HELD_AGENTS[study.size])
     controller: Any = agent("random-held")
     held = live(controller, world, budget=HELD_BUDGET[study.size])
     value, between = ratio(held.steps[:, FIRST], lives.steps[:, FIRST])
     name = f"{maze} fixed pair, held random actions over search"
-    note = f"random action held {controller.options.hold} steps: {held.told()}"
-    rest: dict[str, Any] = {
-        "interval": between,
-        "seeds": len(held.steps),
-        "reference": f"{pair.prototype_held / pair.prototype_first:.2g}",
-    }
+    note = f"random action held {controller.options.hold} steps: {held.summary()}"
+    reference = f"{pair.prototype_held / pair.prototype_first:.2g}"
     if pair.held_over_search is None:
-        note = f"no claim here: chance does it too. {note}"
-        study.add(Row(name, "info", value, note=note, **rest))
+        row = Row(
+            name,
+            "info",
+            value,
+            interval=between,
+            seeds=len(held.steps),
+            reference=reference,
+            note=f"no claim here: chance does it too. {note}",
+        )
     else:
-        study.add(at_least(name, "gate", value, pair.held_over_search, note=note, **rest))
-    return held
+        row = at_least(
+            name,
+            "gate",
+            value,
+            pair.held_over_search,
+            interval=between,
+            seeds=len(held.steps),
+            reference=reference,
+            note=note,
+        )
+    study.add(row)
 
 
 def _graph_memory(study: Study, lives_of: dict[str, Lives]) -> None:
     """The row of the graphs' memory, in the maze where a place takes most."""
     bytes_a_place = []
-    told = []
+    place_counts = []
     for maze, lives in lives_of.items():
         bytes_a_place.append(np.mean([memory(mind) for mind in lives.minds]))
         places = np.mean([mind.graph.count for mind in lives.minds])
-        told.append(f"{maze} {places:.0f} places")
+        place_counts.append(f"{maze} {places:.0f} places")
     row = Row(
         "graph memory per visited place, bytes",
         "info",
         float(np.max(bytes_a_place)),
         seeds=SEEDS[study.size],
-        note=f"nine weights and counts a place; {', '.join(told)}",
+        note=f"nine weights and counts a place; {', '.join(place_counts)}",
     )
     study.add(row)
 
@@ -364,7 +430,7 @@ def pairs(study: Study) -> None:
                 "info",
                 value,
                 interval=between,
-                note=f"{label}: {other.told()}",
+                note=f"{label}: {other.summary()}",
                 seeds=count,
             )
             study.add(row)
@@ -398,7 +464,7 @@ def _search_on_random_pairs(
         "info",
         lives.median(THIRD),
         interval=lives.interval(THIRD),
-        note=lives.told(THIRD),
+        note=lives.summary(THIRD),
         seeds=world.n,
     )
     study.add(row)
@@ -465,10 +531,28 @@ def _over_all_draws(study: Study, ours: np.ndarray, theirs: np.ndarray) -> None:
         f"starts, resampled in pairs; medians {np.median(ours):,.0f} and {np.median(theirs):,.0f}; "
         f"censored at {BUDGET:,}: {our_censored} and {their_censored}"
     )
-    rest: dict[str, Any] = {"interval": between, "seeds": len(ours), "note": note}
     name = "LRTA* on large: search over LRTA*, first trial"
-    study.add(at_most(name, "gate", value, LRTA_TARGET, reference=0.66, **rest))
-    study.add(at_most(f"{name}, fewer steps at all", "claim", value, 1.0, **rest))
+    gate = at_most(
+        name,
+        "gate",
+        value,
+        LRTA_TARGET,
+        reference=0.66,
+        interval=between,
+        seeds=len(ours),
+        note=note,
+    )
+    study.add(gate)
+    claim = at_most(
+        f"{name}, fewer steps at all",
+        "claim",
+        value,
+        1.0,
+        interval=between,
+        seeds=len(ours),
+        note=note,
+    )
+    study.add(claim)
 
 
 def corners(kind: str, n: int, seeds: int) -> World:
@@ -485,7 +569,7 @@ def corners(kind: str, n: int, seeds: int) -> World:
 
 
 def unseen(study: Study) -> None:
-    """N6: perfect mazes and mazes with loops, from corner to corner."""
+    """Add the rows N6: newborn agents in perfect mazes and in mazes with loops, from corner to corner."""
     for family in UNSEEN:
         if study.size == "quick" and not family.is_quick:
             continue
@@ -493,73 +577,107 @@ def unseen(study: Study) -> None:
 
 
 def _unseen_mazes(study: Study, family: Unseen) -> None:
-    """Rows of mazes of one kind and size."""
-    count = UNSEEN_MAZES[study.size]
+    """Measure the search in mazes of one kind and size, and add its rows and those of what stands beside it."""
     name = f"N6 {family.kind} mazes of {family.rooms} x {family.rooms} rooms"
-    world = corners(family.kind, family.rooms, count)
-    lives = live(agent(), world, 3, UNSEEN_BUDGET)
-    all_solved(study, name, lives)
-
+    world = corners(family.kind, family.rooms, UNSEEN_MAZES[study.size])
+    lives = live(agent(), world, UNSEEN_TRIALS, UNSEEN_BUDGET)
+    # One trial is enough: an oracle learns nothing in it.
     known = oracle(world)
-    first: dict[str, Any] = {
-        "interval": lives.interval(),
-        "note": f"shortest {np.median(world.shortest):.0f} cells; {lives.told()}; "
-        f"oracle {known.median():,.0f}",
-        "reference": family.prototype,
-        "seeds": count,
-    }
-    label = f"{name}, first trial, steps"
-    if family.first_at_most is None:
-        study.add(Row(label, "info", lives.median(), **first))
-    else:
-        study.add(at_most(label, "gate", lives.median(), family.first_at_most, **first))
+    all_solved(study, name, lives)
+    _unseen_first_trial(study, name, family=family, world=world, lives=lives, known=known)
+    _unseen_second_trial(study, name, lives, known)
+    if family.compares_lrta:
+        _unseen_against_lrta(study, name, family, world, lives)
 
+
+def _unseen_first_trial(
+    study: Study, name: str, family: Unseen, world: World, lives: Lives, known: Lives
+) -> None:
+    """Add the row of the first trial's steps: a gate where the family has a target, else an info.
+
+    Args:
+        study: gets the row.
+        name: of the mazes: the beginning of the row's name.
+        family: the mazes' kind and size, with the target.
+        world: the mazes.
+        lives: of the search.
+        known: of the oracle.
+    """
+    row = _at_most_or_info(
+        f"{name}, first trial, steps",
+        "gate",
+        lives.median(FIRST),
+        family.first_at_most,
+        interval=lives.interval(FIRST),
+        note=f"shortest {np.median(world.shortest):.0f} cells; {lives.summary(FIRST)}; "
+        f"oracle {known.median(FIRST):,.0f}",
+        reference=family.prototype,
+        seeds=world.n,
+    )
+    study.add(row)
+
+
+def _unseen_second_trial(study: Study, name: str, lives: Lives, known: Lives) -> None:
+    """Add the row of the second trial, with the graph of the first, over the only one of the oracle.
+
+    Args:
+        study: gets the row.
+        name: of the mazes: the beginning of the row's name.
+        lives: of the search.
+        known: of the oracle.
+    """
     value, between = ratio(lives.steps[:, SECOND], known.steps[:, FIRST])
     row = Row(
         f"{name}, second trial over the oracle's",
         "info",
         value,
         interval=between,
-        note=f"second trial {lives.told(SECOND)}; third {lives.median(THIRD):,.0f}",
-        seeds=count,
+        note=f"second trial {lives.summary(SECOND)}; third {lives.median(THIRD):,.0f}",
+        seeds=len(lives.steps),
     )
     study.add(row)
-    if family.compares_lrta:
-        _unseen_against_lrta(study, name, family, world, lives)
 
 
 def _unseen_against_lrta(
     study: Study, name: str, family: Unseen, world: World, lives: Lives
 ) -> None:
-    """The row of the search over LRTA* in mazes of one kind and size."""
-    korf = live(agent("lrta"), world, budget=UNSEEN_BUDGET)
-    value, between = ratio(lives.steps[:, FIRST], korf.steps[:, FIRST])
-    label = f"{name}, search over LRTA*"
-    rest: dict[str, Any] = {
-        "reference": family.prototype_lrta,
-        "interval": between,
-        "note": f"LRTA*: {korf.told()}",
-        "seeds": world.n,
-    }
-    if family.lrta_at_most is None:
-        study.add(Row(label, "info", value, **rest))
-    else:
-        study.add(at_most(label, "claim", value, family.lrta_at_most, **rest))
+    """Add the row of the search over LRTA* in mazes of one kind and size.
+
+    Args:
+        study: gets the row.
+        name: of the mazes: the beginning of the row's name.
+        family: the mazes' kind and size, with the target.
+        world: the mazes.
+        lives: of the search.
+    """
+    lrta_lives = live(agent("lrta"), world, budget=UNSEEN_BUDGET)
+    value, between = ratio(lives.steps[:, FIRST], lrta_lives.steps[:, FIRST])
+    row = _at_most_or_info(
+        f"{name}, search over LRTA*",
+        "claim",
+        value,
+        family.lrta_at_most,
+        interval=between,
+        note=f"LRTA*: {lrta_lives.summary()}",
+        reference=family.prototype_lrta,
+        seeds=world.n,
+    )
+    study.add(row)
 
 
-def lattices(study: Study, data: dict[str, Any]) -> None:
-    """Other lattices, planners and readings; and the part that does the work.
+def lattices(study: Study, large_search: Lives) -> None:
+    """Add the rows of other lattices, planners and readings, and of the part that does the work.
 
     Args:
         study: gets the rows.
-        data: holds the lives of `fixed_pairs`.
+        large_search: lives of the search with its defaults on Large's fixed pair (`fixed_pairs`).
     """
     _coarse_lattice(study)
     _without_depression(study)
     if study.size == "quick":
         return
     for label, options in OTHER_LATTICES.items():
-        _other_lattice(study, label, options, data["large search"])
+        _other_lattice(study, label, options, default=large_search)
 
 
 def _coarse_lattice(study: Study) -> None:
@@ -576,7 +694,7 @@ def _coarse_lattice(study: Study) -> None:
         float(refined_count),
         1,
         seeds=count,
-        note=f"{refined_count} of {count} agents refined theirs; {lives.told()}",
+        note=f"{refined_count} of {count} agents refined theirs; {lives.summary()}",
         reference="1 of 6",
     )
     study.add(row)
@@ -609,7 +727,7 @@ def _other_lattice(study: Study, label: str, options: dict[str, Any], default: L
         "info",
         value,
         interval=between,
-        note=f"first {other.told()}; third {other.median(THIRD):,.0f}, "
+        note=f"first {other.summary()}; third {other.median(THIRD):,.0f}, "
         f"{default.median(THIRD):,.0f} by default",
         seeds=world.n,
     )

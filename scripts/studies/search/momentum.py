@@ -110,16 +110,10 @@ def _goal(id: str) -> dict[str, Any]:
     return PENDULUM if id == SWING else {}
 
 
-def car(study: Study, data: dict[str, Any]) -> None:
-    """Mountain car from birth, and beside it actions drawn at random and held.
-
-    Args:
-        study: gets the rows.
-        data: gets the steps of all climbs.
-    """
+def car(study: Study) -> None:
+    """Add the rows of the mountain car from birth, and beside it of actions drawn at random and held."""
     count = AGENTS[study.size]
     climbs, _, solved = lives(CAR, "search-momentum", count, CLIMBS)
-    data["car"] = climbs
     first_climb = climbs[:, FIRST]
     later_climbs = climbs[:, THIRD:].mean(axis=1)
     _climbs(study, climbs, solved)
@@ -187,16 +181,10 @@ def _climbs(study: Study, climbs: np.ndarray, solved: np.ndarray) -> None:
     study.add(row)
 
 
-def pendulum(study: Study, data: dict[str, Any]) -> None:
-    """Pendulum: swung up within a life, and held longer at its end than at its beginning.
-
-    Args:
-        study: gets the rows.
-        data: gets the share of time upright in all episodes.
-    """
+def pendulum(study: Study) -> None:
+    """Add the rows of the pendulum: swung up within a life, and held longer at its end than at its beginning."""
     count = AGENTS[study.size]
     steps, share_upright, solved = lives(SWING, "search-momentum", count, SWINGS, **PENDULUM)
-    data["pendulum"] = share_upright
     share_at_first = share_upright[:, :SWINGS_COMPARED].mean()
     share_at_last = share_upright[:, -SWINGS_COMPARED:].mean()
     compared = IN_WORDS[SWINGS_COMPARED]

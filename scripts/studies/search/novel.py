@@ -11,7 +11,7 @@ import numpy as np
 
 from lancelet.controllers import Controller
 from lancelet.envs import VectorEnv, mazes
-from lancelet.scripts.rows import Row, at_least, at_most
+from lancelet.scripts.rows import Kind, Row, at_least, at_most
 from lancelet.scripts.studies.search.lives import (
     FAR,
     FIRST,
@@ -28,6 +28,7 @@ from lancelet.scripts.studies.search.lives import (
     ratio,
 )
 from lancelet.scripts.studies.search.mazes import all_solved
+from lancelet.scripts.studies.search.results import BlockedRoute
 from lancelet.scripts.study import Study
 
 SEEDS = {"quick": 21, "shown": 42, "full": 210}
@@ -95,54 +96,68 @@ COARSE_LATTICE = 2.0
 """N7: m, lattice constant that has to be refined"""
 GAP_BUDGET = 20_000
 """N7: control steps of a trial"""
+GAP_TRIALS = 3
+"""N7: trials of a life"""
 
 
-def novel(study: Study, data: dict[str, Any]) -> None:
-    """All rows but N6, which `mazes.unseen` measures.
+def novel(study: Study) -> BlockedRoute:
+    """Add all rows but N6, which `mazes.unseen` measures.
 
-    Args:
-        study: gets the rows.
-        data: gets the lives, for the pictures.
+    Returns:
+        The steps of N1 and N2, for the pictures.
     """
-    blocked_and_reopened(study, data)
+    blocked_route = blocked_and_reopened(study)
     goal_moved(study)
     other_actuators(study)
     moving_wall(study)
-    narrow_gap(study, data)
+    narrow_gap(study)
+    return blocked_route
 
 
-def blocked_and_reopened(study: Study, data: dict[str, Any]) -> None:
-    """N1 and N2 in one life: three trials, four behind a wall, four with the wall gone.
+def blocked_and_reopened(study: Study) -> BlockedRoute:
+    """Add the rows of N1 and N2, one life: three trials, four behind a wall, four with the wall gone.
 
     The wall stands on the shortest way.
-
-    Args:
-        study: gets the rows.
-        data: gets the steps, for the pictures.
     """
     count = SEEDS[study.size]
     controller = agent()
     world = fixed("large", count)
-    walls = [BLOCKS[number % len(BLOCKS)] for number in range(count)]
-    maps = [mazes.with_cells(world.maps[0], {cell: mazes.WALL}) for cell in walls]
+    wall_of_agent = [BLOCKS[number % len(BLOCKS)] for number in range(count)]
+    maps = [mazes.with_cells(world.maps[0], {cell: mazes.WALL}) for cell in wall_of_agent]
     shut = World(maps, world.starts, world.goals)
     before = live(controller, world, TRIALS_BEFORE)
+    # The same agents go on with what they know; newborn ones have the same start states.
     after = live(controller, shut, TRIALS_BLOCKED, state=before.state, seed=SEED_AFTER)
     fresh = live(controller, shut, TRIALS_BLOCKED, seed=SEED_AFTER)
-    known = oracle(shut)
-    _blocked(study, world, shut, before, after, fresh, known)
-    reopened = _reopened(study, controller, world, np.array(walls), before, after)
-    data["blocked"] = {
-        "before": before.steps,
-        "after": after.steps,
-        "fresh": fresh.steps,
-        "oracle": known.median(),
-        "reopened": reopened.steps,
-    }
+    _blocked(
+        study,
+        world=world,
+        shut=shut,
+        before=before,
+        after=after,
+        fresh=fresh,
+        known=oracle(shut),
+    )
+    # Last: the agents' minds live on from `after`, and change as they do.
+    reopened = _reopened(
+        study,
+        controller,
+        world=world,
+        walls=np.array(wall_of_agent),
+        before=before,
+        after=after,
+    )
+    return BlockedRoute(
+        before=before.steps,
+        blocked=after.steps,
+        reopened=reopened.steps,
+        newborn=fresh.steps,
+    )
 
 
 def _blocked(
     study: Study,
+    *,
     world: World,
     shut: World,
     before: Lives,
@@ -150,7 +165,7 @@ def _blocked(
     fresh: Lives,
     known: Lives,
 ) -> None:
-    """Rows of N1.
+    """Add the rows of N1: after the wall came, against newborn agents, the oracle, and the trial before.
 
     Args:
         study: gets the rows.
@@ -170,7 +185,7 @@ def _blocked(
         1.1,
         interval=interval,
         note=f"the shortest way goes from {world.shortest[0]} to {np.median(shut.shortest):.0f} "
-        f"cells; {after.told()}; a fresh agent: {fresh.told()}; "
+        f"cells; {after.summary()}; a fresh agent: {fresh.summary()}; "
         f"third trial before: {before.median(THIRD):,.0f}",
         reference=0.8,
         seeds=world.n,
@@ -183,7 +198,7 @@ def _blocked(
         value,
         1.5,
         interval=interval,
-        note=f"{after.told(FOURTH)}; oracle {known.told()}; "
+        note=f"{after.summary(FOURTH)}; oracle {known.summary()}; "
         f"a fresh agent's fourth {fresh.median(FOURTH):,.0f}",
         seeds=world.n,
     )
@@ -195,7 +210,7 @@ def _blocked(
         value,
         1.0,
         interval=interval,
-        note=f"{after.told(SECOND)}; medians of trials 1 to {TRIALS_BLOCKED}: {after.medians()}",
+        note=f"{after.summary(SECOND)}; medians of trials 1 to {TRIALS_BLOCKED}: {after.medians()}",
         reference="1.2 (means)",
         seeds=world.n,
     )
@@ -205,12 +220,13 @@ def _blocked(
 def _reopened(
     study: Study,
     controller: Controller,
+    *,
     world: World,
     walls: np.ndarray,
     before: Lives,
     after: Lives,
 ) -> Lives:
-    """Rows of N2.
+    """Let the agents live on with the wall gone, and add the rows of N2.
 
     Args:
         study: gets the rows.
@@ -226,12 +242,14 @@ def _reopened(
     took_shortcut = np.zeros((world.n, TRIALS_REOPENED), bool)
     trials: list[Lives] = []
     for trial in range(TRIALS_REOPENED):
-
+        # `trial=trial` binds the number of this turn; a plain closure would see that of the last one.
         def watch(env: VectorEnv, _: Any, trial: int = trial) -> None:
             cells = mazes.xy_to_cell(world.maps[0], np.asarray(env.sim.qpos))
             took_shortcut[:, trial] |= (cells == walls).all(1)
 
-        last = trials[-1] if trials else after
+        last = after
+        if trials:
+            last = trials[-1]
         seed = SEED_REOPENED + SEEDS_OF_A_TRIAL * trial
         trials.append(live(controller, world, state=last.state, seed=seed, on_step=watch))
     reopened = trials[0]
@@ -283,7 +301,7 @@ def goal_moved(study: Study) -> None:
         1.0,
         seeds=count,
         interval=interval,
-        note=f"{after.told()}; fresh {fresh.told()}; oracle {known.median():,.0f}; "
+        note=f"{after.summary()}; fresh {fresh.summary()}; oracle {known.median():,.0f}; "
         f"second trial {after.median(SECOND):,.0f}",
     )
     study.add(row)
@@ -331,7 +349,7 @@ def other_actuators(study: Study) -> None:
         after.median(),
         seeds=count,
         interval=after.interval(),
-        note=f"{after.told()}; {_medians_by_gain(after)}; before {plain.median(THIRD):,.0f}, "
+        note=f"{after.summary()}; {_medians_by_gain(after)}; before {plain.median(THIRD):,.0f}, "
         f"second after {after.median(SECOND):,.0f}",
     )
     study.add(row)
@@ -339,11 +357,11 @@ def other_actuators(study: Study) -> None:
 
 def _medians_by_gain(lives: Lives) -> str:
     """Medians of the first trial, for each of `GAINS`, in words."""
-    told = []
+    medians = []
     for number, name in enumerate(GAINS):
         steps = lives.steps[number :: len(GAINS), FIRST]
-        told.append(f"{name} {np.median(steps):,.0f}")
-    return ", ".join(told)
+        medians.append(f"{name} {np.median(steps):,.0f}")
+    return ", ".join(medians)
 
 
 class Gate:
@@ -385,12 +403,18 @@ def moving_wall(study: Study) -> None:
     world = fixed("large", count)
     open_steps = oracle(world).median()
     shut_steps = oracle(world.changed({GATE_CELL: mazes.WALL})).median()
-    drifts = (FORGETTING, 0.0) if study.size == "full" else (FORGETTING,)
+    drifts = [FORGETTING]
+    if study.size == "full":
+        drifts.append(0.0)
     for rho in drifts:
         gate = Gate(world.maps[0], count)
         lives = live(agent(forgetting=rho), world, TRIALS, on_step=gate.turn)
         name = f"N5 a gate opens and closes every {PERIOD:,} steps, rho = {rho:g}"
-        all_solved(study, name, lives, "gate" if rho else "info")
+        # Agents that forget have to arrive; those that do not are there for comparison.
+        kind: Kind = "info"
+        if rho > 0:
+            kind = "gate"
+        all_solved(study, name, lives, kind)
         row = Row(
             f"{name}, all trials, steps",
             "info",
@@ -403,19 +427,15 @@ def moving_wall(study: Study) -> None:
         study.add(row)
 
 
-def narrow_gap(study: Study, data: dict[str, Any]) -> None:
-    """N7: a slit of 0.3 m for a ball of 0.2 m, off the lattice.
+def narrow_gap(study: Study) -> None:
+    """Add the rows of N7: a slit of 0.3 m for a ball of 0.2 m, off the lattice.
 
     On the lattice of 1 m nothing has to be refined: the ball slides along the wall into the slit.
     So the refinement is shown from a lattice of 2 m.
-
-    Args:
-        study: gets the rows.
-        data: gets the lives on the lattice of 1 m.
     """
     count = SEEDS[study.size]
     world = World([ROOM] * count, np.tile(ROOM_START, (count, 1)), np.tile(ROOM_GOAL, (count, 1)))
-    data["gap"] = _gap_on_usual_lattice(study, world)
+    _gap_on_usual_lattice(study, world)
     _gap_on_coarse_lattice(study, world)
 
 
@@ -425,8 +445,9 @@ def _narrow(env: Any) -> None:
     env.task.move_wall(env.sim, SLIT_CELL, (x, y - SLIT_WIDTH))
 
 
-def _gap_on_usual_lattice(study: Study, world: World) -> Lives:
-    lives = live(agent(spacing=USUAL_LATTICE), world, 3, GAP_BUDGET, before=_narrow)
+def _gap_on_usual_lattice(study: Study, world: World) -> None:
+    """Add the rows of agents whose lattice needs no refinement."""
+    lives = live(agent(spacing=USUAL_LATTICE), world, GAP_TRIALS, GAP_BUDGET, before=_narrow)
     name = f"N7 narrow gap, lattice of {USUAL_LATTICE:g} m"
     all_solved(study, name, lives)
     row = Row(
@@ -435,15 +456,19 @@ def _gap_on_usual_lattice(study: Study, world: World) -> Lives:
         lives.median(),
         interval=lives.interval(),
         note=f"{_refined_count(lives)} of {world.n} agents refined: "
-        f"the ball slides along the wall into the slit; {lives.told()}",
+        f"the ball slides along the wall into the slit; {lives.summary()}",
         seeds=world.n,
     )
     study.add(row)
-    return lives
 
 
 def _gap_on_coarse_lattice(study: Study, world: World) -> None:
-    lives = live(agent(spacing=COARSE_LATTICE), world, 3, GAP_BUDGET, before=_narrow)
+    """Add the rows of agents that have to refine their lattice, and of LRTA*, which cannot.
+
+    An agent whose cheapest path to the goal is nearly refuted halves its lattice; at the finest one it is re-armed: it
+    forgets all weights, and begins again from the coarse lattice with more patience.
+    """
+    lives = live(agent(spacing=COARSE_LATTICE), world, GAP_TRIALS, GAP_BUDGET, before=_narrow)
     name = f"N7 narrow gap, lattice of {COARSE_LATTICE:g} m"
     all_solved(study, name, lives)
     rearmed_count = sum(mind.rearmed for mind in lives.minds)
@@ -452,16 +477,17 @@ def _gap_on_coarse_lattice(study: Study, world: World) -> None:
         "gate",
         _refined_count(lives),
         1,
-        note=f"re-armed {rearmed_count} times; {lives.told()}",
+        note=f"re-armed {rearmed_count} times; {lives.summary()}",
         seeds=world.n,
     )
     study.add(row)
-    korf = live(agent("lrta", spacing=COARSE_LATTICE), world, budget=GAP_BUDGET, before=_narrow)
+    lrta = agent("lrta", spacing=COARSE_LATTICE)
+    lrta_lives = live(lrta, world, budget=GAP_BUDGET, before=_narrow)
     row = Row(
         f"{name}, LRTA* solved",
         "info",
-        float(korf.solved.mean()),
-        note=f"LRTA*, which cannot refine: {korf.told()}",
+        float(lrta_lives.solved.mean()),
+        note=f"LRTA*, which cannot refine: {lrta_lives.summary()}",
         seeds=world.n,
     )
     study.add(row)

@@ -19,9 +19,10 @@ from lancelet.controllers.search.paths import wavefront as wavefront_path
 from lancelet.envs import mazes
 from lancelet.envs.maze import RADIUS
 from lancelet.scripts.rows import Row
-from lancelet.scripts.studies.search.film import Told, edges, film, tell
-from lancelet.scripts.studies.search.lives import World, agent, fixed
+from lancelet.scripts.studies.search.film import RecordedTrial, edges, film, record_life
+from lancelet.scripts.studies.search.lives import FIRST, THIRD, Lives, World, agent, fixed
 from lancelet.scripts.studies.search.novel import BLOCKS
+from lancelet.scripts.studies.search.results import BlockedRoute, FixedPairLives, Results
 from lancelet.scripts.studies.search.sac import RELIABLE
 from lancelet.scripts.study import Study
 
@@ -48,37 +49,37 @@ FAINTEST = -20
 """log10 of the activity that is drawn darkest"""
 
 
-def draw(study: Study, data: dict[str, Any]) -> None:
-    """All pictures, and the film but in a quick study.
+def draw(study: Study, results: Results) -> None:
+    """Draw all pictures of a whole study, and the film but in a quick one.
 
     Args:
         study: gets them.
-        data: lives of the study's other parts.
+        results: what its parts measured.
     """
     controller = agent(seed=SHOWN)
     world = fixed("large", 1)
     shut = world.changed({BLOCKS[0]: mazes.WALL})
-    before, state = tell(controller, world, TRIALS_BEFORE)
-    after, _ = tell(controller, shut, TRIALS_AFTER, state, seed=100)
+    before, state = record_life(controller, world, TRIALS_BEFORE)
+    after, _ = record_life(controller, shut, TRIALS_AFTER, state, seed=100)
     growth(study, before, world)
     wavefront(study, before[0], world)
     paths(study, before, after, world, shut)
-    trials(study, data)
-    if data.get("sac"):
-        sac(study, data)
+    trials(study, results)
+    if results.sac_runs:
+        sac(study, results.fixed_pairs["umaze"].search, results.sac_runs)
     if study.size != "quick":
         _film_row(study, before[0], world)
 
 
-def _film_row(study: Study, told: Told, world: World) -> None:
+def _film_row(study: Study, trial: RecordedTrial, world: World) -> None:
     """Draw the film of a trial, and add its row."""
     study.folder.mkdir(parents=True, exist_ok=True)
     name = "first.mp4"
-    if film(told, world, study.folder / name):
+    if film(trial, world, study.folder / name):
         note = f"{name}, half speed: edges green as they hold, red as they fail, the plan blue"
     else:
         note = "not drawn: no OpenGL here"
-    steps = float(len(told.track) - 1)
+    steps = float(len(trial.track) - 1)
     study.add(Row("film of a first trial, its steps", "info", steps, note=note))
 
 
@@ -134,11 +135,11 @@ def net(axes: Any, graph: Graph) -> Any:
     return drawn
 
 
-def growth(study: Study, told: list[Told], world: World) -> None:
+def growth(study: Study, life: list[RecordedTrial], world: World) -> None:
     """The graph over the maze at moments of the first trial, and after the third."""
     plot, grid = plt.subplots(2, 2, figsize=(10.5, 8.2), layout="constrained")
-    first = told[0]
-    third = told[2]
+    first = life[FIRST]
+    third = life[THIRD]
     first_steps = len(first.track) - 1
     third_steps = len(third.track) - 1
     moments = []
@@ -149,7 +150,7 @@ def growth(study: Study, told: list[Told], world: World) -> None:
     drawn: Any = None
     for axes, (trial, until, title) in zip(grid.flat, moments, strict=True):
         maze(axes, world.maps[0], world)
-        graph = [moment.graph for moment in trial.graphs if moment.step <= until][-1]
+        graph = [moment.graph for moment in trial.moments if moment.step <= until][-1]
         drawn = net(axes, graph)
         track = trial.track[: until + 1]
         axes.plot(*track.T, color=BLUE, linewidth=1.2, alpha=0.8)
@@ -166,13 +167,13 @@ def growth(study: Study, told: list[Told], world: World) -> None:
     study.picture("growth", caption, plot)
 
 
-def wavefront(study: Study, told: Told, world: World) -> None:
+def wavefront(study: Study, trial: RecordedTrial, world: World) -> None:
     """Activity of the places that a wave from the goal leaves, before and after the first trial."""
     plot, pair = plt.subplots(1, 2, figsize=(10.5, 4.3), layout="constrained")
     layout = world.maps[0]
-    last = told.graphs[-1].graph
-    goal = told.record["mocap_pos"][0, 0, :2].astype(float)
-    start = told.track[0].astype(float)
+    last = trial.moments[-1].graph
+    goal = trial.record["mocap_pos"][0, 0, :2].astype(float)
+    start = trial.track[0].astype(float)
     born = Graph(last.spacing, last.offset, last.w0)
     image: Any = None
     shown = ((born, "At birth"), (last, "After the first trial"))
@@ -226,23 +227,25 @@ def wavefront(study: Study, told: Told, world: World) -> None:
     study.picture("wavefront", caption, plot)
 
 
-def paths(study: Study, before: list[Told], after: list[Told], world: World, shut: World) -> None:
+def paths(
+    study: Study, before: list[RecordedTrial], after: list[RecordedTrial], world: World, shut: World
+) -> None:
     """Paths of one life, trial by trial, and behind a wall on the shortest way."""
     plot, grid = plt.subplots(2, 3, figsize=(13, 7), layout="constrained")
     shown = []
-    for number, told in enumerate(before, 1):
-        shown.append((told, world, f"Trial {number}"))
-    for trial in SHOWN_AFTER:
-        shown.append((after[trial], shut, f"Blocked route, trial {trial + 1} after"))
-    for axes, (told, where, title) in zip(grid.flat, shown, strict=True):
+    for number, trial in enumerate(before, 1):
+        shown.append((trial, world, f"Trial {number}"))
+    for index in SHOWN_AFTER:
+        shown.append((after[index], shut, f"Blocked route, trial {index + 1} after"))
+    for axes, (trial, where, title) in zip(grid.flat, shown, strict=True):
         new_wall = BLOCKS[0] if where is shut else None
         maze(axes, where.maps[0], where, new_wall)
-        points = told.track.reshape(-1, 1, 2)
+        points = trial.track.reshape(-1, 1, 2)
         stretches: Any = list(np.concatenate([points[:-1], points[1:]], axis=1))
         moments = np.arange(len(stretches))
         axes.add_collection(LineCollection(stretches, array=moments, cmap="plasma", linewidths=1.8))
-        axes.plot(*told.track[0], "o", color="black", markersize=5)
-        axes.set_title(f"{title}: {len(told.track) - 1:,} steps", loc="left", fontsize=10)
+        axes.plot(*trial.track[0], "o", color="black", markersize=5)
+        axes.set_title(f"{title}: {len(trial.track) - 1:,} steps", loc="left", fontsize=10)
     caption = (
         "One life on Large: dark at a trial's start, yellow at its end. The first trial feels for walls, later ones "
         "run what held. After the third a wall falls onto the shortest way; the same graph finds the detour."
@@ -250,13 +253,14 @@ def paths(study: Study, before: list[Told], after: list[Told], world: World, shu
     study.picture("paths", caption, plot)
 
 
-def trials(study: Study, data: dict[str, Any]) -> None:
+def trials(study: Study, results: Results) -> None:
     """Steps by trial: on the fixed pairs; and through a blocked and reopened route."""
     plot, (left, right) = plt.subplots(
         1, 2, figsize=(11.5, 4.2), layout="constrained", width_ratios=(1, 1.4)
     )
-    _trials_on_fixed_pairs(left, data)
-    _trials_of_blocked_route(right, data["blocked"])
+    _trials_on_fixed_pairs(left, results.fixed_pairs)
+    if results.blocked_route is not None:
+        _trials_of_blocked_route(right, results.blocked_route)
     for axes in (left, right):
         axes.set_xlabel("trial")
         axes.set_ylabel("environment steps to the goal")
@@ -271,24 +275,25 @@ def trials(study: Study, data: dict[str, Any]) -> None:
     )
 
 
-def _trials_on_fixed_pairs(axes: Any, data: dict[str, Any]) -> None:
+def _trials_on_fixed_pairs(axes: Any, fixed_pairs: dict[str, FixedPairLives]) -> None:
     """The search in each maze, and as a dotted line the oracle there."""
     for maze_name, color in MAZE_COLORS.items():
-        _band(axes, data[f"{maze_name} search"].steps, color, maze_name)
-        best = float(np.median(data[f"{maze_name} oracle"].steps))
+        lives = fixed_pairs[maze_name]
+        _band(axes, lives.search.steps, color, maze_name)
+        best = float(np.median(lives.oracle.steps))
         axes.axhline(best, color=color, linestyle=":", linewidth=1.2)
     axes.plot([], [], ":", color="grey", label="oracle, which has the map")
     axes.set_title("Fixed far pairs", loc="left", fontsize=10)
 
 
-def _trials_of_blocked_route(axes: Any, blocked: dict[str, Any]) -> None:
+def _trials_of_blocked_route(axes: Any, route: BlockedRoute) -> None:
     """One life before, behind and after a wall, and lives that began behind it."""
-    one_life = np.concatenate([blocked["before"], blocked["after"], blocked["reopened"]], axis=1)
+    one_life = np.concatenate([route.before, route.blocked, route.reopened], axis=1)
     _band(axes, one_life, YELLOW, "one life")
-    trials_before = blocked["before"].shape[1]
-    trials_blocked = blocked["after"].shape[1]
+    trials_before = route.before.shape[1]
+    trials_blocked = route.blocked.shape[1]
     label = "agents born behind the wall"
-    _band(axes, blocked["fresh"], BLUE, label, first_trial=trials_before + 1)
+    _band(axes, route.newborn, BLUE, label, first_trial=trials_before + 1)
     begin = trials_before + 0.5
     axes.axvspan(begin, begin + trials_blocked, color="grey", alpha=0.15)
     axes.text(
@@ -310,10 +315,16 @@ def _band(axes: Any, steps: np.ndarray, color: str, label: str, *, first_trial: 
     axes.plot(x, middle, "o-", color=color, markersize=4, label=label)
 
 
-def sac(study: Study, data: dict[str, Any]) -> None:
-    """Share of success by environment steps on the UMaze: SAC+HER's evaluations, our first trials."""
+def sac(study: Study, search: Lives, all_runs: list[dict[str, Any]]) -> None:
+    """Share of success by environment steps on the UMaze: SAC+HER's evaluations, our first trials.
+
+    Args:
+        study: gets the picture.
+        search: lives of the search on the UMaze's fixed pair.
+        all_runs: trainings of SAC, as `sac.train` returns them.
+    """
     plot, axes = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
-    ours = np.sort(data["umaze search"].steps[:, 0])
+    ours = np.sort(search.steps[:, FIRST])
     axes.step(
         ours,
         np.arange(1, len(ours) + 1) / len(ours),
@@ -323,7 +334,7 @@ def sac(study: Study, data: dict[str, Any]) -> None:
         label="search: share of agents whose first trial is over",
     )
     for repeat, color in SAC_COLORS.items():
-        runs = [run for run in data["sac"] if run["repeat"] == repeat]
+        runs = [run for run in all_runs if run["repeat"] == repeat]
         for number, run in enumerate(runs):
             # One entry in the legend for all runs of an action repeat.
             label = None

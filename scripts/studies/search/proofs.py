@@ -96,6 +96,7 @@ class HiddenGraph:
         Its edges were never depressed. By Bellman-Ford's relaxation.
         """
         cost_to_go = {self.goal: 0.0}
+        # No cheapest path has more edges than there are places: after as many rounds nothing changes any more.
         for _ in self.places:
             for start in self.places:
                 for edge in range(WITHIN):
@@ -108,7 +109,7 @@ class HiddenGraph:
     def stalls_of_an_edge(self) -> float:
         """Most stalls of one edge: F of docs/systems/search.md, "Completeness".
 
-        It is told for the search's defaults; an edge of 1 m costs 1 at least.
+        It holds for the search's default options; an edge of 1 m costs at least 1.
         """
         growth_of_cost = 1 / (1 - SearchOptions.eta_m)
         return 1 + math.log(self.cost()) / math.log(growth_of_cost) + GRACE
@@ -281,7 +282,7 @@ def random_graph(rng: np.random.Generator) -> tuple[Graph, Cell, Cell]:
 
 
 def walked(graph: Graph, path: Path) -> float:
-    """Cost of a path, edge by edge, m over weight."""
+    """Cost of a path, added up edge by edge, m over weight: what a planner should say that it costs."""
     cell = path.start
     cost = 0.0
     for edge in path.edges:

@@ -193,16 +193,17 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def rows(study: Study, ours: Lives, data: dict[str, Any]) -> None:
-    """SAC's steps over those of the search, to first success and to a reliable solution.
+def rows(study: Study, ours: Lives) -> list[dict[str, Any]]:
+    """Add the rows of SAC's steps over those of the search, to first success and to a reliable solution.
 
     Args:
         study: gets the rows.
         ours: lives of the search on the same pair; they are solved from their first success on.
-        data: gets the runs, for the pictures.
+
+    Returns:
+        The runs that were read, as `train` returns them; none where there is no file.
     """
     runs = _read(FILE)["runs"]
-    data["sac"] = runs
     for repeat in SETTINGS:
         runs_of_repeat = [run for run in runs if run["repeat"] == repeat]
         name = "SAC+HER over search, umaze, steps to {until}, action repeat " + str(repeat)
@@ -224,6 +225,7 @@ def rows(study: Study, ours: Lives, data: dict[str, Any]) -> None:
             target=4,
             reference=8 if repeat == REPEAT_OF_THE_REFERENCE else None,
         )
+    return runs
 
 
 def _row(
@@ -252,19 +254,19 @@ def _row(
         study.add(Row(name, "claim", None, f">= {target}", note=missing))
         return
     steps = []
-    told = []
+    steps_in_words = []
     censored = 0
     for run in runs:
         if run[until]:
             steps.append(run[until])
-            told.append(f"{run[until]:,}")
+            steps_in_words.append(f"{run[until]:,}")
         else:
             steps.append(run["budget"])
-            told.append(f">= {run['budget']:,}")
+            steps_in_words.append(f">= {run['budget']:,}")
             censored += 1
     ratios = np.array(steps, float) / ours.median()
     note = (
-        f"SAC {', '.join(told)} environment steps; "
+        f"SAC {', '.join(steps_in_words)} environment steps; "
         f"search {ours.median():,.0f}, which is solved from then on"
     )
     if censored:

@@ -9,8 +9,6 @@ held". N1 to N7 alone: `lancelet reproduce novel`.
 
 from __future__ import annotations
 
-from typing import Any
-
 from lancelet.scripts.studies.search import sac
 from lancelet.scripts.studies.search.mazes import (
     OTHER_LATTICES,
@@ -24,6 +22,7 @@ from lancelet.scripts.studies.search.momentum import car, pendulum
 from lancelet.scripts.studies.search.novel import novel
 from lancelet.scripts.studies.search.pictures import draw
 from lancelet.scripts.studies.search.proofs import proofs
+from lancelet.scripts.studies.search.results import Results
 from lancelet.scripts.study import Study
 
 TITLE = "Navigation by systematic neural search (a reconstruction after arXiv 2410.01349)"
@@ -59,39 +58,39 @@ SEEDS_OF = {
 
 def run(study: Study) -> None:
     """All rows; a full study also trains SAC where `results/search/sac.json` lacks runs."""
-    data: dict[str, Any] = {}
+    results = Results()
     is_whole = study.only is None
     if is_whole:
         proofs(study)
-    _parts(study, data)
+    _parts(study, results)
     if is_whole:
-        _sac_and_pictures(study, data)
+        _sac_and_pictures(study, results)
 
 
-def _parts(study: Study, data: dict[str, Any]) -> None:
-    """The parts that can be measured alone; `data` gets what later ones and the pictures need."""
+def _parts(study: Study, results: Results) -> None:
+    """Measure the parts that can be measured alone; `results` gets what later ones and the pictures need."""
     # The lattices are told as ratios to the fixed pairs' lives, so that both parts need them.
     if study.wants("fixed", "lattices"):
-        fixed_pairs(study, data)
+        results.fixed_pairs = fixed_pairs(study)
     if study.wants("pairs"):
         pairs(study)
     if study.wants("lrta"):
         against_lrta(study)
     if study.wants("lattices"):
-        lattices(study, data)
+        lattices(study, results.fixed_pairs["large"].search)
     if study.wants("novel"):
-        novel(study, data)
+        results.blocked_route = novel(study)
     if study.wants("unseen"):
         unseen(study)
     if study.wants("car"):
-        car(study, data)
+        car(study)
     if study.wants("pendulum"):
-        pendulum(study, data)
+        pendulum(study)
 
 
-def _sac_and_pictures(study: Study, data: dict[str, Any]) -> None:
+def _sac_and_pictures(study: Study, results: Results) -> None:
     """SAC's rows, and pictures of all of it: they need the lives of the whole study."""
     if study.size == "full":
         sac.train_all()
-    sac.rows(study, data["umaze search"], data)
-    draw(study, data)
+    results.sac_runs = sac.rows(study, results.fixed_pairs["umaze"].search)
+    draw(study, results)

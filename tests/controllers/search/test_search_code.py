@@ -8,47 +8,55 @@ from lancelet.controllers.search.place_code import HarmonicCode, decode_phases
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_displacement_decodes_to_less_than_a_millimetre_whatever_the_phases_wrap_to(seed):
-    code, rng = HarmonicCode(seed=seed), np.random.default_rng(seed)
-    x, shift = rng.uniform(-500, 500, (200, 2)), rng.uniform(-11, 11, (200, 2))
-    got = code.decode(code.encode(x + shift) * np.conj(code.encode(x)))
-    assert np.abs(got - shift).max() < 1e-3
+    code = HarmonicCode(seed=seed)
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-500, 500, (200, 2))
+    shift = rng.uniform(-11, 11, (200, 2))
+    bound_code = code.encode(x + shift) * np.conj(code.encode(x))
+    assert np.abs(code.decode(bound_code) - shift).max() < 1e-3
 
 
 def test_phase_noise_costs_millimetres_because_the_coarse_band_is_read_first():
-    code, rng = HarmonicCode(), np.random.default_rng(0)
-    x, shift = rng.uniform(-8, 8, (300, 2)), rng.uniform(-8, 8, (300, 2))
+    code = HarmonicCode()
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-8, 8, (300, 2))
+    shift = rng.uniform(-8, 8, (300, 2))
     noise = np.exp(1j * rng.normal(0, 0.3, (300, len(code.wave))))
-    far = np.linalg.norm(
-        code.decode(code.encode(x + shift) * np.conj(code.encode(x)) * noise) - shift, axis=1
-    )
-    assert np.median(far) < 0.04 and far.max() < 0.2
+    bound_code = code.encode(x + shift) * np.conj(code.encode(x))
+    error = np.linalg.norm(code.decode(bound_code * noise) - shift, axis=1)
+    assert np.median(error) < 0.04 and error.max() < 0.2
 
 
 @pytest.mark.parametrize("sigma", [0.35, 0.175, 0.7])
 def test_one_code_gives_kernels_of_every_width(sigma):
     for seed in range(3):
-        code, rng = HarmonicCode(seed=seed), np.random.default_rng(seed)
-        far, angle = rng.uniform(0, 3, 1000), rng.uniform(0, 2 * np.pi, 1000)
-        shift = far[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        error = code.similarity(shift, np.zeros(2), sigma) - np.exp(-(far**2) / (2 * sigma**2))
+        code = HarmonicCode(seed=seed)
+        rng = np.random.default_rng(seed)
+        distance = rng.uniform(0, 3, 1000)
+        angle = rng.uniform(0, 2 * np.pi, 1000)
+        shift = distance[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        gaussian = np.exp(-(distance**2) / (2 * sigma**2))
+        error = code.similarity(shift, np.zeros(2), sigma) - gaussian
         assert np.sqrt((error**2).mean()) <= 0.05
 
 
 def test_the_winning_place_is_the_rounded_cell_away_from_borders():
-    code, rng = HarmonicCode(), np.random.default_rng(0)
-    places = np.stack(
-        np.meshgrid(np.arange(-5, 6), np.arange(-5, 6), indexing="ij"), axis=-1
-    ).reshape(-1, 2)
+    code = HarmonicCode()
+    rng = np.random.default_rng(0)
+    line = np.arange(-5, 6)
+    places = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
     x = rng.uniform(-4.5, 4.5, (400, 2))
-    x = x[(np.abs(x - np.round(x)) < 0.4).all(1)]
-    winner = places[[code.similarity(one, places, 0.35).argmax() for one in x]]
-    assert (winner == np.round(x)).all(1).mean() >= 0.99
+    is_off_borders = (np.abs(x - np.round(x)) < 0.4).all(1)
+    x = x[is_off_borders]
+    winners = [code.similarity(position, places, 0.35).argmax() for position in x]
+    assert (places[winners] == np.round(x)).all(1).mean() >= 0.99
 
 
 def test_a_row_decodes_to_the_same_bits_in_any_batch():
-    code, rng = HarmonicCode(), np.random.default_rng(0)
-    phase = rng.uniform(-3, 3, (64, code.ends[-1]))
-    whole = decode_phases(phase, code.wave, code.inverse, code.ends)
-    for i in (0, 63):
-        one = decode_phases(phase[i : i + 1], code.wave, code.inverse, code.ends)
-        np.testing.assert_array_equal(one[0], whole[i])
+    decoder = HarmonicCode().decoder
+    random = np.random.default_rng(0)
+    phase = random.uniform(-3, 3, (64, decoder.band_ends[-1]))
+    together = decode_phases(phase, decoder)
+    for row in (0, 63):
+        alone = decode_phases(phase[row : row + 1], decoder)
+        np.testing.assert_array_equal(alone[0], together[row])

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from lancelet.scripts.studies.bilateral import contrasts, measures, models, probes
+from lancelet.scripts.studies.bilateral import (
+    anatomy,
+    claims,
+    contrasts,
+    measures,
+    models,
+    probes,
+)
 from lancelet.scripts.studies.bilateral import study as bilateral
 from lancelet.scripts.studies.bilateral.models import Cell
 from lancelet.scripts.study import Study
@@ -82,9 +89,9 @@ def test_a_contrast_of_no_family_tells_no_corrected_p_and_gives_no_verdict():
     each = contrasts.of_logs("a", np.log([0.5, 0.6, 0.4, 0.5, 0.5, 0.6]))
     assert "Holm" not in each.note
     with pytest.raises(ValueError, match="not corrected"):
-        _ = each.apart
+        _ = each.differs
     (corrected,) = contrasts.as_family([each])
-    assert "Holm 0.031" in corrected.note and corrected.apart
+    assert "Holm 0.031" in corrected.note and corrected.differs
 
 
 def lesioned(**balance):
@@ -120,11 +127,9 @@ def test_a7_asks_whether_specialisation_does_it(tmp_path, monkeypatch, special, 
         "bilateral", "t", "shown", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF
     )
     nothing = dict.fromkeys(found)
-    bilateral.lesions(
-        study, {"brains": {"intended": {"reach": nothing}}, "lesions": {}}, "intended", 50
-    )
-    claims = {row.name: row for row in study.rows if row.kind == "claim"}
-    row = claims["A7 (intended), reach, B-S against B-N: left over right column silent"]
+    claims.lesions(study, {"reach": nothing}, "intended", 50)
+    claim_rows = {row.name: row for row in study.rows if row.kind == "claim"}
+    row = claim_rows["A7 (intended), reach, B-S against B-N: left over right column silent"]
     assert row.holds is holds and "Holm" in row.note and row.seeds_of == "trainings"
     assert all("Holm" not in row.note for row in study.rows if row.kind == "info")
 
@@ -153,9 +158,7 @@ def test_a_crossover_is_told_from_one_hand_that_is_always_better(tmp_path):
         study = Study(
             "bilateral", "t", "shown", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF
         )
-        bilateral.comparisons(
-            study, {"figures": {"intended": figures}, "contrasts": {}}, "intended"
-        )
+        claims.comparisons(study, figures, "intended")
         judged = {row.name: row.holds for row in study.rows}
         assert judged["A5 (intended): error, dominant (loss 1) over non-dominant hand"] is holds
         assert judged["A5 (intended): error, dominant (loss 2) over non-dominant hand"] is False
@@ -197,7 +200,7 @@ def test_a_spring_of_known_stiffness_would_be_found():
     compliance = np.array([[2e-3, 3e-4], [3e-4, 1e-3]])
     turns = 2 * np.pi * np.arange(measures.DIRECTIONS) / measures.DIRECTIONS
     push = measures.PUSH * np.stack([np.cos(turns), np.sin(turns)], 1)
-    found = measures.compliance(push, push @ compliance.T)
+    found = measures.fitted_compliance(push, push @ compliance.T)
     np.testing.assert_allclose(found, compliance, atol=1e-12)
 
 
@@ -206,7 +209,7 @@ def test_standard_reaches_begin_in_one_place_and_can_be_made():
     walked = measures.paths(brain, max_episode_steps=5)
     assert walked.shape == (2, 8, 6, 2) and np.ptp(walked[:, :, 0], axis=(0, 1)).max() == 0
     assert np.array_equal(walked[0], walked[1])
-    assert measures.yields(brain, measures.POSTURES[0]).shape == (2, 2, 2)
+    assert measures.hand_compliance(brain, measures.POSTURES[0]).shape == (2, 2, 2)
 
 
 def test_a_probe_tells_how_much_more_it_costs_one_hand_than_the_other(tmp_path):
@@ -229,9 +232,9 @@ def test_gates_of_losses_and_network_hold(tmp_path):
     study = Study(
         "bilateral", "t", "quick", tmp_path, say=lambda _: None, seeds_of=bilateral.SEEDS_OF
     )
-    bilateral._losses(study)
+    anatomy.add_losses(study)
     assert study.rows[0].holds and 100 < float(study.rows[0].note.split()[0]) < 2000
-    moved = bilateral._moved(models.structure("CC-S"))
+    moved = anatomy.moved_by_loss1(models.structure("CC-S"))
     assert (
         moved["right"] == 0 and moved["left"] > 0 and moved["combiner"] > 0 and moved["output"] > 0
     )

@@ -29,11 +29,11 @@ def test_pilots_side_by_side_fly_as_each_alone():
 
 
 def test_a_flight_holds_then_steps_and_a_step_of_nothing_is_none():
-    assert flights.step(1.0, 1.5, 70.0) == {
+    assert flights.step_flight(1.0, 1.5, 70.0) == {
         "reference": ((0.0, 1.0), (70.0, 1.5)),
         "max_episode_steps": 1400,
     }
-    assert flights.step(1.0, 1.0, 70.0)["reference"] == ((0.0, 1.0),)
+    assert flights.step_flight(1.0, 1.0, 70.0)["reference"] == ((0.0, 1.0),)
 
 
 def test_the_headline_pair_gets_most_seeds():
@@ -60,7 +60,7 @@ def test_a_network_is_trained_once_and_told_apart_by_loss(tmp_path, monkeypatch)
     assert (job.folder / "best.safetensors").stat().st_mtime_ns == first
     notes = describe(job.folder / "best_loss.safetensors")["notes"]
     assert notes["covariance"] == "diagonal" and notes["role"] == "i"
-    held = networks.flights("i")
+    held = networks.held_flights("i")
     found = networks.losses("i", [networks.trained(job), networks.trained(job, "best_loss")], held)
     assert found["loss"].shape == (2,) and np.isfinite(found["loss"]).all()
 
@@ -93,7 +93,7 @@ def test_g5_is_told_by_training_and_structure_beside_the_pooled_gate(study, monk
         sizes = [0.05] if pilots == ["law"] else [float(pilot) for pilot in pilots]
         return {"oscillation": np.array(sizes)[:, None, None] * np.ones((1, 5, 10))}
 
-    monkeypatch.setattr(flights, "each", flown)
+    monkeypatch.setattr(flights, "fly_all", flown)
     monkeypatch.setattr(flights, "pid", lambda **_: "law")
     flights.neutral(study, {"lif": [0.05, 0.06, 0.09], "r-lif": [0.2]})
     told = {row.name: row for row in study.rows}

@@ -29,17 +29,17 @@ def test_the_sample_is_fixed_and_the_quick_one_is_part_of_it():
     shown = bodies.sample("shown")
     assert len(set(shown)) == 300 and (bodies.sample("quick") == shown[:60]).all()
     assert len(bodies.sample("full")) == 6561
-    assert [bodies.number(design(n)) for n in (1, 80, 6553, 6561)] == [1, 80, 6553, 6561]
+    assert [bodies.design_number(design(n)) for n in (1, 80, 6553, 6561)] == [1, 80, 6553, 6561]
 
 
 def test_half_of_a_mapped_pair_is_its_mirror_image(study, monkeypatch):
-    pair = [4711, bodies.number(bodies.mirrored(design(4711)))]
+    pair = [4711, bodies.design_number(bodies.mirrored(design(4711)))]
     monkeypatch.setattr(bodies, "sample", lambda size: np.array(pair))
     monkeypatch.setitem(bodies.MAPPED, "quick", 15)
-    data = bodies.mapped(study)
+    body_map = bodies.mapped(study)
     wanted = manifolds(design(pair[1]), 15)
-    assert (data["counts"][1] != wanted.count).mean() < 0.03
-    np.testing.assert_allclose(data["each"][1], wanted.each, atol=2)
+    assert (body_map.counts[1] != wanted.count).mean() < 0.03
+    np.testing.assert_allclose(body_map.solvers[1], wanted.each, atol=2)
 
 
 def test_strata_hold_both_kinds_of_bodies():

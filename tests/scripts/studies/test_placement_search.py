@@ -16,11 +16,11 @@ def bowl(points):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_search_spends_its_budget_in_the_box_and_finds_the_bowl(method):
-    found = search(method, bowl, LOW, HIGH, (0, 1), budget=400)
-    assert found.points.shape == (400, 2) and found.distances.shape == (400, 4)
-    assert (np.abs(found.points) <= 1).all()
-    assert found.curve[-1] < (0.35 if method == "random" else 0.15)
-    np.testing.assert_array_equal(found.distances, bowl(found.points))
+    result = search(method, bowl, LOW, HIGH, (0, 1), budget=400)
+    assert result.points.shape == (400, 2) and result.distances.shape == (400, 4)
+    assert (np.abs(result.points) <= 1).all()
+    assert result.best_distance[-1] < (0.35 if method == "random" else 0.15)
+    np.testing.assert_array_equal(result.distances, bowl(result.points))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -41,12 +41,15 @@ def test_the_first_success_the_best_by_sum_and_by_count_are_told_apart():
     rows = np.array(
         [[1, 1, 1, 1], [0.01, 0.01, 1, 0.01], [0.1, 0.1, 0.1, 0.1], [0.01, 0.02, 0.03, 0.04]]
     )
-    found = search("random", lambda points: rows[: len(points)], LOW, HIGH, (0,), budget=4)
-    assert found.first == 4 and found.solved.tolist() == [0, 3, 3, 4]
-    assert found.best.tolist() == [0, 1, 2, 3]
-    assert found.curve[2] == pytest.approx(0.1) and (found.distances[2] > NEAR).all()
+    result = search("random", lambda points: rows[: len(points)], LOW, HIGH, (0,), budget=4)
+    assert result.evaluations_to_solve == 4 and result.most_solved.tolist() == [0, 3, 3, 4]
+    assert result.best_index.tolist() == [0, 1, 2, 3]
+    assert result.best_distance[2] == pytest.approx(0.1) and (result.distances[2] > NEAR).all()
     assert (
-        search("random", lambda points: rows[: len(points)], LOW, HIGH, (0,), budget=3).first == 4
+        search(
+            "random", lambda points: rows[: len(points)], LOW, HIGH, (0,), budget=3
+        ).evaluations_to_solve
+        == 4
     )
 
 

@@ -43,7 +43,7 @@ def test_agents_side_by_side_live_in_worlds_of_their_own():
 def test_what_is_not_solved_counts_as_the_budget_and_is_told():
     found = lives.live(lives.agent(lesions=("depression",)), lives.fixed("umaze", 2), budget=60)
     assert found.steps.tolist() == [[60], [60]] and not found.solved.any()
-    assert "2 of 2 censored at 60" in found.told()
+    assert "2 of 2 censored at 60" in found.summary()
 
 
 def test_random_pairs_are_free_and_far_enough_apart():
@@ -96,7 +96,7 @@ def test_the_mountain_car_says_how_its_first_climb_compares_with_chance(study, m
         return steps, np.zeros((n, episodes)), np.ones((n, episodes), bool)
 
     monkeypatch.setattr(swing, "lives", lives_of)
-    swing.car(study, {})
+    swing.car(study)
     told = {row.name: row for row in study.rows}
     first = told["mountain car, first climb over held random actions"]
     assert first.value == 3 and first.holds is False
@@ -115,7 +115,7 @@ def test_sac_is_read_from_its_file_and_said_to_be_missing_where_it_is_not(
 ):
     ours = lives.Lives(np.full((3, 1), 500), np.ones((3, 1), bool), np.ones((3, 1)), 10_000, None)
     monkeypatch.setattr(sac, "FILE", tmp_path / "sac.json")
-    sac.rows(study, ours, {})
+    sac.rows(study, ours)
     assert len(study.rows) == 4 and all(
         row.value is None and "not run" in row.note for row in study.rows
     )
@@ -123,7 +123,7 @@ def test_sac_is_read_from_its_file_and_said_to_be_missing_where_it_is_not(
     common = {"repeat": 5, "budget": 40_000, "first": 4000}
     runs = [{**common, "seed": 0, "reliable": 25_000}, {**common, "seed": 1, "reliable": None}]
     sac.FILE.write_text(json.dumps({"runs": runs}))
-    sac.rows(study, ours, {})
+    sac.rows(study, ours)
     reliable, first = study.rows[:2]
     assert reliable.value == (25_000 + 40_000) / 2 / 500
     assert ">= 40,000" in reliable.note and "lower bound" in reliable.note
@@ -140,13 +140,13 @@ def test_a_sac_run_counts_simulator_steps_and_ends_at_its_budget():
 @pytest.mark.slow
 def test_a_life_is_told_with_the_graph_of_every_moment():
     world = lives.fixed("umaze", 1)
-    (one,), _ = films.tell(lives.agent(), world)
-    assert one.solved and len(one.graphs) > 5
-    steps = [step for step, _, _ in one.graphs]
+    (one,), _ = films.record_life(lives.agent(), world)
+    assert one.solved and len(one.moments) > 5
+    steps = [step for step, _, _ in one.moments]
     assert steps == sorted(steps) and steps[-1] < len(one.track)
-    counts = [graph.count for _, graph, _ in one.graphs]
+    counts = [graph.count for _, graph, _ in one.moments]
     assert counts == sorted(counts) and counts[-1] > counts[0]
-    drawn = films.lines(*one.graphs[-1][1:])
+    drawn = films.lines(*one.moments[-1][1:])
     assert drawn.shape[1] == 10 and (drawn[:, 6:] >= 0).all() and (drawn[:, 6:] <= 1).all()
     assert np.abs(drawn[:, :2]).max() < 4
 

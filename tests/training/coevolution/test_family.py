@@ -1,8 +1,10 @@
-"""The champions' film of a co-evolution."""
+"""The champions' silhouettes and film of a co-evolution."""
 
+import mujoco
 import numpy as np
 import pytest
 
+from lancelet import morphology
 from lancelet.morphology.genome import kinds
 from lancelet.training.coevolution import family
 from lancelet.training.coevolution.individuals import Individual
@@ -38,3 +40,13 @@ def test_a_strangers_link_is_replaced_and_what_it_leads_to_stays(tmp_path, link)
     assert precious.read_text() == "mine"
     assert not film.is_symlink()
     assert b"ftyp" in film.read_bytes()[:16]
+
+
+def test_an_ellipsoid_is_drawn_with_its_own_half_axes():
+    model = morphology.make("swimmer").build().compile()
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    head = model.geom("head_visual")
+    shape = family._shape(model, data, head.id, centre=np.zeros(3), view=[1, 0])
+    assert len(shape.places) == 1
+    np.testing.assert_allclose(shape.half_sizes, head.size[[1, 0]])

@@ -14,7 +14,7 @@ from lancelet import LanceletError, controllers, training
 from lancelet.training.evolution import workers
 from lancelet.training.evolution.evotorch_compat import Evaluation
 from lancelet.training.evolution.lockstep import Lockstep
-from lancelet.training.evolution.strategies import FAILED, SNES
+from lancelet.training.evolution.strategies import FAILED, SNES, generation_figures
 from lancelet.training.runs import checkpoint
 from lancelet.training.runs.folder import read_config, read_log
 
@@ -245,3 +245,10 @@ def test_the_log_counts_the_steps_that_were_taken(tmp_path, monkeypatch):
     training.evolve(TASK, "ncap", generations=2, folder=tmp_path / "a", **options)
     training.evolve(TASK, "ncap", generations=3, folder=tmp_path / "a", resume=True, **options)
     assert [line["steps"] for line in read_log(tmp_path / "a")] == [10, 36, 44]
+
+
+def test_a_candidate_of_whom_one_episode_failed_is_not_in_the_logged_mean():
+    half_failed = (FAILED + 900.0) / 2
+    figures = generation_figures(torch.tensor([half_failed, 10.0, 30.0]), episodes=2)
+    assert figures == {"mean": 20.0, "best": 30.0, "failed": 1}
+    assert generation_figures(torch.tensor([FAILED, FAILED]), episodes=1) == {"failed": 2}

@@ -16,9 +16,9 @@ from lancelet import LanceletError, controllers
 from lancelet.controllers.store import describe
 from lancelet.training.evolution.cmaes import CMAES
 from lancelet.training.evolution.strategies import SNES
-from lancelet.training.imitation.base import Shortlist
 from lancelet.training.imitation.flights import Flights
 from lancelet.training.imitation.imitate import Imitate, reflect
+from lancelet.training.imitation.shortlist import Shortlist
 from lancelet.training.imitation.surrogate import Surrogate
 from lancelet.training.runs.folder import read_log
 
@@ -38,9 +38,8 @@ def evolve(folder, generations=8, options=None, controller="snn", **rest):
 
 
 def descend(folder, updates=50, **rest):
-    trainer = Surrogate(
-        updates=updates, batch=2, validate_every=10, folder=str(folder), **{**COMMON, **rest}
-    )
+    options = {**COMMON, "batch": 2, "validate_every": 10, **rest}
+    trainer = Surrogate(updates=updates, folder=str(folder), **options)
     return trainer.train(TASK, "snn", controller_options=SMALL)
 
 
@@ -127,6 +126,20 @@ def test_the_matrix_form_of_the_update_is_evotorchs():
     torch.testing.assert_close(search(CMAES), search(Theirs), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_the_mean_loss_after_a_resume_is_that_of_the_updates_since(tmp_path):
+    """A run that ends between two choices logs there, so that the next line has fewer updates to tell of."""
+    descend(tmp_path / "each", 10, validate_every=1)
+    losses = [line["mean"] for line in read_log(tmp_path / "each")]
+    assert len(losses) == 10
+    descend(tmp_path / "parts", 7, validate_every=5)
+    descend(tmp_path / "parts", 10, validate_every=5, resume=True)
+    lines = read_log(tmp_path / "parts")
+    assert [line["step"] for line in lines] == [5, 7, 10]
+    expected = [np.mean(losses[:5]), np.mean(losses[5:7]), np.mean(losses[7:])]
+    assert [line["mean"] for line in lines] == pytest.approx(expected)
+
+
 def test_genes_are_reflected_into_their_range():
     genes = torch.tensor([-0.25, 0.0, 0.4, 1.0, 1.25, 2.0, 2.5, -1.5])
     torch.testing.assert_close(
@@ -135,17 +148,15 @@ def test_genes_are_reflected_into_their_range():
 
 
 def test_the_shortlist_keeps_the_best_in_order():
-    best = Shortlist(2)
-    taken = [
-        best.offer(torch.tensor([float(loss)]), loss, when)
-        for when, loss in enumerate((3.0, 1.0, 2.0, 0.5))
+    shortlist = Shortlist(2)
+    is_best_yet = [
+        shortlist.offer(torch.tensor([loss]), loss, update)
+        for update, loss in enumerate((3.0, 1.0, 2.0, 0.5))
     ]
-    assert taken == [True, True, False, True]
-    assert (
-        best.losses == [0.5, 1.0]
-        and best.found == [3, 1]
-        and [g.item() for g in best.genes] == [0.5, 1.0]
-    )
+    assert is_best_yet == [True, True, False, True]
+    assert [candidate.loss for candidate in shortlist.candidates] == [0.5, 1.0]
+    assert [candidate.found_at for candidate in shortlist.candidates] == [3, 1]
+    assert [candidate.genes.item() for candidate in shortlist.candidates] == [0.5, 1.0]
 
 
 @pytest.mark.slow

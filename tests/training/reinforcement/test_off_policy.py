@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import doubles
 import gymnasium as gym
 import numpy as np
+import pullers
 import pytest
 import torch
 from conftest import SWIM
@@ -14,7 +15,7 @@ from lancelet import LanceletError, controllers, training
 from lancelet.training.reinforcement.off_policy import DDPG, SAC, TD3
 from lancelet.training.reinforcement.sb3_actors import GaussianActor, within
 from lancelet.training.runs import checkpoint, interrupt
-from lancelet.training.runs.folder import RunFolder, read_config, read_log
+from lancelet.training.runs.folder import read_config, read_log
 
 doubles.register_all()
 ALL = pytest.mark.parametrize("algorithm", [DDPG, TD3, SAC], ids=["ddpg", "td3", "sac"])
@@ -23,20 +24,6 @@ SMALL = {
     "log_every": 32, "save_every": 0, "validation": 2, "validate_every": 96, "test": 0,
 }  # fmt: skip
 TASK = {"joints": 3, "max_episode_steps": 24}
-
-
-class Spring(controllers.Controller):
-    """Pulls to the goal, damped: three gains, no bounds on what it asks for."""
-
-    def __init__(self, observation_space, action_space, options):
-        super().__init__(observation_space, action_space, options)
-        self.gains = torch.nn.Parameter(torch.zeros(3))
-
-    def forward(self, observation, state):
-        away = observation["desired_goal"] - observation["achieved_goal"]
-        return self.gains[0] * away + self.gains[1] * observation["observation"][
-            :, 1:
-        ] + self.gains[2], state
 
 
 class Wide(doubles.Reach):
@@ -59,7 +46,7 @@ class Boundless(doubles.Cue):
         return spaces.Box(-np.inf, np.inf, (1,), np.float32)
 
 
-controllers.register("spring", Spring)
+pullers.register_all()
 lancelet.register("doubles/Wide-v0", Wide, max_episode_steps=40)
 lancelet.register("doubles/Boundless-v0", Boundless, max_episode_steps=20)
 
@@ -96,22 +83,6 @@ def log(folder):
     ]
 
 
-def kill_at(monkeypatch, *numbers):
-    """Interrupt the saves of these numbers: the odd ones before the checkpoint is written, the even ones after."""
-    save, saves = RunFolder.save, []
-
-    def interrupted(self, tree):
-        saves.append(tree["learner"]["steps"])
-        if len(saves) in numbers:
-            if len(saves) % 2 == 0:
-                save(self, tree)
-            raise KeyboardInterrupt
-        save(self, tree)
-
-    monkeypatch.setattr(RunFolder, "save", interrupted)
-    return saves
-
-
 @pytest.mark.slow
 @ALL
 def test_it_learns_to_bring_the_bead_to_its_goal(tmp_path, algorithm):
@@ -128,47 +99,6 @@ def test_it_learns_to_bring_the_bead_to_its_goal(tmp_path, algorithm):
     assert before < -28 and after > before + 10
     assert np.mean(run.summary["untrained"]["success"]) == 0
     assert run.controller.gains[0] > 1, "it pulls to the goal"
-
-
-@ALL
-def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(
-    tmp_path, monkeypatch, algorithm
-):
-    whole = train(algorithm, tmp_path / "whole", steps=192)
-    first = controllers.load(whole.folder / "initial.safetensors")
-    saves = kill_at(monkeypatch, 3, 4)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            train(algorithm, tmp_path / "parts", steps=192, resume=True)
-    train(algorithm, tmp_path / "parts", steps=192, resume=True)
-    assert saves == [32, 64, 96, 96, 128, 160, 192]
-    one, two = state(tmp_path / "whole"), state(tmp_path / "parts")
-    assert one.pop("seconds") > 0 and two.pop("seconds") > 0
-    assert bits(one) == bits(two)
-    assert log(tmp_path / "whole") == log(tmp_path / "parts")
-    assert (tmp_path / "whole/best.safetensors").read_bytes() == (
-        tmp_path / "parts/best.safetensors"
-    ).read_bytes()
-    trained = one["learner"]["policy"]["actor.controller.layers.0.weight"]
-    assert not torch.equal(trained, first.layers[0].weight) and trained.isfinite().all()
-    assert len(one["learner"]["buffer"]["rewards"]) == 192 / 4, "the filled part, no more"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("buffer", [1_000_000, 80], ids=["never full", "full"])
-@ALL
-def test_n_and_resume_n_has_the_weights_of_2n(tmp_path, algorithm, buffer):
-    options = {"buffer": buffer, "task": {}, "id": "doubles/Reach-v0", "controller": "spring"}
-    train(algorithm, tmp_path / "whole", steps=224, **options)
-    train(algorithm, tmp_path / "parts", steps=128, **options)
-    train(algorithm, tmp_path / "parts", steps=224, resume=True, **options)
-    whole = state(tmp_path / "whole")["learner"]
-    assert bits(whole) == bits(state(tmp_path / "parts")["learner"])
-    assert whole["position"] == ([16, True] if buffer == 80 else [56, False])
-    train(algorithm, tmp_path / "parts", steps=64, resume=True, **options)
-    assert state(tmp_path / "parts")["learner"]["steps"] == 224, (
-        "fewer steps than are done: nothing happens"
-    )
 
 
 @pytest.mark.slow

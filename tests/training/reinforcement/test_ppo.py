@@ -10,7 +10,7 @@ from lancelet import LanceletError, controllers, training
 from lancelet.training.reinforcement.critic import Critic
 from lancelet.training.reinforcement.ppo import PPO
 from lancelet.training.runs import checkpoint
-from lancelet.training.runs.folder import RunFolder, read_config, read_log
+from lancelet.training.runs.folder import read_config, read_log
 
 doubles.register_all()
 SMALL = {
@@ -93,45 +93,6 @@ def test_ncap_gets_its_clock_and_does_not_fall_apart(tmp_path):
     assert not torch.equal(last.proprioception, torch.tensor(1.0))
     trained = training.evaluate(last, SWIM, episodes=8, **task)
     assert trained.returns.mean() > 0.97 * untrained.returns.mean() > 100
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("controller", ["mlp", "ncap"])
-def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(
-    tmp_path, monkeypatch, controller
-):
-    train(tmp_path / "whole", controller, steps=768)
-    save, saves = RunFolder.save, []
-
-    def interrupted(self, tree):
-        saves.append(tree["learner"]["steps"])
-        if len(saves) in (3, 5):  # the first time before the checkpoint is written, then after
-            if len(saves) == 5:
-                save(self, tree)
-            raise KeyboardInterrupt
-        save(self, tree)
-
-    monkeypatch.setattr(RunFolder, "save", interrupted)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "parts", controller, steps=768, resume=True)
-    train(tmp_path / "parts", controller, steps=768, resume=True)
-    assert saves == [128, 256, 384, 384, 512, 640, 768]
-    one, two = state(tmp_path / "whole"), state(tmp_path / "parts")
-    assert one.pop("seconds") > 0 and two.pop("seconds") > 0
-    assert bits(one) == bits(two)
-    assert log(tmp_path / "whole") == log(tmp_path / "parts")
-    assert (tmp_path / "whole/best.safetensors").read_bytes() == (
-        tmp_path / "parts/best.safetensors"
-    ).read_bytes()
-
-
-@pytest.mark.slow
-def test_n_and_resume_n_has_the_weights_of_2n(tmp_path):
-    train(tmp_path / "whole", steps=640)
-    train(tmp_path / "parts", steps=384)
-    train(tmp_path / "parts", steps=640, resume=True)
-    assert bits(state(tmp_path / "whole")["learner"]) == bits(state(tmp_path / "parts")["learner"])
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from lancelet import LanceletError, controllers, training
 from lancelet.training.reinforcement.critic import Critic
 from lancelet.training.reinforcement.recurrent_ppo import RecurrentPPO
 from lancelet.training.runs import checkpoint
-from lancelet.training.runs.folder import RunFolder, read_config, read_log
+from lancelet.training.runs.folder import read_config, read_log
 
 doubles.register_all()
 SMALL = {
@@ -128,21 +128,6 @@ def test_ncap_trains_without_a_clock_and_does_not_fall_apart(tmp_path):
     assert after > 0.97 * before > 60
 
 
-class Follower(controllers.Controller):
-    """A Dict in, a dict of a trace and an integer as state."""
-
-    def __init__(self, observation_space, action_space, options):
-        super().__init__(observation_space, action_space, options)
-        self.gain = torch.nn.Parameter(torch.tensor(0.1))
-
-    def initial_state(self, batch):
-        return {"trace": torch.zeros(batch, 1), "count": [torch.zeros(batch, dtype=torch.int64)]}
-
-    def forward(self, observation, state):
-        trace = 0.5 * state["trace"] + observation["desired_goal"] - observation["achieved_goal"]
-        return self.gain * trace, {"count": [state["count"][0] + 1], "trace": trace}
-
-
 class Sketch(doubles.Plastic):
     """Plastic, with a weight."""
 
@@ -151,57 +136,7 @@ class Sketch(doubles.Plastic):
         self.weight = torch.nn.Parameter(torch.zeros(()))
 
 
-controllers.register("follower", Follower)
 controllers.register("sketch", Sketch)
-
-
-@pytest.mark.parametrize(
-    "controller, id, task",
-    [
-        ("gru", SWIM, TASK),
-        ("ncap", SWIM, TASK),
-        ("mlp", SWIM, TASK),
-        ("follower", "doubles/Reach-v0", {"tolerance": 0.3}),
-    ],
-)
-def test_a_run_that_was_killed_anywhere_ends_as_the_undisturbed_one(
-    tmp_path, monkeypatch, controller, id, task
-):
-    train(tmp_path / "whole", controller, task, id, steps=768)
-    save, saves = RunFolder.save, []
-
-    def interrupted(self, tree):
-        saves.append(tree["learner"]["steps"])
-        if len(saves) in (3, 5):  # the first time before the checkpoint is written, then after
-            if len(saves) == 5:
-                save(self, tree)
-            raise KeyboardInterrupt
-        save(self, tree)
-
-    monkeypatch.setattr(RunFolder, "save", interrupted)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "parts", controller, task, id, steps=768, resume=True)
-    train(tmp_path / "parts", controller, task, id, steps=768, resume=True)
-    assert saves == [128, 256, 384, 384, 512, 640, 768]
-    one, two = state(tmp_path / "whole"), state(tmp_path / "parts")
-    assert one.pop("seconds") > 0 and two.pop("seconds") > 0
-    assert bits(one) == bits(two)
-    assert log(tmp_path / "whole") == log(tmp_path / "parts")
-    assert (tmp_path / "whole/best.safetensors").read_bytes() == (
-        tmp_path / "parts/best.safetensors"
-    ).read_bytes()
-
-
-@pytest.mark.parametrize("controller", ["gru", "lstm"])
-def test_n_and_resume_n_has_the_bits_of_2n(tmp_path, controller):
-    train(tmp_path / "whole", controller, steps=768)
-    train(tmp_path / "parts", controller, steps=384)
-    train(tmp_path / "parts", controller, steps=768, resume=True)
-    one, two = (state(tmp_path / name)["learner"] for name in ("whole", "parts"))
-    assert bits(one) == bits(two)
-    assert {"agent", "optimizer", "generators", "collector", "steps"} == one.keys()
-    assert one["collector"].keys() == {"env", "observation", "agents", "begins"}
 
 
 def test_equal_seeds_give_equal_runs_and_the_callers_generators_stay(tmp_path):

@@ -13,7 +13,7 @@ from conftest import SWIM
 import lancelet
 from lancelet import LanceletError, controllers
 from lancelet.training.distributed.cluster import connected
-from lancelet.training.reinforcement import rllib
+from lancelet.training.reinforcement import rllib_learner
 from lancelet.training.reinforcement.archives import open_archive
 from lancelet.training.reinforcement.rllib import RLlib
 from lancelet.training.runs import checkpoint
@@ -97,7 +97,7 @@ def learner(controller, task=SWIM, task_options=TASK, **changed):
 def test_it_trains_on_a_running_cluster_and_a_killed_env_runner_is_replaced(
     cluster, tmp_path, monkeypatch
 ):
-    iterate, pids, weights = rllib._Learning.iterate, [], []
+    iterate, pids, weights = rllib_learner.RLlibLearner.iterate, [], []
 
     def pid(learning):
         return learning.algo.env_runner_group.foreach_env_runner(
@@ -120,7 +120,7 @@ def test_it_trains_on_a_running_cluster_and_a_killed_env_runner_is_replaced(
         )
         return figures
 
-    monkeypatch.setattr(rllib._Learning, "iterate", killing)
+    monkeypatch.setattr(rllib_learner.RLlibLearner, "iterate", killing)
     run = train(
         tmp_path / "run",
         "ncap",
@@ -205,12 +205,15 @@ def test_what_is_sampled_is_what_happened_and_is_learned_from_with_the_states_of
         before = {name: value.clone() for name, value in learning.module.state_dict().items()}
         learning.iterate()  # begins in the middle of an episode
         learning.module.load_state_dict(before)
-        batch = learning.learning.seen.batch
+        batch = learning.rllib_learner.last_batch.batch
         again = learning.module.forward_train(batch)[Columns.ACTION_DIST_INPUTS][
             batch[Columns.LOSS_MASK]
         ]
         torch.testing.assert_close(
-            again, learning.learning.seen.taken(Columns.ACTION_DIST_INPUTS), atol=1e-5, rtol=0
+            again,
+            learning.rllib_learner.last_batch.real_rows(Columns.ACTION_DIST_INPUTS),
+            atol=1e-5,
+            rtol=0,
         )
         assert len(again) >= 128
     finally:
@@ -277,7 +280,7 @@ def test_env_runners_that_do_not_start_or_never_answer_end_the_run_in_one_line(p
 
     _, learning = learner("ncap")
     try:
-        monkeypatch.setattr(rllib, "PATIENCE", 0.0)
+        monkeypatch.setattr(rllib_learner, "PATIENCE", 0.0)
         monkeypatch.setattr(learning.algo, "train", dict)
         with pytest.raises(
             LanceletError,
@@ -319,7 +322,7 @@ def test_dict_observations_and_weights_without_a_gradient_train(pool):
         assert circuit.used != 0.1 and circuit.unused == 0.1
         np.testing.assert_allclose(
             learning.module.critic.mean[1],
-            learning.learning.seen.taken("obs")["desired_goal"].mean(),
+            learning.rllib_learner.last_batch.real_rows("obs")["desired_goal"].mean(),
             atol=1e-5,
         )
     finally:

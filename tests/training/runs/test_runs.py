@@ -14,6 +14,7 @@ from conftest import SWIM
 from lancelet import LanceletError, morphology, training
 from lancelet.errors import LanceletWarning
 from lancelet.training.runs import folder as runs
+from lancelet.training.runs import sessions as sessions_of_runs
 from lancelet.training.runs.folder import RunFolder, read_config, read_log
 
 SHORT = {"max_episode_steps": 5}
@@ -142,8 +143,8 @@ def test_an_option_that_a_run_was_begun_before_has_its_default(tmp_path):
 def test_the_record_keeps_every_session(tmp_path, monkeypatch):
     opened(tmp_path / "run")
     first = read_config(tmp_path / "run")
-    now = runs.versions()
-    monkeypatch.setattr(runs, "versions", lambda: {**now, "torch": "9.9.9"})
+    now = sessions_of_runs.versions()
+    monkeypatch.setattr(sessions_of_runs, "versions", lambda: {**now, "torch": "9.9.9"})
     with pytest.warns(LanceletWarning, match=re.escape(f"(torch {now['torch']} -> 9.9.9)")) as told:
         opened(tmp_path / "run", resume=True, generations=8)
     assert len(told) == 1

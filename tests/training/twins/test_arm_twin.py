@@ -25,7 +25,7 @@ def hand(q):
 
 
 def muscles(q, v, a):
-    """Section 2 of the spec to the letter, p1 to p3 and all."""
+    """The muscles of docs/systems/arm.md, "The muscles", to the letter, p1 to p3 and all."""
     d = (q - torch.tensor([math.pi / 2, 0], dtype=D))[..., None]
     arms = A1 + 2 * A2 * d
     length = (A0 + ((A1 + A2 * d) * d).sum(-2) - TENDON).clamp(min=0) / BEST
@@ -228,7 +228,7 @@ def test_another_body_is_another_twin():
     )
 
 
-def test_trials_are_those_of_the_spec():
+def test_trials_are_those_of_the_tasks():
     reach = trials("reach", 20_000, torch.Generator().manual_seed(0))
     distance = (reach["target"] - hand(reach["angles"].double())).norm(dim=-1)
     assert distance.mean() == pytest.approx(0.438, rel=0.02) and distance.median() == pytest.approx(
@@ -253,6 +253,6 @@ def test_trials_are_those_of_the_spec():
 @pytest.mark.slow
 @pytest.mark.parametrize(("substeps", "low", "high"), [(1, 8e-3, 18e-3), (5, 2e-3, 4e-3)])
 def test_the_mujoco_arm_takes_the_twins_path_and_mujocos_own_euler_does_not(substeps, low, high):
-    """Gate A1: 100 paths off the limits within 1 mm (they agree to rounding); the other gap is the spec's."""
+    """Row A1: 100 paths off the limits within 1 mm (they agree to rounding); MuJoCo's own Euler is not that close."""
     assert plant.gap(substeps).max() < 1e-9
     assert low < np.median(plant.gap(substeps, "mujoco")) < high

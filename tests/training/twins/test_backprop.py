@@ -70,7 +70,7 @@ def test_the_losses_are_the_papers():
 
 
 def test_the_misrouted_total_is_the_base_and_four_weighted_terms():
-    """The arithmetic that the spec found by running the released code: 2.945 + 0.01 (946.80 + ...) = 513.9589."""
+    """The arithmetic of a run of the released code (docs/systems/arm.md, "Losses"): 2.945 + 0.01 (946.80 + ...) = 513.9589."""
     terms = {
         "E": torch.tensor([0.5]),
         "P1": torch.tensor([0.4]),
