@@ -132,19 +132,22 @@ def integral(seeds: Sequence[int], kp: float, ki: float, kd: float, clip: bool =
     error_before = reference[:, 0] - position
     errors = np.empty_like(reference)
     targets = np.empty_like(reference)
-    for step in range(reference.shape[1]):
-        error = reference[:, step] - position
-        total_error = total_error + PERIOD * error
-        jumped = step > 0 and step % hold == 0
-        slope = np.zeros_like(error) if jumped else (error - error_before) / PERIOD
-        command = kp * error + ki * total_error + kd * slope
-        error_before = error
-        errors[:, step] = error
-        targets[:, step] = ki * total_error
-        # Symplectic Euler: the new velocity moves the position.
-        velocity = velocity + PERIOD * (command + bias[:, step])
-        position = position + PERIOD * velocity
-    return Flights(errors.astype(np.float32), _clipped(targets, clip))
+    # Unstable gains overflow; `_clipped` refuses what they leave.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for step in range(reference.shape[1]):
+            error = reference[:, step] - position
+            total_error = total_error + PERIOD * error
+            jumped = step > 0 and step % hold == 0
+            slope = np.zeros_like(error) if jumped else (error - error_before) / PERIOD
+            command = kp * error + ki * total_error + kd * slope
+            error_before = error
+            errors[:, step] = error
+            targets[:, step] = ki * total_error
+            # Symplectic Euler: the new velocity moves the position.
+            velocity = velocity + PERIOD * (command + bias[:, step])
+            position = position + PERIOD * velocity
+        recorded = errors.astype(np.float32)
+    return Flights(recorded, _clipped(targets, clip))
 
 
 def _levels_and_biases(seeds: Sequence[int], hold: int) -> tuple[np.ndarray, np.ndarray]:

@@ -73,6 +73,9 @@ def ray(home):
     """A pool of two; its token is known to the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray_token, "new_token", lambda: TOKEN)
+        # What another file's tests may have left in this process is not ours.
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+            patch.delenv(name, raising=False)
         with connected(2) as module:
             yield module
 
