@@ -34,7 +34,8 @@ from . import scene
 PROGRESS_REWARD = 20.0
 """1/m, for every metre that the tip comes nearer"""
 NEAR_REWARD = 0.1
-"""for every step within `NEAR` of the target"""
+"""for every step within `NEAR` of the target, in tasks where staying there is what is asked; where something is to be
+done there it would pay for dawdling: ten strokes and success are worth less than 500 steps of it"""
 NEAR = 0.03
 """m"""
 ACTION_COST = 0.002
@@ -118,6 +119,8 @@ class Assist(Task):
     """half widths of the start states in long episodes"""
     short_spread: ClassVar[Spread] = Spread(x=0.05, y=0.04, yaw=0.08)
     """half widths of the start states in short episodes"""
+    near_reward: ClassVar[float] = 0.0
+    """for every step within `NEAR` of the target"""
     view: ClassVar[scene.View] = scene.BESIDE_THE_CHAIR
     """what pictures and films show"""
 
@@ -360,7 +363,7 @@ class Assist(Task):
         """Progress towards the target, less effort and force, events of the task, and the price of an unsafe end."""
         terms = {
             "progress": PROGRESS_REWARD * memory["gain"],
-            "near": NEAR_REWARD * (memory["distance"] < NEAR),
+            "near": self.near_reward * (memory["distance"] < NEAR),
             "action": -ACTION_COST * np.square(action).sum(1),
             "force": -FORCE_COST * np.maximum(0.0, memory["peak_force"] - GENTLE_FORCE),
             "event": memory["event_reward"].copy(),

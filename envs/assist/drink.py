@@ -11,7 +11,7 @@ import numpy as np
 from ...assist_layout import CONTROL_PERIOD
 from ..simulation import Simulation
 from ..task import Memory
-from .base import Assist, Forces, Spread, Start
+from .base import NEAR_REWARD, Assist, Forces, Spread, Start
 from .feed import LARGEST_FORCE, MOUTH_RADIUS, ROUNDING, tilt
 
 DWELL = 2.0
@@ -40,6 +40,7 @@ class AssistDrink(Assist):
     force_limit: float = 10.0
     """N; a larger force between robot and person, in any substep, ends the episode as unsafe"""
 
+    near_reward: ClassVar[float] = NEAR_REWARD
     tool: ClassVar[str] = "cup"
     # Beside the person: the arm reaches across, and the wrist's roll tilts the cup towards the face. From the front
     # the pitch would, and ask the lift for more than it has.

@@ -12,7 +12,7 @@ from ...assist_layout import CONTROL_PERIOD
 from ..simulation import Simulation
 from ..task import Memory
 from . import scene
-from .base import Assist, Forces, Spread, Start
+from .base import NEAR_REWARD, Assist, Forces, Spread, Start
 
 MOUTH_RADIUS = 0.03
 """m around the mouth within which the person can eat"""
@@ -49,6 +49,7 @@ class AssistFeed(Assist):
     force_limit: float = 10.0
     """N; a larger force between robot and person, in any substep, ends the episode as unsafe"""
 
+    near_reward: ClassVar[float] = NEAR_REWARD
     tool: ClassVar[str] = "spoon"
     start: ClassVar[Start] = FACING_START
     long_spread: ClassVar[Spread] = FACING_SPREAD

@@ -10,7 +10,7 @@ import numpy as np
 from ...assist_layout import CONTROL_PERIOD
 from ..simulation import Simulation
 from ..task import Memory
-from .base import NEAR, Assist, Forces, Start
+from .base import NEAR, NEAR_REWARD, Assist, Forces, Start
 from .forearm import draw_place, place_on_forearm
 
 DWELL = 0.5
@@ -26,6 +26,7 @@ class AssistReach(Assist):
     Version: v0.
     """
 
+    near_reward: ClassVar[float] = NEAR_REWARD
     tool: ClassVar[str] = "scratcher"
     start: ClassVar[Start] = Start(x=0.2, y=0.88, yaw=0.0, lift=0.95, arm=0.02, wrist_pitch=-0.9)
 
