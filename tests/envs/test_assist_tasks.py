@@ -372,12 +372,17 @@ def test_reward_is_what_the_page_says():
     assert terms["progress"][0] == pytest.approx(20 * (before - after), abs=1e-5)
     assert terms["action"][0] == pytest.approx(-0.002 * (0.25 + 0.0625))
     assert terms["near"][0] == terms["force"][0] == terms["success"][0] == terms["unsafe"][0] == 0
-    bring_tip_before_target(env, 0.02)
-    *_, info = env.step(actions(env))
-    assert info["terms"]["near"][0] == pytest.approx(0.1)
     env.memory["peak_force"][:] = 12.0
     _, terms = env.task.reward(env.sim, env.memory, actions(env))
     assert terms["force"][0] == pytest.approx(-0.02 * 4)
+
+
+@pytest.mark.parametrize(("name", "paid"), [("reach", 0.1), ("feed", 0.1), ("scratch", 0.0)])
+def test_staying_near_is_paid_where_it_is_what_is_asked(name, paid):
+    env = started(name)
+    bring_tip_before_target(env, 0.02)
+    *_, info = env.step(actions(env))
+    assert info["terms"]["near"][0] == pytest.approx(paid)
 
 
 def test_going_to_the_target_and_back_gains_nothing():
