@@ -25,6 +25,7 @@ from ..registry import load_object
 from .batches import Observation, copy_rows, masked, row_of
 from .checks import finite_reset_option
 from .compat import RecordedInfo, statistics_are_recorded
+from .seeds import generator_at, seed_of_each
 from .simulation import Field, Simulation
 from .task import StatefulSimulator, Task
 
@@ -201,7 +202,7 @@ class VectorEnv(gym.vector.VectorEnv):
         """Seed the generators of simulations `ids`: i by seed + i, or by entry i; None leaves them as they are."""
         if seed is None:
             return
-        seeds = _seed_of_each(seed, self.num_envs)
+        seeds = seed_of_each(seed, self.num_envs)
         if len(seeds) != self.num_envs:
             raise LanceletError(
                 f"seed has {len(seeds)} entries: needs one number, or {self.num_envs}, one each"
@@ -517,7 +518,7 @@ class VectorEnv(gym.vector.VectorEnv):
         for name, rows in saved["memory"].items():
             self.memory[name][:] = rows
         for i, state in enumerate(json.loads(bytes(saved["generators"]))):
-            self.rngs[i] = None if state is None else _generator_at(state)
+            self.rngs[i] = None if state is None else generator_at(state)
             self._seeds[i] = None
         counters = saved["counters"]
         self._live[:] = counters["live"]
@@ -682,20 +683,6 @@ def _info_of(transition: Transition) -> dict[str, Any]:
         info["diverged_reason"] = transition.reasons
         info["_diverged_reason"] = transition.diverged
     return info
-
-
-def _seed_of_each(seed: int | Sequence[int | None], n: int) -> Sequence[int | None]:
-    """Seeds of n simulations from one number, or from a list, which may have any length."""
-    if isinstance(seed, int | np.integer):
-        return [seed + i for i in range(n)]
-    return seed
-
-
-def _generator_at(state: dict[str, Any]) -> np.random.Generator:
-    """A generator that goes on from a saved state."""
-    rng, _ = seeding.np_random(0)
-    rng.bit_generator.state = state  # pyright: ignore[reportAttributeAccessIssue]
-    return rng
 
 
 def _forwarded(env: VectorEnv | SingleEnv, name: str) -> Any:

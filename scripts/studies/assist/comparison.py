@@ -1,6 +1,6 @@
 """Our tasks beside those of Assistive Gym (Erickson et al. 2020), G1 to G8: what is alike, and what is not.
 
-Their figures are facts of their public code, told in docs/systems/assist.md, "Beside Assistive Gym".
+Their figures are facts of their public code, told in docs/systems/assist.md, "Against Assistive Gym".
 """
 
 from __future__ import annotations

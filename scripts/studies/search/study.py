@@ -10,11 +10,10 @@ held". N1 to N7 alone: `lancelet reproduce novel`.
 from __future__ import annotations
 
 from lancelet.scripts.studies.search import sac
+from lancelet.scripts.studies.search.lattices import OTHER_LATTICES, lattices
 from lancelet.scripts.studies.search.mazes import (
-    OTHER_LATTICES,
     against_lrta,
     fixed_pairs,
-    lattices,
     pairs,
     unseen,
 )
