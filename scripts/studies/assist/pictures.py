@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import matplotlib
 
@@ -36,25 +38,25 @@ OURS = "#1f6f8b"
 
 
 def draw_stills(study: Study, episodes: Mapping[str, Episodes]) -> None:
-    """One still a task, as a file of its own, and all of them on one sheet; none where there is no OpenGL."""
+    """A sheet with one still a task; none where there is no OpenGL."""
     if opengl.probe() is None:
         study.say(f"  no stills: {opengl.advice()}")
         return
-    study.folder.mkdir(parents=True, exist_ok=True)
     rows = -(-len(episodes) // COLUMNS)
     sheet, grid = plt.subplots(rows, COLUMNS, figsize=(4 * COLUMNS, 3.3 * rows))
     for axes in grid.flat:
         axes.axis("off")
-    for axes, (task, done) in zip(grid.flat, episodes.items(), strict=False):
-        path = study.folder / f"{task}.png"
-        draw_still(task, done, path)
-        axes.imshow(plt.imread(path))
-        axes.set_title(f"{task}, {done.seconds[0]:.0f} s", loc="left", fontsize=11)
+    with tempfile.TemporaryDirectory() as folder:
+        for axes, (task, done) in zip(grid.flat, episodes.items(), strict=False):
+            path = Path(folder) / f"{task}.png"
+            draw_still(task, done, path)
+            axes.imshow(plt.imread(path))
+            axes.set_title(f"{task}, {done.seconds[0]:.0f} s", loc="left", fontsize=11)
     sheet.tight_layout()
     study.picture("tasks", "The experts at work, each from the first held-out start state.", sheet)
 
 
-def draw_still(task: str, done: Episodes, path: object) -> None:
+def draw_still(task: str, done: Episodes, path: Path) -> None:
     """Draw the telling moment of a task's first episode to `path`."""
     frames = len(done.record["qpos"])
     moment = round(MOMENTS[task] * (frames - 1))
@@ -66,7 +68,7 @@ def draw_still(task: str, done: Episodes, path: object) -> None:
     draw(
         env.sim.model,  # pyright: ignore[reportAttributeAccessIssue] - these are tasks of MuJoCo
         record,
-        path,  # pyright: ignore[reportArgumentType]
+        path,
         fps=1.0,
         width=width,
         height=height,
