@@ -160,13 +160,14 @@ def test_every_row_belongs_to_a_part_that_can_be_measured_alone(study):
 
 @pytest.mark.slow
 @pytest.mark.skipif(opengl.probe() is None, reason="needs OpenGL")
-def test_stills_show_a_scene(study, scratching, tmp_path):
+def test_stills_show_a_scene(study, scratching, tmp_path_factory):
     import matplotlib.pyplot as plt
 
-    pictures.draw_still("scratch", scratching, tmp_path / "scratch.png")
+    still = tmp_path_factory.mktemp("still") / "scratch.png"
+    pictures.draw_still("scratch", scratching, still)
     pictures.draw_stills(study, {"scratch": scratching})
     pictures.draw_forces(study, {"scratch": scratching})
-    picture = plt.imread(tmp_path / "scratch.png")[..., :3]
+    picture = plt.imread(still)[..., :3]
     assert picture.shape == (600, 800, 3)
     # Neither night nor a bleached scene, and full of different colours.
     assert 0.3 < picture.mean() < 0.9
