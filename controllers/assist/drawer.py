@@ -5,13 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .expert import Expert, Goal, constant, length, towards
-from .grasp import BEFORE, CLOSE, CLOSED, GRASPING_TIME, OPEN, beside
+from .expert import Expert, Goal, length, towards
+from .grasp import BEFORE, CLOSE, CLOSED, GRASPING_TIME, OPEN, REACH_SPEED, beside
 
+APPROACH_SPEED = 0.15
+"""m/s to the place before the handle"""
 PULL_SPEED = 0.06
 """m/s"""
-ALIGN, REACH, GRASP, PULL = 0.0, 1.0, 2.0, 3.0
-"""phases"""
+# Phases.
+ALIGN = 0.0
+REACH = 1.0
+GRASP = 2.0
+PULL = 3.0
 
 
 class DrawerExpert(Expert):
@@ -28,15 +33,11 @@ class DrawerExpert(Expert):
         pull[:, 1] = PULL_SPEED
         still = torch.zeros_like(to_handle)
         velocity = torch.where(is_pulling[:, None], pull, still)
-        velocity = torch.where(is_reaching[:, None], towards(to_handle, 0.08), velocity)
-        velocity = torch.where(is_aligning[:, None], towards(to_before, 0.15), velocity)
+        velocity = torch.where(is_reaching[:, None], towards(to_handle, REACH_SPEED), velocity)
+        velocity = torch.where(is_aligning[:, None], towards(to_before, APPROACH_SPEED), velocity)
         is_open = is_aligning | is_reaching
         goal = Goal(
             tip_velocity=velocity,
-            heading=constant(phase, 0.0),
-            yaw=constant(phase, 0.0),
-            pitch=constant(phase, 0.0),
-            roll=constant(phase, 0.0),
             gripper=torch.where(is_open, OPEN, CLOSED),
         )
         next_phase = torch.where(is_aligning & (length(to_before) < CLOSE), REACH, phase)

@@ -14,7 +14,14 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ...assist_layout import COMMANDS, CONTROL_PERIOD, JOINTS, OBSERVATION_SIZE, SEEN
+from ...assist_layout import (
+    COMMANDS,
+    CONTROL_PERIOD,
+    FORCE_UNIT,
+    JOINTS,
+    OBSERVATION_SIZE,
+    SEEN,
+)
 from ...errors import LanceletError
 from ..boxes import box
 from ..core import Controller, Options, State
@@ -31,19 +38,19 @@ FORCE_GAIN = 0.004
 
 @dataclass
 class Goal:
-    """What the robot is to do now, for a batch; `Expert.command` turns it into an action."""
+    """What the robot is to do now, for a batch; `command` turns it into an action. A number holds for all rows."""
 
     tip_velocity: Tensor
     """(batch, 3) m/s"""
-    heading: Tensor
+    heading: Tensor | float = 0.0
     """(batch,) rad, angle of the person's facing from the robot's heading that is wanted"""
-    yaw: Tensor
+    yaw: Tensor | float = 0.0
     """(batch,) rad, of the wrist"""
-    pitch: Tensor
+    pitch: Tensor | float = 0.0
     """(batch,) rad, of the wrist"""
-    roll: Tensor
+    roll: Tensor | float = 0.0
     """(batch,) rad, of the wrist"""
-    gripper: Tensor
+    gripper: Tensor | float = 0.0
     """(batch,) m, of the gripper's slide"""
 
 
@@ -137,6 +144,27 @@ def along(vector: Tensor, direction: Tensor) -> Tensor:
     products = vector * direction
     x, y, z = products.unbind(1)
     return x + y + z
+
+
+def contact_force(seen: dict[str, Tensor]) -> Tensor:
+    """Force (batch,) between robot and person, N."""
+    return FORCE_UNIT * length(seen["force"])
+
+
+def within_skin(vector: Tensor, out: Tensor) -> Tensor:
+    """The part (batch, 3) of vectors that lies in the skin, whose normals are `out` (batch, 3)."""
+    return vector - along(vector, out)[:, None] * out
+
+
+def press(force: Tensor, wanted: float, out: Tensor) -> Tensor:
+    """Velocity (batch, 3) along the skin's normal that brings the force to the wanted one.
+
+    Args:
+        force: (batch,) N, that is there.
+        wanted: N.
+        out: (batch, 3) normals of the skin.
+    """
+    return -(FORCE_GAIN * (wanted - force))[:, None] * out
 
 
 def constant(like: Tensor, value: float) -> Tensor:

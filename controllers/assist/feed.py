@@ -13,12 +13,17 @@ BEFORE = 0.12
 """m before the mouth that the tip goes to first"""
 AT_LIPS = 0.014
 """m before the mouth where it stays"""
+APPROACH_SPEED = 0.12
+"""m/s to the place before the mouth"""
+LIPS_SPEED = 0.05
+"""m/s from there to the lips"""
 CLOSE = 0.015
 """m from the goal at which a phase ends"""
 FACE_TO_FACE = math.pi / 2
 """rad, the person's facing as seen by a robot whose arm points to the face"""
-ALIGN, IN = 0.0, 1.0
-"""phases"""
+# Phases.
+ALIGN = 0.0
+IN = 1.0
 
 
 class FeedExpert(Expert):
@@ -30,15 +35,11 @@ class FeedExpert(Expert):
         to_lips = seen["target"] + AT_LIPS * seen["target_axis"]
         is_aligning = phase == ALIGN
         velocity = torch.where(
-            is_aligning[:, None], towards(to_before, 0.12), towards(to_lips, 0.05)
+            is_aligning[:, None], towards(to_before, APPROACH_SPEED), towards(to_lips, LIPS_SPEED)
         )
         goal = Goal(
             tip_velocity=velocity,
-            heading=constant(phase, FACE_TO_FACE),
-            yaw=constant(phase, 0.0),
-            pitch=constant(phase, 0.0),
-            roll=constant(phase, 0.0),
-            gripper=constant(phase, 0.0),
+            heading=FACE_TO_FACE,
         )
         arrives = is_aligning & (length(to_before) < CLOSE)
         return goal, torch.where(arrives, constant(phase, IN), phase)

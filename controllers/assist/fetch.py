@@ -5,11 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .expert import Expert, Goal, constant, length, towards
-from .grasp import BEFORE, CLOSE, CLOSED, GRASPING_TIME, OPEN, above, beside
+from .expert import Expert, Goal, length, towards
+from .grasp import BEFORE, CLOSE, CLOSED, GRASPING_TIME, OPEN, REACH_SPEED, above, beside
 
 RAISE = 0.10
 """m that the box is lifted"""
+DRIVE_SPEED = 0.18
+"""m/s to the table"""
+LIFT_SPEED = 0.05
+"""m/s upwards with the box"""
+GIVE_SPEED = 0.08
+"""m/s to the hand"""
 CARRY_SPEED = 0.15
 """m/s on the way back"""
 OVER_HAND = 0.08
@@ -18,8 +24,13 @@ FREE_OF_KNEES = 0.22
 """m beside the hand until the robot is there"""
 BESIDE = 0.03
 """m along the heading within which the robot is beside the hand"""
-ALIGN, REACH, GRASP, LIFT, BACK, GIVE = 0.0, 1.0, 2.0, 3.0, 4.0, 5.0
-"""phases"""
+# Phases.
+ALIGN = 0.0
+REACH = 1.0
+GRASP = 2.0
+LIFT = 3.0
+BACK = 4.0
+GIVE = 5.0
 
 
 class FetchExpert(Expert):
@@ -35,12 +46,12 @@ class FetchExpert(Expert):
         up = torch.zeros_like(to_box)
         up[:, 2] = RAISE
         goals = {
-            ALIGN: towards(to_before, 0.18),
-            REACH: towards(to_box, 0.08),
+            ALIGN: towards(to_before, DRIVE_SPEED),
+            REACH: towards(to_box, REACH_SPEED),
             GRASP: torch.zeros_like(to_box),
-            LIFT: towards(up, 0.05),
+            LIFT: towards(up, LIFT_SPEED),
             BACK: towards(to_side, CARRY_SPEED),
-            GIVE: towards(to_hand, 0.08),
+            GIVE: towards(to_hand, GIVE_SPEED),
         }
         velocity = torch.zeros_like(to_box)
         for number, speed in goals.items():
@@ -48,17 +59,13 @@ class FetchExpert(Expert):
         is_open = (phase == ALIGN) | (phase == REACH)
         goal = Goal(
             tip_velocity=velocity,
-            heading=constant(phase, 0.0),
-            yaw=constant(phase, 0.0),
-            pitch=constant(phase, 0.0),
-            roll=constant(phase, 0.0),
             gripper=torch.where(is_open, OPEN, CLOSED),
         )
         ends = {
             ALIGN: length(to_before) < CLOSE,
             REACH: length(to_box) < CLOSE,
             GRASP: clock > GRASPING_TIME,
-            LIFT: clock > RAISE / 0.05,
+            LIFT: clock > RAISE / LIFT_SPEED,
             # Along the way alone: the arm may not be able to come back so far.
             BACK: to_side[:, 0].abs() < BESIDE,
         }

@@ -11,6 +11,8 @@ CLOSED = -0.02
 """m, the gripper's slide that it closes to; what is between the fingers stops it"""
 BEFORE = 0.14
 """m between the grasp and the thing before the arm is extended"""
+REACH_SPEED = 0.08
+"""m/s with the open gripper around the thing"""
 CLOSE = 0.012
 """m from the goal at which a phase ends"""
 GRASPING_TIME = 1.2

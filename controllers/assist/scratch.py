@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .expert import FORCE_GAIN, Expert, Goal, along, constant, length, towards
-from .reach import ABOVE, CLOSE, PITCH
+from .expert import Expert, Goal, along, contact_force, length, press, towards, within_skin
+from .reach import ABOVE, APPROACH_SPEED, CLOSE, PITCH
 
 PRESS = 2.0
 """N, force of a stroke"""
@@ -14,12 +14,19 @@ TOUCH = 0.5
 """N, from which on the tool counts as touching"""
 STROKE = 0.012
 """m to each side of the place"""
-APPROACH_SPEED = 0.015
+TOUCH_SPEED = 0.015
 """m/s down to the skin"""
+UNDER_SKIN = 0.02
+"""m under the skin that the descent aims at: it ends at the touch"""
+OVERSHOOT = 1.3
+"""a stroke aims so many times as far as it goes, so that it does not slow down before its end"""
 STROKE_SPEED = 0.03
 """m/s along the skin"""
-OVER, DOWN, FORTH, BACK = 0.0, 1.0, 2.0, 3.0
-"""phases"""
+# Phases.
+OVER = 0.0
+DOWN = 1.0
+FORTH = 2.0
+BACK = 3.0
 
 
 class ScratchExpert(Expert):
@@ -30,31 +37,25 @@ class ScratchExpert(Expert):
         to_skin = seen["target"]
         out = seen["target_axis"]
         to_hover = to_skin + ABOVE * out
-        force = 10.0 * length(seen["force"])
+        force = contact_force(seen)
         facing = torch.nn.functional.pad(seen["person_facing"], (0, 1))
-        tangent = facing - along(facing, out)[:, None] * out
+        tangent = within_skin(facing, out)
         tangent = tangent / length(tangent)[:, None]
 
         is_over = phase == OVER
         is_down = phase == DOWN
         side = torch.where(phase == FORTH, 1.0, -1.0)
-        to_end = to_skin + (side * 1.3 * STROKE)[:, None] * tangent
-        in_plane = to_end - along(to_end, out)[:, None] * out
-        pressing = -(FORCE_GAIN * (PRESS - force))[:, None] * out
-        strokes = towards(in_plane, STROKE_SPEED) + pressing
-        descent = towards(to_skin - 0.02 * out, APPROACH_SPEED)
+        to_end = to_skin + (side * OVERSHOOT * STROKE)[:, None] * tangent
+        strokes = towards(within_skin(to_end, out), STROKE_SPEED) + press(force, PRESS, out)
+        descent = towards(to_skin - UNDER_SKIN * out, TOUCH_SPEED)
         velocity = torch.where(
             is_over[:, None],
-            towards(to_hover, 0.15),
+            towards(to_hover, APPROACH_SPEED),
             torch.where(is_down[:, None], descent, strokes),
         )
         goal = Goal(
             tip_velocity=velocity,
-            heading=constant(phase, 0.0),
-            yaw=constant(phase, 0.0),
-            pitch=constant(phase, PITCH),
-            roll=constant(phase, 0.0),
-            gripper=constant(phase, 0.0),
+            pitch=PITCH,
         )
         offset = -along(to_skin, tangent)
         next_phase = phase

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .expert import FORCE_GAIN, Expert, Goal, along, constant, length, towards
-from .reach import ABOVE, CLOSE, PITCH
+from .expert import Expert, Goal, contact_force, length, press, towards, within_skin
+from .reach import ABOVE, APPROACH_SPEED, CLOSE, PITCH
+from .scratch import TOUCH_SPEED, UNDER_SKIN
 
 PRESS = 3.0
 """N, while it wipes"""
@@ -14,8 +15,10 @@ TOUCH = 0.5
 """N, from which on the sponge counts as touching"""
 WIPE_SPEED = 0.03
 """m/s along the skin"""
-OVER, DOWN, WIPE = 0.0, 1.0, 2.0
-"""phases"""
+# Phases.
+OVER = 0.0
+DOWN = 1.0
+WIPE = 2.0
 
 
 class WipeExpert(Expert):
@@ -26,25 +29,19 @@ class WipeExpert(Expert):
         to_skin = seen["target"]
         out = seen["target_axis"]
         to_hover = to_skin + ABOVE * out
-        force = 10.0 * length(seen["force"])
-        in_plane = to_skin - along(to_skin, out)[:, None] * out
-        pressing = -(FORCE_GAIN * (PRESS - force))[:, None] * out
-        wiping = towards(in_plane, WIPE_SPEED) + pressing
-        descent = towards(to_skin - 0.02 * out, 0.015)
+        force = contact_force(seen)
+        wiping = towards(within_skin(to_skin, out), WIPE_SPEED) + press(force, PRESS, out)
+        descent = towards(to_skin - UNDER_SKIN * out, TOUCH_SPEED)
         is_over = phase == OVER
         is_down = phase == DOWN
         velocity = torch.where(
             is_over[:, None],
-            towards(to_hover, 0.15),
+            towards(to_hover, APPROACH_SPEED),
             torch.where(is_down[:, None], descent, wiping),
         )
         goal = Goal(
             tip_velocity=velocity,
-            heading=constant(phase, 0.0),
-            yaw=constant(phase, 0.0),
-            pitch=constant(phase, PITCH),
-            roll=constant(phase, 0.0),
-            gripper=constant(phase, 0.0),
+            pitch=PITCH,
         )
         next_phase = torch.where(is_over & (length(to_hover) < CLOSE), DOWN, phase)
         return goal, torch.where(is_down & (force > TOUCH), WIPE, next_phase)
