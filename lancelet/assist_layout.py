@@ -18,8 +18,12 @@ COMMANDS = {
 """the eight degrees of freedom in the order of an action -> the speed of a command of 1: m/s for drive, lift, arm and
 the slide of the gripper, rad/s for the rest (docs/systems/assist.md, "Commands")"""
 COMMAND_COUNT = len(COMMANDS)
-JOINTS = tuple(COMMANDS)[2:]
-"""the commands that move a joint of the robot; the first two move its base"""
+BASE_COMMANDS = slice(0, 2)
+"""the commands of the base: drive and turn"""
+JOINT_COMMANDS = slice(2, 8)
+"""the commands of joints"""
+JOINTS = tuple(COMMANDS)[JOINT_COMMANDS]
+"""the commands that move a joint of the robot"""
 CONTROL_PERIOD = 0.05
 """s from one action to the next"""
 

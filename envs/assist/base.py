@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import mujoco
 import numpy as np
@@ -16,9 +16,12 @@ from gymnasium import spaces
 
 from ... import morphology
 from ...assist_layout import (
+    BASE_COMMANDS,
     COMMAND_COUNT,
     COMMANDS,
+    CONTROL_PERIOD,
     FORCE_UNIT,
+    JOINT_COMMANDS,
     JOINTS,
     OBSERVATION_SIZE,
     PARTS,
@@ -30,6 +33,7 @@ from ..checks import finite_reset_option, reset_option, within
 from ..simulation import Simulation
 from ..task import Memory, Task
 from . import scene
+from .scene import Forces, Spread, Start
 
 PROGRESS_REWARD = 20.0
 """1/m, for every metre that the tip comes nearer"""
@@ -52,45 +56,21 @@ SECONDS_OF_SHORT_EPISODES = 25.0
 """s"""
 LARGEST_FORCE_LIMIT = 200.0
 """N"""
+ROUNDING = 1e-9
+"""s, tolerance of a sum of control periods"""
 SPEEDS = np.array(list(COMMANDS.values()))
 """(8,) m/s or rad/s of a command of 1"""
 LEASHES = np.array([SERVOS[name].leash for name in JOINTS])
 """(6,) m or rad"""
 ARENA = 256 * 1024
 """bytes for contacts and the solver of one simulation; the peak of use is 40 kB"""
-ROOM_AROUND_CHAIR = (0.42, 0.62, 0.62)
-"""m before, behind and beside the person's hips that the middle of the robot's base keeps free: half of the chair and
-the base's half diagonal"""
-
-
-class Start(NamedTuple):
-    """Where the robot starts an episode: the middle and the half width of what is drawn, as seen by the person."""
-
-    x: float
-    """m before the person"""
-    y: float
-    """m to the left"""
-    yaw: float
-    """rad, heading; 0 is where the person looks"""
-    lift: float
-    """m"""
-    arm: float
-    """m"""
-    wrist_pitch: float
-    """rad"""
-    gripper: float = 0.0
-    """m, of the gripper's slide"""
-
-
-class Spread(NamedTuple):
-    """Half widths of the uniform draws around a `Start`."""
-
-    x: float
-    """m"""
-    y: float
-    """m"""
-    yaw: float
-    """rad"""
+# What the middle of the robot's base keeps free around the person's hips: the chair, and the base's half diagonal.
+ROOM_BEFORE = 0.72
+"""m, with the person's feet"""
+ROOM_BEHIND = 0.62
+"""m"""
+ROOM_BESIDE = 0.62
+"""m"""
 
 
 @dataclass(kw_only=True)
@@ -175,9 +155,9 @@ class Assist(Task):
     def judge(self, sim: Simulation, memory: Memory, forces: Forces) -> None:
         """Look at the step that was just made: write ``memory["success"]``, ``memory["event_reward"]`` and own rows."""
 
-    def progress(self, memory: Memory) -> np.ndarray:
-        """Up to four numbers (n, 4) that tell how far the task is; they are observed."""
-        return np.zeros((len(memory["distance"]), PARTS["progress"]))
+    def progress(self, memory: Memory) -> list[np.ndarray]:
+        """Up to four figures, (n,) each, that tell how far the task is; they are observed."""
+        return []
 
     def own_metrics(self, memory: Memory) -> dict[str, np.ndarray]:
         """Figures of the episode beyond those of all assistive tasks, (n,) each."""
@@ -284,18 +264,18 @@ class Assist(Task):
         columns = scene.columns(sim.model)
         lengths = sim.actuator_length[:, columns.joints]
         # The leash bounds the force with which the robot leans on whatever stops it.
-        np.clip(sim.act, lengths - LEASHES, lengths + LEASHES, out=lengths)
+        set_points = np.clip(sim.act, lengths - LEASHES, lengths + LEASHES)
         controls = sim.ctrl.copy()
         controls[:, columns.base] = _base_controls(columns.is_on_wheels, command)
-        controls[:, columns.joints] = command[:, 2:]
+        controls[:, columns.joints] = command[:, JOINT_COMMANDS]
+        # Simulations that wait for their reset stay as they are.
         live = slice(None) if sim.live is None else sim.live
-        sim.act[live] = lengths[live]
+        sim.act[live] = set_points[live]
         sim.ctrl[live] = controls[live]
 
         recorded = sim.step_recorded(self.substeps)
         forces = scene.forces(sim, recorded)
-        before = memory["distance"].copy()
-        memory["gain"][:] = before - self._distance(sim, memory)
+        memory["gain"][:] = memory["distance"] - self._distance(sim, memory)
         memory["force"][:] = forces.on_person
         memory["peak_force"][:] = forces.peak
         np.maximum(memory["worst_force"], forces.peak, out=memory["worst_force"])
@@ -349,9 +329,16 @@ class Assist(Task):
             "person_facing": sim.sensor("person_facing")[:, :2],
             "force": memory["force"] / FORCE_UNIT,
             "peak_force": memory["peak_force"][:, None] / FORCE_UNIT,
-            "progress": self.progress(memory),
+            "progress": self._padded_progress(memory),
         }
         return np.concatenate([seen[name] for name in PARTS], axis=1).astype(np.float32)
+
+    def _padded_progress(self, memory: Memory) -> np.ndarray:
+        """The task's figures of progress (n, 4), 0 where it has fewer."""
+        padded = np.zeros((len(memory["distance"]), PARTS["progress"]))
+        for column, figure in enumerate(self.progress(memory)):
+            padded[:, column] = figure
+        return padded
 
     def carried(self, sim: Simulation, memory: Memory) -> np.ndarray:
         """Place (n, 3) of the object that is to be moved, m, in the robot's frame; without one, the tip's."""
@@ -388,7 +375,16 @@ class Assist(Task):
         }
 
 
-Forces = scene.Forces
+def count_dwell(memory: Memory, is_there: np.ndarray, wanted: float) -> None:
+    """Count how long what is asked has held without a break; it is success after the wanted time.
+
+    Args:
+        memory: ``dwell`` (n,), s, and ``success`` are changed in place.
+        is_there: (n,) whether it holds at the end of this step.
+        wanted: s.
+    """
+    memory["dwell"][:] = np.where(is_there, memory["dwell"] + CONTROL_PERIOD, 0.0)
+    memory["success"] |= memory["dwell"] >= wanted - ROUNDING
 
 
 def _helped(memory: Memory) -> np.ndarray:
@@ -408,21 +404,21 @@ def _draw_posture(rng: np.random.Generator) -> np.ndarray:
 
 def _refuse_start_in_chair(starts: np.ndarray) -> None:
     """Refuse a robot (n, 3: x, y, yaw) that would stand in the person's chair."""
-    before, behind, beside = ROOM_AROUND_CHAIR
     x = starts[:, 0]
     y = starts[:, 1]
-    inside = (x < before + 0.3) & (x > -behind) & (np.abs(y) < beside)
+    inside = (x < ROOM_BEFORE) & (x > -ROOM_BEHIND) & (np.abs(y) < ROOM_BESIDE)
     if inside.any():
         first = np.flatnonzero(inside)[0]
         raise LanceletError(
             f"options['start'] = {starts[first].tolist()}: the robot would stand in the chair; "
-            f"give |y| >= {beside} m, or x beyond {before + 0.3:.2f} m"
+            f"give |y| >= {ROOM_BESIDE} m, or x beyond {ROOM_BEFORE:.2f} m"
         )
 
 
 def _base_controls(is_on_wheels: bool, command: np.ndarray) -> np.ndarray:
     """Controls (n, 2) of the two actuators of the base for commands (n, 8)."""
     if is_on_wheels:
-        left, right = wheel_speeds(command[:, 0], command[:, 1])
+        drive, turn = command[:, BASE_COMMANDS].T
+        left, right = wheel_speeds(drive, turn)
         return np.stack([left, right], axis=1)
-    return command[:, :2]
+    return command[:, BASE_COMMANDS]

@@ -143,10 +143,9 @@ class AssistDrawer(Assist):
         memory["opening"][:] = opening
         memory["success"] |= opening >= OPEN
 
-    def progress(self, memory: Memory) -> np.ndarray:
+    def progress(self, memory: Memory) -> list[np.ndarray]:
         """The opening."""
-        nothing = np.zeros_like(memory["opening"])
-        return np.stack([memory["opening"] / OPEN, nothing, nothing, nothing], axis=1)
+        return [memory["opening"] / OPEN]
 
     def own_metrics(self, memory: Memory) -> dict[str, np.ndarray]:
         """The opening."""

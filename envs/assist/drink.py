@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...assist_layout import CONTROL_PERIOD
 from ..simulation import Simulation
 from ..task import Memory
-from .base import NEAR_REWARD, Assist, Forces, Spread, Start
-from .feed import LARGEST_FORCE, MOUTH_RADIUS, ROUNDING, tilt
+from .base import NEAR_REWARD, Assist, Forces, Spread, Start, count_dwell
+from .feed import LARGEST_FORCE, MOUTH_RADIUS, tilt
 
 DWELL = 2.0
 """s that the person drinks"""
@@ -67,12 +66,8 @@ class AssistDrink(Assist):
             & (memory["tilt"] > DRINKING_TILT - TOLERANCE)
             & (forces.peak < LARGEST_FORCE)
         )
-        memory["dwell"][:] = np.where(drinks, memory["dwell"] + CONTROL_PERIOD, 0.0)
-        memory["success"] |= memory["dwell"] >= DWELL - ROUNDING
+        count_dwell(memory, drinks, DWELL)
 
-    def progress(self, memory: Memory) -> np.ndarray:
+    def progress(self, memory: Memory) -> list[np.ndarray]:
         """Time of drinking and tilt."""
-        nothing = np.zeros_like(memory["dwell"])
-        return np.stack(
-            [memory["dwell"] / DWELL, memory["tilt"] / DRINKING_TILT, nothing, nothing], axis=1
-        )
+        return [memory["dwell"] / DWELL, memory["tilt"] / DRINKING_TILT]

@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...assist_layout import CONTROL_PERIOD
 from ..simulation import Simulation
 from ..task import Memory
 from . import scene
-from .base import NEAR_REWARD, Assist, Forces, Spread, Start
+from .base import NEAR_REWARD, Assist, Forces, Spread, Start, count_dwell
 
 MOUTH_RADIUS = 0.03
 """m around the mouth within which the person can eat"""
@@ -22,8 +21,6 @@ LARGEST_TILT = math.radians(20)
 """rad; tilted further, the spoon loses its food"""
 LARGEST_FORCE = 5.0
 """N, above it the time at the mouth does not count"""
-ROUNDING = 1e-9
-"""s, tolerance of a sum of control periods"""
 FACING_START = Start(x=1.05, y=0.0, yaw=-math.pi / 2, lift=0.93, arm=0.05, wrist_pitch=0.0)
 """before the person, the arm pointing to the face"""
 FACING_SPREAD = Spread(x=0.06, y=0.10, yaw=0.2)
@@ -68,12 +65,8 @@ class AssistFeed(Assist):
         memory["tilt"][:] = tilt(sim)
         memory["has_failed"] |= memory["tilt"] > LARGEST_TILT
         at_mouth = (self._distance(sim, memory) < MOUTH_RADIUS) & (forces.peak < LARGEST_FORCE)
-        memory["dwell"][:] = np.where(at_mouth, memory["dwell"] + CONTROL_PERIOD, 0.0)
-        memory["success"] |= memory["dwell"] >= DWELL - ROUNDING
+        count_dwell(memory, at_mouth, DWELL)
 
-    def progress(self, memory: Memory) -> np.ndarray:
+    def progress(self, memory: Memory) -> list[np.ndarray]:
         """Time at the mouth and tilt."""
-        nothing = np.zeros_like(memory["dwell"])
-        return np.stack(
-            [memory["dwell"] / DWELL, memory["tilt"] / LARGEST_TILT, nothing, nothing], axis=1
-        )
+        return [memory["dwell"] / DWELL, memory["tilt"] / LARGEST_TILT]

@@ -117,12 +117,11 @@ class AssistFetch(Assist):
         memory["success"] |= memory["was_taken"] & (from_hand < DELIVERED)
         memory["has_failed"] |= box[:, 2] < FLOOR
 
-    def progress(self, memory: Memory) -> np.ndarray:
+    def progress(self, memory: Memory) -> list[np.ndarray]:
         """Held, and ever taken."""
-        nothing = np.zeros(len(memory["is_held"]))
         held = memory["is_held"].astype(float)
         taken = memory["was_taken"].astype(float)
-        return np.stack([held, taken, nothing, nothing], axis=1)
+        return [held, taken]
 
     def own_metrics(self, memory: Memory) -> dict[str, np.ndarray]:
         """Whether the box was ever taken."""

@@ -7,10 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...assist_layout import CONTROL_PERIOD
 from ..simulation import Simulation
 from ..task import Memory
-from .base import NEAR, NEAR_REWARD, Assist, Forces, Start
+from .base import NEAR, NEAR_REWARD, Assist, Forces, Start, count_dwell
 from .forearm import draw_place, place_on_forearm
 
 DWELL = 0.5
@@ -49,5 +48,4 @@ class AssistReach(Assist):
     def judge(self, sim: Simulation, memory: Memory, forces: Forces) -> None:
         """Count the time near the place."""
         is_near = self._distance(sim, memory) < NEAR
-        memory["dwell"][:] = np.where(is_near, memory["dwell"] + CONTROL_PERIOD, 0.0)
-        memory["success"] |= memory["dwell"] >= DWELL - 1e-9
+        count_dwell(memory, is_near, DWELL)

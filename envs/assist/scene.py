@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
 
 from ...assist_layout import JOINTS
+from ...morphology.manipulator import FINGER_RATIO, SEGMENTS
 from ...morphology.person import POSTURE
 from ..simulation import Simulation
 
@@ -43,6 +44,36 @@ BEFORE_THE_CHAIR = View(place=(1.9, 2.75, 1.60), looks_at=(0.42, 0.0, 0.70), ope
 """from the left: the person's face and the robot before it"""
 
 
+class Start(NamedTuple):
+    """Where the robot starts an episode, as seen by the person; x, y and yaw are the middle of what is drawn."""
+
+    x: float
+    """m before the person"""
+    y: float
+    """m to the left"""
+    yaw: float
+    """rad, heading; 0 is where the person looks"""
+    lift: float
+    """m"""
+    arm: float
+    """m"""
+    wrist_pitch: float
+    """rad"""
+    gripper: float = 0.0
+    """m, of the gripper's slide"""
+
+
+class Spread(NamedTuple):
+    """Half widths of the uniform draws around a `Start`."""
+
+    x: float
+    """m"""
+    y: float
+    """m"""
+    yaw: float
+    """rad"""
+
+
 class Forces(NamedTuple):
     """Contact forces of one control step."""
 
@@ -57,7 +88,7 @@ class Forces(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Where the actuators stand in the arrays of controls and lengths."""
+    """Where actuators stand among controls and lengths, and forces among the sensors: looked up once a model."""
 
     base: np.ndarray
     """(2,) drive and turn, or the left and the right wheel"""
@@ -66,20 +97,37 @@ class Columns(NamedTuple):
     posture: np.ndarray
     """(5,) of the person, in the order of `POSTURE`"""
     is_on_wheels: bool
+    """whether the base is moved by its wheels"""
+    person_force: slice
+    """among the sensors: the force between robot and person"""
+    tool_force: slice | None
+    """among the sensors: that between tool and person; None without a tool"""
 
 
 @functools.lru_cache(maxsize=64)
 def columns(model: mujoco.MjModel) -> Columns:
-    """The columns of the actuators of a compiled scene."""
+    """The columns of a compiled scene."""
     names = [model.actuator(i).name for i in range(model.nu)]
     is_on_wheels = "wheel_left" in names
+    tool_force = None
+    if _has(model, mujoco.mjtObj.mjOBJ_SENSOR, "tool_force"):
+        tool_force = _sensor_slice(model, "tool_force")
     base_names = ("wheel_left", "wheel_right") if is_on_wheels else ("drive", "turn")
     return Columns(
         base=np.array([names.index(name) for name in base_names]),
         joints=np.array([names.index(name) for name in JOINTS]),
         posture=np.array([names.index(name) for name in POSTURE]),
         is_on_wheels=is_on_wheels,
+        person_force=_sensor_slice(model, "person_force"),
+        tool_force=tool_force,
     )
+
+
+def _sensor_slice(model: mujoco.MjModel, name: str) -> slice:
+    """Where the values of a sensor stand in `sensordata`."""
+    sensor = model.sensor(name)
+    first = sensor.adr[0]
+    return slice(first, first + sensor.dim[0])
 
 
 def add_sensors(spec: mujoco.MjSpec, with_tool: bool) -> None:
@@ -104,11 +152,9 @@ def add_sensors(spec: mujoco.MjSpec, with_tool: bool) -> None:
     add_frame_sensor(spec, "forearm_back", z_axis, "elbow")
     add_frame_sensor(spec, "person", position, "floor_under_person")
     add_frame_sensor(spec, "person_facing", x_axis, "floor_under_person")
-    heading = spec.add_sensor(
-        name="heading", type=x_axis, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=FRAME
-    )
-    assert heading is not None
+    # Without a reference, in the world's axes, as contact forces are.
     for name, kind in (
+        ("heading", x_axis),
         ("base_velocity", mujoco.mjtSensor.mjSENS_VELOCIMETER),
         ("base_turning", mujoco.mjtSensor.mjSENS_GYRO),
     ):
@@ -214,14 +260,14 @@ def write_posture(sim: Simulation, i: int, posture: np.ndarray) -> None:
         sim.qpos[i, sim.model.joint(name).qposadr[0]] = angle
 
 
-def write_robot(sim: Simulation, i: int, place: np.ndarray, start: Any) -> None:
+def write_robot(sim: Simulation, i: int, place: np.ndarray, start: Start) -> None:
     """Put the robot of simulation `i` somewhere.
 
     Args:
         sim: changed in place.
         i: number of the simulation.
         place: (3,) x and y (m) and heading (rad) of the base.
-        start: `base.Start` with the positions of its joints.
+        start: positions of its joints.
     """
     x, y, yaw = place
     model = sim.model
@@ -235,18 +281,18 @@ def write_robot(sim: Simulation, i: int, place: np.ndarray, start: Any) -> None:
             row[model.joint(name).qposadr[0]] = value
     row[model.joint("lift").qposadr[0]] = start.lift
     row[model.joint("wrist_pitch").qposadr[0]] = start.wrist_pitch
-    stages = [
-        name for name in ("arm", "arm_1", "arm_2", "arm_3", "arm_4") if _has_joint(model, name)
-    ]
+    stages = ["arm"]
+    if not _has(model, mujoco.mjtObj.mjOBJ_JOINT, "arm"):
+        stages = [f"arm_{stage}" for stage in range(1, SEGMENTS + 1)]
     for name in stages:
         row[model.joint(name).qposadr[0]] = start.arm / len(stages)
     for name in ("finger_left", "finger_right"):
-        row[model.joint(name).qposadr[0]] = 10.0 * start.gripper
+        row[model.joint(name).qposadr[0]] = FINGER_RATIO * start.gripper
 
 
-def _has_joint(model: mujoco.MjModel, name: str) -> bool:
-    """Whether the model has a joint of that name."""
-    return mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT.value, name) >= 0
+def _has(model: mujoco.MjModel, kind: mujoco.mjtObj, name: str) -> bool:
+    """Whether the model has an object of that kind and name."""
+    return mujoco.mj_name2id(model, kind.value, name) >= 0
 
 
 def base_speed(sim: Simulation) -> np.ndarray:
@@ -261,7 +307,8 @@ def forces(sim: Simulation, recorded: np.ndarray) -> Forces:
         sim: after the step.
         recorded: (n, substeps, nsensordata) the sensors of every substep.
     """
-    on_person = _recorded_sensor(sim, recorded, "person_force")
+    places = columns(sim.model)
+    on_person = recorded[:, :, places.person_force]
     person_peak = np.linalg.norm(on_person, axis=2).max(1)
     last = on_person[:, -1]
     heading = sim.sensor("heading")
@@ -276,23 +323,11 @@ def forces(sim: Simulation, recorded: np.ndarray) -> Forces:
         axis=1,
     )
     tool_norm = np.zeros((sim.n, 1))
-    if _has_sensor(sim.model, "tool_force"):
-        tool_norm = np.linalg.norm(_recorded_sensor(sim, recorded, "tool_force"), axis=2)
+    if places.tool_force is not None:
+        tool_norm = np.linalg.norm(recorded[:, :, places.tool_force], axis=2)
     return Forces(
         on_person=in_robot_frame,
         peak=person_peak,
         tool=tool_norm[:, -1],
         tool_peak=tool_norm.max(1),
     )
-
-
-def _recorded_sensor(sim: Simulation, recorded: np.ndarray, name: str) -> np.ndarray:
-    """Values (n, substeps, size) of one sensor."""
-    sensor = sim.model.sensor(name)
-    first = sensor.adr[0]
-    return recorded[:, :, first : first + sensor.dim[0]]
-
-
-def _has_sensor(model: mujoco.MjModel, name: str) -> bool:
-    """Whether the model has a sensor of that name."""
-    return mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SENSOR.value, name) >= 0

@@ -78,11 +78,10 @@ class AssistScratch(Assist):
         memory["event_reward"] += STROKE_REWARD * counts
         memory["success"] |= memory["strokes"] >= STROKES
 
-    def progress(self, memory: Memory) -> np.ndarray:
+    def progress(self, memory: Memory) -> list[np.ndarray]:
         """Strokes, and the way since the last one."""
-        nothing = np.zeros_like(memory["strokes"])
         strokes = memory["strokes"] / STROKES
-        return np.stack([strokes, memory["moved"] / STROKE_LENGTH, nothing, nothing], axis=1)
+        return [strokes, memory["moved"] / STROKE_LENGTH]
 
     def own_metrics(self, memory: Memory) -> dict[str, np.ndarray]:
         """The strokes."""

@@ -83,11 +83,10 @@ class AssistWipe(Assist):
                 distances.append(np.linalg.norm(place - tip, axis=1))
         return np.stack(distances, axis=1)
 
-    def progress(self, memory: Memory) -> np.ndarray:
+    def progress(self, memory: Memory) -> list[np.ndarray]:
         """Share of what is asked."""
         share = memory["is_wiped"].mean(1) / SHARE
-        nothing = np.zeros_like(share)
-        return np.stack([share, nothing, nothing, nothing], axis=1)
+        return [share]
 
     def own_metrics(self, memory: Memory) -> dict[str, np.ndarray]:
         """Share of patches wiped."""
