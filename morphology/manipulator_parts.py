@@ -1,4 +1,4 @@
-"""Primitive shapes of the mobile manipulator: what each looks like, weighs, and touches."""
+"""Primitive shapes of the mobile manipulator and the person: what each looks like, weighs, and touches."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import mujoco
 
 from .manipulator import OBJECT, PERSON, ROBOT
+from .manipulator_parts import add_bar
 
 
 class PostureJoint(NamedTuple):
@@ -251,12 +252,12 @@ def _hinge(body: mujoco.MjsBody, name: str, axis: Sequence[float]) -> None:
 
 def _box(
     body: mujoco.MjsBody, half: Sequence[float], place: Sequence[float], colour: Sequence[float]
-) -> mujoco.MjsGeom:
+) -> None:
+    """A box that can be touched; its mass comes from its size."""
     geom = body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX, size=list(half), pos=list(place), rgba=list(colour)
     )
     _touchable(geom)
-    return geom
 
 
 def _bar(
@@ -268,13 +269,7 @@ def _bar(
     mass: float = 0.0,
 ) -> mujoco.MjsGeom:
     """A capsule that can be touched."""
-    geom = body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_CAPSULE,
-        size=[radius, 0, 0],
-        fromto=[*start, *end],
-        rgba=list(colour),
-        mass=mass,
-    )
+    geom = add_bar(body, start, end, radius, colour, mass)
     _touchable(geom)
     return geom
 
