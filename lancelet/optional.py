@@ -20,6 +20,7 @@ EXTRA_OF = {
     "ribs": "evolution",
     "nir": "spiking",
     "h5py": "spiking",
+    "sklearn": "emg",
     "matplotlib": "training",
     "tensorboard": "training",
     "imageio_ffmpeg": "training",

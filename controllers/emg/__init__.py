@@ -1,0 +1,1 @@
+"""Decoders of gestures from high-density EMG: begin with `decoder`."""

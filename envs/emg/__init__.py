@@ -1,0 +1,1 @@
+"""High-density EMG of a forearm, made by a model: begin with `forearm`, then `stream`."""

@@ -1,0 +1,1 @@
+"""The study of EMG gestures that steer the assistive robot; `study` is its table."""
