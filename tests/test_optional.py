@@ -82,7 +82,8 @@ def test_the_dependency_is_left_out_on_python_3_13_only():
 
 def distribution(package):
     """The name under which a package is installed."""
-    return package.replace("_", "-")
+    other_names = {"sklearn": "scikit-learn"}
+    return other_names.get(package, package.replace("_", "-"))
 
 
 def requirements_of(extra):
