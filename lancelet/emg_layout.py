@@ -41,6 +41,12 @@ STRIDE_RATE = SAMPLE_RATE / STRIDE
 """Hz, decisions"""
 SENSOR_NOISE = 0.08
 """root mean square of a channel's own noise, in the units of the generated signal (an active channel has 0.24)"""
+BAND = (20.0, 450.0)
+"""Hz, what decoders look at: the power level of a stream counts only what lies in it"""
+BAND_NOISE = 0.0526
+"""root mean square of a channel's own noise within `BAND`, as a Butterworth filter of the fourth order leaves it"""
+RAIL = 8.0
+"""largest value that a channel can show, in the units of the generated signal: a channel that stands there is saturated"""
 LEVEL_FLOOR = 0.01 * SENSOR_NOISE
 """added to a root mean square before its logarithm"""
 FEATURE_COUNT = CHANNEL_COUNT + 1

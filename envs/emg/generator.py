@@ -1,0 +1,684 @@
+"""The generator's equations, compiled: contraction, volume conduction, carriers, and what disturbs them.
+
+One call makes one stride of 50 ms of some simulations. Formulas and numbers are those of docs/systems/hdemg.md, "Signals"
+and "Disturbances". Everything random comes from a key of the simulation and a counter, so that what a simulation gives
+depends neither on the others nor on where it stands among them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from scipy.special import ndtri
+
+from ...emg_layout import CHANNEL_COUNT, COLUMNS, RAIL, REST, ROWS, STRIDE_RATE
+from .forearm import (
+    ANGLE,
+    DEPTH,
+    HEIGHT,
+    MUSCLE_COUNT,
+    RADIUS,
+    TERRITORIES_PER_MUSCLE,
+    TERRITORY_COUNT,
+)
+
+# Everything compiled for the generator stands in this one file: numba's cache looks only at the file of the function
+# that is called, and would keep old code of helpers in other files.
+
+STRIDE_SECONDS = 1 / STRIDE_RATE
+"""s"""
+
+# -- contraction
+ONSET = 0.2
+"""s in which a muscle's activation rises"""
+OFFSET = 0.15
+"""s in which a muscle's activation falls"""
+LARGEST_WALK = 0.6
+"""bound of the log strength's random walk: a contraction held for minutes stays one"""
+TIRING = 20 * 60.0
+"""s, time constant with which full effort tires"""
+RECOVERY = 10 * 60.0
+"""s, time constant with which rest recovers"""
+FATIGUE_AMPLITUDE = 0.3
+"""by which full fatigue raises the amplitude"""
+SETTLING_TIME = 15 * 60.0
+"""s in which the electrodes settle"""
+
+# -- volume conduction
+NEAR_DISTANCE = 0.01
+"""m, distance at which a territory's weight is 1"""
+FIBRE_HALF_LENGTH = 0.03
+"""m along the arm over which a territory is equally near"""
+SKIN = 0.01
+"""m of fat and skin between the muscle's surface and the electrode"""
+
+# -- carrier: S(f) ~ fh^4 f^2 / ((f^2 + fl^2) (f^2 + fh^2)^2)
+LOW_CORNER = 60.0
+"""Hz, fl"""
+HIGH_CORNER = 120.0
+"""Hz, fh"""
+FATIGUE_SLOWING = 0.25
+"""part by which full fatigue lowers both corners"""
+RESPONSE_SECONDS = 0.1
+"""s after which the carrier's filter has forgotten an impulse (to 1e-12)"""
+
+# -- artefacts of motion
+BURST_SHORTEST = 0.2
+"""s"""
+BURST_LONGEST = 1.0
+"""s"""
+BURST_SLOWEST = 1.0
+"""Hz"""
+BURST_FASTEST = 15.0
+"""Hz"""
+BURST_HEIGHT = 1.0
+"""amplitude in the middle of a burst, four times that of an active channel"""
+BURST_WIDTH = 1.5
+"""columns, standard deviation of the patch that moves"""
+
+# Columns of a burst, an array (n, 5).
+BURST_AGE = 0
+"""s since it began"""
+BURST_SECONDS = 1
+"""s that it lasts; 0: there is none"""
+BURST_FREQUENCY = 2
+"""Hz"""
+BURST_COLUMN = 3
+"""column of electrodes in the middle of the patch"""
+BURST_PHASE = 4
+"""rad"""
+
+# Columns of a shift, arrays (n, 2).
+ROTATION = 0
+"""m along the skin"""
+SLIDE = 1
+"""m along the arm"""
+
+# Rows of the carriers' filters, an array (n, 4, TERRITORY_COUNT): the last values of the white noise and of each stage.
+WHITE = 0
+HIGH_PASS = 1
+FIRST_LOW_PASS = 2
+SECOND_LOW_PASS = 3
+FILTER_ROWS = 4
+
+# -- counters of the generator of random bits. A stride owns 2**15 of them; contractions have theirs behind all strides.
+STRIDE_BITS = np.uint64(15)
+WALK_OFFSET = np.uint64(0)
+BURST_OFFSET = np.uint64(8)
+CARRIER_OFFSET = np.uint64(16)
+NOISE_OFFSET = np.uint64(16384)
+CONTRACTION_DOMAIN = np.uint64(1 << 63)
+CONTRACTION_BITS = np.uint64(10)
+NORMALS_OF_A_CONTRACTION = 36
+"""1 overall strength, 16 strengths, 16 baselines, 2 shifts, 1 unused: draws come in fours"""
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
+SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
+SIXTEEN_BITS = np.uint64(0xFFFF)
+ONE = np.uint64(1)
+
+
+def _quantiles() -> np.ndarray:
+    """The 65,536 equally likely values (float32) that stand for a normal variable, of variance 1 exactly."""
+    values = ndtri((np.arange(1 << 16) + 0.5) / (1 << 16))
+    return (values / np.sqrt(np.mean(values**2))).astype(np.float32)
+
+
+QUANTILES = _quantiles()
+"""a normal draw is one of these, picked by 16 random bits: twelve times as fast as a formula, and true to 4.2
+standard deviations"""
+
+
+class Rows(NamedTuple):
+    """State of simulations: the arrays of the memory whose names begin with ``emg_``."""
+
+    key: np.ndarray
+    """(n,) uint64, of the random bits"""
+    stride: np.ndarray
+    """(n,) strides made since the reset"""
+    contraction: np.ndarray
+    """(n,) contractions begun since the reset"""
+    is_cued: np.ndarray
+    """(n,) whether the next stride begins a contraction though neither gesture nor effort changes"""
+    gesture: np.ndarray
+    """(n,) gesture that is being made"""
+    effort: np.ndarray
+    """(n,) strength that is asked for"""
+    seconds: np.ndarray
+    """(n,) s since the contraction began"""
+    origin: np.ndarray
+    """(n, muscle) activations when it began"""
+    strength: np.ndarray
+    """(n, muscle) factor of each muscle in this contraction"""
+    rest: np.ndarray
+    """(n, muscle) activation below the contraction"""
+    walk: np.ndarray
+    """(n, muscle) log of each muscle's random walk"""
+    fatigue: np.ndarray
+    """(n,) from 0 to 1"""
+    territories: np.ndarray
+    """(n, territory, 3) columns of `forearm`"""
+    shift: np.ndarray
+    """(n, 2) m, of the sleeve"""
+    jitter: np.ndarray
+    """(n, 2) m, of the skin in this contraction"""
+    gain: np.ndarray
+    """(n, channel), 0 where contact is lost"""
+    burst: np.ndarray
+    """(n, 5) the artefact that is going on"""
+
+
+class Plan(NamedTuple):
+    """What is the same for all simulations of a stream."""
+
+    is_power: bool
+    """whether strides are a few white samples, of which only the mean square is told"""
+    samples: int
+    """samples of a stride"""
+    templates: np.ndarray
+    """(gesture, muscle) activations"""
+    limb: np.ndarray
+    """(muscle,) factors of the limb's position"""
+    electrodes: np.ndarray
+    """(channel, 2) angle, rad, and height, m"""
+    noise: float
+    """root mean square of a sample's own noise"""
+    carrier: float
+    """root mean square of a carrier"""
+    effort_spread: float
+    muscle_spread: float
+    baseline: float
+    walk: float
+    jitter: float
+    fatigue_grows: bool
+    settling: float
+    """part of the amplitude that settling takes"""
+    age: float
+    """s for which the sleeve was worn before the reset"""
+    mains: float
+    """Hz, 0: none"""
+    mains_level: float
+    artefacts: float
+    """1/s"""
+    montage: int
+    """0 monopolar, 1 common average, 2 longitudinal difference"""
+    propagation: float
+    """m/s, 0: none"""
+
+
+MONTAGES = ("monopolar", "average", "longitudinal")
+AVERAGE = MONTAGES.index("average")
+LONGITUDINAL = MONTAGES.index("longitudinal")
+
+
+# -- random bits ---------------------------------------------------------------------------------
+
+
+@njit(inline="always")
+def _bits(key, counter):
+    """64 random bits: SplitMix64 (Steele, Lea, Flood 2014), whose state is key + counter * golden ratio."""
+    bits = key + counter * GOLDEN
+    bits = (bits ^ (bits >> np.uint64(30))) * FIRST_FACTOR
+    bits = (bits ^ (bits >> np.uint64(27))) * SECOND_FACTOR
+    return bits ^ (bits >> np.uint64(31))
+
+
+@njit(inline="always")
+def _uniform(key, counter):
+    """One number from 0 to below 1."""
+    return (_bits(key, counter) >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_normals(key, counter, quantiles, out):
+    """Fill `out` (flat, its length a multiple of 4) with normal draws, four from each counter."""
+    for number in range(out.shape[0] // 4):
+        bits = _bits(key, counter + np.uint64(number))
+        out[4 * number] = quantiles[bits & SIXTEEN_BITS]
+        out[4 * number + 1] = quantiles[(bits >> np.uint64(16)) & SIXTEEN_BITS]
+        out[4 * number + 2] = quantiles[(bits >> np.uint64(32)) & SIXTEEN_BITS]
+        out[4 * number + 3] = quantiles[bits >> np.uint64(48)]
+
+
+# -- contraction ---------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _goal(rows, plan, i, muscle):
+    """Activation that a muscle goes to, before fatigue."""
+    template = plan.templates[rows.gesture[i], muscle] * rows.effort[i]
+    return template * rows.strength[i, muscle] + rows.rest[i, muscle]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _activation(rows, plan, i, muscle, seconds):
+    """Activation of a muscle some time after the contraction began: a straight ramp from where it was."""
+    goal = _goal(rows, plan, i, muscle)
+    origin = rows.origin[i, muscle]
+    ramp = ONSET if goal > origin else OFFSET
+    return origin + (goal - origin) * min(seconds / ramp, 1.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _begin_contraction(rows, plan, quantiles, i, gesture, effort, is_first):
+    """Draw a new contraction of simulation `i`; activations start from where they are, the first one at its goal."""
+    for muscle in range(MUSCLE_COUNT):
+        present = 0.0
+        if not is_first:
+            present = _activation(rows, plan, i, muscle, rows.seconds[i])
+        rows.origin[i, muscle] = present * math.exp(rows.walk[i, muscle])
+        rows.walk[i, muscle] = 0.0
+    rows.gesture[i] = gesture
+    rows.effort[i] = effort
+    rows.seconds[i] = 0.0
+    rows.is_cued[i] = False
+    rows.contraction[i] += 1
+    draws = np.empty(NORMALS_OF_A_CONTRACTION, np.float32)
+    number = np.uint64(rows.contraction[i])
+    _fill_normals(rows.key[i], CONTRACTION_DOMAIN + (number << CONTRACTION_BITS), quantiles, draws)
+    for muscle in range(MUSCLE_COUNT):
+        log_strength = plan.effort_spread * draws[0] + plan.muscle_spread * draws[1 + muscle]
+        rows.strength[i, muscle] = math.exp(log_strength) * plan.limb[muscle]
+        rows.rest[i, muscle] = abs(plan.baseline * draws[1 + MUSCLE_COUNT + muscle])
+    rows.jitter[i, ROTATION] = plan.jitter * draws[1 + 2 * MUSCLE_COUNT]
+    rows.jitter[i, SLIDE] = plan.jitter * draws[2 + 2 * MUSCLE_COUNT]
+    if is_first:
+        for muscle in range(MUSCLE_COUNT):
+            rows.origin[i, muscle] = _goal(rows, plan, i, muscle)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_activations(rows, plan, quantiles, i, counter, out):
+    """Fill `out` (sample, muscle) with the activations of one stride; move the contraction and the walk on."""
+    draws = np.empty(MUSCLE_COUNT, np.float32)
+    _fill_normals(rows.key[i], counter + WALK_OFFSET, quantiles, draws)
+    amplitude = 1.0 + FATIGUE_AMPLITUDE * rows.fatigue[i]
+    step = STRIDE_SECONDS / plan.samples
+    for muscle in range(MUSCLE_COUNT):
+        old_factor = math.exp(rows.walk[i, muscle])
+        walk = rows.walk[i, muscle] + plan.walk * draws[muscle]
+        rows.walk[i, muscle] = min(max(walk, -LARGEST_WALK), LARGEST_WALK)
+        new_factor = math.exp(rows.walk[i, muscle])
+        for sample in range(plan.samples):
+            part = (sample + 0.5) / plan.samples
+            seconds = rows.seconds[i] + (sample + 0.5) * step
+            factor = old_factor + (new_factor - old_factor) * part
+            level = _activation(rows, plan, i, muscle, seconds)
+            out[sample, muscle] = level * factor * amplitude
+    rows.seconds[i] += STRIDE_SECONDS
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _tire(rows, plan, i):
+    """Let fatigue rise with effort and fall with rest, for one stride."""
+    if not plan.fatigue_grows:
+        return
+    effort = 0.0 if rows.gesture[i] == REST else min(rows.effort[i], 1.0)
+    rise = effort * (1.0 - rows.fatigue[i]) / TIRING
+    fall = (1.0 - effort) * rows.fatigue[i] / RECOVERY
+    rows.fatigue[i] += STRIDE_SECONDS * (rise - fall)
+
+
+# -- volume conduction ---------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_weights(rows, plan, i, out):
+    """Fill `out` (territory, channel) with what each channel hears of each territory, the channel's gain included.
+
+    w = d0 / sqrt(d_a^2 + d_z^2 + (depth + skin)^2), with the distance d_a around the arm and the distance d_z along it
+    beyond the fibres' half length. Territories of a muscle share its power.
+    """
+    rotation = rows.shift[i, ROTATION] + rows.jitter[i, ROTATION]
+    slide = rows.shift[i, SLIDE] + rows.jitter[i, SLIDE]
+    turn = rotation / RADIUS
+    worn = plan.age + rows.stride[i] * STRIDE_SECONDS
+    settled = 1.0 - plan.settling * min(worn / SETTLING_TIME, 1.0)
+    scale = settled * NEAR_DISTANCE / math.sqrt(TERRITORIES_PER_MUSCLE)
+    for territory in range(TERRITORY_COUNT):
+        angle = rows.territories[i, territory, ANGLE] - turn
+        height = rows.territories[i, territory, HEIGHT] - slide
+        depth = rows.territories[i, territory, DEPTH] + SKIN
+        for channel in range(CHANNEL_COUNT):
+            turns = (plan.electrodes[channel, ANGLE] - angle) / (2 * math.pi)
+            around = (turns - math.floor(turns + 0.5)) * (2 * math.pi * RADIUS)
+            along = abs(plan.electrodes[channel, HEIGHT] - height) - FIBRE_HALF_LENGTH
+            along = max(along, 0.0)
+            distance = math.sqrt(around * around + along * along + depth * depth)
+            out[territory, channel] = scale * rows.gain[i, channel] / distance
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mix(drives, weights, out):
+    """Add to `out` (sample, channel) the potentials: drives (sample, territory) times weights (territory, channel)."""
+    for sample in range(drives.shape[0]):
+        for territory in range(TERRITORY_COUNT):
+            drive = drives[sample, territory]
+            for channel in range(CHANNEL_COUNT):
+                out[sample, channel] += drive * weights[territory, channel]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mix_delayed(rows, plan, i, drives, past, weights, out):
+    """`_mix` with potentials that run along the fibres: a channel hears what a territory gave some samples ago.
+
+    Args:
+        rows: of all simulations.
+        plan: of the stream.
+        i: the simulation.
+        drives: (sample, territory) of this stride.
+        past: (sample, territory) before this stride; it is moved on.
+        weights: (territory, channel).
+        out: (sample, channel), added to.
+    """
+    kept = past.shape[0]
+    samples = drives.shape[0]
+    rate = samples / STRIDE_SECONDS
+    line = np.empty((kept + samples, TERRITORY_COUNT), np.float32)
+    line[:kept] = past
+    line[kept:] = drives
+    slide = rows.shift[i, SLIDE] + rows.jitter[i, SLIDE]
+    for territory in range(TERRITORY_COUNT):
+        height = rows.territories[i, territory, HEIGHT] - slide
+        for channel in range(CHANNEL_COUNT):
+            run = abs(plan.electrodes[channel, HEIGHT] - height)
+            delay = min(int(run / plan.propagation * rate + 0.5), kept)
+            for sample in range(samples):
+                heard = line[kept + sample - delay, territory]
+                out[sample, channel] += heard * weights[territory, channel]
+    past[:] = line[samples:]
+
+
+# -- carriers ------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _carrier_stages(fatigue, rate):
+    """Coefficients of the carrier's three stages by the bilinear transform, and the factor that makes its power 1.
+
+    Returns:
+        Feedback and feed-forward of the high-pass at fl, then of the low-pass at fh, which is passed twice; the factor.
+    """
+    slowing = 1.0 - FATIGUE_SLOWING * fatigue
+    low = math.tan(math.pi * LOW_CORNER * slowing / rate)
+    high = math.tan(math.pi * HIGH_CORNER * slowing / rate)
+    high_pass_back = (1.0 - low) / (1.0 + low)
+    high_pass_in = 1.0 / (1.0 + low)
+    low_pass_back = (1.0 - high) / (1.0 + high)
+    low_pass_in = high / (1.0 + high)
+    # The power of filtered white noise is the sum of the squared impulse response.
+    power = 0.0
+    white = 1.0
+    old_white = 0.0
+    stage = 0.0
+    first = 0.0
+    second = 0.0
+    for _ in range(int(RESPONSE_SECONDS * rate)):
+        new_stage = high_pass_back * stage + high_pass_in * (white - old_white)
+        new_first = low_pass_back * first + low_pass_in * (new_stage + stage)
+        second = low_pass_back * second + low_pass_in * (new_first + first)
+        power += second * second
+        stage = new_stage
+        first = new_first
+        old_white = white
+        white = 0.0
+    return high_pass_back, high_pass_in, low_pass_back, low_pass_in, 1.0 / math.sqrt(power)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shape(white, filters, fatigue):
+    """Turn white noise (sample, territory) into carriers of power 1, in place; `filters` (stage, territory) moves on."""
+    rate = white.shape[0] / STRIDE_SECONDS
+    stages = _carrier_stages(fatigue, rate)
+    high_pass_back = np.float32(stages[0])
+    high_pass_in = np.float32(stages[1])
+    low_pass_back = np.float32(stages[2])
+    low_pass_in = np.float32(stages[3])
+    factor = np.float32(stages[4])
+    for sample in range(white.shape[0]):
+        for territory in range(TERRITORY_COUNT):
+            change = white[sample, territory] - filters[WHITE, territory]
+            stage = high_pass_back * filters[HIGH_PASS, territory] + high_pass_in * change
+            first = low_pass_back * filters[FIRST_LOW_PASS, territory] + low_pass_in * (
+                stage + filters[HIGH_PASS, territory]
+            )
+            second = low_pass_back * filters[SECOND_LOW_PASS, territory] + low_pass_in * (
+                first + filters[FIRST_LOW_PASS, territory]
+            )
+            filters[WHITE, territory] = white[sample, territory]
+            filters[HIGH_PASS, territory] = stage
+            filters[FIRST_LOW_PASS, territory] = first
+            filters[SECOND_LOW_PASS, territory] = second
+            white[sample, territory] = factor * second
+
+
+# -- what else reaches a channel -----------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_mains(rows, plan, i, samples):
+    """Add the mains' hum, which is the same in every channel."""
+    phase = 2 * math.pi * _uniform(rows.key[i], CONTRACTION_DOMAIN)
+    step = STRIDE_SECONDS / plan.samples
+    for sample in range(plan.samples):
+        seconds = rows.stride[i] * STRIDE_SECONDS + (sample + 0.5) * step
+        angle = 2 * math.pi * plan.mains * seconds + phase
+        hum = np.float32(math.sqrt(2.0) * plan.mains_level * math.sin(angle))
+        for channel in range(CHANNEL_COUNT):
+            samples[sample, channel] += hum
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _begin_burst(rows, plan, i, counter):
+    """Draw whether an artefact of motion begins in this stride, and which."""
+    first = counter + BURST_OFFSET
+    if _uniform(rows.key[i], first) >= plan.artefacts * STRIDE_SECONDS:
+        return
+    length = _uniform(rows.key[i], first + ONE)
+    pitch = _uniform(rows.key[i], first + np.uint64(2))
+    place = _uniform(rows.key[i], first + np.uint64(3))
+    phase = _uniform(rows.key[i], first + np.uint64(4))
+    rows.burst[i, BURST_AGE] = 0.0
+    rows.burst[i, BURST_SECONDS] = BURST_SHORTEST + (BURST_LONGEST - BURST_SHORTEST) * length
+    rows.burst[i, BURST_FREQUENCY] = BURST_SLOWEST + (BURST_FASTEST - BURST_SLOWEST) * pitch
+    rows.burst[i, BURST_COLUMN] = COLUMNS * place
+    rows.burst[i, BURST_PHASE] = 2 * math.pi * phase
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_burst(rows, plan, i, counter, samples):
+    """Add the artefact of motion that is going on: a sine under a raised cosine, on a patch of columns."""
+    if rows.burst[i, BURST_SECONDS] == 0.0:
+        _begin_burst(rows, plan, i, counter)
+    length = rows.burst[i, BURST_SECONDS]
+    if length == 0.0:
+        return
+    frequency = rows.burst[i, BURST_FREQUENCY]
+    # Only what passes the decoder's band counts in the power: a Butterworth's skirt of the fourth order at 20 Hz.
+    passed = 1.0
+    if plan.is_power:
+        passed = 1.0 / math.sqrt(1.0 + (20.0 / frequency) ** 8)
+    step = STRIDE_SECONDS / plan.samples
+    for sample in range(plan.samples):
+        age = rows.burst[i, BURST_AGE] + (sample + 0.5) * step
+        if age < length:
+            envelope = 0.5 - 0.5 * math.cos(2 * math.pi * age / length)
+            wave = math.sin(2 * math.pi * frequency * age + rows.burst[i, BURST_PHASE])
+            height = BURST_HEIGHT * passed * envelope * wave
+            for channel in range(CHANNEL_COUNT):
+                distance = abs(channel % COLUMNS - rows.burst[i, BURST_COLUMN])
+                distance = min(distance, COLUMNS - distance) / BURST_WIDTH
+                samples[sample, channel] += np.float32(
+                    height * math.exp(-0.5 * distance * distance)
+                )
+    rows.burst[i, BURST_AGE] += STRIDE_SECONDS
+    if rows.burst[i, BURST_AGE] >= length:
+        rows.burst[i, BURST_SECONDS] = 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _refer(montage, samples):
+    """Measure each channel against what the montage says, in place."""
+    for sample in range(samples.shape[0]):
+        if montage == AVERAGE:
+            total = 0.0
+            for channel in range(CHANNEL_COUNT):
+                total += samples[sample, channel]
+            mean = np.float32(total / CHANNEL_COUNT)
+            for channel in range(CHANNEL_COUNT):
+                samples[sample, channel] -= mean
+        elif montage == LONGITUDINAL:
+            for channel in range(CHANNEL_COUNT - COLUMNS):
+                samples[sample, channel] -= samples[sample, channel + COLUMNS]
+            # The last row has no neighbour: it repeats the difference of the row before it.
+            for channel in range(CHANNEL_COUNT - COLUMNS, CHANNEL_COUNT):
+                samples[sample, channel] = samples[sample, channel - COLUMNS]
+
+
+# -- one stride ----------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _stride(rows, plan, quantiles, i, gesture, effort, filters, past, samples):
+    """Make one stride of simulation `i`.
+
+    Args:
+        rows: of all simulations; row `i` moves on.
+        plan: of the stream.
+        quantiles: `QUANTILES`.
+        i: the simulation.
+        gesture: that is asked for.
+        effort: that is asked for.
+        filters: of the carriers, (stage, territory); they move on. Not looked at where samples are white.
+        past: what ran along the fibres before, (sample, territory); it moves on. Without a row where nothing runs.
+        samples: (sample, channel), filled.
+    """
+    counter = np.uint64(rows.stride[i]) << STRIDE_BITS
+    is_first = rows.contraction[i] == 0
+    is_changed = gesture != rows.gesture[i] or effort != rows.effort[i]
+    if is_first or is_changed or rows.is_cued[i]:
+        _begin_contraction(rows, plan, quantiles, i, gesture, effort, is_first)
+    activations = np.empty((plan.samples, MUSCLE_COUNT), np.float32)
+    _fill_activations(rows, plan, quantiles, i, counter, activations)
+    weights = np.empty((TERRITORY_COUNT, CHANNEL_COUNT), np.float32)
+    _fill_weights(rows, plan, i, weights)
+
+    drives = np.empty((plan.samples, TERRITORY_COUNT), np.float32)
+    _fill_normals(rows.key[i], counter + CARRIER_OFFSET, quantiles, drives.reshape(-1))
+    if not plan.is_power:
+        _shape(drives, filters, rows.fatigue[i])
+    carrier = np.float32(plan.carrier)
+    for sample in range(plan.samples):
+        for muscle in range(MUSCLE_COUNT):
+            activation = carrier * activations[sample, muscle]
+            for k in range(TERRITORIES_PER_MUSCLE):
+                drives[sample, muscle * TERRITORIES_PER_MUSCLE + k] *= activation
+
+    _fill_normals(rows.key[i], counter + NOISE_OFFSET, quantiles, samples.reshape(-1))
+    samples *= np.float32(plan.noise)
+    if past.shape[0] > 0:
+        _mix_delayed(rows, plan, i, drives, past, weights, samples)
+    else:
+        _mix(drives, weights, samples)
+    if plan.mains > 0:
+        _add_mains(rows, plan, i, samples)
+    if plan.artefacts > 0:
+        _add_burst(rows, plan, i, counter, samples)
+    if plan.montage != 0:
+        _refer(plan.montage, samples)
+    _tire(rows, plan, i)
+    rows.stride[i] += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def make_power(first, last, ids, gestures, efforts, rows, plan, quantiles, power):
+    """Make one stride of simulations ``ids[first:last]`` and write the mean square of each channel.
+
+    Args:
+        first: first item of `ids` that is looked at.
+        last: item of `ids` before which to stop.
+        ids: (k,) simulations.
+        gestures: (k,) gestures that are asked for.
+        efforts: (k,) strengths that are asked for.
+        rows: of all simulations; those of `ids` move on.
+        plan: of the stream.
+        quantiles: `QUANTILES`.
+        power: (n, channel), written.
+    """
+    samples = np.empty((plan.samples, CHANNEL_COUNT), np.float32)
+    filters = np.empty((0, TERRITORY_COUNT), np.float32)
+    past = np.empty((0, TERRITORY_COUNT), np.float32)
+    for number in range(first, last):
+        i = ids[number]
+        _stride(rows, plan, quantiles, i, gestures[number], efforts[number], filters, past, samples)
+        power[i] = 0.0
+        for sample in range(plan.samples):
+            for channel in range(CHANNEL_COUNT):
+                power[i, channel] += samples[sample, channel] * samples[sample, channel]
+        for channel in range(CHANNEL_COUNT):
+            power[i, channel] = min(power[i, channel] / plan.samples, RAIL * RAIL)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def make_signal(first, last, ids, gestures, efforts, rows, plan, quantiles, filters, past, signal):
+    """Make one stride of simulations ``ids[first:last]`` and write the signal of each channel.
+
+    Args:
+        first: first item of `ids` that is looked at.
+        last: item of `ids` before which to stop.
+        ids: (k,) simulations.
+        gestures: (k,) gestures that are asked for.
+        efforts: (k,) strengths that are asked for.
+        rows: of all simulations; those of `ids` move on.
+        plan: of the stream.
+        quantiles: `QUANTILES`.
+        filters: (n, stage, territory) of the carriers; they move on.
+        past: (n, sample, territory) what ran along the fibres; it moves on. Without a sample where nothing runs.
+        signal: (n, channel, sample), written.
+    """
+    samples = np.empty((plan.samples, CHANNEL_COUNT), np.float32)
+    for number in range(first, last):
+        i = ids[number]
+        _stride(
+            rows,
+            plan,
+            quantiles,
+            i,
+            gestures[number],
+            efforts[number],
+            filters[i],
+            past[i],
+            samples,
+        )
+        for channel in range(CHANNEL_COUNT):
+            for sample in range(plan.samples):
+                value = min(max(samples[sample, channel], -RAIL), RAIL)
+                signal[i, channel, sample] = value
+
+
+ROW_SHAPES = {
+    "key": ((), np.uint64),
+    "stride": ((), np.int64),
+    "contraction": ((), np.int64),
+    "is_cued": ((), np.bool_),
+    "gesture": ((), np.int64),
+    "effort": ((), np.float64),
+    "seconds": ((), np.float64),
+    "origin": ((MUSCLE_COUNT,), np.float64),
+    "strength": ((MUSCLE_COUNT,), np.float64),
+    "rest": ((MUSCLE_COUNT,), np.float64),
+    "walk": ((MUSCLE_COUNT,), np.float64),
+    "fatigue": ((), np.float64),
+    "territories": ((TERRITORY_COUNT, 3), np.float64),
+    "shift": ((2,), np.float64),
+    "jitter": ((2,), np.float64),
+    "gain": ((CHANNEL_COUNT,), np.float64),
+    "burst": ((5,), np.float64),
+}
+"""shape of one simulation's row, and type, of every field of `Rows`"""
+assert tuple(ROW_SHAPES) == Rows._fields
+_ = ROWS

@@ -1,0 +1,245 @@
+"""Signals of many forearms, stride by stride: `Stream`.
+
+A stream holds nothing that changes: all state is rows of a task's memory, whose names begin with ``emg_``. What each of
+them is, `generator.Rows` tells.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from scipy.signal import butter, sosfreqz
+
+from ...checks import whole_number, whole_numbers
+from ...emg_layout import BAND, BAND_NOISE, CHANNEL_COUNT, REST, SAMPLE_RATE, SENSOR_NOISE, STRIDE
+from ...errors import LanceletError, unknown
+from ...threads import in_threads
+from . import faults, forearm, generator
+from .settings import Settings
+
+WHITE_SAMPLES = 16
+"""samples of a stride at the level "power": as many as 50 ms of the carriers hold independent ones"""
+LARGEST_USER = 2**31 - 1
+SETTLED = generator.SETTLING_TIME
+"""s for which the sleeve was worn before a session after the first"""
+LIMB_STRENGTH = 0.2
+"""by which a muscle's strength changes at either end of the limb's positions, at most"""
+LIMB_SHIFT = 0.005
+"""m by which the skin is turned at either end of the limb's positions"""
+SLOWEST_PROPAGATION = 1.0
+"""m/s"""
+LONGEST_RUN = 0.12
+"""m along the arm from a territory to an electrode, at most"""
+BINS = 20_001
+"""frequencies at which a spectrum is looked at"""
+
+Memory = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """A generator of high-density EMG for n simulations (docs/systems/hdemg.md, "Signals")."""
+
+    level: Literal["power", "signal"] = "power"
+    """power: the mean square of each channel in each stride, from a few white samples; signal: every sample"""
+    settings: Settings = field(default_factory=Settings)
+    """disturbances"""
+    users: tuple[int, ...] | None = None
+    """simulation i is of user ``users[i % len(users)]``; none: drawn at each reset"""
+    threads: int = 1
+    """threads that `advance` works with; 0: one a core"""
+
+    def __post_init__(self) -> None:
+        if self.level not in ("power", "signal"):
+            raise unknown("level", self.level, ("power", "signal"))
+        if not isinstance(self.settings, Settings):
+            raise LanceletError(f"settings = {self.settings!r}: must be Settings of EMG")
+        if self.users is not None:
+            users = whole_numbers("users", self.users, 0, LARGEST_USER)
+            if not users:
+                raise LanceletError("users = (): must be at least one user, or none to draw them")
+            object.__setattr__(self, "users", users)
+        whole_number("threads", self.threads, 0, 1024)
+        if self.settings.propagation > 0 and self.level == "power":
+            raise LanceletError(
+                f"propagation = {self.settings.propagation}: needs level = 'signal'; white samples have no delays"
+            )
+
+    # -- an episode -------------------------------------------------------------------------------
+
+    def memory(self, n: int) -> Memory:
+        """All rows of `n` simulations, before their first reset."""
+        rows: Memory = {}
+        for name, (shape, kind) in generator.ROW_SHAPES.items():
+            rows[f"emg_{name}"] = np.zeros((n, *shape), kind)
+        rows["emg_user"] = np.zeros(n, np.int64)
+        # s; how long after its end the stride arrived, infinite where it never did
+        rows["emg_delay"] = np.zeros(n)
+        if self.level == "power":
+            rows["emg_power"] = np.zeros((n, CHANNEL_COUNT), np.float32)
+        else:
+            rows["emg_signal"] = np.zeros((n, CHANNEL_COUNT, self.samples), np.float32)
+            filters = (n, generator.FILTER_ROWS, forearm.TERRITORY_COUNT)
+            rows["emg_filters"] = np.zeros(filters, np.float32)
+            past = (n, self._longest_delay, forearm.TERRITORY_COUNT)
+            rows["emg_past"] = np.zeros(past, np.float32)
+        rows.update(faults.memory(self.settings, rows[self.output]))
+        return rows
+
+    def reset(self, memory: Memory, ids: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:
+        """Put new forearms at rest in simulations `ids`, and make their first stride.
+
+        Args:
+            memory: rows of `memory`; those of `ids` are written.
+            ids: (k,) simulations.
+            rngs: their k generators.
+        """
+        ids = np.asarray(ids, np.int64)
+        for name in generator.ROW_SHAPES:
+            memory[f"emg_{name}"][ids] = 0
+        for name in ("emg_filters", "emg_past"):
+            if name in memory:
+                memory[name][ids] = 0
+        for i, rng in zip(ids.tolist(), rngs, strict=True):
+            # Both are drawn whether they are used or not: one seed gives one noise, whoever the user is.
+            memory["emg_key"][i] = rng.integers(2**64, dtype=np.uint64)
+            drawn_user = int(rng.integers(LARGEST_USER))
+            user = drawn_user if self.users is None else self.users[i % len(self.users)]
+            self._put_on(memory, i, user)
+        faults.reset(self.settings, memory, ids)
+        at_rest = np.full(len(ids), REST, np.int64)
+        self._make(memory, ids, at_rest, np.ones(len(ids)))
+
+    def _put_on(self, memory: Memory, i: int, user: int) -> None:
+        """Write forearm and sleeve of simulation `i`."""
+        settings = self.settings
+        memory["emg_user"][i] = user
+        memory["emg_territories"][i] = forearm.territories(user, settings.user_variation)
+        sleeve = forearm.sleeve(user, settings.session)
+        shift = np.array([settings.rotation, settings.slide])
+        shift += sleeve.shift * (settings.donning_rotation, settings.donning_slide)
+        shift[generator.ROTATION] += LIMB_SHIFT * settings.limb
+        memory["emg_shift"][i] = shift
+        gain = np.exp(settings.gain_drift * sleeve.log_gain)
+        key = int(memory["emg_key"][i])
+        order = np.random.default_rng((forearm.DROPPED_SEED, key)).permutation(CHANNEL_COUNT)
+        gain[order[: settings.dropped]] = 0.0
+        memory["emg_gain"][i] = gain
+        memory["emg_fatigue"][i] = settings.initial_fatigue
+
+    def advance(self, memory: Memory, gesture: np.ndarray, effort: np.ndarray) -> None:
+        """Make the next stride of all simulations.
+
+        Args:
+            memory: rows of `memory`, written: ``emg_power`` or ``emg_signal``, ``emg_delay``, and all state.
+            gesture: (n,) gestures that are asked for; a new one begins a contraction.
+            effort: (n,) overall strength, usually 1; a new one begins a contraction, too.
+
+        Raises:
+            LanceletError: a gesture that is none, or an effort that is not from 0 to 10.
+        """
+        n = len(memory["emg_key"])
+        gestures = np.broadcast_to(np.asarray(gesture, np.int64), (n,))
+        efforts = np.broadcast_to(np.asarray(effort, np.float64), (n,))
+        if n and not (gestures.min() >= 0 and gestures.max() < len(forearm.TEMPLATES)):
+            raise LanceletError(
+                f"gesture = {gestures.tolist()}: must be from 0 to {len(forearm.TEMPLATES) - 1}"
+            )
+        if n and not (efforts.min() >= 0 and efforts.max() <= 10):
+            raise LanceletError(f"effort = {efforts.tolist()}: must be from 0 to 10")
+        self._make(memory, np.arange(n), gestures, efforts)
+
+    def _make(
+        self, memory: Memory, ids: np.ndarray, gestures: np.ndarray, efforts: np.ndarray
+    ) -> None:
+        """Make one stride of simulations `ids`, whose gestures and efforts are given."""
+        rows = generator.Rows(*[memory[f"emg_{name}"] for name in generator.Rows._fields])
+        values = (ids, gestures, efforts, rows, self._plan, generator.QUANTILES)
+        if self.level == "power":
+            work = generator.make_power
+            written = (memory["emg_power"],)
+        else:
+            work = generator.make_signal
+            written = (memory["emg_filters"], memory["emg_past"], memory["emg_signal"])
+        in_threads(work, len(ids), self.threads, *values, *written)
+        faults.inject(self.settings, memory, ids, self.output)
+
+    # -- what is fixed ----------------------------------------------------------------------------
+
+    @property
+    def output(self) -> str:
+        """Name of the row that a stride writes."""
+        return f"emg_{self.level}"
+
+    @property
+    def samples(self) -> int:
+        """Samples of a stride of the signal."""
+        return STRIDE * self.settings.rate // SAMPLE_RATE
+
+    @property
+    def _longest_delay(self) -> int:
+        """Samples that a potential runs along the arm, at most; 0 where potentials do not run."""
+        if self.settings.propagation == 0:
+            return 0
+        return int(np.ceil(LONGEST_RUN / self.settings.propagation * self.settings.rate))
+
+    @functools.cached_property
+    def _plan(self) -> generator.Plan:
+        """What the compiled loops are told."""
+        settings = self.settings
+        is_power = self.level == "power"
+        # The density of a channel's own noise is the same at every rate.
+        noise = SENSOR_NOISE * np.sqrt(settings.rate / SAMPLE_RATE)
+        return generator.Plan(
+            is_power=is_power,
+            samples=WHITE_SAMPLES if is_power else self.samples,
+            templates=forearm.activations(),
+            limb=limb_factors(settings.limb),
+            electrodes=forearm.electrodes(),
+            noise=BAND_NOISE if is_power else float(noise),
+            carrier=float(np.sqrt(carrier_share(settings.initial_fatigue))) if is_power else 1.0,
+            effort_spread=settings.effort_spread,
+            muscle_spread=settings.muscle_spread,
+            baseline=settings.baseline,
+            walk=settings.walk,
+            jitter=settings.jitter,
+            fatigue_grows=settings.fatigue_grows,
+            settling=settings.settling,
+            age=0.0 if settings.session == 1 else SETTLED,
+            mains=float(settings.mains),
+            mains_level=settings.mains_level,
+            artefacts=settings.artefacts / 60,
+            montage=generator.MONTAGES.index(settings.montage),
+            propagation=settings.propagation,
+        )
+
+
+def limb_factors(limb: float) -> np.ndarray:
+    """Factor of each muscle's strength at a position of the limb from -1 to 1: smooth around the arm."""
+    angles = np.array([muscle.angle for muscle in forearm.MUSCLES.values()])
+    return 1 + LIMB_STRENGTH * limb * np.cos(np.radians(angles))
+
+
+def spectrum(frequency: np.ndarray, fatigue: float = 0.0) -> np.ndarray:
+    """Power of a carrier at frequencies (Hz), not normalised."""
+    slowing = 1 - generator.FATIGUE_SLOWING * fatigue
+    low = generator.LOW_CORNER * slowing
+    high = generator.HIGH_CORNER * slowing
+    squared = frequency**2
+    return squared / ((squared + low**2) * (squared + high**2) ** 2)
+
+
+@functools.lru_cache(maxsize=64)
+def carrier_share(fatigue: float) -> float:
+    """Part of a carrier's power that lies in `BAND`, as a Butterworth filter of the fourth order leaves it."""
+    sos = butter(4, BAND, "bandpass", fs=SAMPLE_RATE, output="sos")
+    frequency, response = sosfreqz(sos, worN=BINS, fs=SAMPLE_RATE)
+    # The bilinear transform of the carrier's filter bends frequencies.
+    with np.errstate(over="ignore"):
+        bent = np.tan(np.pi * frequency / SAMPLE_RATE) * SAMPLE_RATE / np.pi
+    power = spectrum(bent, fatigue)
+    return float(np.sum(power * np.abs(response) ** 2) / np.sum(power))
