@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from scipy.special import ndtri
 
-from ...emg_layout import CHANNEL_COUNT, COLUMNS, RAIL, REST, ROWS, STRIDE_RATE
+from ...emg_layout import CHANNEL_COUNT, COLUMNS, RAIL, REST, STRIDE_RATE
 from .forearm import (
     ANGLE,
     DEPTH,
@@ -170,6 +170,19 @@ class Rows(NamedTuple):
     """(n, channel), 0 where contact is lost"""
     burst: np.ndarray
     """(n, 5) the artefact that is going on"""
+
+
+class Work(NamedTuple):
+    """What a stride is written to, and what the carriers keep; arrays without rows where a level has no use for them."""
+
+    filters: np.ndarray
+    """(n, stage, territory) of the carriers"""
+    past: np.ndarray
+    """(n, sample, territory) what runs along the fibres; without a sample where nothing runs"""
+    signal: np.ndarray
+    """(n, channel, sample)"""
+    power: np.ndarray
+    """(n, channel)"""
 
 
 class Plan(NamedTuple):
@@ -379,8 +392,13 @@ def _mix_delayed(rows, plan, i, drives, past, weights, out):
     samples = drives.shape[0]
     rate = samples / STRIDE_SECONDS
     line = np.empty((kept + samples, TERRITORY_COUNT), np.float32)
-    line[:kept] = past
-    line[kept:] = drives
+    # Loops, not slices: numba takes seconds to compile the copy of a slice.
+    for sample in range(kept):
+        for territory in range(TERRITORY_COUNT):
+            line[sample, territory] = past[sample, territory]
+    for sample in range(samples):
+        for territory in range(TERRITORY_COUNT):
+            line[kept + sample, territory] = drives[sample, territory]
     slide = rows.shift[i, SLIDE] + rows.jitter[i, SLIDE]
     for territory in range(TERRITORY_COUNT):
         height = rows.territories[i, territory, HEIGHT] - slide
@@ -390,7 +408,9 @@ def _mix_delayed(rows, plan, i, drives, past, weights, out):
             for sample in range(samples):
                 heard = line[kept + sample - delay, territory]
                 out[sample, channel] += heard * weights[territory, channel]
-    past[:] = line[samples:]
+    for sample in range(kept):
+        for territory in range(TERRITORY_COUNT):
+            past[sample, territory] = line[samples + sample, territory]
 
 
 # -- carriers ------------------------------------------------------------------------------------
@@ -579,7 +599,10 @@ def _stride(rows, plan, quantiles, i, gesture, effort, filters, past, samples):
                 drives[sample, muscle * TERRITORIES_PER_MUSCLE + k] *= activation
 
     _fill_normals(rows.key[i], counter + NOISE_OFFSET, quantiles, samples.reshape(-1))
-    samples *= np.float32(plan.noise)
+    noise = np.float32(plan.noise)
+    for sample in range(plan.samples):
+        for channel in range(CHANNEL_COUNT):
+            samples[sample, channel] *= noise
     if past.shape[0] > 0:
         _mix_delayed(rows, plan, i, drives, past, weights, samples)
     else:
@@ -595,8 +618,8 @@ def _stride(rows, plan, quantiles, i, gesture, effort, filters, past, samples):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def make_power(first, last, ids, gestures, efforts, rows, plan, quantiles, power):
-    """Make one stride of simulations ``ids[first:last]`` and write the mean square of each channel.
+def make(first, last, ids, gestures, efforts, rows, plan, quantiles, work):
+    """Make one stride of simulations ``ids[first:last]``, and write the channels' mean squares or signals.
 
     Args:
         first: first item of `ids` that is looked at.
@@ -607,57 +630,41 @@ def make_power(first, last, ids, gestures, efforts, rows, plan, quantiles, power
         rows: of all simulations; those of `ids` move on.
         plan: of the stream.
         quantiles: `QUANTILES`.
-        power: (n, channel), written.
+        work: of the stream's level; rows of `ids` are written.
     """
     samples = np.empty((plan.samples, CHANNEL_COUNT), np.float32)
-    filters = np.empty((0, TERRITORY_COUNT), np.float32)
-    past = np.empty((0, TERRITORY_COUNT), np.float32)
+    no_row = np.empty((0, TERRITORY_COUNT), np.float32)
     for number in range(first, last):
         i = ids[number]
-        _stride(rows, plan, quantiles, i, gestures[number], efforts[number], filters, past, samples)
-        power[i] = 0.0
-        for sample in range(plan.samples):
-            for channel in range(CHANNEL_COUNT):
-                power[i, channel] += samples[sample, channel] * samples[sample, channel]
-        for channel in range(CHANNEL_COUNT):
-            power[i, channel] = min(power[i, channel] / plan.samples, RAIL * RAIL)
+        gesture = gestures[number]
+        effort = efforts[number]
+        filters = no_row if plan.is_power else work.filters[i]
+        past = no_row if plan.is_power else work.past[i]
+        _stride(rows, plan, quantiles, i, gesture, effort, filters, past, samples)
+        if plan.is_power:
+            _write_power(samples, work.power[i])
+        else:
+            _write_signal(samples, work.signal[i])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def make_signal(first, last, ids, gestures, efforts, rows, plan, quantiles, filters, past, signal):
-    """Make one stride of simulations ``ids[first:last]`` and write the signal of each channel.
-
-    Args:
-        first: first item of `ids` that is looked at.
-        last: item of `ids` before which to stop.
-        ids: (k,) simulations.
-        gestures: (k,) gestures that are asked for.
-        efforts: (k,) strengths that are asked for.
-        rows: of all simulations; those of `ids` move on.
-        plan: of the stream.
-        quantiles: `QUANTILES`.
-        filters: (n, stage, territory) of the carriers; they move on.
-        past: (n, sample, territory) what ran along the fibres; it moves on. Without a sample where nothing runs.
-        signal: (n, channel, sample), written.
-    """
-    samples = np.empty((plan.samples, CHANNEL_COUNT), np.float32)
-    for number in range(first, last):
-        i = ids[number]
-        _stride(
-            rows,
-            plan,
-            quantiles,
-            i,
-            gestures[number],
-            efforts[number],
-            filters[i],
-            past[i],
-            samples,
-        )
+def _write_power(samples, out):
+    """Write the mean square of each channel over the samples, as far as a saturated one goes."""
+    for channel in range(CHANNEL_COUNT):
+        out[channel] = 0.0
+    for sample in range(samples.shape[0]):
         for channel in range(CHANNEL_COUNT):
-            for sample in range(plan.samples):
-                value = min(max(samples[sample, channel], -RAIL), RAIL)
-                signal[i, channel, sample] = value
+            out[channel] += samples[sample, channel] * samples[sample, channel]
+    for channel in range(CHANNEL_COUNT):
+        out[channel] = min(out[channel] / samples.shape[0], RAIL * RAIL)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _write_signal(samples, out):
+    """Write the samples (sample, channel) as (channel, sample), between the rails."""
+    for channel in range(CHANNEL_COUNT):
+        for sample in range(samples.shape[0]):
+            out[channel, sample] = min(max(samples[sample, channel], -RAIL), RAIL)
 
 
 ROW_SHAPES = {
@@ -680,5 +687,3 @@ ROW_SHAPES = {
     "burst": ((5,), np.float64),
 }
 """shape of one simulation's row, and type, of every field of `Rows`"""
-assert tuple(ROW_SHAPES) == Rows._fields
-_ = ROWS

@@ -38,6 +38,8 @@ BINS = 20_001
 """frequencies at which a spectrum is looked at"""
 
 Memory = dict[str, np.ndarray]
+_NO_ROWS = np.zeros((0, 0, 0), np.float32)
+_NO_POWER = np.zeros((0, 0), np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,13 +161,13 @@ class Stream:
         """Make one stride of simulations `ids`, whose gestures and efforts are given."""
         rows = generator.Rows(*[memory[f"emg_{name}"] for name in generator.Rows._fields])
         values = (ids, gestures, efforts, rows, self._plan, generator.QUANTILES)
-        if self.level == "power":
-            work = generator.make_power
-            written = (memory["emg_power"],)
-        else:
-            work = generator.make_signal
-            written = (memory["emg_filters"], memory["emg_past"], memory["emg_signal"])
-        in_threads(work, len(ids), self.threads, *values, *written)
+        work = generator.Work(
+            filters=memory.get("emg_filters", _NO_ROWS),
+            past=memory.get("emg_past", _NO_ROWS),
+            signal=memory.get("emg_signal", _NO_ROWS),
+            power=memory.get("emg_power", _NO_POWER),
+        )
+        in_threads(generator.make, len(ids), self.threads, *values, work)
         faults.inject(self.settings, memory, ids, self.output)
 
     # -- what is fixed ----------------------------------------------------------------------------
