@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,33 @@ class Population:
         }
         has_weights = len(list(controller.parameters())) > 0
         self._is_mapped = controller.pure and has_weights
+
+    @classmethod
+    def of_several(cls, controllers: Sequence[Controller], n: int) -> Population:
+        """`n` agents of several controllers of one kind, each with its own weights and floating-point buffers.
+
+        Args:
+            controllers: p of them, p dividing `n`; agent a acts as ``controllers[a // (n / p)]`` does alone.
+            n: number of agents.
+
+        Raises:
+            LanceletError: none is given, `n` is no multiple of p, or they differ in more than their numbers.
+        """
+        if not controllers or n % len(controllers):
+            raise LanceletError(
+                f"n = {n}: must be a multiple of the {len(controllers)} controllers"
+            )
+        first = controllers[0]
+        for other in controllers[1:]:
+            _check_alike(first, other)
+        population = cls(first, n)
+        agents_per_controller = n // len(controllers)
+        by_controller = [_rows(controller, 1, None) for controller in controllers]
+        for name in population._rows:
+            values = torch.cat([rows[name] for rows in by_controller])
+            by_agent = values.repeat_interleave(agents_per_controller, 0)
+            population._rows[name] = _with_aligned_rows(by_agent)
+        return population
 
     def initial_state(self) -> State:
         """States of all agents at the start of an episode."""
@@ -217,6 +244,30 @@ def _weight_type(controller: Controller) -> torch.dtype | None:
         if weight.is_floating_point():
             return weight.dtype
     return None
+
+
+def _check_alike(first: Controller, other: Controller) -> None:
+    """Refuse two controllers that one call cannot serve: of different kinds, options, spaces or shared buffers."""
+    if type(first) is not type(other) or first.options != other.options:
+        raise LanceletError(
+            f"{type(other).__name__} with {other.options}: must be as the first, "
+            f"{type(first).__name__} with {first.options}"
+        )
+    if not first.pure:
+        raise LanceletError(
+            f"{type(first).__name__} changes within an episode: give each agent a population of its own"
+        )
+    spaces_of_first = (first.observation_space, first.action_space)
+    if spaces_of_first != (other.observation_space, other.action_space):
+        raise LanceletError(
+            f"{type(other).__name__}: its spaces must be those of the first, {spaces_of_first}"
+        )
+    buffers = dict(other.named_buffers())
+    for name, buffer in first.named_buffers():
+        if not _has_rows(buffer) and not torch.equal(buffer, buffers[name]):
+            raise LanceletError(
+                f"{type(other).__name__}: the buffer {name} must be that of the first, {buffer}"
+            )
 
 
 def _has_rows(buffer: Tensor) -> bool:

@@ -11,6 +11,7 @@ from conftest import SWIM
 
 from lancelet import controllers, training
 from lancelet.controllers import Population
+from lancelet.errors import LanceletError
 
 NAMES = ("ncap", "mlp", "random", "zero")
 STEPS = 30
@@ -155,3 +156,51 @@ def test_a_genome_acts_to_the_bit_as_the_controller_that_carries_it(name, option
         alone = Population(controller, 3)
         got, _ = alone(seen[[k] * 3], alone.initial_state())
         np.testing.assert_array_equal(got, want[[k] * 3])
+
+
+@pytest.mark.parametrize("name", ["ncap", "mlp", "gru"])
+def test_several_controllers_act_each_to_the_bit_as_alone(name):
+    several = [make(name) for _ in range(3)]
+    weights = torch.Generator().manual_seed(0)
+    for controller in several:
+        genome = torch.randn(controller.parameter_count, generator=weights)
+        torch.nn.utils.vector_to_parameters(genome, controller.parameters())
+    agents_per_controller = 2
+    count = len(several) * agents_per_controller
+    team = Population.of_several(several, count)
+    alone = [Population(controller, agents_per_controller) for controller in several]
+    team_state = team.initial_state()
+    states = [population.initial_state() for population in alone]
+    generator = np.random.default_rng(0)
+    for _ in range(4):
+        observation = generator.standard_normal((count, 15)).astype(np.float32)
+        action, team_state = team(observation, team_state)
+        for number, population in enumerate(alone):
+            rows = slice(number * agents_per_controller, (number + 1) * agents_per_controller)
+            want, states[number] = population(observation[rows], states[number])
+            np.testing.assert_array_equal(action[rows], want)
+
+
+def test_several_controllers_keep_their_own_buffers():
+    class Offset(controllers.Controller):
+        def __init__(self, offset):
+            box = gym.spaces.Box(-1, 1, (1,))
+            super().__init__(box, box, controllers.Controller.Options())
+            self.gain = torch.nn.Parameter(torch.tensor(1.0))
+            self.register_buffer("offset", torch.tensor([float(offset)]))
+
+        def forward(self, observation, state):
+            return self.gain * observation + self.offset, state
+
+    team = Population.of_several([Offset(1), Offset(2)], 4)
+    action, _ = team(np.zeros((4, 1), np.float32), ())
+    assert action.ravel().tolist() == [1, 1, 2, 2]
+
+
+def test_several_controllers_must_be_alike():
+    with pytest.raises(LanceletError, match=r"n = 3: must be a multiple of the 2 controllers"):
+        Population.of_several([make("mlp"), make("mlp")], 3)
+    with pytest.raises(LanceletError, match=r"must be as the first, Mlp with"):
+        Population.of_several([make("mlp"), make("mlp", hidden=(8,))], 2)
+    with pytest.raises(LanceletError, match=r"must be as the first"):
+        Population.of_several([make("mlp"), make("ncap")], 2)
