@@ -200,7 +200,7 @@ def test_several_controllers_keep_their_own_buffers():
 def test_several_controllers_must_be_alike():
     with pytest.raises(LanceletError, match=r"n = 3: must be a multiple of the 2 controllers"):
         Population.of_several([make("mlp"), make("mlp")], 3)
-    with pytest.raises(LanceletError, match=r"must be as the first, Mlp with"):
+    with pytest.raises(LanceletError, match=r"must be as the first, MLP with"):
         Population.of_several([make("mlp"), make("mlp", hidden=(8,))], 2)
     with pytest.raises(LanceletError, match=r"must be as the first"):
         Population.of_several([make("mlp"), make("ncap")], 2)
