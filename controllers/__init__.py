@@ -53,6 +53,12 @@ register("drink-expert", "lancelet.controllers.assist.drink:DrinkExpert")
 register("wipe-expert", "lancelet.controllers.assist.wipe:WipeExpert")
 register("fetch-expert", "lancelet.controllers.assist.fetch:FetchExpert")
 register("drawer-expert", "lancelet.controllers.assist.drawer:DrawerExpert")
+# Decoders of gestures from high-density EMG.
+register("emg-lda", "lancelet.controllers.emg.linear:LinearDecoder")
+register("emg-cnn", "lancelet.controllers.emg.cnn:CNNDecoder")
+register("emg-centroid", "lancelet.controllers.emg.linear:CentroidDecoder")
+register("emg-covariance", "lancelet.controllers.emg.covariance:CovarianceDecoder")
+register("gesture-labels", "lancelet.controllers.emg.labels:GestureLabels")
 register("random", "lancelet.controllers.baselines:Random")
 register("zero", "lancelet.controllers.baselines:Zero")
 
