@@ -95,4 +95,3 @@ def filter_block(matrix: Tensor, block: Tensor, state: Tensor) -> tuple[Tensor, 
     rows = joined.reshape(batch * channels, size)
     product = linear(rows, matrix).reshape(batch, channels, size)
     return product[..., :samples], product[..., samples:]
-

@@ -21,7 +21,9 @@ FILL_RIDGE = 0.001
 
 
 class CovarianceDecoder(LinearDecoder):
-    """Linear discriminants of the logarithm of the window's covariance S:
+    """Linear discriminants of the logarithm of the window's covariance.
+
+    With S the covariance, the features are
 
         vech(logm(S + 0.05 tr(S) / 64 I))
 
