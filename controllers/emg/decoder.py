@@ -55,8 +55,11 @@ MOST_STRIDES = 20
 """strides in a window, at most: 1 s"""
 FILTER_ORDER = 4
 """of the Butterworth band-pass"""
-FALL = 0.6
-"""fall of the level (natural logarithm of a mean square) within one window that tells rest: to 55 % of the power"""
+FALL = 1.1
+"""fall of the level (natural logarithm of a mean square) against the window's that tells rest: to a third of the power
+
+In 100 ms a relaxing muscle falls by 1.35. The level of one stride varies by 0.36 while a contraction is held.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +115,10 @@ class DecoderState(NamedTuple):
     """(batch, 64, states) of the band-pass, float64; no states where log RMS is observed"""
     window: Window
     """the last strides"""
-    posteriors: Tensor
-    """(batch, smoothing, 10) of the last strides, the newest at the end; 0 where there was none since rest"""
+    recent: Tensor
+    """(batch, smoothing, 10) posteriors of the last strides, the newest at the end; 0 where there was none since rest"""
+    posterior: Tensor
+    """(batch, 10) of the last window, whatever the stride alone told"""
     is_resting: Tensor
     """(batch,) 1 where the last stride alone told rest, else 0"""
     repaired: Tensor
@@ -126,9 +131,11 @@ class Step(NamedTuple):
     window: Window
     """what is decoded now"""
     stored: Window
-    """what is remembered: nothing of it counts after a stride of rest"""
+    """what is remembered: nothing of it counts after a stride at the level of rest"""
+    is_low: Tensor
+    """(batch,) 1 where the stride has the level of rest, else 0"""
     is_resting: Tensor
-    """(batch,) 1 where the stride alone tells rest, else 0"""
+    """(batch,) 1 where it has, or where the level has fallen, else 0"""
 
 
 class Decoder(Controller):
@@ -255,16 +262,16 @@ class Decoder(Controller):
         return DecoderState(
             filter=self.filter_matrix.new_zeros(batch, CHANNEL_COUNT, states),
             window=window,
-            posteriors=like.new_zeros(batch, self.options.smoothing, GESTURE_COUNT),
+            recent=like.new_zeros(batch, self.options.smoothing, GESTURE_COUNT),
+            posterior=like.new_zeros(batch, GESTURE_COUNT),
             is_resting=like.new_zeros(batch),
             repaired=like.new_zeros(batch),
         )
 
     def signals(self, state: State) -> dict[str, Tensor]:
         """The last window's posterior, whether the last stride told rest, and how many channels were predicted."""
-        resting = state.is_resting[:, None]
         return {
-            "posterior": resting * self.certain_rest + state.posteriors[:, -1],
+            "posterior": state.posterior,
             "resting": state.is_resting,
             "repaired": state.repaired,
         }
@@ -279,16 +286,16 @@ class Decoder(Controller):
         posterior = torch.softmax(self.score(self.represent(step.window, seen)), dim=-1)
 
         goes_on = (1.0 - step.is_resting)[:, None, None]
-        posteriors = torch.cat([state.posteriors[:, 1:], posterior[:, None]], dim=1) * goes_on
-        total = posteriors.sum(dim=1)
+        recent = torch.cat([state.recent[:, 1:], posterior[:, None]], dim=1) * goes_on
+        total = recent.sum(dim=1)
         smoothed = total / total.sum(dim=-1, keepdim=True).clamp_min(TINY)
         # Rest is never averaged with what was before: a filter that delayed it would be a fault of safety.
-        is_resting = step.is_resting[:, None] > 0
-        action = torch.where(is_resting, self.certain_rest, smoothed)
+        action = torch.where(step.is_resting[:, None] > 0, self.certain_rest, smoothed)
         next_state = DecoderState(
             filter=filter_state,
             window=step.stored,
-            posteriors=posteriors,
+            recent=recent,
+            posterior=posterior,
             is_resting=step.is_resting,
             repaired=seen.repaired,
         )
@@ -350,12 +357,15 @@ class Decoder(Controller):
         if not self.options.fast_rest:
             is_low = torch.zeros_like(is_low)
             has_fallen = torch.zeros_like(has_fallen)
-        is_resting = (is_low | has_fallen).to(level.dtype)
-        goes_on = 1.0 - is_resting
-        used = pushed(window, stride, goes_on)
-        # After a fall the new stride stays, to be compared with: the muscles may go on relaxing.
-        stored = emptied(used, 1.0 - is_low.to(level.dtype))
-        return Step(window=used, stored=stored, is_resting=is_resting)
+        low = is_low.to(level.dtype)
+        used = pushed(window, stride, keeps=1.0 - low)
+        # A fall alone leaves the window: the next strides are compared with it, and if they lie higher it was chance.
+        return Step(
+            window=used,
+            stored=emptied(used, keeps=1.0 - low),
+            is_low=low,
+            is_resting=(is_low | has_fallen).to(level.dtype),
+        )
 
     def level(self, power: Tensor, valid: Tensor) -> Tensor:
         """Logarithm of the mean square beyond that of rest, averaged over the valid channels, (batch,).

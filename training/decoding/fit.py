@@ -59,8 +59,8 @@ class TrainingWindows(NamedTuple):
     """(windows, strides, ...)"""
     labels: np.ndarray
     """(windows,) number of the gesture"""
-    is_resting: np.ndarray
-    """(windows,) True where the newest stride alone told rest"""
+    is_low: np.ndarray
+    """(windows,) True where the newest stride has the level of rest"""
 
 
 def fit(
@@ -166,18 +166,18 @@ def training_windows(decoder: Decoder, recording: Recording) -> TrainingWindows:
     filter_state = state.filter
     stored = state.window
     windows = []
-    resting = []
+    low = []
     for observation in observations(recording):
         stride, filter_state = decoder.intake(observation, filter_state)
         step = decoder.next_window(stride, stored)
         stored = step.stored
         windows.append(step.window)
-        resting.append(step.is_resting > 0)
+        low.append(step.is_low > 0)
     together = Window(*[torch.cat(parts) for parts in zip(*windows, strict=True)])
     return TrainingWindows(
         window=together,
         labels=np.tile(labels, len(windows)),
-        is_resting=torch.cat(resting).numpy(),
+        is_low=torch.cat(low).numpy(),
     )
 
 
@@ -200,8 +200,8 @@ def _fit(decoder: Decoder, recording: Recording, shifts: Sequence[float], seed: 
     _fit_rest(decoder, _stride_powers(decoder, recording), is_rest_trial)
     made = training_windows(decoder, recording)
     is_rest = made.labels == REST
-    # A window of a gesture whose last stride tells rest is before the onset: it is never scored.
-    is_used = is_rest | ~made.is_resting
+    # A stride of a gesture that has the level of rest lies before the onset: rest is the right answer.
+    is_used = is_rest | ~made.is_low
     chosen = torch.as_tensor(np.flatnonzero(is_used))
     window = Window(*[values[chosen] for values in made.window])
     labels = made.labels[is_used]
