@@ -15,6 +15,8 @@ os.environ.setdefault(
     "RAY_worker_niceness", "0"
 )  # Ray's 15 would starve its workers beside the other test process
 
+import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
@@ -42,6 +44,30 @@ ASSIST = {
 """short name of an assistive task -> its id"""
 HOMES |= {f"{name}-expert": id for name, id in ASSIST.items()}
 """controllers that read no swimmer -> a task that they read"""
+
+
+class Gestures(gym.Env):
+    """Nothing but the spaces of an assistive task that is steered by gestures."""
+
+    def __init__(self, key: str, shape: tuple[int, ...]) -> None:
+        observed = {
+            key: spaces.Box(-np.inf, np.inf, shape),
+            "robot": spaces.Box(-np.inf, np.inf, (24,)),
+        }
+        self.observation_space = spaces.Dict(observed)
+        self.action_space = spaces.Box(0, 1, (10,))
+
+
+GESTURES = {
+    "features": ("test/GestureFeatures-v0", (65,)),
+    "emg": ("test/GestureSignal-v0", (64, 100)),
+    "intent": ("test/GestureIntent-v0", (10,)),
+}
+"""what is observed -> id and shape of an environment that has the spaces for it"""
+for key, (id, shape) in GESTURES.items():
+    gym.register(id, entry_point=Gestures, kwargs={"key": key, "shape": shape})
+HOMES |= {name: GESTURES["features"][0] for name in ("emg-lda", "emg-cnn", "emg-centroid")}
+HOMES |= {"emg-covariance": GESTURES["emg"][0], "gesture-labels": GESTURES["intent"][0]}
 NEEDS = {
     "oracle": {"maze_map": ("#####", "#...#", "###.#", "#...#", "#####")},
     "bilateral": {"callosum": True},

@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from conftest import ASSIST
+from conftest import ASSIST, GESTURES, HOMES
 from gymnasium import spaces
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
@@ -27,6 +27,7 @@ TASKS = {
     "zero": "lancelet/Swim-v0",
     "oscillator": "lancelet/Crawl-v0",
     **{f"{name}-expert": id for name, id in ASSIST.items()},
+    **{name: id for name, id in HOMES.items() if id in [home for home, _ in GESTURES.values()]},
 }
 # Agents of these differ by their number in the batch, or are plastic: they share no weights that could be mapped.
 BY_NUMBER = {"random", "random-held", "random-edge", "search", "search-momentum", "lrta", "oracle"}
