@@ -309,13 +309,13 @@ def test_unfitted_a_decoder_tells_nothing():
 
 @pytest.mark.parametrize("window", [0.0, 0.12, 1.05, -0.25])
 def test_a_window_of_no_whole_strides_is_refused(window):
-    with pytest.raises(LanceletError, match="window = .*must be"):
+    with pytest.raises(LanceletError, match=r"window = .*must be"):
         make(window=window)
 
 
 @pytest.mark.parametrize("smoothing", [0, 21, 2.5])
 def test_a_smoothing_that_is_none_is_refused(smoothing):
-    with pytest.raises(LanceletError, match="smoothing = .*must be"):
+    with pytest.raises(LanceletError, match=r"smoothing = .*must be"):
         make(smoothing=smoothing)
 
 

@@ -321,7 +321,7 @@ def test_attributes_that_are_wrong(tmp_path):
     write_hdf5(path, recording(), layout="wide")
     refused(path, "layout = 'wide': must be a number")
     write_hdf5(path, dataclasses.replace(recording(), rate=-5.0))
-    refused(path, "rate of .*must be a finite number")
+    refused(path, r"rate of .*must be a finite number")
     write_hdf5(path, recording(), session=0)
     refused(path, "session = 0")
     with h5py.File(path, "w") as file:
