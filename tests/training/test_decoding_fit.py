@@ -16,7 +16,7 @@ from lancelet.training.decoding.augment import turned, turning
 from lancelet.training.decoding.fit import observations, training_windows
 from lancelet.training.decoding.following import follow
 from lancelet.training.decoding.measures import accepted, decode, first_times
-from lancelet.training.decoding.recordings import gesture_numbers
+from lancelet.training.decoding.recordings import gesture_numbers, take
 
 USER = 300
 NAMES = ("emg-lda", "emg-centroid", "emg-cnn")
@@ -77,8 +77,6 @@ def test_a_fit_is_the_same_each_time_and_leaves_generators_alone(session, lda):
 
 def test_gestures_are_known_by_name(session, lda):
     order = np.random.default_rng(0).permutation(len(session.test.labels))
-    from lancelet.training.decoding.recordings import take
-
     figures = accuracy(lda, take(session.test, order))
     assert figures.accuracy == accuracy(lda, session.test).accuracy
 
@@ -147,8 +145,11 @@ def test_turned_windows_are_those_of_a_turned_sleeve(session, lda):
     np.testing.assert_allclose(turning(10.0).sum(1), 1, atol=1e-12)
     window = training_windows(lda, session.test).window
     back = turned(turned(window, 5.0), -5.0)
+    counts = window.weight > 0
     # The finest pattern that 16 electrodes can hold is lost on the way.
-    torch.testing.assert_close(back.power.log(), window.power.log(), atol=0.2, rtol=0.2)
+    torch.testing.assert_close(
+        back.power[counts].log(), window.power[counts].log(), atol=0.2, rtol=0.0
+    )
     assert torch.equal(turned(window, 0.0).weight, window.weight)
 
 
