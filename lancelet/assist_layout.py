@@ -5,6 +5,8 @@ It stands here because controllers do not import tasks, nor tasks controllers.
 
 from __future__ import annotations
 
+from .emg_layout import GESTURE_COUNT
+
 COMMANDS = {
     "drive": 0.20,
     "turn": 0.50,
@@ -26,6 +28,20 @@ JOINTS = tuple(COMMANDS)[JOINT_COMMANDS]
 """the commands that move a joint of the robot"""
 CONTROL_PERIOD = 0.05
 """s from one action to the next"""
+FINE_SPEEDS = {
+    "drive": 0.03,
+    "turn": 0.08,
+    "lift": 0.02,
+    "arm": 0.02,
+    "wrist_yaw": 0.10,
+    "wrist_pitch": 0.10,
+    "wrist_roll": 0.10,
+    "gripper": 0.01,
+}
+"""command -> m/s or rad/s with which a gesture begins; `COMMANDS` has what it grows to
+(docs/systems/hdemg.md, "Commands")"""
+MODES = ("drive", "arm", "wrist")
+"""what a gesture moves depends on the mode; a tripod switches to the next (docs/systems/hdemg.md, "Commands")"""
 
 PARTS = {
     "joints": 6,
@@ -61,3 +77,16 @@ def observation_slices() -> dict[str, slice]:
 
 SEEN = observation_slices()
 """part of an observation -> its slice"""
+
+ROBOT_PARTS = {
+    "joints": 6,
+    "base_speed": 2,
+    "mode": len(MODES),
+    "accepted": GESTURE_COUNT,
+    "held": 1,
+    "fault": 1,
+    "peak_force": 1,
+}
+"""part of the observation ``robot`` of tasks that gestures steer -> how many numbers it has, in their order
+(docs/systems/hdemg.md, "Commands")"""
+ROBOT_SIZE = sum(ROBOT_PARTS.values())

@@ -26,13 +26,18 @@ from ...assist_layout import (
     OBSERVATION_SIZE,
     PARTS,
 )
+from ...emg_layout import GESTURE_COUNT
 from ...errors import LanceletError, unknown
 from ...morphology.manipulator import SERVOS, MobileManipulator, wheel_speeds
 from ...morphology.person import POSTURE, add_person
 from ..checks import finite_reset_option, reset_option, within
 from ..simulation import Simulation
-from ..task import Memory, Task
-from . import scene
+from ..task import Memory, Observation, Task
+from . import faults, scene
+from .commands import CommandLayer
+from .gestures import INPUTS, LAGS, SIGNALS, GestureInput, Stream
+from .operator import Operator
+from .plans import Plan
 from .scene import Forces, Spread, Start
 
 PROGRESS_REWARD = 20.0
@@ -72,6 +77,13 @@ ROOM_BEHIND = 0.62
 ROOM_BESIDE = 0.62
 """m"""
 
+OPTIONS_OF_INPUT = {
+    "velocity": (),
+    "gesture": ("speeds", "smoothing", "slips", "label_noise"),
+    "emg": ("speeds", "smoothing", "signal", "users", "disturbances"),
+}
+"""input -> the options that have a meaning with it; others keep their usual values"""
+
 
 @dataclass(kw_only=True)
 class Assist(Task):
@@ -87,6 +99,23 @@ class Assist(Task):
     """N; a larger force between robot and person, in any substep, ends the episode as unsafe"""
     posture: tuple[float, ...] | None = None
     """rad, neck pitch, neck yaw, shoulder flexion, shoulder abduction, elbow; none: drawn at reset"""
+    input: Literal["velocity", "gesture", "emg"] = "velocity"
+    """what an action is: eight speeds, or scores of ten gestures, which an operator makes; with gesture the observation
+    shows their labels, with emg the signals of their muscles (docs/systems/hdemg.md)"""
+    speeds: Literal["both", "coarse", "fine"] = "both"
+    """of gestures: fine at first and coarse where they are held, or always the same"""
+    smoothing: int = 3
+    """strides of 50 ms whose scores are averaged before a gesture is accepted"""
+    slips: float = 0.0
+    """input gesture: probability that the operator presses another key than the one that was meant"""
+    label_noise: float = 0.0
+    """input gesture: probability, in every stride, of a label that is wrong"""
+    signal: Literal["features", "emg"] = "features"
+    """input emg: whether log levels (65) or voltages (64, 100) of a stride are observed"""
+    users: tuple[int, ...] | None = None
+    """input emg: whose arms, by number, taken in turn; none: one is drawn at reset"""
+    disturbances: dict[str, Any] | None = None
+    """input emg: settings of `envs.emg.settings.Settings` by name; none: the usual ones"""
 
     substeps: ClassVar[int] = 25
     reset_options: ClassVar[tuple[str, ...]] = ("posture", "start")
@@ -99,6 +128,8 @@ class Assist(Task):
     """half widths of the start states in long episodes"""
     short_spread: ClassVar[Spread] = Spread(x=0.05, y=0.04, yaw=0.08)
     """half widths of the start states in short episodes"""
+    plan: ClassVar[Plan]
+    """what an operator who steers by gestures wants"""
     near_reward: ClassVar[float] = 0.0
     """for every step within `NEAR` of the target"""
     view: ClassVar[scene.View] = scene.BESIDE_THE_CHAIR
@@ -128,6 +159,59 @@ class Assist(Task):
             self.posture = tuple(self.posture)
             for angle, (name, joint) in zip(self.posture, POSTURE.items(), strict=True):
                 within(f"posture: {name}", angle, joint.low, joint.high, "rad")
+        self._gestures = self._gesture_input()
+
+    def _gesture_input(self) -> GestureInput | None:
+        """The way from an operator's will to the robot, where gestures steer; checks the options of it."""
+        if self.input not in INPUTS:
+            raise unknown("input", self.input, INPUTS)
+        if self.signal not in SIGNALS:
+            raise unknown("signal", self.signal, SIGNALS)
+        layer = CommandLayer(self.speeds, self.smoothing)
+        for name in ("slips", "label_noise"):
+            within(name, getattr(self, name), 0.0, 1.0, "a probability")
+        usual = {
+            "speeds": "both",
+            "smoothing": 3,
+            "slips": 0.0,
+            "label_noise": 0.0,
+            "signal": "features",
+            "users": None,
+            "disturbances": None,
+        }
+        used = OPTIONS_OF_INPUT[self.input]
+        for name, value in usual.items():
+            if name not in used and getattr(self, name) != value:
+                wanted = [key for key, names in OPTIONS_OF_INPUT.items() if name in names]
+                raise LanceletError(
+                    f"{name} = {getattr(self, name)!r}: has no meaning with input = {self.input!r}; "
+                    f"it is of input = {' or '.join(map(repr, wanted))}"
+                )
+        if self.input == "velocity":
+            return None
+        operator = Operator(
+            plan=type(self).plan, lags=LAGS[self.input], layer=layer, slips=self.slips
+        )
+        return GestureInput(
+            operator=operator,
+            layer=layer,
+            label_noise=self.label_noise,
+            stream=self._stream(),
+            signal=self.signal,
+        )
+
+    def _stream(self) -> Stream | None:
+        """What makes the signals; None where labels are shown."""
+        if self.input != "emg":
+            return None
+        # Here, so that tasks without signals do not load their generator.
+        from ..emg.settings import Settings
+        from ..emg.stream import Stream as MuscleStream
+
+        level = "power" if self.signal == "features" else "signal"
+        users = None if self.users is None else tuple(self.users)
+        settings = Settings.from_json(self.disturbances or {})
+        return MuscleStream(level=level, settings=settings, users=users)
 
     # -- what a subclass fills ----------------------------------------------------------------------------------------
 
@@ -181,12 +265,16 @@ class Assist(Task):
 
     @property
     def observation_space(self) -> spaces.Space:
-        """Box of 44 numbers."""
+        """Box of 44 numbers; where gestures steer, a Dict."""
+        if self._gestures is not None:
+            return self._gestures.observation_space
         return spaces.Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
 
     @property
     def action_space(self) -> spaces.Space:
-        """Box of 8 speeds, each a share of the largest."""
+        """Box of 8 speeds, each a share of the largest; where gestures steer, of a score for each of ten."""
+        if self._gestures is not None:
+            return spaces.Box(0.0, 1.0, (GESTURE_COUNT,), np.float32)
         return spaces.Box(-1.0, 1.0, (COMMAND_COUNT,), np.float32)
 
     @property
@@ -210,6 +298,7 @@ class Assist(Task):
             "has_failed": np.zeros(n, bool),  # for a reason of the task's own, such as a spilt cup
             "success": np.zeros(n, bool),
             **self.own_memory(n),
+            **({} if self._gestures is None else self._gestures.memory(n)),
         }
 
     def reset(
@@ -241,6 +330,9 @@ class Assist(Task):
             scene.write_posture(sim, i, posture)
             scene.write_robot(sim, i, place, self.start)
             self.draw(sim, memory, i, rng)
+        if self._gestures is not None:
+            # Last: a seed gives the same scene whatever steers.
+            self._gestures.reset(memory, ids, rngs)
 
     def _given(
         self, n: int, options: Mapping[str, Any]
@@ -258,13 +350,34 @@ class Assist(Task):
         return postures, starts
 
     def advance(self, sim: Simulation, memory: Memory, action: np.ndarray) -> None:
-        """Move the set-points by the commanded speeds for one control step, and look at the forces of every substep."""
+        """Move the robot by the action for one control step; where gestures steer, let the operator go on."""
         self._begin_fresh(sim, memory)
-        command = np.asarray(action, float) * SPEEDS
+        if self._gestures is None:
+            self._move(sim, memory, np.asarray(action, float), None)
+            return
+        shares = self._gestures.command(memory, np.asarray(action, float))
+        is_stopped = memory["stopped_by"] != faults.NO_FAULT
+        self._move(sim, memory, shares, is_stopped)
+        self._gestures.go_on(sim, memory, self._see(sim, memory))
+
+    def _move(
+        self, sim: Simulation, memory: Memory, shares: np.ndarray, is_stopped: np.ndarray | None
+    ) -> None:
+        """Move the set-points by the commanded speeds for one control step, and look at the forces of every substep.
+
+        Args:
+            sim: moved on.
+            memory: changed in place.
+            shares: (n, 8) of the largest speeds, in [-1, 1].
+            is_stopped: (n,) True for the robots that a fault stops; None: none is.
+        """
+        command = shares * SPEEDS
         columns = scene.columns(sim.model)
         lengths = sim.actuator_length[:, columns.joints]
         # The leash bounds the force with which the robot leans on whatever stops it.
         set_points = np.clip(sim.act, lengths - LEASHES, lengths + LEASHES)
+        if is_stopped is not None:
+            set_points = faults.halted(set_points, lengths, is_stopped)
         controls = sim.ctrl.copy()
         controls[:, columns.base] = _base_controls(columns.is_on_wheels, command)
         controls[:, columns.joints] = command[:, JOINT_COMMANDS]
@@ -299,6 +412,8 @@ class Assist(Task):
         rows = np.flatnonzero(fresh)
         sim.ctrl[np.ix_(rows, columns.posture)] = lengths[np.ix_(rows, columns.posture)]
         memory["distance"][fresh] = self._distance(sim, memory)[fresh]
+        if self._gestures is not None:
+            self._gestures.begin(sim, memory, self._see(sim, memory), fresh)
         memory["is_fresh"][:] = False
 
     def _distance(self, sim: Simulation, memory: Memory) -> np.ndarray:
@@ -306,8 +421,14 @@ class Assist(Task):
         place, _ = self.target(sim, memory)
         return np.linalg.norm(place - sim.sensor("tip"), axis=1)
 
-    def observe(self, sim: Simulation, memory: Memory) -> np.ndarray:
-        """What docs/systems/assist.md lists under "Observation", in the robot's frame."""
+    def observe(self, sim: Simulation, memory: Memory) -> Observation:
+        """What docs/systems/assist.md lists under "Observation"; where gestures steer, what their decoder reads."""
+        if self._gestures is not None:
+            return self._gestures.observe(sim, memory)
+        return self._see(sim, memory)
+
+    def _see(self, sim: Simulation, memory: Memory) -> np.ndarray:
+        """What docs/systems/assist.md lists under "Observation" (n, 44), in the robot's frame."""
         columns = scene.columns(sim.model)
         joints = sim.actuator_length[:, columns.joints]
         lead = (sim.act - joints) / LEASHES
@@ -347,17 +468,25 @@ class Assist(Task):
     def reward(
         self, sim: Simulation, memory: Memory, action: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Progress towards the target, less effort and force, events of the task, and the price of an unsafe end."""
+        """Progress towards the target, less effort and force, events of the task, and the price of an unsafe end.
+
+        Where signals steer, the term ``fault`` is the number of the fault that stopped the robot in this step; it is
+        not part of the reward.
+        """
+        effort = action if self._gestures is None else memory["moved_by"]
         terms = {
             "progress": PROGRESS_REWARD * memory["gain"],
             "near": self.near_reward * (memory["distance"] < NEAR),
-            "action": -ACTION_COST * np.square(action).sum(1),
+            "action": -ACTION_COST * np.square(effort).sum(1),
             "force": -FORCE_COST * np.maximum(0.0, memory["peak_force"] - GENTLE_FORCE),
             "event": memory["event_reward"].copy(),
             "success": SUCCESS_REWARD * _helped(memory),
             "unsafe": UNSAFE_REWARD * (memory["is_unsafe"] | memory["has_failed"]),
         }
-        return sum(terms.values(), np.zeros(sim.n)), terms
+        reward = sum(terms.values(), np.zeros(sim.n))
+        if self.input == "emg":
+            terms["fault"] = memory["stopped_by"].astype(float)
+        return reward, terms
 
     def terminated(self, sim: Simulation, memory: Memory) -> np.ndarray:
         """The person was helped, or hurt, or the task cannot be done any more."""
@@ -372,6 +501,7 @@ class Assist(Task):
             "distance": memory["distance"].copy(),
             "worst_force": memory["worst_force"].copy(),
             **self.own_metrics(memory),
+            **({} if self._gestures is None else self._gestures.metrics(memory)),
         }
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from ...morphology.manipulator import FURNITURE, OBJECT, ROBOT
 from ..simulation import Simulation
 from ..task import Memory
-from . import scene
+from . import plans, scene
 from .base import PROGRESS_REWARD, Assist, Forces, Start
+from .plans import Plan
 
 CABINET_PLACE = (1.25, 0.0)
 """m, middle of the cabinet, beside the person's feet; its front looks to the robot, along y"""
@@ -55,6 +56,7 @@ class AssistDrawer(Assist):
     Version: v0.
     """
 
+    plan: ClassVar[Plan] = staticmethod(plans.drawer)
     tool: ClassVar[str] = "none"
     start: ClassVar[Start] = Start(
         x=1.1, y=1.12, yaw=0.0, lift=0.70, arm=0.0, wrist_pitch=0.0, gripper=0.03

@@ -10,8 +10,10 @@ import numpy as np
 
 from ..simulation import Simulation
 from ..task import Memory
+from . import plans
 from .base import NEAR_REWARD, Assist, Forces, Spread, Start, count_dwell
 from .feed import LARGEST_FORCE, MOUTH_RADIUS, tilt
+from .plans import Plan
 
 DWELL = 2.0
 """s that the person drinks"""
@@ -40,6 +42,7 @@ class AssistDrink(Assist):
     """N; a larger force between robot and person, in any substep, ends the episode as unsafe"""
 
     near_reward: ClassVar[float] = NEAR_REWARD
+    plan: ClassVar[Plan] = staticmethod(plans.drink)
     tool: ClassVar[str] = "cup"
     # Beside the person: the arm reaches across, and the wrist's roll tilts the cup towards the face. From the front
     # the pitch would, and ask the lift for more than it has.

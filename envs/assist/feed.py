@@ -10,8 +10,9 @@ import numpy as np
 
 from ..simulation import Simulation
 from ..task import Memory
-from . import scene
+from . import plans, scene
 from .base import NEAR_REWARD, Assist, Forces, Spread, Start, count_dwell
+from .plans import Plan
 
 MOUTH_RADIUS = 0.03
 """m around the mouth within which the person can eat"""
@@ -47,6 +48,7 @@ class AssistFeed(Assist):
     """N; a larger force between robot and person, in any substep, ends the episode as unsafe"""
 
     near_reward: ClassVar[float] = NEAR_REWARD
+    plan: ClassVar[Plan] = staticmethod(plans.feed)
     tool: ClassVar[str] = "spoon"
     start: ClassVar[Start] = FACING_START
     long_spread: ClassVar[Spread] = FACING_SPREAD

@@ -11,8 +11,9 @@ import numpy as np
 from ...morphology.manipulator import FURNITURE, OBJECT, PERSON, ROBOT
 from ..simulation import Simulation
 from ..task import Memory
-from . import scene
+from . import plans, scene
 from .base import Assist, Forces, Spread, Start
+from .plans import Plan
 
 TABLE_PLACE = (2.2, 0.17)
 """m, middle of the table; the robot passes it on its right"""
@@ -57,6 +58,7 @@ class AssistFetch(Assist):
     Version: v0.
     """
 
+    plan: ClassVar[Plan] = staticmethod(plans.fetch)
     tool: ClassVar[str] = "none"
     start: ClassVar[Start] = Start(
         x=0.2, y=1.0, yaw=0.0, lift=0.75, arm=0.0, wrist_pitch=0.0, gripper=0.03

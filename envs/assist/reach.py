@@ -9,8 +9,10 @@ import numpy as np
 
 from ..simulation import Simulation
 from ..task import Memory
+from . import plans
 from .base import NEAR, NEAR_REWARD, Assist, Forces, Start, count_dwell
 from .forearm import draw_place, place_on_forearm
+from .plans import Plan
 
 DWELL = 0.5
 """s that the tip must stay near"""
@@ -26,6 +28,7 @@ class AssistReach(Assist):
     """
 
     near_reward: ClassVar[float] = NEAR_REWARD
+    plan: ClassVar[Plan] = staticmethod(plans.reach)
     tool: ClassVar[str] = "scratcher"
     start: ClassVar[Start] = Start(x=0.2, y=0.88, yaw=0.0, lift=0.95, arm=0.02, wrist_pitch=-0.9)
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from ..simulation import Simulation
 from ..task import Memory
+from . import plans
 from .base import Assist, Forces, Start
 from .forearm import draw_place, place_on_forearm
+from .plans import Plan
 
 STROKES = 10
 """strokes that the itch needs"""
@@ -36,6 +38,7 @@ class AssistScratch(Assist):
     Version: v0.
     """
 
+    plan: ClassVar[Plan] = staticmethod(plans.scratch)
     tool: ClassVar[str] = "scratcher"
     start: ClassVar[Start] = Start(x=0.2, y=0.88, yaw=0.0, lift=0.95, arm=0.02, wrist_pitch=-0.9)
 

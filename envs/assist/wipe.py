@@ -9,8 +9,10 @@ import numpy as np
 
 from ..simulation import Simulation
 from ..task import Memory
+from . import plans
 from .base import Assist, Forces, Start
 from .forearm import place_on_forearm
+from .plans import Plan
 
 PATCHES_ALONG = np.linspace(0.42, 0.95, 10)
 """places of the patches along the forearm: 0 at the elbow, 1 at the wrist"""
@@ -39,6 +41,7 @@ class AssistWipe(Assist):
     Version: v0.
     """
 
+    plan: ClassVar[Plan] = staticmethod(plans.wipe)
     tool: ClassVar[str] = "wiper"
     start: ClassVar[Start] = Start(x=0.2, y=0.88, yaw=0.0, lift=0.95, arm=0.02, wrist_pitch=-0.9)
 

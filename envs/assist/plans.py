@@ -1,0 +1,354 @@
+"""What a person who steers by gestures wants of each task: phases, and in each what the axes are still to move by.
+
+See docs/systems/hdemg.md, "Operator". A plan reads the observation of `Assist`, as the person sees it, and remembers
+nothing but its phase. Places are in the robot's frame: x its heading, the arm points along -y, z is up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ...assist_layout import COMMAND_COUNT, COMMANDS, FORCE_UNIT, JOINTS
+from ...morphology.manipulator import ARM_RANGE, LIFT_RANGE
+
+Seen = dict[str, np.ndarray]
+"""part of an observation -> its numbers, (n, k)"""
+
+AXES = {name: number for number, name in enumerate(COMMANDS)}
+"""axis -> its column among errors and tolerances"""
+NOT_WANTED = np.inf
+"""tolerance of an axis that a phase does not look at"""
+WRIST_TOLERANCE = 0.12
+"""rad; wrong gestures turn the wrist, too"""
+TURN_TOLERANCE = 0.05
+"""rad"""
+PLACE_TOLERANCE = 0.010
+"""m; the shortest press drives 3 to 6 mm"""
+LOOSE_TOLERANCE = 0.03
+"""m, of an axis that is looked at again later"""
+FACE_TO_FACE = math.pi / 2
+"""rad, where the person looks as seen by a robot whose arm points to the face"""
+SKIN_STIFFNESS = 600.0
+"""N/m, by which the person estimates how much deeper the tool must press"""
+
+
+class Wish(NamedTuple):
+    """What is still to be done in the present phase."""
+
+    error: np.ndarray
+    """(n, 8) by how much each axis is to move, m or rad"""
+    tolerance: np.ndarray
+    """(n, 8) an error no larger is left alone"""
+    phase: np.ndarray
+    """(n,) the next phase"""
+
+
+Plan = Callable[[Seen, np.ndarray], Wish]
+"""(what is seen, (n,) present phase) -> what is wanted"""
+
+
+class Stage(NamedTuple):
+    """One phase: axis -> its error (n,) and its tolerance; and whether it has ended, None: when nothing is left."""
+
+    axes: dict[str, tuple[np.ndarray, float]]
+    ended: np.ndarray | None = None
+
+
+def wish(stages: list[Stage], phase: np.ndarray) -> Wish:
+    """The wish of each simulation in its own phase; the last phase never ends."""
+    n = len(phase)
+    error = np.zeros((n, COMMAND_COUNT))
+    tolerance = np.full((n, COMMAND_COUNT), NOT_WANTED)
+    next_phase = phase.copy()
+    for number, stage in enumerate(stages):
+        rows = phase == number
+        is_done = np.ones(n, bool)
+        for name, (axis_error, axis_tolerance) in stage.axes.items():
+            error[rows, AXES[name]] = axis_error[rows]
+            tolerance[rows, AXES[name]] = axis_tolerance
+            is_done &= np.abs(axis_error) <= axis_tolerance
+        ended = is_done if stage.ended is None else stage.ended
+        if number < len(stages) - 1:
+            next_phase[rows & ended] = number + 1
+    return Wish(error, tolerance, next_phase)
+
+
+# -- errors of axes -----------------------------------------------------------------------------------------------------
+
+
+def joint(seen: Seen, name: str) -> np.ndarray:
+    """Position (n,) of a joint, m or rad."""
+    return seen["joints"][:, JOINTS.index(name)]
+
+
+def turning(seen: Seen, heading: float = 0.0) -> np.ndarray:
+    """Error (n,) of turning until the person looks to `heading` (rad) in the robot's frame."""
+    facing = seen["person_facing"]
+    return np.arctan2(facing[:, 1], facing[:, 0]) - heading
+
+
+def place(seen: Seen, vector: np.ndarray) -> dict[str, np.ndarray]:
+    """Errors of drive, arm and lift that move the tip by a vector (n, 3); arm and lift only as far as they reach."""
+    arm = joint(seen, "arm")
+    lift = joint(seen, "lift")
+    return {
+        "drive": vector[:, 0],
+        "arm": np.clip(-vector[:, 1], ARM_RANGE[0] - arm, ARM_RANGE[1] - arm),
+        "lift": np.clip(vector[:, 2], LIFT_RANGE[0] - lift, LIFT_RANGE[1] - lift),
+    }
+
+
+def wrist(
+    seen: Seen,
+    pitch: float = 0.0,
+    roll: float | np.ndarray = 0.0,
+    tolerance: float = WRIST_TOLERANCE,
+) -> dict[str, tuple[np.ndarray, float]]:
+    """Errors and tolerance of the three axes of the wrist; yaw 0."""
+    return {
+        "wrist_pitch": (pitch - joint(seen, "wrist_pitch"), tolerance),
+        "wrist_yaw": (-joint(seen, "wrist_yaw"), tolerance),
+        "wrist_roll": (roll - joint(seen, "wrist_roll"), tolerance),
+    }
+
+
+def within(
+    errors: dict[str, np.ndarray], **tolerances: float
+) -> dict[str, tuple[np.ndarray, float]]:
+    """Some of the errors, with their tolerances."""
+    return {name: (errors[name], tolerance) for name, tolerance in tolerances.items()}
+
+
+def force(seen: Seen) -> np.ndarray:
+    """Force (n,) between robot and person, N."""
+    return FORCE_UNIT * np.sqrt(np.square(seen["force"]).sum(1))
+
+
+# -- tasks --------------------------------------------------------------------------------------------------------------
+
+TOOL_PITCH = -0.9
+"""rad, of the wrist where a tool goes down to the forearm"""
+HOVER = 0.08
+"""m over the skin that the tip goes to first"""
+BEFORE_TOUCH = 0.012
+"""m over the skin where it waits"""
+
+
+def _to_the_skin(seen: Seen) -> list[Stage]:
+    """Face as the person does; over the place; its height last, so that nothing is hit on the way."""
+    hover = place(seen, seen["target"] + HOVER * seen["target_axis"])
+    held_wrist = wrist(seen, TOOL_PITCH)
+    return [
+        Stage({"turn": (turning(seen), TURN_TOLERANCE), **held_wrist}),
+        Stage(within(hover, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE) | held_wrist),
+    ]
+
+
+def reach(seen: Seen, phase: np.ndarray) -> Wish:
+    """Over the place on the forearm, then down to just above it."""
+    touch = place(seen, seen["target"] + BEFORE_TOUCH * seen["target_axis"])
+    down = within(touch, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE, lift=PLACE_TOLERANCE)
+    return wish([*_to_the_skin(seen), Stage(down)], phase)
+
+
+BEFORE_MOUTH = 0.12
+"""m before the mouth that the tip goes to first"""
+SPOON_AT_LIPS = 0.014
+"""m before the mouth where the spoon stays"""
+CUP_AT_LIPS = 0.018
+"""m before the mouth where the cup's rim stays"""
+LEVEL_TOLERANCE = 0.06
+"""rad, of a wrist that must stay level"""
+
+
+def feed(seen: Seen, phase: np.ndarray) -> Wish:
+    """Face the person, before the mouth, then straight to it."""
+    before = place(seen, seen["target"] + BEFORE_MOUTH * seen["target_axis"])
+    lips = place(seen, seen["target"] + SPOON_AT_LIPS * seen["target_axis"])
+    level = wrist(seen, tolerance=LEVEL_TOLERANCE)
+    return wish(
+        [
+            Stage({"turn": (turning(seen, FACE_TO_FACE), TURN_TOLERANCE), **level}),
+            Stage(
+                within(before, drive=PLACE_TOLERANCE, lift=PLACE_TOLERANCE, arm=LOOSE_TOLERANCE)
+                | level
+            ),
+            Stage(
+                within(lips, drive=PLACE_TOLERANCE, lift=PLACE_TOLERANCE, arm=PLACE_TOLERANCE)
+                | level
+            ),
+        ],
+        phase,
+    )
+
+
+DRINKING_ROLL = 0.785
+"""rad"""
+ROLL_TOLERANCE = 0.06
+"""rad"""
+
+
+def drink(seen: Seen, phase: np.ndarray) -> Wish:
+    """Before the mouth, the rim to the lips, then the tilt, and the rim to the lips again."""
+    before = place(seen, seen["target"] + BEFORE_MOUTH * seen["target_axis"])
+    lips = place(seen, seen["target"] + CUP_AT_LIPS * seen["target_axis"])
+    level = wrist(seen, tolerance=LEVEL_TOLERANCE)
+    tilted = wrist(seen, roll=DRINKING_ROLL, tolerance=ROLL_TOLERANCE)
+    at_lips = within(lips, drive=PLACE_TOLERANCE, lift=PLACE_TOLERANCE, arm=PLACE_TOLERANCE)
+    return wish(
+        [
+            Stage({"turn": (turning(seen), TURN_TOLERANCE), **level}),
+            Stage(
+                within(before, drive=LOOSE_TOLERANCE, lift=PLACE_TOLERANCE, arm=PLACE_TOLERANCE)
+                | level
+            ),
+            Stage(at_lips | level),
+            Stage(tilted),
+            Stage(at_lips | tilted),
+        ],
+        phase,
+    )
+
+
+GRIPPER_OPEN = 0.03
+"""m, of the slide on the way to a thing"""
+GRIPPER_TOLERANCE = 0.012
+"""m"""
+CLOSING = -0.055
+"""m that the slide is closed by until something stops it"""
+FIRM_LEAD = -0.9
+"""leashes; where the set-point is so far beyond the fingers, they hold"""
+BEFORE_THING = 0.14
+"""m between the grasp and the thing before the arm is extended"""
+PULL = 0.22
+"""m that the operator means to pull a drawer by"""
+OPEN = 0.20
+"""m, the opening that is seen as 1"""
+
+
+def _grasp(seen: Seen) -> Stage:
+    """Close until the fingers hold."""
+    holds = seen["lead"][:, JOINTS.index("gripper")] <= FIRM_LEAD
+    return Stage({"gripper": (np.where(holds, 0.0, CLOSING), GRIPPER_TOLERANCE)}, ended=holds)
+
+
+def _open(seen: Seen) -> dict[str, tuple[np.ndarray, float]]:
+    """Keep the gripper open."""
+    return {"gripper": (GRIPPER_OPEN - joint(seen, "gripper"), GRIPPER_TOLERANCE)}
+
+
+def _beside(seen: Seen, vector: np.ndarray, distance: float) -> dict[str, np.ndarray]:
+    """Errors to a place that is `distance` (m) before the thing on the robot's side."""
+    return place(seen, vector + np.array([0.0, distance, 0.0]))
+
+
+def drawer(seen: Seen, phase: np.ndarray) -> Wish:
+    """Before the handle, around it, close, pull."""
+    before = _beside(seen, seen["object"], BEFORE_THING)
+    around = place(seen, seen["object"])
+    opening = OPEN * seen["progress"][:, 0]
+    ready = wrist(seen) | _open(seen)
+    return wish(
+        [
+            Stage({"turn": (turning(seen), TURN_TOLERANCE), **ready}),
+            Stage(
+                within(before, drive=PLACE_TOLERANCE, lift=PLACE_TOLERANCE, arm=LOOSE_TOLERANCE)
+                | ready
+            ),
+            Stage(within(around, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE) | _open(seen)),
+            _grasp(seen),
+            Stage({"arm": (opening - PULL, PLACE_TOLERANCE)}),
+        ],
+        phase,
+    )
+
+
+RAISE = 0.10
+"""m that a box is lifted"""
+ON_TABLE = 0.725
+"""m, height of the box's middle on the table"""
+OVER_HAND = 0.08
+"""m over the hand where the box is brought"""
+FREE_OF_KNEES = 0.22
+"""m beside the hand until the robot is there"""
+GIVE_TOLERANCE = 0.04
+"""m; the box counts as brought within 0.15 m"""
+
+
+def fetch(seen: Seen, phase: np.ndarray) -> Wish:
+    """Along to the table, around the box, up, back along the way it came, and to the hand."""
+    before = _beside(seen, seen["object"], BEFORE_THING)
+    around = place(seen, seen["object"])
+    height = seen["tip"][:, 2] + seen["object"][:, 2]
+    raised = {"lift": (ON_TABLE + RAISE - height, LOOSE_TOLERANCE)}
+    # The target is the hand from the moment on at which the box counts as held.
+    over_hand = seen["target"] + np.array([0.0, 0.0, OVER_HAND])
+    beside = _beside(seen, over_hand, FREE_OF_KNEES)
+    hand = place(seen, over_hand)
+    ready = wrist(seen) | _open(seen)
+    straight = {"turn": (turning(seen), TURN_TOLERANCE)}
+    return wish(
+        [
+            Stage(straight | ready),
+            Stage(
+                within(before, drive=PLACE_TOLERANCE, lift=PLACE_TOLERANCE, arm=LOOSE_TOLERANCE)
+                | ready
+            ),
+            Stage(within(around, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE) | _open(seen)),
+            _grasp(seen),
+            Stage(raised),
+            Stage({"arm": (-joint(seen, "arm"), LOOSE_TOLERANCE)}),
+            Stage(within(beside, drive=GIVE_TOLERANCE)),
+            Stage(within(hand, drive=GIVE_TOLERANCE, lift=GIVE_TOLERANCE, arm=GIVE_TOLERANCE)),
+        ],
+        phase,
+    )
+
+
+STROKE = 0.013
+"""m to each side of the itch"""
+SCRATCH_FORCE = 2.5
+"""N that is meant while scratching"""
+WIPE_FORCE = 3.5
+"""N that is meant while wiping"""
+FORCE_TOLERANCE = 1.8
+"""N; a force that is so far from the meant one is corrected"""
+DEEPEST_STEP = 0.015
+"""m that the tool is lowered by at once where it does not touch yet"""
+
+
+def _pressing(seen: Seen, meant: float) -> tuple[np.ndarray, float]:
+    """Error of the lift that brings the force to the meant one, and its tolerance."""
+    missing = meant - force(seen)
+    # Without a touch the skin may be anywhere below: the distance along its normal tells.
+    above_skin = -(seen["target"] * seen["target_axis"]).sum(1)
+    touches = force(seen) > 0.2
+    down = np.where(touches, missing / SKIN_STIFFNESS, np.clip(above_skin, 0.004, DEEPEST_STEP))
+    return -down, FORCE_TOLERANCE / SKIN_STIFFNESS
+
+
+def scratch(seen: Seen, phase: np.ndarray) -> Wish:
+    """Down to the itch until it touches, then to and fro along the forearm."""
+    errors = place(seen, seen["target"])
+    skin = place(seen, seen["target"] + BEFORE_TOUCH * seen["target_axis"])
+    press = {"lift": _pressing(seen, SCRATCH_FORCE)}
+    forth = Stage(press | {"drive": (errors["drive"] + STROKE, 0.004)})
+    back = Stage(press | {"drive": (errors["drive"] - STROKE, 0.004)})
+    down = within(skin, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE, lift=PLACE_TOLERANCE)
+    # One stage for each stroke: phases do not go round.
+    strokes = [forth, back] * 12
+    return wish([*_to_the_skin(seen), Stage(down), Stage(press), *strokes], phase)
+
+
+def wipe(seen: Seen, phase: np.ndarray) -> Wish:
+    """Down to the nearest patch, then from patch to patch with a gentle force."""
+    skin = place(seen, seen["target"] + BEFORE_TOUCH * seen["target_axis"])
+    errors = place(seen, seen["target"])
+    press = {"lift": _pressing(seen, WIPE_FORCE)}
+    down = within(skin, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE, lift=PLACE_TOLERANCE)
+    follow = Stage(press | within(errors, drive=0.015, arm=0.015))
+    return wish([*_to_the_skin(seen), Stage(down), follow], phase)
