@@ -52,14 +52,18 @@ Plan = Callable[[Seen, np.ndarray], Wish]
 
 
 class Stage(NamedTuple):
-    """One phase: axis -> its error (n,) and its tolerance; and whether it has ended, None: when nothing is left."""
+    """One phase of a plan."""
 
     axes: dict[str, tuple[np.ndarray, float]]
+    """axis -> its error (n,) and its tolerance"""
     ended: np.ndarray | None = None
+    """(n,) whether it has ended; none: it ends when nothing is left"""
+    following: int | None = None
+    """number of the phase after it; none: the next one"""
 
 
 def wish(stages: list[Stage], phase: np.ndarray) -> Wish:
-    """The wish of each simulation in its own phase; the last phase never ends."""
+    """The wish of each simulation in its own phase; the last phase ends in itself."""
     n = len(phase)
     error = np.zeros((n, COMMAND_COUNT))
     tolerance = np.full((n, COMMAND_COUNT), NOT_WANTED)
@@ -72,8 +76,9 @@ def wish(stages: list[Stage], phase: np.ndarray) -> Wish:
             tolerance[rows, AXES[name]] = axis_tolerance
             is_done &= np.abs(axis_error) <= axis_tolerance
         ended = is_done if stage.ended is None else stage.ended
-        if number < len(stages) - 1:
-            next_phase[rows & ended] = number + 1
+        following = number + 1 if stage.following is None else stage.following
+        if following < len(stages):
+            next_phase[rows & ended] = following
     return Wish(error, tolerance, next_phase)
 
 
@@ -271,6 +276,8 @@ RAISE = 0.10
 """m that a box is lifted"""
 ON_TABLE = 0.725
 """m, height of the box's middle on the table"""
+ABOVE_MIDDLE = 0.006
+"""m over the box's middle where it is grasped, and how exactly: 9 mm lower the fingers would hit the table"""
 OVER_HAND = 0.08
 """m over the hand where the box is brought"""
 FREE_OF_KNEES = 0.22
@@ -282,6 +289,7 @@ GIVE_TOLERANCE = 0.04
 def fetch(seen: Seen, phase: np.ndarray) -> Wish:
     """Along to the table, around the box, up, back along the way it came, and to the hand."""
     before = _beside(seen, seen["object"], BEFORE_THING)
+    before["lift"] = before["lift"] + ABOVE_MIDDLE
     around = place(seen, seen["object"])
     height = seen["tip"][:, 2] + seen["object"][:, 2]
     raised = {"lift": (ON_TABLE + RAISE - height, LOOSE_TOLERANCE)}
@@ -295,7 +303,7 @@ def fetch(seen: Seen, phase: np.ndarray) -> Wish:
         [
             Stage(straight | ready),
             Stage(
-                within(before, drive=PLACE_TOLERANCE, lift=PLACE_TOLERANCE, arm=LOOSE_TOLERANCE)
+                within(before, drive=PLACE_TOLERANCE, lift=ABOVE_MIDDLE, arm=LOOSE_TOLERANCE)
                 | ready
             ),
             Stage(within(around, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE) | _open(seen)),
@@ -344,11 +352,36 @@ def scratch(seen: Seen, phase: np.ndarray) -> Wish:
     return wish([*_to_the_skin(seen), Stage(down), Stage(press), *strokes], phase)
 
 
+HOP = 0.03
+"""m over the skin at which the sponge goes across the forearm: it would climb the skin, and press hard"""
+ALONG_TOLERANCE = 0.010
+"""m along the forearm, while wiping"""
+ACROSS_TOLERANCE = 0.018
+"""m across it: the sponge wipes 22 mm to each side"""
+
+
 def wipe(seen: Seen, phase: np.ndarray) -> Wish:
-    """Down to the nearest patch, then from patch to patch with a gentle force."""
-    skin = place(seen, seen["target"] + BEFORE_TOUCH * seen["target_axis"])
+    """Down to a patch, along the forearm with a gentle force, and by a hop to patches further across."""
     errors = place(seen, seen["target"])
-    press = {"lift": _pressing(seen, WIPE_FORCE)}
+    skin = place(seen, seen["target"] + BEFORE_TOUCH * seen["target_axis"])
+    raised = place(seen, seen["target"] + HOP * seen["target_axis"])
+    lift_error, lift_tolerance = _pressing(seen, WIPE_FORCE)
+    # The sponge goes along only while it presses as it should.
+    presses = np.abs(lift_error) <= lift_tolerance
+    along = np.where(presses, errors["drive"], 0.0)
+    is_along = presses & (np.abs(errors["drive"]) <= ALONG_TOLERANCE)
+    is_aside = np.abs(errors["arm"]) > ACROSS_TOLERANCE
     down = within(skin, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE, lift=PLACE_TOLERANCE)
-    follow = Stage(press | within(errors, drive=0.015, arm=0.015))
-    return wish([*_to_the_skin(seen), Stage(down), follow], phase)
+    return wish(
+        [
+            *_to_the_skin(seen),
+            Stage(down),
+            Stage(
+                {"lift": (lift_error, lift_tolerance), "drive": (along, ALONG_TOLERANCE)},
+                ended=is_along & is_aside,
+            ),
+            Stage(within(raised, lift=PLACE_TOLERANCE)),
+            Stage(within(skin, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE), following=2),
+        ],
+        phase,
+    )
