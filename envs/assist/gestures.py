@@ -115,6 +115,7 @@ class GestureInput:
             "start_place": np.zeros((n, 3)),  # m, where it was at the start
             "path": np.zeros(n),  # m that it has moved
             "wrong_path": np.zeros(n),  # m of it by gestures that were not meant
+            "wrong_time": np.zeros(n),  # s that the robot moved by gestures that were not meant
             "strides": np.zeros(n),  # in which a gesture was accepted
             "right_strides": np.zeros(n),  # in which it was the one that the muscles made
             "steady_strides": np.zeros(n),
@@ -232,6 +233,7 @@ class GestureInput:
         memory["path"] += way
         is_wrong = (memory["accepted"] != REST) & (memory["accepted"] != memory["intent"])
         memory["wrong_path"] += way * is_wrong
+        memory["wrong_time"] += CONTROL_PERIOD * is_wrong
 
     def metrics(self, memory: Memory) -> dict[str, np.ndarray]:
         """Figures of the way from the will to the command, (n,) each; NaN where nothing was counted."""
@@ -243,6 +245,7 @@ class GestureInput:
             "online_accuracy": _share(memory["right_strides"], memory["strides"]),
             "steady_accuracy": _share(memory["right_steady_strides"], memory["steady_strides"]),
             "wrong_path": memory["wrong_path"].copy(),
+            "wrong_time": memory["wrong_time"].copy(),
             "path_efficiency": _share(straight, memory["path"]),
             "worst_rest_wait": memory["worst_rest_wait"].copy(),
             "stops": memory["stops"].copy(),

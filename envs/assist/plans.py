@@ -14,6 +14,7 @@ import numpy as np
 
 from ...assist_layout import COMMAND_COUNT, COMMANDS, FORCE_UNIT, JOINTS
 from ...morphology.manipulator import ARM_RANGE, LIFT_RANGE
+from ...morphology.person import FOREARM_RADIUS
 
 Seen = dict[str, np.ndarray]
 """part of an observation -> its numbers, (n, k)"""
@@ -339,8 +340,21 @@ def _pressing(seen: Seen, meant: float) -> tuple[np.ndarray, float]:
     return -down, FORCE_TOLERANCE / SKIN_STIFFNESS
 
 
+def _on_top(seen: Seen) -> Seen:
+    """The same view, with the target moved over the forearm's upper side, half as far from its top.
+
+    The lift presses downwards: on a steep side the tool would slide off.
+    """
+    normal = seen["target_axis"]
+    middle = seen["target"] - FOREARM_RADIUS * normal
+    upper = normal + np.array([0.0, 0.0, 1.0])
+    upper = upper / np.sqrt(np.square(upper).sum(1))[:, None]
+    return seen | {"target": middle + FOREARM_RADIUS * upper, "target_axis": upper}
+
+
 def scratch(seen: Seen, phase: np.ndarray) -> Wish:
     """Down to the itch until it touches, then to and fro along the forearm."""
+    seen = _on_top(seen)
     errors = place(seen, seen["target"])
     skin = place(seen, seen["target"] + BEFORE_TOUCH * seen["target_axis"])
     press = {"lift": _pressing(seen, SCRATCH_FORCE)}
@@ -356,12 +370,13 @@ HOP = 0.03
 """m over the skin at which the sponge goes across the forearm: it would climb the skin, and press hard"""
 ALONG_TOLERANCE = 0.010
 """m along the forearm, while wiping"""
-ACROSS_TOLERANCE = 0.018
-"""m across it: the sponge wipes 22 mm to each side"""
+ACROSS_TOLERANCE = 0.010
+"""m across it: the sponge wipes 22 mm to each side, and the patch may be 14 mm beside the place that it goes to"""
 
 
 def wipe(seen: Seen, phase: np.ndarray) -> Wish:
     """Down to a patch, along the forearm with a gentle force, and by a hop to patches further across."""
+    seen = _on_top(seen)
     errors = place(seen, seen["target"])
     skin = place(seen, seen["target"] + BEFORE_TOUCH * seen["target_axis"])
     raised = place(seen, seen["target"] + HOP * seen["target_axis"])
