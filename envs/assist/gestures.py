@@ -40,7 +40,7 @@ SIGNALS = ("features", "emg")
 """what is observed of the muscles: one stride's features, or its voltages"""
 LAGS = {
     "gesture": Lags(onset=0.10, rest=0.0, switch_press=0.7),
-    "emg": Lags(onset=0.25, rest=0.05, switch_press=1.2),
+    "emg": Lags(onset=0.20, rest=0.10, switch_press=1.2),
 }
 """input -> what the operator knows of its delays"""
 STEADY_TIME = 0.4
@@ -231,18 +231,21 @@ class GestureInput:
         way = np.linalg.norm(place - memory["tip_place"], axis=1)
         memory["tip_place"][:] = place
         memory["path"] += way
-        is_wrong = (memory["accepted"] != REST) & (memory["accepted"] != memory["intent"])
+        # What goes on for a moment after the muscles rest is late, but not wrong.
+        is_wrong = (memory["accepted"] != REST) & (memory["accepted"] != memory["last_intent"])
         memory["wrong_path"] += way * is_wrong
         memory["wrong_time"] += CONTROL_PERIOD * is_wrong
 
     def metrics(self, memory: Memory) -> dict[str, np.ndarray]:
-        """Figures of the way from the will to the command, (n,) each; NaN where nothing was counted."""
+        """Figures of the way from the will to the command, (n,) each; shares of nothing are 1."""
         straight = np.linalg.norm(memory["tip_place"] - memory["start_place"], axis=1)
         return {
             "time": memory["stride"] * CONTROL_PERIOD,
             "presses": memory["operator_draws"].astype(float),
             "mode_switches": memory["mode_switches"].copy(),
+            "strides": memory["strides"].copy(),
             "online_accuracy": _share(memory["right_strides"], memory["strides"]),
+            "steady_strides": memory["steady_strides"].copy(),
             "steady_accuracy": _share(memory["right_steady_strides"], memory["steady_strides"]),
             "wrong_path": memory["wrong_path"].copy(),
             "wrong_time": memory["wrong_time"].copy(),
@@ -279,5 +282,6 @@ def _one_hot(numbers: np.ndarray, count: int) -> np.ndarray:
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Part / whole (n,), NaN where the whole is 0."""
-    return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), np.nan)
+    """Part / whole (n,), 1 where the whole is 0."""
+    is_some = whole > 0
+    return np.where(is_some, part, 1.0) / np.where(is_some, whole, 1.0)

@@ -129,6 +129,7 @@ class Operator:
             "operator_axis": np.full(n, NO_AXIS),  # that is to be moved; SWITCH: the mode
             "operator_sign": np.zeros(n),
             "intent": np.full(n, REST),  # gesture that is meant
+            "last_intent": np.full(n, REST),  # gesture that is or was meant in the last press
             "gesture": np.full(n, REST),  # gesture that the muscles make
             "gesture_age": np.zeros(n),  # s since it changed
         }
@@ -255,6 +256,7 @@ class Operator:
             "operator_axis": axis,
             "operator_sign": sign,
             "intent": gesture,
+            "last_intent": gesture,
             "gesture": np.where(slips, other, gesture),
         }
         for name, rows_of_it in values.items():
