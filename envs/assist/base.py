@@ -209,9 +209,12 @@ class Assist(Task):
         from ..emg.stream import Stream as MuscleStream
 
         level = "power" if self.signal == "features" else "signal"
-        users = None if self.users is None else tuple(self.users)
+        if self.disturbances is not None and not isinstance(self.disturbances, Mapping):
+            raise LanceletError(
+                f"disturbances = {self.disturbances!r}: must be a table of settings by name"
+            )
         settings = Settings.from_json(self.disturbances or {})
-        return MuscleStream(level=level, settings=settings, users=users)
+        return MuscleStream(level=level, settings=settings, users=self.users)
 
     # -- what a subclass fills ----------------------------------------------------------------------------------------
 
@@ -356,12 +359,11 @@ class Assist(Task):
             self._move(sim, memory, np.asarray(action, float), None)
             return
         shares = self._gestures.command(memory, np.asarray(action, float))
-        is_stopped = memory["stopped_by"] != faults.NO_FAULT
-        self._move(sim, memory, shares, is_stopped)
+        self._move(sim, memory, shares, faults.is_braking(memory["halt_steps"]))
         self._gestures.go_on(sim, memory, self._see(sim, memory))
 
     def _move(
-        self, sim: Simulation, memory: Memory, shares: np.ndarray, is_stopped: np.ndarray | None
+        self, sim: Simulation, memory: Memory, shares: np.ndarray, is_braking: np.ndarray | None
     ) -> None:
         """Move the set-points by the commanded speeds for one control step, and look at the forces of every substep.
 
@@ -369,15 +371,15 @@ class Assist(Task):
             sim: moved on.
             memory: changed in place.
             shares: (n, 8) of the largest speeds, in [-1, 1].
-            is_stopped: (n,) True for the robots that a fault stops; None: none is.
+            is_braking: (n,) True for the robots whose set-points are brought back to their joints; None: none is.
         """
         command = shares * SPEEDS
         columns = scene.columns(sim.model)
         lengths = sim.actuator_length[:, columns.joints]
         # The leash bounds the force with which the robot leans on whatever stops it.
         set_points = np.clip(sim.act, lengths - LEASHES, lengths + LEASHES)
-        if is_stopped is not None:
-            set_points = faults.halted(set_points, lengths, is_stopped)
+        if is_braking is not None:
+            set_points = faults.halted(set_points, lengths, is_braking)
         controls = sim.ctrl.copy()
         controls[:, columns.base] = _base_controls(columns.is_on_wheels, command)
         controls[:, columns.joints] = command[:, JOINT_COMMANDS]

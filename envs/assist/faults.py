@@ -21,6 +21,9 @@ SATURATED_POWER = (RAIL / 2) ** 2
 """mean square from which on a channel is saturated: a quarter of the stride at the rail; an active one has 0.06"""
 MOST_DELAY = 0.150
 """s that a stride may be late"""
+BRAKING_STEPS = 4
+"""control steps of a stop in which set-points are brought to their joints: as long as what moved swings out; later they
+stay, since a held box would pull the arm down a little in every step"""
 GRIPPER = JOINTS.index("gripper")
 
 
@@ -46,6 +49,11 @@ def judge(power: np.ndarray, delay: np.ndarray) -> np.ndarray:
     for name, holds in cases.items():
         fault[holds] = FAULTS.index(name)
     return fault
+
+
+def is_braking(halt_steps: np.ndarray) -> np.ndarray:
+    """True (n,) where a stop has begun, or has lasted (n,) steps that are few enough, for `halted`."""
+    return (halt_steps > 0) & (halt_steps <= BRAKING_STEPS)
 
 
 def halted(set_points: np.ndarray, lengths: np.ndarray, rows: np.ndarray) -> np.ndarray:

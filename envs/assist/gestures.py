@@ -91,7 +91,9 @@ class GestureInput:
         elif self.signal == "features":
             shown = {"features": spaces.Box(-np.inf, np.inf, (FEATURE_COUNT,), np.float32)}
         else:
-            shown = {"emg": spaces.Box(-np.inf, np.inf, (CHANNEL_COUNT, self.stream.samples), np.float32)}
+            shown = {
+                "emg": spaces.Box(-np.inf, np.inf, (CHANNEL_COUNT, self.stream.samples), np.float32)
+            }
         robot = spaces.Box(-np.inf, np.inf, (ROBOT_SIZE,), np.float32)
         return spaces.Dict({**shown, "robot": robot})
 
@@ -108,6 +110,7 @@ class GestureInput:
             "label": np.full(n, REST),  # gesture that the observation shows
             "fault": np.full(n, faults.NO_FAULT),  # of the stride that the observation shows
             "stopped_by": np.full(n, faults.NO_FAULT),  # fault by which the last step was a stop
+            "halt_steps": np.zeros(n, np.int64),  # steps for which the present stop has lasted
             "moved_by": np.zeros(
                 (n, COMMAND_COUNT)
             ),  # shares of the largest speeds of the last step
@@ -149,6 +152,7 @@ class GestureInput:
         shares[is_stopped] = 0.0
         memory["stopped_by"][:] = memory["fault"]
         memory["stops"] += is_stopped
+        memory["halt_steps"][:] = np.where(is_stopped, memory["halt_steps"] + 1, 0)
         memory["moved_by"][:] = shares
         self._count_strides(memory)
         return shares
