@@ -29,12 +29,20 @@ def memory(settings: Settings, output: np.ndarray) -> Memory:
     return {}
 
 
-def reset(settings: Settings, memory: Memory, ids: np.ndarray) -> None:
-    """Forget the last strides of simulations `ids`."""
+def reset(memory: Memory, ids: np.ndarray, output: str) -> None:
+    """Begin with a stride that arrived in time: the one that simulations `ids` have just made.
+
+    Args:
+        memory: rows of the stream; those of `ids` are written.
+        ids: (k,) simulations.
+        output: name of the row that a stride writes.
+    """
     memory["emg_delay"][ids] = 0.0
-    for name in ("emg_waiting", "emg_arrived"):
-        if name in memory:
-            memory[name][ids] = 0.0
+    first = memory[output][ids]
+    if "emg_waiting" in memory:
+        memory["emg_waiting"][ids] = first[:, None]
+    if "emg_arrived" in memory:
+        memory["emg_arrived"][ids] = first
 
 
 def inject(settings: Settings, memory: Memory, ids: np.ndarray, output: str) -> None:

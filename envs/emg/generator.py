@@ -65,6 +65,10 @@ FATIGUE_SLOWING = 0.25
 RESPONSE_SECONDS = 0.1
 """s after which the carrier's filter has forgotten an impulse (to 1e-12)"""
 
+# -- a channel's own noise
+NOISE_VALUES = 48.0
+"""independent values of the noise in 50 ms, within the decoder's band: by the formula of `stream.independent_samples`"""
+
 # -- artefacts of motion
 BURST_SHORTEST = 0.2
 """s"""
@@ -598,11 +602,17 @@ def _stride(rows, plan, quantiles, i, gesture, effort, filters, past, samples):
             for k in range(TERRITORIES_PER_MUSCLE):
                 drives[sample, muscle * TERRITORIES_PER_MUSCLE + k] *= activation
 
-    _fill_normals(rows.key[i], counter + NOISE_OFFSET, quantiles, samples.reshape(-1))
-    noise = np.float32(plan.noise)
-    for sample in range(plan.samples):
-        for channel in range(CHANNEL_COUNT):
-            samples[sample, channel] *= noise
+    if plan.is_power:
+        # The mean square alone is told: `_write_power` adds what the noise brings to it.
+        for sample in range(plan.samples):
+            for channel in range(CHANNEL_COUNT):
+                samples[sample, channel] = 0.0
+    else:
+        _fill_normals(rows.key[i], counter + NOISE_OFFSET, quantiles, samples.reshape(-1))
+        noise = np.float32(plan.noise)
+        for sample in range(plan.samples):
+            for channel in range(CHANNEL_COUNT):
+                samples[sample, channel] *= noise
     if past.shape[0] > 0:
         _mix_delayed(rows, plan, i, drives, past, weights, samples)
     else:
@@ -642,21 +652,33 @@ def make(first, last, ids, gestures, efforts, rows, plan, quantiles, work):
         past = no_row if plan.is_power else work.past[i]
         _stride(rows, plan, quantiles, i, gesture, effort, filters, past, samples)
         if plan.is_power:
-            _write_power(samples, work.power[i])
+            counter = np.uint64(rows.stride[i] - 1) << STRIDE_BITS
+            _write_power(samples, plan.noise, rows.key[i], counter, quantiles, work.power[i])
         else:
             _write_signal(samples, work.signal[i])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _write_power(samples, out):
-    """Write the mean square of each channel over the samples, as far as a saturated one goes."""
+def _write_power(samples, noise, key, counter, quantiles, out):
+    """Write the mean square of each channel over the stride, as far as a saturated one goes.
+
+    The noise has more independent values in a stride than the muscles: it is not drawn value by value. What it makes of
+    the muscles' mean square is a noncentral chi-square variable: the component of the noise along the muscles' signal
+    adds to the root, and the others add their squares (by the cube of Wilson and Hilferty 1931).
+    """
+    draws = np.empty(2 * CHANNEL_COUNT, np.float32)
+    _fill_normals(key, counter + NOISE_OFFSET, quantiles, draws)
+    others = NOISE_VALUES - 1
+    spread = 2.0 / (9.0 * others)
     for channel in range(CHANNEL_COUNT):
-        out[channel] = 0.0
-    for sample in range(samples.shape[0]):
-        for channel in range(CHANNEL_COUNT):
-            out[channel] += samples[sample, channel] * samples[sample, channel]
-    for channel in range(CHANNEL_COUNT):
-        out[channel] = min(out[channel] / samples.shape[0], RAIL * RAIL)
+        square = 0.0
+        for sample in range(samples.shape[0]):
+            square += samples[sample, channel] * samples[sample, channel]
+        root = math.sqrt(square / samples.shape[0])
+        along = root + noise * draws[2 * channel] / math.sqrt(NOISE_VALUES)
+        cube = 1.0 - spread + math.sqrt(spread) * draws[2 * channel + 1]
+        across = noise * noise * cube * cube * cube * others / NOISE_VALUES
+        out[channel] = min(along * along + across, RAIL * RAIL)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -15,15 +15,14 @@ import numpy as np
 from scipy.signal import butter, sosfreqz
 
 from ...checks import whole_number, whole_numbers
-from ...emg_layout import BAND, BAND_NOISE, CHANNEL_COUNT, REST, SAMPLE_RATE, SENSOR_NOISE, STRIDE
+from ...emg_layout import BAND, BAND_NOISE, CHANNEL_COUNT, GESTURE_COUNT, REST, SAMPLE_RATE, SENSOR_NOISE, STRIDE
 from ...errors import LanceletError, unknown
 from ...threads import in_threads
 from . import faults, forearm, generator
 from .settings import Settings
 
-WHITE_SAMPLES = 16
-"""samples of a stride at the level "power": as many as 50 ms of the carriers hold independent ones"""
 LARGEST_USER = 2**31 - 1
+LARGEST_EFFORT = 10.0
 SETTLED = generator.SETTLING_TIME
 """s for which the sleeve was worn before a session after the first"""
 LIMB_STRENGTH = 0.2
@@ -34,7 +33,7 @@ SLOWEST_PROPAGATION = 1.0
 """m/s"""
 LONGEST_RUN = 0.12
 """m along the arm from a territory to an electrode, at most"""
-BINS = 20_001
+BINS = 2001
 """frequencies at which a spectrum is looked at"""
 
 Memory = dict[str, np.ndarray]
@@ -112,9 +111,9 @@ class Stream:
             drawn_user = int(rng.integers(LARGEST_USER))
             user = drawn_user if self.users is None else self.users[i % len(self.users)]
             self._put_on(memory, i, user)
-        faults.reset(self.settings, memory, ids)
         at_rest = np.full(len(ids), REST, np.int64)
         self._make(memory, ids, at_rest, np.ones(len(ids)))
+        faults.reset(memory, ids, self.output)
 
     def _put_on(self, memory: Memory, i: int, user: int) -> None:
         """Write forearm and sleeve of simulation `i`."""
@@ -147,12 +146,17 @@ class Stream:
         n = len(memory["emg_key"])
         gestures = np.broadcast_to(np.asarray(gesture, np.int64), (n,))
         efforts = np.broadcast_to(np.asarray(effort, np.float64), (n,))
-        if n and not (gestures.min() >= 0 and gestures.max() < len(forearm.TEMPLATES)):
+        is_unknown = (gestures < 0) | (gestures >= GESTURE_COUNT)
+        if is_unknown.any():
             raise LanceletError(
-                f"gesture = {gestures.tolist()}: must be from 0 to {len(forearm.TEMPLATES) - 1}"
+                f"gesture = {gestures[is_unknown][0]}: must be from 0 to {GESTURE_COUNT - 1}"
             )
-        if n and not (efforts.min() >= 0 and efforts.max() <= 10):
-            raise LanceletError(f"effort = {efforts.tolist()}: must be from 0 to 10")
+        # NaN is within no range: it is refused, too.
+        is_outside = ~((efforts >= 0) & (efforts <= LARGEST_EFFORT))
+        if is_outside.any():
+            raise LanceletError(
+                f"effort = {efforts[is_outside][0]}: must be from 0 to {LARGEST_EFFORT:g}"
+            )
         self._make(memory, np.arange(n), gestures, efforts)
 
     def _make(
@@ -198,7 +202,7 @@ class Stream:
         noise = SENSOR_NOISE * np.sqrt(settings.rate / SAMPLE_RATE)
         return generator.Plan(
             is_power=is_power,
-            samples=WHITE_SAMPLES if is_power else self.samples,
+            samples=independent_samples(settings.initial_fatigue) if is_power else self.samples,
             templates=forearm.activations(),
             limb=limb_factors(settings.limb),
             electrodes=forearm.electrodes(),
@@ -237,11 +241,32 @@ def spectrum(frequency: np.ndarray, fatigue: float = 0.0) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def carrier_share(fatigue: float) -> float:
-    """Part of a carrier's power that lies in `BAND`, as a Butterworth filter of the fourth order leaves it."""
+    """Part of a carrier's power that lies in the decoder's band."""
+    power, passed = _band_spectrum(fatigue)
+    return float(np.sum(passed) / np.sum(power))
+
+
+@functools.lru_cache(maxsize=64)
+def independent_samples(fatigue: float) -> int:
+    """Independent values of a carrier in one stride, within the decoder's band: 19 fresh, 17 at half fatigue.
+
+    As many white samples have a mean square that varies as that of the carrier does. With the carrier's correlation r
+    over k of the N samples of a stride they are N / (1 + 2 sum (1 - k / N) r^2).
+    """
+    _, passed = _band_spectrum(fatigue)
+    lags = np.arange(1, STRIDE)
+    frequency = np.linspace(0, SAMPLE_RATE / 2, BINS)
+    waves = np.cos(2 * np.pi * np.outer(lags, frequency) / SAMPLE_RATE)
+    correlation = waves @ passed / np.sum(passed)
+    return round(STRIDE / (1 + 2 * np.sum((1 - lags / STRIDE) * correlation**2)))
+
+
+def _band_spectrum(fatigue: float) -> tuple[np.ndarray, np.ndarray]:
+    """Power of a carrier at `BINS` frequencies, and what a Butterworth filter of the fourth order leaves of it."""
     sos = butter(4, BAND, "bandpass", fs=SAMPLE_RATE, output="sos")
-    frequency, response = sosfreqz(sos, worN=BINS, fs=SAMPLE_RATE)
-    # The bilinear transform of the carrier's filter bends frequencies.
-    with np.errstate(over="ignore"):
-        bent = np.tan(np.pi * frequency / SAMPLE_RATE) * SAMPLE_RATE / np.pi
-    power = spectrum(bent, fatigue)
-    return float(np.sum(power * np.abs(response) ** 2) / np.sum(power))
+    frequency = np.linspace(0, SAMPLE_RATE / 2, BINS)
+    _, response = sosfreqz(sos, worN=frequency, fs=SAMPLE_RATE)
+    # The bilinear transform of the carrier's filter bends frequencies; it leaves nothing at the last one.
+    bent = np.tan(np.pi * frequency[:-1] / SAMPLE_RATE) * SAMPLE_RATE / np.pi
+    power = np.append(spectrum(bent, fatigue), 0.0)
+    return power, power * np.abs(response) ** 2
