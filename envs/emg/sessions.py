@@ -58,6 +58,8 @@ def record(
     if abs(stride_count - seconds * STRIDE_RATE) > 1e-6:
         raise LanceletError(f"seconds = {seconds}: must be a multiple of {1 / STRIDE_RATE:g} s")
 
+    if not isinstance(settings, Settings):
+        raise LanceletError(f"settings = {settings!r}: must be Settings of EMG")
     settings = dataclasses.replace(settings, session=session)
     stream = Stream(level=level, settings=settings, users=(user,))
     memory = stream.memory(1)

@@ -15,7 +15,16 @@ import numpy as np
 from scipy.signal import butter, sosfreqz
 
 from ...checks import whole_number, whole_numbers
-from ...emg_layout import BAND, BAND_NOISE, CHANNEL_COUNT, GESTURE_COUNT, REST, SAMPLE_RATE, SENSOR_NOISE, STRIDE
+from ...emg_layout import (
+    BAND,
+    BAND_NOISE,
+    CHANNEL_COUNT,
+    GESTURE_COUNT,
+    REST,
+    SAMPLE_RATE,
+    SENSOR_NOISE,
+    STRIDE,
+)
 from ...errors import LanceletError, unknown
 from ...threads import in_threads
 from . import faults, forearm, generator
