@@ -352,21 +352,32 @@ def _fill_weights(rows, plan, i, out):
     """
     rotation = rows.shift[i, ROTATION] + rows.jitter[i, ROTATION]
     slide = rows.shift[i, SLIDE] + rows.jitter[i, SLIDE]
-    turn = rotation / RADIUS
     worn = plan.age + rows.stride[i] * STRIDE_SECONDS
     settled = 1.0 - plan.settling * min(worn / SETTLING_TIME, 1.0)
     scale = settled * NEAR_DISTANCE / math.sqrt(TERRITORIES_PER_MUSCLE)
+    # Single precision, and arrays without gaps: the loop over channels takes a tenth of the time.
+    gain = np.empty(CHANNEL_COUNT, np.float32)
+    electrode_turn = np.empty(CHANNEL_COUNT, np.float32)
+    electrode_height = np.empty(CHANNEL_COUNT, np.float32)
+    for channel in range(CHANNEL_COUNT):
+        gain[channel] = scale * rows.gain[i, channel]
+        angle = plan.electrodes[channel, ANGLE] + rotation / RADIUS
+        electrode_turn[channel] = angle / (2 * math.pi)
+        electrode_height[channel] = plan.electrodes[channel, HEIGHT] + slide
+    half_turn = np.float32(0.5)
+    nothing = np.float32(0.0)
+    circumference = np.float32(2 * math.pi * RADIUS)
+    half_length = np.float32(FIBRE_HALF_LENGTH)
     for territory in range(TERRITORY_COUNT):
-        angle = rows.territories[i, territory, ANGLE] - turn
-        height = rows.territories[i, territory, HEIGHT] - slide
-        depth = rows.territories[i, territory, DEPTH] + SKIN
+        turn = np.float32(rows.territories[i, territory, ANGLE] / (2 * math.pi))
+        height = np.float32(rows.territories[i, territory, HEIGHT])
+        depth = np.float32(rows.territories[i, territory, DEPTH] + SKIN)
         for channel in range(CHANNEL_COUNT):
-            turns = (plan.electrodes[channel, ANGLE] - angle) / (2 * math.pi)
-            around = (turns - math.floor(turns + 0.5)) * (2 * math.pi * RADIUS)
-            along = abs(plan.electrodes[channel, HEIGHT] - height) - FIBRE_HALF_LENGTH
-            along = max(along, 0.0)
-            distance = math.sqrt(around * around + along * along + depth * depth)
-            out[territory, channel] = scale * rows.gain[i, channel] / distance
+            turns = electrode_turn[channel] - turn
+            around = (turns - np.floor(turns + half_turn)) * circumference
+            along = max(abs(electrode_height[channel] - height) - half_length, nothing)
+            squared = around * around + along * along + depth * depth
+            out[territory, channel] = gain[channel] / np.sqrt(squared)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -46,6 +46,7 @@ BINS = 2001
 """frequencies at which a spectrum is looked at"""
 
 Memory = dict[str, np.ndarray]
+_ROW_NAMES = tuple(f"emg_{name}" for name in generator.Rows._fields)
 _NO_ROWS = np.zeros((0, 0, 0), np.float32)
 _NO_POWER = np.zeros((0, 0), np.float32)
 
@@ -172,7 +173,7 @@ class Stream:
         self, memory: Memory, ids: np.ndarray, gestures: np.ndarray, efforts: np.ndarray
     ) -> None:
         """Make one stride of simulations `ids`, whose gestures and efforts are given."""
-        rows = generator.Rows(*[memory[f"emg_{name}"] for name in generator.Rows._fields])
+        rows = generator.Rows(*[memory[name] for name in _ROW_NAMES])
         values = (ids, gestures, efforts, rows, self._plan, generator.QUANTILES)
         work = generator.Work(
             filters=memory.get("emg_filters", _NO_ROWS),
