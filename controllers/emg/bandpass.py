@@ -49,11 +49,12 @@ def band_pass(
         raise LanceletError(
             f"band = {low:g} to {high:g} Hz: must rise, between 0 and half the rate of {rate:g} Hz"
         )
-    sections = signal.butter(order, [low, high], "bandpass", fs=rate, output="sos")
+    sections = np.asarray(signal.butter(order, [low, high], "bandpass", fs=rate, output="sos"))
     if notch is None:
         return sections
     numerator, denominator = signal.iirnotch(notch, NOTCH_QUALITY, fs=rate)
-    return np.concatenate([sections, signal.tf2sos(numerator, denominator)])
+    notch_section = np.asarray(signal.tf2sos(numerator, denominator))
+    return np.concatenate([sections, notch_section])
 
 
 def block_matrix(sections: np.ndarray, samples: int) -> np.ndarray:
@@ -72,9 +73,9 @@ def block_matrix(sections: np.ndarray, samples: int) -> np.ndarray:
     blocks = unit_inputs[:, :samples]
     # sosfilt wants the state as (sections, inputs, 2).
     states = unit_inputs[:, samples:].reshape(size, section_count, STATES_PER_SECTION)
-    filtered, next_states = signal.sosfilt(sections, blocks, axis=1, zi=states.transpose(1, 0, 2))
-    next_states = next_states.transpose(1, 0, 2).reshape(size, state_count)
-    return np.concatenate([filtered, next_states], axis=1).T
+    filtered, after = signal.sosfilt(sections, blocks, axis=1, zi=states.transpose(1, 0, 2))
+    next_states = np.asarray(after).transpose(1, 0, 2).reshape(size, state_count)
+    return np.concatenate([np.asarray(filtered), next_states], axis=1).T
 
 
 def filter_block(matrix: Tensor, block: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

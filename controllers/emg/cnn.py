@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, relu
 
 from ...checks import seed_number, whole_number
 from ...emg_layout import COLUMNS, GESTURE_COUNT, ROWS
+from ..core import Options
 from .channels import Seen
 from .decoder import Decoder, DecoderOptions
 from .window import Window, log_rms
@@ -57,8 +58,8 @@ class CNNDecoder(Decoder):
     A convolution is written as a linear layer over patches, since a library's own rounds by the size of the batch.
     """
 
-    Options: ClassVar[type[DecoderOptions]] = CNNOptions
-    options: CNNOptions
+    Options: ClassVar[type[Options]] = CNNOptions
+    options: CNNOptions  # pyright: ignore[reportIncompatibleVariableOverride] - nobody sets others
 
     mean: Tensor
     """(maps,) of the inputs"""

@@ -135,10 +135,11 @@ def recalibrate(
 
 def spaces_of(recording: Recording) -> SimpleNamespace:
     """Spaces of a gesture task that shows what was recorded: ``features`` for powers, ``emg`` for samples."""
+    observed: dict[str, spaces.Space] = {}
     if recording.level == "power":
-        observed = {FEATURES: _unbounded(FEATURE_COUNT)}
+        observed[FEATURES] = _unbounded(FEATURE_COUNT)
     else:
-        observed = {SIGNAL: _unbounded(CHANNEL_COUNT, STRIDE)}
+        observed[SIGNAL] = _unbounded(CHANNEL_COUNT, STRIDE)
     return SimpleNamespace(
         observation_space=spaces.Dict(observed),
         action_space=spaces.Box(0.0, 1.0, (GESTURE_COUNT,), np.float32),

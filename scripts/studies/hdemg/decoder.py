@@ -76,9 +76,7 @@ def decoder_figures(user: int, name: str = DECODER, seed: int = 0) -> DecoderFig
     clockwise = record(user, trials=TEST_TRIALS, settings=Settings(rotation=TURN), seed=other)
     counter = record(user, trials=TEST_TRIALS, settings=Settings(rotation=-TURN), seed=other)
     second_trials = RECALIBRATION_TRIALS + SECOND_TEST_TRIALS
-    second = by_trial(
-        record(user, session=2, trials=second_trials, seed=seed), SECOND_TEST_TRIALS
-    )
+    second = by_trial(record(user, session=2, trials=second_trials, seed=seed), SECOND_TEST_TRIALS)
     recalibrated = recalibrate(usual, session.train, second.train)
     dead = record(user, trials=TEST_TRIALS, settings=Settings(dropped=DEAD_CHANNELS), seed=other)
     whole = record(user, trials=TEST_TRIALS, seed=other)
