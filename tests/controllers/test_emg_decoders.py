@@ -10,6 +10,7 @@ from scipy import linalg, signal
 from test_same_bits import mismatches
 
 from lancelet import LanceletError, controllers
+from lancelet.controllers import Population
 from lancelet.controllers.emg.bandpass import band_pass, block_matrix, filter_block
 from lancelet.controllers.emg.channels import RIDGE, Channels
 from lancelet.controllers.emg.covariance import LOADING
@@ -352,3 +353,23 @@ def test_labels_are_passed_on():
     intent = torch.eye(10)
     answer, state = labels({"intent": intent, "robot": torch.zeros(10, 24)}, ())
     assert torch.equal(answer, intent) and state == () and labels.memoryless
+
+
+def test_several_users_decoders_act_side_by_side_each_as_alone():
+    decoders = [fitted(), fitted(smoothing=3)]
+    with torch.no_grad():
+        for weight in decoders[1].parameters():
+            weight.neg_()
+    decoders[1].rest_power.mul_(1.5)
+    decoders[1].channels.mean.add_(0.1)
+    agents = Population.of_several(decoders, 2)
+    powers = np.random.default_rng(0).uniform(0.02, 0.08, size=(6, 2, 64))
+    state = agents.initial_state()
+    for stride, power in enumerate(powers):
+        answers, state = agents(features_of(power), state)
+        for user, decoder in enumerate(decoders):
+            alone = Population(decoder, 1)
+            own = alone.initial_state()
+            for earlier in powers[: stride + 1]:
+                answer, own = alone(features_of(earlier[user : user + 1]), own)
+            assert np.array_equal(answers[user], answer[0])

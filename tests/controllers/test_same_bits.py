@@ -95,7 +95,14 @@ def test_every_registered_controller_is_named_here(python):
     assert set(TASKS) | BY_NUMBER >= names
 
 
-@pytest.mark.parametrize("name", TASKS)
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "emg-covariance" else name
+    for name in TASKS
+]
+"""64 x 64 eigenvalue problems take their time"""
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_same_bits_in_any_population(name):
     assert mismatches(controllers.make(name, gym.make(TASKS[name]))) == 0
 

@@ -5,6 +5,7 @@ Lillicrap et al. 2016 (arXiv 1509.02971); Fujimoto et al. 2018 (1802.09477); Haa
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.noise import NormalActionNoise
 
+from ... import foreign
 from ...controllers import Controller
 from ...controllers.boxes import half_ranges
 from ...envs import Task
@@ -86,8 +88,26 @@ class OffPolicy(Reinforcement):
             )
 
     def adapt_task(self, task: Task, controller: Controller) -> dict[str, Any]:
-        """Ask for the time in the observation where the controller has a clock."""
+        """Ask for the time in the observation where the controller has a clock.
+
+        Raises:
+            LanceletError: the replay buffer would become larger than a checkpoint may be.
+        """
+        self._check_buffer(controller)
         return with_clock(task, controller)
+
+    def _check_buffer(self, controller: Controller) -> None:
+        """Refuse a replay buffer that no checkpoint could hold: it is known before the first step is taken."""
+        kept_steps = min(self.buffer, self.steps)
+        # Each step is kept with the observation before it and the one after it.
+        bytes_per_step = 2 * _space_bytes(controller.observation_space)
+        total = kept_steps * bytes_per_step
+        if total > foreign.CHECKPOINT_BYTES:
+            fitting = foreign.CHECKPOINT_BYTES // bytes_per_step
+            raise LanceletError(
+                f"buffer = {self.buffer}: {kept_steps:,} steps with {bytes_per_step:,} bytes of observations each are "
+                f"{total / foreign.GIB:.1f} GiB; must be at most {fitting:,} steps, or smaller observations"
+            )
 
     def refusal(self, controller: Controller) -> str | None:
         """Refuse a state from step to step, which shuffled single steps cannot train, and actions without bounds."""
@@ -240,6 +260,15 @@ class SAC(OffPolicy):
         actor = model.actor
         assert isinstance(actor, GaussianActor)
         return actor.bounded_log_std().detach().exp().double().numpy()
+
+
+def _space_bytes(space: spaces.Space) -> int:
+    """Bytes of one observation: a Box, or a Dict of such."""
+    if isinstance(space, spaces.Dict):
+        return sum(_space_bytes(part) for part in space.values())
+    shape = space.shape or ()
+    itemsize = np.dtype(space.dtype or np.float32).itemsize
+    return math.prod(shape) * itemsize
 
 
 def _bounds_refusal(space: spaces.Space) -> str | None:

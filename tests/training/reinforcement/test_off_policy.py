@@ -1,5 +1,6 @@
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import doubles
 import gymnasium as gym
@@ -7,7 +8,7 @@ import numpy as np
 import pullers
 import pytest
 import torch
-from conftest import SWIM
+from conftest import GESTURES, SWIM
 from gymnasium import spaces
 
 import lancelet
@@ -423,3 +424,13 @@ def test_weights_that_are_not_finite_stop_the_run_and_keep_the_checkpoint(tmp_pa
     ):
         train(TD3, tmp_path / "run", steps=128, resume=True)
     assert state(tmp_path / "run")["learner"]["steps"] == 64
+
+
+def test_a_replay_buffer_that_no_checkpoint_could_hold_is_refused_before_the_first_step():
+    env = gym.make(GESTURES["emg"][0])
+    controller = SimpleNamespace(observation_space=env.observation_space)
+    # 64 x 100 samples and 24 numbers of the robot, before and after a step.
+    with pytest.raises(LanceletError, match=r"51,392 bytes .* 47.9 GiB; must be at most 334,"):
+        SAC(buffer=1_000_000, steps=2_000_000)._check_buffer(controller)
+    SAC(buffer=1_000_000, steps=200_000)._check_buffer(controller)
+    SAC(buffer=300_000, steps=2_000_000)._check_buffer(controller)
