@@ -21,6 +21,7 @@ __all__ = [
     "make",
     "register",
     "save",
+    "size_for",
 ]
 
 controllers = Registry("controller")
@@ -45,6 +46,9 @@ register("oracle", "lancelet.controllers.search.baselines:Oracle")
 register("mlp", "lancelet.controllers.mlp:MLP")
 register("gru", "lancelet.controllers.recurrent:GRU")
 register("lstm", "lancelet.controllers.recurrent:LSTM")
+register("window-mlp", "lancelet.controllers.liquid.window:WindowMLP")
+register("ltc", "lancelet.controllers.liquid.ltc:LTC")
+register("cfc", "lancelet.controllers.liquid.cfc:CfC")
 register("pid", "lancelet.controllers.pid:PID")
 register("reach-expert", "lancelet.controllers.assist.reach:ReachExpert")
 register("scratch-expert", "lancelet.controllers.assist.scratch:ScratchExpert")
@@ -61,6 +65,28 @@ register("emg-covariance", "lancelet.controllers.emg.covariance:CovarianceDecode
 register("gesture-labels", "lancelet.controllers.emg.labels:GestureLabels")
 register("random", "lancelet.controllers.baselines:Random")
 register("zero", "lancelet.controllers.baselines:Zero")
+
+
+def size_for(name: str, env: Any, *, parameters: int, **options: Any) -> dict[str, Any]:
+    """Options with the width at which the controller called `name` has about `parameters` trainable numbers.
+
+    ``make(name, env, **size_for(name, env, parameters=11_700))`` makes it.
+
+    Args:
+        name: of a registered controller with an option `hidden`: units of a layer, or of each of several.
+        env: a Gymnasium environment, single or vector.
+        parameters: number of trainable numbers to come nearest to.
+        **options: further options of the controller.
+
+    Returns:
+        `options`, and ``hidden``.
+
+    Raises:
+        LanceletError: a controller without a width, or fewer parameters than its smallest network has.
+    """
+    from .sizing import width_for
+
+    return width_for(name, env, parameters, options)
 
 
 def make(name: str, env: Any, **options: Any) -> Controller:

@@ -76,7 +76,7 @@ class MLP(Controller):
         self._hidden_sizes = options.hidden
         super().__init__(observation_space, action_space, options)
 
-        sizes = [input_count, *options.hidden, action_count]
+        sizes = [self._feature_count(input_count), *options.hidden, action_count]
         with torch.random.fork_rng():
             torch.manual_seed(options.seed)
             layers = [nn.Linear(inputs, outputs) for inputs, outputs in pairwise(sizes)]
@@ -87,6 +87,10 @@ class MLP(Controller):
         for depth, names in enumerate(self._parts_by_layer()):
             mask = torch.tensor([float(name not in options.lesions) for name in names])
             self.register_buffer(f"mask_{depth}", mask, persistent=False)
+
+    def _feature_count(self, input_count: int) -> int:
+        """Numbers that the first layer reads, of an observation of `input_count` numbers."""
+        return input_count
 
     def _parts_by_layer(self) -> list[list[str]]:
         """Names of the inputs, and of the units of each hidden layer."""
@@ -108,12 +112,24 @@ class MLP(Controller):
 
     def forward(self, observation: Observation, state: State) -> tuple[Tensor, State]:
         """Actions (batch, m), within the action box where the output is tanh; the state is passed on."""
-        vector = flatten(observation, self.observation_space).to(self.mean.dtype)
-        activity = (vector - self.mean) / self.std * self._mask(0)
+        return self._action(self._normalised(observation)), state
+
+    def _vector(self, observation: Observation) -> Tensor:
+        """The observation as one vector (..., k) of the weights' type."""
+        return flatten(observation, self.observation_space).to(self.mean.dtype)
+
+    def _normalised(self, observation: Observation) -> Tensor:
+        """The observation as one vector (..., k) of mean 0 and deviation 1; 0 where lesioned."""
+        vector = self._vector(observation)
+        return (vector - self.mean) / self.std * self._mask(0)
+
+    def _action(self, features: Tensor) -> Tensor:
+        """Actions (..., m) from what the first layer reads."""
+        activity = features
         activation = _ACTIVATIONS[self.options.activation]
         for depth, layer in enumerate(self.layers[:-1], start=1):
             activity = activation(layer(activity)) * self._mask(depth)
         action = self.layers[-1](activity)
         if self.options.output == "tanh":
             action = self.span(torch.tanh(action))
-        return action, state
+        return action

@@ -1,0 +1,1 @@
+"""Liquid networks: continuous-time cells whose time constants depend on the input (docs/systems/liquid.md)."""
