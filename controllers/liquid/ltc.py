@@ -74,7 +74,7 @@ class LTC(Liquid):
             *_numbers(cell.internal, cell.internal_weight(self._lesions())),
             F.softplus(cell.raw_leak),
             cell.leak_potential,
-            F.softplus(cell.raw_capacitance),
+            cell.capacitance(),
         )
 
     def _synapses(self, inputs: list[str], names: list[str]) -> list[Synapse]:

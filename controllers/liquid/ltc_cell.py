@@ -31,8 +31,10 @@ FIRST_SLOPE = (3.0, 8.0)
 FIRST_CENTRE = (0.3, 0.8)
 """activity of the source at which a synapse is half open"""
 
-LEAST_TOTAL = 1e-8
-"""added to a sum of capacitance and conductances before it divides"""
+LEAST_LEAK = 1e-8
+"""conductance of a leak towards 0 that every neuron has beside its own, so that no sum of conductances is 0"""
+LEAST_CAPACITANCE = 1e-30
+"""added to every capacitance, so that one that a trainer has driven to 0 keeps its activity over no time"""
 
 
 class SynapseRows(NamedTuple):
@@ -143,6 +145,10 @@ class LTCCell(nn.Module):
             weight = torch.where(self.crosses_layers, weight, 0.0)
         return weight
 
+    def capacitance(self) -> Tensor:
+        """Of every neuron, (neurons,)."""
+        return F.softplus(self.raw_capacitance) + LEAST_CAPACITANCE
+
     def felt(self, inputs: Tensor) -> Tensor:
         """The input (..., k) as the sensory synapses read it: an affine map of every number."""
         return inputs * self.input_weight + self.input_bias
@@ -163,7 +169,7 @@ class LTCCell(nn.Module):
         internal_rows = self.internal.rows(self.internal_weight(lesions))
         leak = F.softplus(self.raw_leak)
         leak_current = leak * self.leak_potential
-        capacitance = F.softplus(self.raw_capacitance)
+        capacitance = self.capacitance()
         interval = elapsed / self.unfoldings
 
         activity = state
@@ -176,8 +182,8 @@ class LTCCell(nn.Module):
                 conductance = lesions.gate
             current = leak_current + internal.current + sensory.current
             numerator = capacitance * activity + interval * current
-            denominator = capacitance + interval * (leak + conductance)
-            activity = numerator / (denominator + LEAST_TOTAL)
+            total_leak = leak + conductance + LEAST_LEAK
+            activity = numerator / (capacitance + interval * total_leak)
             activity = lesions.silenced(activity)
         mean_conductance = total_conductance / self.unfoldings
         return CellStep(activity, mean_conductance, activity)
@@ -191,7 +197,7 @@ class LTCCell(nn.Module):
     def time_constant(self, conductance: Tensor) -> Tensor:
         """Time in periods in which a neuron forgets, at a synaptic conductance (..., neurons)."""
         leak = F.softplus(self.raw_leak)
-        return F.softplus(self.raw_capacitance) / (leak + conductance + LEAST_TOTAL)
+        return self.capacitance() / (leak + conductance + LEAST_LEAK)
 
 
 def raw(positive: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .ltc_cell import LEAST_TOTAL
+from .ltc_cell import LEAST_LEAK
 
 # The derivative below of sigmoid(u) = (q + p)^2 / (2 (q^2 + p^2)), where tanh(u / 4) = p / q is cut off from Lambert's
 # continued fraction x / (1 + x^2 / (3 + x^2 / (5 + ...))) behind its ninth term: an error below 4e-7, ten times as
@@ -25,7 +25,7 @@ QUARTER_LIMIT = np.float32(4.6)
 """largest u / 4 that is told apart from infinity: sigmoid(4 * 4.6) = 1 - 1e-8"""
 SCALE = np.float32(1e-8)
 """keeps the squares of the polynomials within float32"""
-LEAST = np.float32(LEAST_TOTAL)
+LEAST = np.float32(LEAST_LEAK)
 
 
 class SynapseArrays(NamedTuple):
@@ -138,8 +138,8 @@ def run(felt, interval, sensory, internal, neurons, unfoldings, trace):
                     dt = interval[step, agent]
                     numerator = capacitance * activity[neuron, agent]
                     numerator += dt * (leak_current + current[neuron, agent])
-                    denominator = capacitance + dt * (leak + conductance[neuron, agent])
-                    total[agent] = denominator + LEAST
+                    total_leak = leak + conductance[neuron, agent] + LEAST
+                    total[agent] = capacitance + dt * total_leak
                     next_activity[agent] = numerator / total[agent]
 
 
