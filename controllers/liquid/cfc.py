@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ...checks import whole_number
@@ -13,7 +14,6 @@ from ...errors import LanceletError
 from ..core import Options, State
 from .base import RECURRENCE, Liquid, LiquidOptions
 from .cfc_cells import ActivationName, CfCCell, MixedMemoryCell, WiredCfCCell
-from .cfc_through_time import through_time
 from .circuit import Neuron, Synapse, dense, listed
 from .closed_form import Form
 from .wiring import Wiring
@@ -82,11 +82,16 @@ class CfC(Liquid):
         return activity
 
     def _through_time(self, inputs: Tensor, state: State, elapsed: Tensor) -> Tensor | None:
-        """As `Liquid._through_time`, for a dense cell of whole neurons."""
+        """As `Liquid._through_time`, for a dense cell of whole neurons in float32."""
         has_silent_units = any(name in self.options.lesions for name in self._wiring.neuron_names())
         is_cut = RECURRENCE in self.options.lesions
         if not isinstance(self.cell, CfCCell) or has_silent_units or is_cut:
             return None
+        if inputs.dtype != torch.float32:
+            return None
+        # Here and not above: to play or to evolve a network needs no compiler.
+        from .cfc_through_time import through_time
+
         return through_time(self.cell, inputs, state, elapsed)
 
     def signals(self, state: State) -> dict[str, Tensor]:

@@ -28,23 +28,9 @@ LECUN_SLOPE = 0.666
 ActivationName = Literal["lecun-tanh", "tanh", "relu", "silu"]
 
 
-class Activation(NamedTuple):
-    """A function and its slope."""
-
-    value: Callable[[Tensor], Tensor]
-    """y of x"""
-    slope: Callable[[Tensor, Tensor], Tensor]
-    """dy/dx of x and y"""
-
-
 def _lecun_tanh(x: Tensor) -> Tensor:
     """LeCun's scaled tanh."""
     return LECUN_HEIGHT * torch.tanh(LECUN_SLOPE * x)
-
-
-def _lecun_slope(x: Tensor, y: Tensor) -> Tensor:
-    """Its slope."""
-    return LECUN_SLOPE * (LECUN_HEIGHT - y * y / LECUN_HEIGHT)
 
 
 def _silu(x: Tensor) -> Tensor:
@@ -52,17 +38,11 @@ def _silu(x: Tensor) -> Tensor:
     return x * sigmoid(x)
 
 
-def _silu_slope(x: Tensor, y: Tensor) -> Tensor:
-    """Its slope."""
-    opened = sigmoid(x)
-    return opened + y * (1 - opened)
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "lecun-tanh": Activation(_lecun_tanh, _lecun_slope),
-    "tanh": Activation(torch.tanh, lambda x, y: 1 - y * y),
-    "relu": Activation(torch.relu, lambda x, y: (x > 0).to(x.dtype)),
-    "silu": Activation(_silu, _silu_slope),
+ACTIVATIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
+    "lecun-tanh": _lecun_tanh,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "silu": _silu,
 }
 """of the backbone, by name"""
 
@@ -101,7 +81,7 @@ class CfCCell(nn.Module):
     ) -> None:
         super().__init__()
         self.units = units
-        self.activation = ACTIVATIONS[activation]
+        self.activation: ActivationName = activation
         self.closed_form = ClosedForm(form, units)
         # The first layer reads input and state side by side: one layer in two blocks of columns.
         self.input = nn.Linear(input_count, backbone_units)
@@ -128,9 +108,10 @@ class CfCCell(nn.Module):
         drive = self.input(inputs)
         if not lesions.recurrence:
             drive = drive + self.recurrent(state)
-        activity = self.activation.value(drive)
+        activate = ACTIVATIONS[self.activation]
+        activity = activate(drive)
         for layer in self.further:
-            activity = self.activation.value(layer(activity))
+            activity = activate(layer(activity))
         mixture = self.closed_form(self.heads(activity), elapsed, lesions.gate)
         hidden = lesions.silenced(mixture.hidden)
         return CellStep(hidden, mixture.gate, hidden)

@@ -1,34 +1,33 @@
 """A dense closed-form cell through time, with its way back by hand.
 
-Autograd keeps some twenty nodes a step; here a step back is two products, and the gradients of all weights are one
-product each over all steps at once. A name ``grad_x`` is the derivative of the loss by x, and has the shape of x.
+Autograd keeps some twenty nodes a step. Here a step is two products and two compiled passes, each way, and the
+gradients of all weights are one product each over all steps at once. A name ``grad_x`` is the derivative of the loss
+by x, and has the shape of x.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..core import sigmoid
-from .cfc_cells import Activation, CfCCell
-from .closed_form import Form
+from .cfc_cells import CfCCell
+from .cfc_kernel import ACTIVATIONS, FORMS, PARTS, activate, back_activate, back_close, close
 
 
 class Shape(NamedTuple):
     """What is not trained."""
 
-    form: Form
-    """of the closed form"""
-    units: int
-    """number of neurons"""
-    activation: Activation
-    """of the backbone"""
-    further: int
-    """layers of the backbone behind the first"""
+    form: int
+    """number of the closed form"""
+    activation: int
+    """number of the backbone's activation"""
+    depth: int
+    """layers of the backbone"""
 
 
 class _Weights(NamedTuple):
@@ -40,14 +39,22 @@ class _Weights(NamedTuple):
     """(head numbers, backbone)"""
     heads_bias: Tensor
     """(head numbers,)"""
-    closed_form: list[Tensor]
-    """decay and equilibrium of the pure form, (units,) each; else none"""
+    decay: Tensor
+    """(units,) of the pure form; (0,) of the others"""
+    equilibrium: Tensor
+    """(units,) of the pure form; (0,) of the others"""
     further: list[Tensor]
     """weight and bias of every further layer in turn"""
 
+    @classmethod
+    def of(cls, weights: Sequence[Tensor]) -> _Weights:
+        """The weights by name."""
+        recurrent, heads, heads_bias, decay, equilibrium, *further = weights
+        return cls(recurrent, heads, heads_bias, decay, equilibrium, further)
+
 
 def through_time(cell: CfCCell, inputs: Tensor, state: Tensor, elapsed: Tensor) -> Tensor:
-    """Activity (steps, batch, units) of a cell without lesions.
+    """Activity (steps, batch, units) of a cell without lesions, float32.
 
     Args:
         cell: the cell.
@@ -55,24 +62,28 @@ def through_time(cell: CfCCell, inputs: Tensor, state: Tensor, elapsed: Tensor) 
         state: activity before the first step, (batch, units).
         elapsed: (steps, batch, 1) in periods; no gradient flows to it.
     """
-    shape = Shape(cell.closed_form.form, cell.units, cell.activation, len(cell.further))
-    closed_form = []
-    if shape.form == "pure":
-        closed_form = [cell.closed_form.decay, cell.closed_form.equilibrium]
+    closed_form = cell.closed_form
+    shape = Shape(
+        form=FORMS[closed_form.form],
+        activation=ACTIVATIONS[cell.activation],
+        depth=1 + len(cell.further),
+    )
+    nothing = inputs.new_empty(0)
+    is_pure = closed_form.form == "pure"
     further = []
     for layer in cell.further:
         further += [layer.weight, layer.bias]
-    # The input's share of all steps is one product, which autograd knows the way back through.
-    drives = cell.input(inputs)
     return ThroughTime.apply(  # pyright: ignore[reportReturnType]
         shape,
-        elapsed,
-        drives,
+        elapsed[..., 0],
+        # The input's share of all steps is one product, which autograd knows the way back through.
+        cell.input(inputs),
         state,
         cell.recurrent.weight,
         cell.heads.weight,
         cell.heads.bias,
-        *closed_form,
+        closed_form.decay if is_pure else nothing,
+        closed_form.equilibrium if is_pure else nothing,
         *further,
     )
 
@@ -89,169 +100,126 @@ class ThroughTime(torch.autograd.Function):
         Args:
             ctx: torch's store for the way back.
             shape: of the cell.
-            elapsed: (steps, batch, 1) in periods.
+            elapsed: (steps, batch) in periods.
             drives: what the first layer makes of the inputs, (steps, batch, backbone).
             start: activity before the first step, (batch, units).
             weights: as in `_Weights`.
         """
-        named = _named(shape, weights)
+        named = _Weights.of(weights)
         steps, batch, backbone_units = drives.shape
-        depth = 1 + shape.further
-        before = drives.new_empty(depth, steps, batch, backbone_units)
-        after = drives.new_empty(depth, steps, batch, backbone_units)
-        hidden = drives.new_empty(steps, batch, shape.units)
-        # What `_close` gives beside the activity: three tensors, (steps, batch, units) each.
-        parts = drives.new_empty(3, steps, batch, shape.units)
-        state = start
+        units = start.shape[1]
+        before = drives.new_empty(shape.depth, steps, batch, backbone_units)
+        after = torch.empty_like(before)
+        # The state before every step, and the one after the last.
+        states = drives.new_empty(steps + 1, batch, units)
+        states[0] = start
+        parts = drives.new_empty(steps, PARTS, batch, units)
+        heads = drives.new_empty(batch, len(named.heads_bias))
+
+        # The same memory as arrays, for the compiled passes.
+        before_arrays = before.numpy()
+        after_arrays = after.numpy()
+        state_arrays = states.numpy()
+        part_arrays = parts.numpy()
+        head_array = heads.numpy()
+        elapsed_array = np.ascontiguousarray(elapsed.numpy())
+        decay = named.decay.numpy()
+        equilibrium = named.equilibrium.numpy()
+        recurrent = named.recurrent.T
+        head_weight = named.heads.T
         for step in range(steps):
-            torch.addmm(drives[step], state, named.recurrent.T, out=before[0, step])
-            after[0, step] = shape.activation.value(before[0, step])
-            for layer in range(shape.further):
-                weight = named.further[2 * layer]
-                bias = named.further[2 * layer + 1]
-                before[layer + 1, step] = F.linear(after[layer, step], weight, bias)
-                after[layer + 1, step] = shape.activation.value(before[layer + 1, step])
-            heads = F.linear(after[-1, step], named.heads, named.heads_bias)
-            state = _close(shape, heads, elapsed[step], named.closed_form, parts[:, step])
-            hidden[step] = state
+            torch.addmm(drives[step], states[step], recurrent, out=before[0, step])
+            activate(shape.activation, before_arrays[0, step], after_arrays[0, step])
+            for layer in range(1, shape.depth):
+                weight, bias = named.further[2 * layer - 2 : 2 * layer]
+                torch.addmm(bias, after[layer - 1, step], weight.T, out=before[layer, step])
+                activate(shape.activation, before_arrays[layer, step], after_arrays[layer, step])
+            torch.addmm(named.heads_bias, after[-1, step], head_weight, out=heads)
+            close(
+                shape.form,
+                head_array,
+                elapsed_array[step],
+                decay,
+                equilibrium,
+                part_arrays[step],
+                state_arrays[step + 1],
+            )
         ctx.shape = shape
-        ctx.save_for_backward(elapsed, start, before, after, hidden, parts, *weights)
-        return hidden
+        ctx.elapsed = elapsed_array
+        ctx.save_for_backward(before, after, states, parts, *weights)
+        return states[1:].clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_hidden: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Gradients of `forward`'s arguments; None for `shape` and `elapsed`."""
         shape: Shape = ctx.shape
-        elapsed, start, before, after, hidden, parts, *weights = ctx.saved_tensors
-        named = _named(shape, weights)
-        steps = len(hidden)
-        grad_heads = hidden.new_empty(steps, hidden.shape[1], len(named.heads))
+        before, after, states, parts, *weights = ctx.saved_tensors
+        named = _Weights.of(weights)
+        steps, batch, units = grad_hidden.shape
+        grad_heads = grad_hidden.new_empty(steps, batch, len(named.heads_bias))
         grad_before = torch.empty_like(before)
-        grad_closed_form = [torch.zeros_like(parts[0]) for _ in named.closed_form]
-        slopes = shape.activation.slope(before, after)
-        grad_state = torch.zeros_like(start)
-        for step in reversed(range(steps)):
-            grad_state = grad_state + grad_hidden[step]
-            grad_heads[step] = _close_back(
-                shape,
-                grad_state,
-                elapsed[step],
-                named.closed_form,
-                parts[:, step],
-                [grad[step] for grad in grad_closed_form],
-            )
-            grad_after = grad_heads[step] @ named.heads
-            for layer in reversed(range(shape.further)):
-                torch.mul(grad_after, slopes[layer + 1, step], out=grad_before[layer + 1, step])
-                grad_after = grad_before[layer + 1, step] @ named.further[2 * layer]
-            torch.mul(grad_after, slopes[0, step], out=grad_before[0, step])
-            grad_state = grad_before[0, step] @ named.recurrent
+        grad_after = torch.empty_like(before[0, 0])
+        grad_state = grad_hidden.new_zeros(batch, units)
+        # float64, since these are sums over all steps.
+        grad_decay = np.zeros(len(named.decay))
+        grad_equilibrium = np.zeros(len(named.equilibrium))
 
-        states = torch.cat([start[None], hidden[:-1]])
+        before_arrays = before.numpy()
+        after_arrays = after.numpy()
+        part_arrays = parts.numpy()
+        output_arrays = np.ascontiguousarray(grad_hidden.numpy())
+        grad_head_arrays = grad_heads.numpy()
+        grad_before_arrays = grad_before.numpy()
+        grad_after_array = grad_after.numpy()
+        grad_state_array = grad_state.numpy()
+        decay = named.decay.numpy()
+        equilibrium = named.equilibrium.numpy()
+        for step in reversed(range(steps)):
+            back_close(
+                shape.form,
+                grad_state_array,
+                output_arrays[step],
+                ctx.elapsed[step],
+                decay,
+                equilibrium,
+                part_arrays[step],
+                grad_head_arrays[step],
+                grad_decay,
+                grad_equilibrium,
+            )
+            torch.mm(grad_heads[step], named.heads, out=grad_after)
+            for layer in reversed(range(shape.depth)):
+                back_activate(
+                    shape.activation,
+                    before_arrays[layer, step],
+                    after_arrays[layer, step],
+                    grad_after_array,
+                    grad_before_arrays[layer, step],
+                )
+                if layer > 0:
+                    weight = named.further[2 * layer - 2]
+                    torch.mm(grad_before[layer, step], weight, out=grad_after)
+            torch.mm(grad_before[0, step], named.recurrent, out=grad_state)
+
         grad_further = []
-        for layer in range(shape.further):
-            grad_further.append(_outer(grad_before[layer + 1], after[layer]))
-            grad_further.append(grad_before[layer + 1].sum((0, 1)))
+        for layer in range(1, shape.depth):
+            grad_further.append(_outer(grad_before[layer], after[layer - 1]))
+            grad_further.append(grad_before[layer].sum((0, 1)))
         return (
             None,
             None,
             grad_before[0],
             grad_state,
-            _outer(grad_before[0], states),
+            _outer(grad_before[0], states[:-1]),
             _outer(grad_heads, after[-1]),
             grad_heads.sum((0, 1)),
-            *(grad.sum((0, 1)) for grad in grad_closed_form),
+            torch.from_numpy(grad_decay.astype(np.float32)),
+            torch.from_numpy(grad_equilibrium.astype(np.float32)),
             *grad_further,
         )
-
-
-def _named(shape: Shape, weights: tuple[Tensor, ...] | list[Tensor]) -> _Weights:
-    """The weights by name."""
-    recurrent, heads, heads_bias, *rest = weights
-    closed_form_count = 2 if shape.form == "pure" else 0
-    return _Weights(
-        recurrent=recurrent,
-        heads=heads,
-        heads_bias=heads_bias,
-        closed_form=rest[:closed_form_count],
-        further=rest[closed_form_count:],
-    )
 
 
 def _outer(grad_rows: Tensor, rows: Tensor) -> Tensor:
     """Gradient (m, k) of a weight that maps rows (steps, batch, k) to ones (steps, batch, m)."""
     return grad_rows.flatten(0, 1).T @ rows.flatten(0, 1)
-
-
-def _close(
-    shape: Shape, heads: Tensor, elapsed: Tensor, closed_form: list[Tensor], parts: Tensor
-) -> Tensor:
-    """Next activity as `ClosedForm.forward` gives it.
-
-    Args:
-        shape: of the cell.
-        heads: (batch, head numbers).
-        elapsed: (batch, 1) in periods.
-        closed_form: decay and equilibrium of the pure form.
-        parts: (3, batch, units), set in place to both candidates and the gate; in the pure form to the drive, what
-            the gate leaves of it, and the gate.
-    """
-    first_part, second_part, gate_part = parts
-    if shape.form == "pure":
-        decay, equilibrium = closed_form
-        gate = torch.exp(-elapsed * (decay.abs() + heads.abs()))
-        first_part.copy_(heads)
-        gate_part.copy_(gate)
-        torch.mul(gate, heads, out=second_part)
-        return equilibrium - equilibrium * second_part
-    first, second, slope, offset = heads.split(shape.units, dim=-1)
-    torch.tanh(first, out=first_part)
-    torch.tanh(second, out=second_part)
-    gate_part.copy_(sigmoid(torch.addcmul(offset, slope, elapsed)))
-    if shape.form == "no-gate":
-        return torch.addcmul(first_part, gate_part, second_part)
-    return torch.lerp(first_part, second_part, gate_part)
-
-
-def _close_back(
-    shape: Shape,
-    grad_state: Tensor,
-    elapsed: Tensor,
-    closed_form: list[Tensor],
-    parts: Tensor,
-    grad_closed_form: list[Tensor],
-) -> Tensor:
-    """Back through `_close`: gradient of the heads (batch, head numbers).
-
-    Args:
-        shape: of the cell.
-        grad_state: of the next activity, (batch, units).
-        elapsed: (batch, 1) in periods.
-        closed_form: decay and equilibrium of the pure form.
-        parts: as `_close` has set them.
-        grad_closed_form: of each agent, (batch, units) each, set in place.
-    """
-    first, second, gate = parts
-    if shape.form == "pure":
-        decay, equilibrium = closed_form
-        grad_decay, grad_equilibrium = grad_closed_form
-        # x' = A - A e f with e = exp(-t (|w| + |f|)); `first` is f, `second` is e f.
-        grad_equilibrium.copy_(grad_state * (1 - second))
-        scaled = grad_state * equilibrium
-        grad_decay.copy_(scaled * second * elapsed * decay.sign())
-        return -scaled * gate * (1 - elapsed * first.abs())
-    grad_first = grad_state
-    grad_gate = grad_state * second
-    if shape.form == "gate":
-        grad_first = grad_state * (1 - gate)
-        grad_gate = grad_state * (second - first)
-    grad_second = grad_state * gate
-    grad_offset = grad_gate * gate * (1 - gate)
-    blocks = [
-        grad_first * (1 - first * first),
-        grad_second * (1 - second * second),
-        grad_offset * elapsed,
-        grad_offset,
-    ]
-    return torch.cat(blocks, dim=-1)

@@ -16,16 +16,11 @@ from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .compiled_tanh import logistic
 from .ltc_cell import LEAST_LEAK
 
-# The derivative below of sigmoid(u) = (q + p)^2 / (2 (q^2 + p^2)), where tanh(u / 4) = p / q is cut off from Lambert's
-# continued fraction x / (1 + x^2 / (3 + x^2 / (5 + ...))) behind its ninth term: an error below 4e-7, ten times as
-# fast as the exponential, since a compiler can spread it over the lanes of a processor.
-QUARTER_LIMIT = np.float32(4.6)
-"""largest u / 4 that is told apart from infinity: sigmoid(4 * 4.6) = 1 - 1e-8"""
-SCALE = np.float32(1e-8)
-"""keeps the squares of the polynomials within float32"""
 LEAST = np.float32(LEAST_LEAK)
+"""of the kernel's type"""
 
 
 class SynapseArrays(NamedTuple):
@@ -66,22 +61,6 @@ class Trace(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _opening(slope, distance):
-    """Part of a synapse that is open: sigmoid(slope * distance)."""
-    quarter = slope * distance * np.float32(0.25)
-    x = min(max(quarter, -QUARTER_LIMIT), QUARTER_LIMIT)
-    y = x * x
-    p = ((y + np.float32(990)) * y + np.float32(135135)) * y + np.float32(4729725)
-    p = (p * y + np.float32(34459425)) * x * SCALE
-    q = (np.float32(45) * y + np.float32(13860)) * y + np.float32(945945)
-    q = ((q * y + np.float32(16216200)) * y + np.float32(34459425)) * SCALE
-    both = p + q
-    opening = np.float32(0.5) * both * both / (p * p + q * q)
-    # Rounding may carry it a bit beyond 1, and an activity beyond its bounds.
-    return min(opening, np.float32(1))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def _add_synapses(synapses, source_activity, current, conductance):
     """Add what the synapses do to `current` and `conductance` (neurons, batch), in place."""
     for number in range(len(synapses.source)):
@@ -94,7 +73,7 @@ def _add_synapses(synapses, source_activity, current, conductance):
         target_current = current[target]
         target_conductance = conductance[target]
         for agent in range(len(heard)):
-            open_now = weight * _opening(slope, heard[agent] - centre)
+            open_now = weight * logistic(slope * (heard[agent] - centre))
             target_current[agent] += open_now * reversal
             target_conductance[agent] += open_now
 
@@ -165,7 +144,7 @@ def _back_synapses(
         sum_reversal = np.float32(0)
         for agent in range(len(heard)):
             distance = heard[agent] - centre
-            opening = _opening(slope, distance)
+            opening = logistic(slope * distance)
             grad_open_now = of_current[agent] * reversal + of_conductance[agent]
             sum_reversal += of_current[agent] * weight * opening
             sum_weight += grad_open_now * opening
