@@ -96,7 +96,3 @@ class WindowMLP(MLP):
         action = self._action(self._features(windows))
         last = Window(frames=windows[-1], has_begun=torch.ones_like(state.has_begun))
         return action, last
-
-    def signals(self, state: State) -> dict[str, Tensor]:
-        """The observations that are seen."""
-        return {"window": state.frames}
