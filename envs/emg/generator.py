@@ -25,8 +25,9 @@ from .forearm import (
     TERRITORY_COUNT,
 )
 
-# Everything compiled for the generator stands in this one file: numba's cache looks only at the file of the function
-# that is called, and would keep old code of helpers in other files.
+# Everything compiled for the generator stands in this one file and in `units`: numba's cache looks only at the file of
+# the function that is called. After a change in `units`, delete __pycache__.
+from .units import FATIGUE_SLOWING, MOST_DISCHARGES, UNIT_COUNT, discharge
 
 STRIDE_SECONDS = 1 / STRIDE_RATE
 """s"""
@@ -60,8 +61,6 @@ LOW_CORNER = 60.0
 """Hz, fl"""
 HIGH_CORNER = 120.0
 """Hz, fh"""
-FATIGUE_SLOWING = 0.25
-"""part by which full fatigue lowers both corners"""
 RESPONSE_SECONDS = 0.1
 """s after which the carrier's filter has forgotten an impulse (to 1e-12)"""
 
@@ -183,6 +182,10 @@ class Work(NamedTuple):
     """(n, stage, territory) of the carriers"""
     past: np.ndarray
     """(n, sample, territory) what runs along the fibres; without a sample where nothing runs"""
+    waiting: np.ndarray
+    """(n, unit) s to each motor unit's next discharge; without a unit where carriers are noise"""
+    tail: np.ndarray
+    """(n, sample, territory) what is left of motor units' potentials; without a sample where carriers are noise"""
     signal: np.ndarray
     """(n, channel, sample)"""
     power: np.ndarray
@@ -196,6 +199,8 @@ class Plan(NamedTuple):
     """whether strides are a few white samples, of which only the mean square is told"""
     samples: int
     """samples of a stride"""
+    has_units: bool
+    """whether carriers are motor units' potentials, not noise"""
     templates: np.ndarray
     """(gesture, muscle) activations"""
     limb: np.ndarray
@@ -491,6 +496,28 @@ def _shape(white, filters, fatigue):
             white[sample, territory] = factor * second
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_units(rows, i, counter, quantiles, activations, work, out):
+    """Fill `out` (sample, territory) with what motor units of activations (muscle,) give; `work` moves on."""
+    uniforms = np.empty(UNIT_COUNT)
+    normals = np.empty((UNIT_COUNT, MOST_DISCHARGES), np.float32)
+    first = counter + CARRIER_OFFSET
+    for unit in range(UNIT_COUNT):
+        uniforms[unit] = _uniform(rows.key[i], first + np.uint64(unit))
+    first += np.uint64(UNIT_COUNT)
+    _fill_normals(rows.key[i], first, quantiles, normals.reshape(-1))
+    discharge(
+        activations,
+        rows.fatigue[i],
+        STRIDE_SECONDS,
+        uniforms,
+        normals,
+        work.waiting[i],
+        work.tail[i],
+        out,
+    )
+
+
 # -- what else reaches a channel -----------------------------------------------------------------
 
 
@@ -578,7 +605,7 @@ def _refer(montage, samples):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _stride(rows, plan, quantiles, i, gesture, effort, filters, past, samples):
+def _stride(rows, plan, quantiles, i, gesture, effort, work, samples):
     """Make one stride of simulation `i`.
 
     Args:
@@ -588,8 +615,7 @@ def _stride(rows, plan, quantiles, i, gesture, effort, filters, past, samples):
         i: the simulation.
         gesture: that is asked for.
         effort: that is asked for.
-        filters: of the carriers, (stage, territory); they move on. Not looked at where samples are white.
-        past: what ran along the fibres before, (sample, territory); it moves on. Without a row where nothing runs.
+        work: of all simulations; what the carriers keep moves on.
         samples: (sample, channel), filled.
     """
     counter = np.uint64(rows.stride[i]) << STRIDE_BITS
@@ -603,9 +629,13 @@ def _stride(rows, plan, quantiles, i, gesture, effort, filters, past, samples):
     _fill_weights(rows, plan, i, weights)
 
     drives = np.empty((plan.samples, TERRITORY_COUNT), np.float32)
-    _fill_normals(rows.key[i], counter + CARRIER_OFFSET, quantiles, drives.reshape(-1))
-    if not plan.is_power:
-        _shape(drives, filters, rows.fatigue[i])
+    if plan.has_units:
+        middle = activations[plan.samples // 2]
+        _fill_units(rows, i, counter, quantiles, middle, work, drives)
+    else:
+        _fill_normals(rows.key[i], counter + CARRIER_OFFSET, quantiles, drives.reshape(-1))
+        if not plan.is_power:
+            _shape(drives, work.filters[i], rows.fatigue[i])
     carrier = np.float32(plan.carrier)
     for sample in range(plan.samples):
         for muscle in range(MUSCLE_COUNT):
@@ -624,8 +654,8 @@ def _stride(rows, plan, quantiles, i, gesture, effort, filters, past, samples):
         for sample in range(plan.samples):
             for channel in range(CHANNEL_COUNT):
                 samples[sample, channel] *= noise
-    if past.shape[0] > 0:
-        _mix_delayed(rows, plan, i, drives, past, weights, samples)
+    if plan.propagation > 0:
+        _mix_delayed(rows, plan, i, drives, work.past[i], weights, samples)
     else:
         _mix(drives, weights, samples)
     if plan.mains > 0:
@@ -654,14 +684,11 @@ def make(first, last, ids, gestures, efforts, rows, plan, quantiles, work):
         work: of the stream's level; rows of `ids` are written.
     """
     samples = np.empty((plan.samples, CHANNEL_COUNT), np.float32)
-    no_row = np.empty((0, TERRITORY_COUNT), np.float32)
     for number in range(first, last):
         i = ids[number]
         gesture = gestures[number]
         effort = efforts[number]
-        filters = no_row if plan.is_power else work.filters[i]
-        past = no_row if plan.is_power else work.past[i]
-        _stride(rows, plan, quantiles, i, gesture, effort, filters, past, samples)
+        _stride(rows, plan, quantiles, i, gesture, effort, work, samples)
         if plan.is_power:
             counter = np.uint64(rows.stride[i] - 1) << STRIDE_BITS
             _write_power(samples, plan.noise, rows.key[i], counter, quantiles, work.power[i])

@@ -36,6 +36,8 @@ class Settings:
     """Hz, samples of the signal"""
     montage: Montage = "monopolar"
     """what a channel is measured against: a far reference, the mean of all channels, or the next row of electrodes"""
+    carrier: Literal["noise", "units"] = "noise"
+    """what muscles give: noise of the usual spectrum, or the potentials of 96 motor units a muscle"""
     propagation: float = 0.0
     """m/s, speed at which potentials run along the fibres; 0: they appear everywhere at once (4 m/s is usual)"""
 

@@ -27,7 +27,7 @@ from ...emg_layout import (
 )
 from ...errors import LanceletError, unknown
 from ...threads import in_threads
-from . import faults, forearm, generator
+from . import faults, forearm, generator, units
 from .settings import Settings
 
 LARGEST_USER = 2**31 - 1
@@ -48,6 +48,7 @@ BINS = 2001
 Memory = dict[str, np.ndarray]
 _ROW_NAMES = tuple(f"emg_{name}" for name in generator.Rows._fields)
 _NO_ROWS = np.zeros((0, 0, 0), np.float32)
+_NO_UNITS = np.zeros((0, 0))
 _NO_POWER = np.zeros((0, 0), np.float32)
 
 
@@ -79,6 +80,10 @@ class Stream:
             raise LanceletError(
                 f"propagation = {self.settings.propagation}: needs level = 'signal'; white samples have no delays"
             )
+        if self.settings.carrier == "units" and self.level == "power":
+            raise LanceletError(
+                "carrier = 'units': needs level = 'signal'; white samples have no potentials"
+            )
 
     # -- an episode -------------------------------------------------------------------------------
 
@@ -98,6 +103,10 @@ class Stream:
             rows["emg_filters"] = np.zeros(filters, np.float32)
             past = (n, self._longest_delay, forearm.TERRITORY_COUNT)
             rows["emg_past"] = np.zeros(past, np.float32)
+            if self.settings.carrier == "units":
+                tail = (n, self._tail, forearm.TERRITORY_COUNT)
+                rows["emg_tail"] = np.zeros(tail, np.float32)
+                rows["emg_waiting_units"] = np.zeros((n, units.UNIT_COUNT))
         rows.update(faults.memory(self.settings, rows[self.output]))
         return rows
 
@@ -112,9 +121,12 @@ class Stream:
         ids = np.asarray(ids, np.int64)
         for name in generator.ROW_SHAPES:
             memory[f"emg_{name}"][ids] = 0
-        for name in ("emg_filters", "emg_past"):
+        for name in ("emg_filters", "emg_past", "emg_tail"):
             if name in memory:
                 memory[name][ids] = 0
+        if "emg_waiting_units" in memory:
+            # No unit is recruited yet.
+            memory["emg_waiting_units"][ids] = -1.0
         for i, rng in zip(ids.tolist(), rngs, strict=True):
             # Both are drawn whether they are used or not: one seed gives one noise, whoever the user is.
             memory["emg_key"][i] = rng.integers(2**64, dtype=np.uint64)
@@ -178,6 +190,8 @@ class Stream:
         work = generator.Work(
             filters=memory.get("emg_filters", _NO_ROWS),
             past=memory.get("emg_past", _NO_ROWS),
+            waiting=memory.get("emg_waiting_units", _NO_UNITS),
+            tail=memory.get("emg_tail", _NO_ROWS),
             signal=memory.get("emg_signal", _NO_ROWS),
             power=memory.get("emg_power", _NO_POWER),
         )
@@ -203,6 +217,11 @@ class Stream:
             return 0
         return int(np.ceil(LONGEST_RUN / self.settings.propagation * self.settings.rate))
 
+    @property
+    def _tail(self) -> int:
+        """Samples for which a motor unit's potential goes on after a stride, at most."""
+        return int(np.ceil(units.TAIL_SECONDS * self.settings.rate)) + 1
+
     @functools.cached_property
     def _plan(self) -> generator.Plan:
         """What the compiled loops are told."""
@@ -212,6 +231,7 @@ class Stream:
         noise = SENSOR_NOISE * np.sqrt(settings.rate / SAMPLE_RATE)
         return generator.Plan(
             is_power=is_power,
+            has_units=settings.carrier == "units",
             samples=independent_samples(settings.initial_fatigue) if is_power else self.samples,
             templates=forearm.activations(),
             limb=limb_factors(settings.limb),
