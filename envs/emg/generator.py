@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from scipy.special import ndtri
 
 from ...emg_layout import CHANNEL_COUNT, COLUMNS, RAIL, REST, STRIDE_RATE
+from .draws import fill_normals, uniform
 from .forearm import (
     ANGLE,
     DEPTH,
@@ -24,10 +24,23 @@ from .forearm import (
     TERRITORIES_PER_MUSCLE,
     TERRITORY_COUNT,
 )
-
-# Everything compiled for the generator stands in this one file and in `units`: numba's cache looks only at the file of
-# the function that is called. After a change in `units`, delete __pycache__.
+from .state import (
+    BURST_AGE,
+    BURST_COLUMN,
+    BURST_FREQUENCY,
+    BURST_PHASE,
+    BURST_SECONDS,
+    FIRST_LOW_PASS,
+    HIGH_PASS,
+    ROTATION,
+    SECOND_LOW_PASS,
+    SLIDE,
+    WHITE,
+)
 from .units import FATIGUE_SLOWING, MOST_DISCHARGES, UNIT_COUNT, discharge
+
+# Numba's cache looks only at the file of the function that is called, which is `make`: after a change in `draws`, `units`
+# or a constant of another file, delete __pycache__.
 
 STRIDE_SECONDS = 1 / STRIDE_RATE
 """s"""
@@ -82,31 +95,6 @@ BURST_HEIGHT = 1.0
 BURST_WIDTH = 1.5
 """columns, standard deviation of the patch that moves"""
 
-# Columns of a burst, an array (n, 5).
-BURST_AGE = 0
-"""s since it began"""
-BURST_SECONDS = 1
-"""s that it lasts; 0: there is none"""
-BURST_FREQUENCY = 2
-"""Hz"""
-BURST_COLUMN = 3
-"""column of electrodes in the middle of the patch"""
-BURST_PHASE = 4
-"""rad"""
-
-# Columns of a shift, arrays (n, 2).
-ROTATION = 0
-"""m along the skin"""
-SLIDE = 1
-"""m along the arm"""
-
-# Rows of the carriers' filters, an array (n, 4, TERRITORY_COUNT): the last values of the white noise and of each stage.
-WHITE = 0
-HIGH_PASS = 1
-FIRST_LOW_PASS = 2
-SECOND_LOW_PASS = 3
-FILTER_ROWS = 4
-
 # -- counters of the generator of random bits. A stride owns 2**15 of them; contractions have theirs behind all strides.
 STRIDE_BITS = np.uint64(15)
 WALK_OFFSET = np.uint64(0)
@@ -115,155 +103,18 @@ CARRIER_OFFSET = np.uint64(16)
 NOISE_OFFSET = np.uint64(16384)
 CONTRACTION_DOMAIN = np.uint64(1 << 63)
 CONTRACTION_BITS = np.uint64(10)
-NORMALS_OF_A_CONTRACTION = 36
-"""1 overall strength, 16 strengths, 16 baselines, 2 shifts, 1 unused: draws come in fours"""
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
-SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
-SIXTEEN_BITS = np.uint64(0xFFFF)
-ONE = np.uint64(1)
-
-
-def _quantiles() -> np.ndarray:
-    """The 65,536 equally likely values (float32) that stand for a normal variable, of variance 1 exactly."""
-    values = ndtri((np.arange(1 << 16) + 0.5) / (1 << 16))
-    return (values / np.sqrt(np.mean(values**2))).astype(np.float32)
-
-
-QUANTILES = _quantiles()
-"""a normal draw is one of these, picked by 16 random bits: twelve times as fast as a formula, and true to 4.2
-standard deviations"""
-
-
-class Rows(NamedTuple):
-    """State of simulations: the arrays of the memory whose names begin with ``emg_``."""
-
-    key: np.ndarray
-    """(n,) uint64, of the random bits"""
-    stride: np.ndarray
-    """(n,) strides made since the reset"""
-    contraction: np.ndarray
-    """(n,) contractions begun since the reset"""
-    is_cued: np.ndarray
-    """(n,) whether the next stride begins a contraction though neither gesture nor effort changes"""
-    gesture: np.ndarray
-    """(n,) gesture that is being made"""
-    effort: np.ndarray
-    """(n,) strength that is asked for"""
-    seconds: np.ndarray
-    """(n,) s since the contraction began"""
-    origin: np.ndarray
-    """(n, muscle) activations when it began"""
-    strength: np.ndarray
-    """(n, muscle) factor of each muscle in this contraction"""
-    rest: np.ndarray
-    """(n, muscle) activation below the contraction"""
-    walk: np.ndarray
-    """(n, muscle) log of each muscle's random walk"""
-    fatigue: np.ndarray
-    """(n,) from 0 to 1"""
-    territories: np.ndarray
-    """(n, territory, 3) columns of `forearm`"""
-    shift: np.ndarray
-    """(n, 2) m, of the sleeve"""
-    jitter: np.ndarray
-    """(n, 2) m, of the skin in this contraction"""
-    gain: np.ndarray
-    """(n, channel), 0 where contact is lost"""
-    burst: np.ndarray
-    """(n, 5) the artefact that is going on"""
-
-
-class Work(NamedTuple):
-    """What a stride is written to, and what the carriers keep; arrays without rows where a level has no use for them."""
-
-    filters: np.ndarray
-    """(n, stage, territory) of the carriers"""
-    past: np.ndarray
-    """(n, sample, territory) what runs along the fibres; without a sample where nothing runs"""
-    waiting: np.ndarray
-    """(n, unit) s to each motor unit's next discharge; without a unit where carriers are noise"""
-    tail: np.ndarray
-    """(n, sample, territory) what is left of motor units' potentials; without a sample where carriers are noise"""
-    signal: np.ndarray
-    """(n, channel, sample)"""
-    power: np.ndarray
-    """(n, channel)"""
-
-
-class Plan(NamedTuple):
-    """What is the same for all simulations of a stream."""
-
-    is_power: bool
-    """whether strides are a few white samples, of which only the mean square is told"""
-    samples: int
-    """samples of a stride"""
-    has_units: bool
-    """whether carriers are motor units' potentials, not noise"""
-    templates: np.ndarray
-    """(gesture, muscle) activations"""
-    limb: np.ndarray
-    """(muscle,) factors of the limb's position"""
-    electrodes: np.ndarray
-    """(channel, 2) angle, rad, and height, m"""
-    noise: float
-    """root mean square of a sample's own noise"""
-    carrier: float
-    """root mean square of a carrier"""
-    effort_spread: float
-    muscle_spread: float
-    baseline: float
-    walk: float
-    jitter: float
-    fatigue_grows: bool
-    settling: float
-    """part of the amplitude that settling takes"""
-    age: float
-    """s for which the sleeve was worn before the reset"""
-    mains: float
-    """Hz, 0: none"""
-    mains_level: float
-    artefacts: float
-    """1/s"""
-    montage: int
-    """0 monopolar, 1 common average, 2 longitudinal difference"""
-    propagation: float
-    """m/s, 0: none"""
-
+# Normal draws of a contraction, by their place.
+STRENGTH_DRAW = 0
+MUSCLE_DRAWS = 1
+BASELINE_DRAWS = MUSCLE_DRAWS + MUSCLE_COUNT
+JITTER_DRAWS = BASELINE_DRAWS + MUSCLE_COUNT
+CONTRACTION_DRAWS = 4 * math.ceil((JITTER_DRAWS + 2) / 4)
+"""in all; they come in fours"""
 
 MONTAGES = ("monopolar", "average", "longitudinal")
 AVERAGE = MONTAGES.index("average")
 LONGITUDINAL = MONTAGES.index("longitudinal")
-
-
-# -- random bits ---------------------------------------------------------------------------------
-
-
-@njit(inline="always")
-def _bits(key, counter):
-    """64 random bits: SplitMix64 (Steele, Lea, Flood 2014), whose state is key + counter * golden ratio."""
-    bits = key + counter * GOLDEN
-    bits = (bits ^ (bits >> np.uint64(30))) * FIRST_FACTOR
-    bits = (bits ^ (bits >> np.uint64(27))) * SECOND_FACTOR
-    return bits ^ (bits >> np.uint64(31))
-
-
-@njit(inline="always")
-def _uniform(key, counter):
-    """One number from 0 to below 1."""
-    return (_bits(key, counter) >> np.uint64(11)) * 2.0**-53
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _fill_normals(key, counter, quantiles, out):
-    """Fill `out` (flat, its length a multiple of 4) with normal draws, four from each counter."""
-    for number in range(out.shape[0] // 4):
-        bits = _bits(key, counter + np.uint64(number))
-        out[4 * number] = quantiles[bits & SIXTEEN_BITS]
-        out[4 * number + 1] = quantiles[(bits >> np.uint64(16)) & SIXTEEN_BITS]
-        out[4 * number + 2] = quantiles[(bits >> np.uint64(32)) & SIXTEEN_BITS]
-        out[4 * number + 3] = quantiles[bits >> np.uint64(48)]
 
 
 # -- contraction ---------------------------------------------------------------------------------
@@ -299,15 +150,16 @@ def _begin_contraction(rows, plan, quantiles, i, gesture, effort, is_first):
     rows.seconds[i] = 0.0
     rows.is_cued[i] = False
     rows.contraction[i] += 1
-    draws = np.empty(NORMALS_OF_A_CONTRACTION, np.float32)
+    draws = np.empty(CONTRACTION_DRAWS, np.float32)
     number = np.uint64(rows.contraction[i])
-    _fill_normals(rows.key[i], CONTRACTION_DOMAIN + (number << CONTRACTION_BITS), quantiles, draws)
+    fill_normals(rows.key[i], CONTRACTION_DOMAIN + (number << CONTRACTION_BITS), quantiles, draws)
+    overall = plan.effort_spread * draws[STRENGTH_DRAW]
     for muscle in range(MUSCLE_COUNT):
-        log_strength = plan.effort_spread * draws[0] + plan.muscle_spread * draws[1 + muscle]
+        log_strength = overall + plan.muscle_spread * draws[MUSCLE_DRAWS + muscle]
         rows.strength[i, muscle] = math.exp(log_strength) * plan.limb[muscle]
-        rows.rest[i, muscle] = abs(plan.baseline * draws[1 + MUSCLE_COUNT + muscle])
-    rows.jitter[i, ROTATION] = plan.jitter * draws[1 + 2 * MUSCLE_COUNT]
-    rows.jitter[i, SLIDE] = plan.jitter * draws[2 + 2 * MUSCLE_COUNT]
+        rows.rest[i, muscle] = abs(plan.baseline * draws[BASELINE_DRAWS + muscle])
+    rows.jitter[i, ROTATION] = plan.jitter * draws[JITTER_DRAWS + ROTATION]
+    rows.jitter[i, SLIDE] = plan.jitter * draws[JITTER_DRAWS + SLIDE]
     if is_first:
         for muscle in range(MUSCLE_COUNT):
             rows.origin[i, muscle] = _goal(rows, plan, i, muscle)
@@ -317,7 +169,7 @@ def _begin_contraction(rows, plan, quantiles, i, gesture, effort, is_first):
 def _fill_activations(rows, plan, quantiles, i, counter, out):
     """Fill `out` (sample, muscle) with the activations of one stride; move the contraction and the walk on."""
     draws = np.empty(MUSCLE_COUNT, np.float32)
-    _fill_normals(rows.key[i], counter + WALK_OFFSET, quantiles, draws)
+    fill_normals(rows.key[i], counter + WALK_OFFSET, quantiles, draws)
     amplitude = 1.0 + FATIGUE_AMPLITUDE * rows.fatigue[i]
     step = STRIDE_SECONDS / plan.samples
     for muscle in range(MUSCLE_COUNT):
@@ -436,13 +288,24 @@ def _mix_delayed(rows, plan, i, drives, past, weights, out):
 # -- carriers ------------------------------------------------------------------------------------
 
 
+class Stages(NamedTuple):
+    """Coefficients of the carrier's stages: a high-pass, and a low-pass that is passed twice."""
+
+    high_pass_back: float
+    """factor of the last output"""
+    high_pass_in: float
+    """factor of the change of the input"""
+    low_pass_back: float
+    """factor of the last output"""
+    low_pass_in: float
+    """factor of the sum of the last two inputs"""
+    scale: float
+    """factor that makes the carrier's power 1"""
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _carrier_stages(fatigue, rate):
-    """Coefficients of the carrier's three stages by the bilinear transform, and the factor that makes its power 1.
-
-    Returns:
-        Feedback and feed-forward of the high-pass at fl, then of the low-pass at fh, which is passed twice; the factor.
-    """
+    """`Stages` by the bilinear transform, at a rate of samples in Hz."""
     slowing = 1.0 - FATIGUE_SLOWING * fatigue
     low = math.tan(math.pi * LOW_CORNER * slowing / rate)
     high = math.tan(math.pi * HIGH_CORNER * slowing / rate)
@@ -466,7 +329,8 @@ def _carrier_stages(fatigue, rate):
         first = new_first
         old_white = white
         white = 0.0
-    return high_pass_back, high_pass_in, low_pass_back, low_pass_in, 1.0 / math.sqrt(power)
+    scale = 1.0 / math.sqrt(power)
+    return Stages(high_pass_back, high_pass_in, low_pass_back, low_pass_in, scale)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -474,26 +338,27 @@ def _shape(white, filters, fatigue):
     """Turn white noise (sample, territory) into carriers of power 1, in place; `filters` (stage, territory) moves on."""
     rate = white.shape[0] / STRIDE_SECONDS
     stages = _carrier_stages(fatigue, rate)
-    high_pass_back = np.float32(stages[0])
-    high_pass_in = np.float32(stages[1])
-    low_pass_back = np.float32(stages[2])
-    low_pass_in = np.float32(stages[3])
-    factor = np.float32(stages[4])
+    # Single precision throughout: the loop over territories takes half the time.
+    high_pass_back = np.float32(stages.high_pass_back)
+    high_pass_in = np.float32(stages.high_pass_in)
+    low_pass_back = np.float32(stages.low_pass_back)
+    low_pass_in = np.float32(stages.low_pass_in)
+    scale = np.float32(stages.scale)
     for sample in range(white.shape[0]):
         for territory in range(TERRITORY_COUNT):
-            change = white[sample, territory] - filters[WHITE, territory]
-            stage = high_pass_back * filters[HIGH_PASS, territory] + high_pass_in * change
-            first = low_pass_back * filters[FIRST_LOW_PASS, territory] + low_pass_in * (
-                stage + filters[HIGH_PASS, territory]
-            )
-            second = low_pass_back * filters[SECOND_LOW_PASS, territory] + low_pass_in * (
-                first + filters[FIRST_LOW_PASS, territory]
-            )
-            filters[WHITE, territory] = white[sample, territory]
+            value = white[sample, territory]
+            change = value - filters[WHITE, territory]
+            old_stage = filters[HIGH_PASS, territory]
+            old_first = filters[FIRST_LOW_PASS, territory]
+            old_second = filters[SECOND_LOW_PASS, territory]
+            stage = high_pass_back * old_stage + high_pass_in * change
+            first = low_pass_back * old_first + low_pass_in * (stage + old_stage)
+            second = low_pass_back * old_second + low_pass_in * (first + old_first)
+            filters[WHITE, territory] = value
             filters[HIGH_PASS, territory] = stage
             filters[FIRST_LOW_PASS, territory] = first
             filters[SECOND_LOW_PASS, territory] = second
-            white[sample, territory] = factor * second
+            white[sample, territory] = scale * second
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -503,9 +368,9 @@ def _fill_units(rows, i, counter, quantiles, activations, work, out):
     normals = np.empty((UNIT_COUNT, MOST_DISCHARGES), np.float32)
     first = counter + CARRIER_OFFSET
     for unit in range(UNIT_COUNT):
-        uniforms[unit] = _uniform(rows.key[i], first + np.uint64(unit))
+        uniforms[unit] = uniform(rows.key[i], first + np.uint64(unit))
     first += np.uint64(UNIT_COUNT)
-    _fill_normals(rows.key[i], first, quantiles, normals.reshape(-1))
+    fill_normals(rows.key[i], first, quantiles, normals.reshape(-1))
     discharge(
         activations,
         rows.fatigue[i],
@@ -518,13 +383,61 @@ def _fill_units(rows, i, counter, quantiles, activations, work, out):
     )
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_drives(rows, plan, quantiles, i, counter, activations, work, out):
+    """Fill `out` (sample, territory) with carriers times activations.
+
+    Args:
+        rows: of all simulations.
+        plan: of the stream.
+        quantiles: `draws.QUANTILES`.
+        i: the simulation.
+        counter: first of the stride.
+        activations: (sample, muscle).
+        work: of all simulations; what the carriers keep moves on.
+        out: filled.
+    """
+    if plan.has_units:
+        middle = activations[plan.samples // 2]
+        _fill_units(rows, i, counter, quantiles, middle, work, out)
+    else:
+        fill_normals(rows.key[i], counter + CARRIER_OFFSET, quantiles, out.reshape(-1))
+        if not plan.is_power:
+            _shape(out, work.filters[i], rows.fatigue[i])
+    carrier = np.float32(plan.carrier)
+    for sample in range(plan.samples):
+        for muscle in range(MUSCLE_COUNT):
+            activation = carrier * activations[sample, muscle]
+            first = muscle * TERRITORIES_PER_MUSCLE
+            for territory in range(first, first + TERRITORIES_PER_MUSCLE):
+                out[sample, territory] *= activation
+
+
 # -- what else reaches a channel -----------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_noise(rows, plan, quantiles, i, counter, samples):
+    """Fill the samples (sample, channel) with each channel's own noise; with 0 where only the mean square is told.
+
+    There `_write_power` adds what the noise brings to it.
+    """
+    if plan.is_power:
+        for sample in range(plan.samples):
+            for channel in range(CHANNEL_COUNT):
+                samples[sample, channel] = 0.0
+        return
+    fill_normals(rows.key[i], counter + NOISE_OFFSET, quantiles, samples.reshape(-1))
+    noise = np.float32(plan.noise)
+    for sample in range(plan.samples):
+        for channel in range(CHANNEL_COUNT):
+            samples[sample, channel] *= noise
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _add_mains(rows, plan, i, samples):
     """Add the mains' hum, which is the same in every channel."""
-    phase = 2 * math.pi * _uniform(rows.key[i], CONTRACTION_DOMAIN)
+    phase = 2 * math.pi * uniform(rows.key[i], CONTRACTION_DOMAIN)
     step = STRIDE_SECONDS / plan.samples
     for sample in range(plan.samples):
         seconds = rows.stride[i] * STRIDE_SECONDS + (sample + 0.5) * step
@@ -538,12 +451,12 @@ def _add_mains(rows, plan, i, samples):
 def _begin_burst(rows, plan, i, counter):
     """Draw whether an artefact of motion begins in this stride, and which."""
     first = counter + BURST_OFFSET
-    if _uniform(rows.key[i], first) >= plan.artefacts * STRIDE_SECONDS:
+    if uniform(rows.key[i], first) >= plan.artefacts * STRIDE_SECONDS:
         return
-    length = _uniform(rows.key[i], first + ONE)
-    pitch = _uniform(rows.key[i], first + np.uint64(2))
-    place = _uniform(rows.key[i], first + np.uint64(3))
-    phase = _uniform(rows.key[i], first + np.uint64(4))
+    length = uniform(rows.key[i], first + np.uint64(1))
+    pitch = uniform(rows.key[i], first + np.uint64(2))
+    place = uniform(rows.key[i], first + np.uint64(3))
+    phase = uniform(rows.key[i], first + np.uint64(4))
     rows.burst[i, BURST_AGE] = 0.0
     rows.burst[i, BURST_SECONDS] = BURST_SHORTEST + (BURST_LONGEST - BURST_SHORTEST) * length
     rows.burst[i, BURST_FREQUENCY] = BURST_SLOWEST + (BURST_FASTEST - BURST_SLOWEST) * pitch
@@ -611,7 +524,7 @@ def _stride(rows, plan, quantiles, i, gesture, effort, work, samples):
     Args:
         rows: of all simulations; row `i` moves on.
         plan: of the stream.
-        quantiles: `QUANTILES`.
+        quantiles: `draws.QUANTILES`.
         i: the simulation.
         gesture: that is asked for.
         effort: that is asked for.
@@ -629,31 +542,8 @@ def _stride(rows, plan, quantiles, i, gesture, effort, work, samples):
     _fill_weights(rows, plan, i, weights)
 
     drives = np.empty((plan.samples, TERRITORY_COUNT), np.float32)
-    if plan.has_units:
-        middle = activations[plan.samples // 2]
-        _fill_units(rows, i, counter, quantiles, middle, work, drives)
-    else:
-        _fill_normals(rows.key[i], counter + CARRIER_OFFSET, quantiles, drives.reshape(-1))
-        if not plan.is_power:
-            _shape(drives, work.filters[i], rows.fatigue[i])
-    carrier = np.float32(plan.carrier)
-    for sample in range(plan.samples):
-        for muscle in range(MUSCLE_COUNT):
-            activation = carrier * activations[sample, muscle]
-            for k in range(TERRITORIES_PER_MUSCLE):
-                drives[sample, muscle * TERRITORIES_PER_MUSCLE + k] *= activation
-
-    if plan.is_power:
-        # The mean square alone is told: `_write_power` adds what the noise brings to it.
-        for sample in range(plan.samples):
-            for channel in range(CHANNEL_COUNT):
-                samples[sample, channel] = 0.0
-    else:
-        _fill_normals(rows.key[i], counter + NOISE_OFFSET, quantiles, samples.reshape(-1))
-        noise = np.float32(plan.noise)
-        for sample in range(plan.samples):
-            for channel in range(CHANNEL_COUNT):
-                samples[sample, channel] *= noise
+    _fill_drives(rows, plan, quantiles, i, counter, activations, work, drives)
+    _fill_noise(rows, plan, quantiles, i, counter, samples)
     if plan.propagation > 0:
         _mix_delayed(rows, plan, i, drives, work.past[i], weights, samples)
     else:
@@ -680,7 +570,7 @@ def make(first, last, ids, gestures, efforts, rows, plan, quantiles, work):
         efforts: (k,) strengths that are asked for.
         rows: of all simulations; those of `ids` move on.
         plan: of the stream.
-        quantiles: `QUANTILES`.
+        quantiles: `draws.QUANTILES`.
         work: of the stream's level; rows of `ids` are written.
     """
     samples = np.empty((plan.samples, CHANNEL_COUNT), np.float32)
@@ -705,7 +595,7 @@ def _write_power(samples, noise, key, counter, quantiles, out):
     adds to the root, and the others add their squares (by the cube of Wilson and Hilferty 1931).
     """
     draws = np.empty(2 * CHANNEL_COUNT, np.float32)
-    _fill_normals(key, counter + NOISE_OFFSET, quantiles, draws)
+    fill_normals(key, counter + NOISE_OFFSET, quantiles, draws)
     others = NOISE_VALUES - 1
     spread = 2.0 / (9.0 * others)
     for channel in range(CHANNEL_COUNT):
@@ -725,25 +615,3 @@ def _write_signal(samples, out):
     for channel in range(CHANNEL_COUNT):
         for sample in range(samples.shape[0]):
             out[channel, sample] = min(max(samples[sample, channel], -RAIL), RAIL)
-
-
-ROW_SHAPES = {
-    "key": ((), np.uint64),
-    "stride": ((), np.int64),
-    "contraction": ((), np.int64),
-    "is_cued": ((), np.bool_),
-    "gesture": ((), np.int64),
-    "effort": ((), np.float64),
-    "seconds": ((), np.float64),
-    "origin": ((MUSCLE_COUNT,), np.float64),
-    "strength": ((MUSCLE_COUNT,), np.float64),
-    "rest": ((MUSCLE_COUNT,), np.float64),
-    "walk": ((MUSCLE_COUNT,), np.float64),
-    "fatigue": ((), np.float64),
-    "territories": ((TERRITORY_COUNT, 3), np.float64),
-    "shift": ((2,), np.float64),
-    "jitter": ((2,), np.float64),
-    "gain": ((CHANNEL_COUNT,), np.float64),
-    "burst": ((5,), np.float64),
-}
-"""shape of one simulation's row, and type, of every field of `Rows`"""

@@ -1,7 +1,7 @@
 """Signals of many forearms, stride by stride: `Stream`.
 
 A stream holds nothing that changes: all state is rows of a task's memory, whose names begin with ``emg_``. What each of
-them is, `generator.Rows` tells.
+them is, `state.Rows` tells.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ...emg_layout import (
 )
 from ...errors import LanceletError, unknown
 from ...threads import in_threads
-from . import faults, forearm, generator, units
+from . import draws, faults, forearm, generator, state, units
 from .settings import Settings
 
 LARGEST_USER = 2**31 - 1
@@ -38,15 +38,19 @@ LIMB_STRENGTH = 0.2
 """by which a muscle's strength changes at either end of the limb's positions, at most"""
 LIMB_SHIFT = 0.005
 """m by which the skin is turned at either end of the limb's positions"""
-SLOWEST_PROPAGATION = 1.0
-"""m/s"""
+MONTAGE_NOISE = {
+    "monopolar": 1.0,
+    "average": float(np.sqrt(1 - 1 / CHANNEL_COUNT)),
+    "longitudinal": float(np.sqrt(2)),
+}
+"""root mean square of a channel's own noise after the montage, in that before it"""
 LONGEST_RUN = 0.12
 """m along the arm from a territory to an electrode, at most"""
 BINS = 2001
 """frequencies at which a spectrum is looked at"""
 
 Memory = dict[str, np.ndarray]
-_ROW_NAMES = tuple(f"emg_{name}" for name in generator.Rows._fields)
+_ROW_NAMES = tuple(f"emg_{name}" for name in state.Rows._fields)
 _NO_ROWS = np.zeros((0, 0, 0), np.float32)
 _NO_UNITS = np.zeros((0, 0))
 _NO_POWER = np.zeros((0, 0), np.float32)
@@ -90,7 +94,7 @@ class Stream:
     def memory(self, n: int) -> Memory:
         """All rows of `n` simulations, before their first reset."""
         rows: Memory = {}
-        for name, (shape, kind) in generator.ROW_SHAPES.items():
+        for name, (shape, kind) in state.ROW_SHAPES.items():
             rows[f"emg_{name}"] = np.zeros((n, *shape), kind)
         rows["emg_user"] = np.zeros(n, np.int64)
         # s; how long after its end the stride arrived, infinite where it never did
@@ -99,7 +103,7 @@ class Stream:
             rows["emg_power"] = np.zeros((n, CHANNEL_COUNT), np.float32)
         else:
             rows["emg_signal"] = np.zeros((n, CHANNEL_COUNT, self.samples), np.float32)
-            filters = (n, generator.FILTER_ROWS, forearm.TERRITORY_COUNT)
+            filters = (n, state.FILTER_ROWS, forearm.TERRITORY_COUNT)
             rows["emg_filters"] = np.zeros(filters, np.float32)
             past = (n, self._longest_delay, forearm.TERRITORY_COUNT)
             rows["emg_past"] = np.zeros(past, np.float32)
@@ -119,7 +123,7 @@ class Stream:
             rngs: their k generators.
         """
         ids = np.asarray(ids, np.int64)
-        for name in generator.ROW_SHAPES:
+        for name in state.ROW_SHAPES:
             memory[f"emg_{name}"][ids] = 0
         for name in ("emg_filters", "emg_past", "emg_tail"):
             if name in memory:
@@ -145,7 +149,7 @@ class Stream:
         sleeve = forearm.sleeve(user, settings.session)
         shift = np.array([settings.rotation, settings.slide])
         shift += sleeve.shift * (settings.donning_rotation, settings.donning_slide)
-        shift[generator.ROTATION] += LIMB_SHIFT * settings.limb
+        shift[state.ROTATION] += LIMB_SHIFT * settings.limb
         memory["emg_shift"][i] = shift
         gain = np.exp(settings.gain_drift * sleeve.log_gain)
         key = int(memory["emg_key"][i])
@@ -185,9 +189,9 @@ class Stream:
         self, memory: Memory, ids: np.ndarray, gestures: np.ndarray, efforts: np.ndarray
     ) -> None:
         """Make one stride of simulations `ids`, whose gestures and efforts are given."""
-        rows = generator.Rows(*[memory[name] for name in _ROW_NAMES])
-        values = (ids, gestures, efforts, rows, self._plan, generator.QUANTILES)
-        work = generator.Work(
+        rows = state.Rows(*[memory[name] for name in _ROW_NAMES])
+        values = (ids, gestures, efforts, rows, self._plan, draws.QUANTILES)
+        work = state.Work(
             filters=memory.get("emg_filters", _NO_ROWS),
             past=memory.get("emg_past", _NO_ROWS),
             waiting=memory.get("emg_waiting_units", _NO_UNITS),
@@ -223,20 +227,20 @@ class Stream:
         return int(np.ceil(units.TAIL_SECONDS * self.settings.rate)) + 1
 
     @functools.cached_property
-    def _plan(self) -> generator.Plan:
+    def _plan(self) -> state.Plan:
         """What the compiled loops are told."""
         settings = self.settings
         is_power = self.level == "power"
         # The density of a channel's own noise is the same at every rate.
         noise = SENSOR_NOISE * np.sqrt(settings.rate / SAMPLE_RATE)
-        return generator.Plan(
+        return state.Plan(
             is_power=is_power,
             has_units=settings.carrier == "units",
             samples=independent_samples(settings.initial_fatigue) if is_power else self.samples,
             templates=forearm.activations(),
             limb=limb_factors(settings.limb),
             electrodes=forearm.electrodes(),
-            noise=BAND_NOISE if is_power else float(noise),
+            noise=BAND_NOISE * MONTAGE_NOISE[settings.montage] if is_power else float(noise),
             carrier=float(np.sqrt(carrier_share(settings.initial_fatigue))) if is_power else 1.0,
             effort_spread=settings.effort_spread,
             muscle_spread=settings.muscle_spread,

@@ -17,7 +17,7 @@ from lancelet.emg_layout import (
     SENSOR_NOISE,
     STRIDE,
 )
-from lancelet.envs.emg import forearm, generator
+from lancelet.envs.emg import forearm, generator, state
 from lancelet.envs.emg.settings import Settings
 from lancelet.envs.emg.stream import Stream, carrier_share, independent_samples
 
@@ -138,7 +138,7 @@ def weights_of(user):
     stream = Stream(settings=Settings(**STILL), users=(user,))
     memory = stream.memory(1)
     stream.reset(memory, np.array([0]), [np.random.default_rng(0)])
-    rows = generator.Rows(*[memory[f"emg_{name}"] for name in generator.Rows._fields])
+    rows = state.Rows(*[memory[f"emg_{name}"] for name in state.Rows._fields])
     weights = np.zeros((forearm.TERRITORY_COUNT, CHANNEL_COUNT), np.float32)
     generator._fill_weights(rows, stream._plan, 0, weights)
     return weights.astype(float)
@@ -184,6 +184,13 @@ def test_both_levels_have_the_same_mean_and_variance_in_every_channel():
     power, signal = roots_of_both_levels(Settings(), gestures, 40)
     assert np.allclose(power.mean((0, 1)) / signal.mean((0, 1)), 1, atol=0.05)
     assert np.allclose(power.var((0, 1)) / signal.var((0, 1)), 1, atol=0.05)
+
+
+@pytest.mark.parametrize("montage", ["average", "longitudinal"])
+def test_both_levels_are_as_loud_under_every_montage(montage):
+    gestures = np.arange(40) % len(GESTURES)
+    power, signal = roots_of_both_levels(Settings(montage=montage), gestures, 30)
+    assert np.allclose(power.mean((0, 1)) / signal.mean((0, 1)), 1, atol=0.03)
 
 
 @pytest.mark.parametrize("gesture", ["rest", "fist", "wrist_abduction"])

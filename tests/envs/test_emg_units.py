@@ -62,7 +62,7 @@ def test_a_unit_discharges_at_its_rate_with_the_variation_that_is_meant():
     assert intervals.mean() == pytest.approx(1 / rate, rel=0.03)
     assert intervals.std() / intervals.mean() == pytest.approx(0.15, rel=0.1)
     is_recruited = waiting.reshape(16, 96) >= 0
-    assert (is_recruited[3] == (units.THRESHOLDS <= activation)).all()
+    assert (is_recruited[3] == (activation >= units.THRESHOLDS)).all()
     assert not is_recruited[[0, 1, 2, 4]].any()
     height = np.abs(out).reshape(100, 16, 6).max(axis=(0, 2))
     assert height[3] > 0 and height[[0, 1, 2, 4]].max() == 0

@@ -1,0 +1,54 @@
+"""Random numbers as functions of a key and a counter, compiled (docs/systems/hdemg.md, "Signals").
+
+No state is kept: the same key and counter give the same number, in whatever order numbers are asked for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from scipy.special import ndtri
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2**64 divided by the golden ratio: the step of the state"""
+FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
+SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
+SIXTEEN_BITS = np.uint64(0xFFFF)
+"""mask of the bits of one normal draw"""
+
+
+def _quantiles() -> np.ndarray:
+    """The 65,536 equally likely values (float32) that stand for a normal variable, of variance 1 exactly."""
+    values = ndtri((np.arange(1 << 16) + 0.5) / (1 << 16))
+    return (values / np.sqrt(np.mean(values**2))).astype(np.float32)
+
+
+QUANTILES = _quantiles()
+"""a normal draw is one of these, picked by 16 random bits: twelve times as fast as a formula, and true to 4.2
+standard deviations"""
+
+
+@njit(inline="always")
+def random_bits(key, counter):
+    """64 random bits: SplitMix64 (Steele, Lea, Flood 2014), whose state is key + counter * golden ratio."""
+    bits = key + counter * GOLDEN
+    bits = (bits ^ (bits >> np.uint64(30))) * FIRST_FACTOR
+    bits = (bits ^ (bits >> np.uint64(27))) * SECOND_FACTOR
+    return bits ^ (bits >> np.uint64(31))
+
+
+@njit(inline="always")
+def uniform(key, counter):
+    """One number from 0 to below 1."""
+    return (random_bits(key, counter) >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill_normals(key, counter, quantiles, out):
+    """Fill `out` (flat, its length a multiple of 4) with normal draws, four from each counter."""
+    for number in range(out.shape[0] // 4):
+        bits = random_bits(key, counter + np.uint64(number))
+        out[4 * number] = quantiles[bits & SIXTEEN_BITS]
+        out[4 * number + 1] = quantiles[(bits >> np.uint64(16)) & SIXTEEN_BITS]
+        out[4 * number + 2] = quantiles[(bits >> np.uint64(32)) & SIXTEEN_BITS]
+        out[4 * number + 3] = quantiles[bits >> np.uint64(48)]
