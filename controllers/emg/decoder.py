@@ -58,7 +58,7 @@ FILTER_ORDER = 4
 FALL = 1.1
 """fall of the level (natural logarithm of a mean square) against the window's that tells rest: to a third of the power
 
-In 100 ms a relaxing muscle falls by 1.35. The level of one stride varies by 0.36 while a contraction is held.
+In 100 ms a relaxing muscle falls by 1.35. The level of one stride varies by 0.34 while a contraction is held.
 """
 
 

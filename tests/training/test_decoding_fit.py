@@ -183,20 +183,24 @@ def test_rest_is_followed_at_once(lda):
     assert np.nanmedian(follow(slow, USER).rest) > np.nanmedian(delays.rest)
 
 
-# The rule of acceptance
+# Acceptance and times
 
 
 def one_hot(*gestures, sure=0.9):
-    rows = np.full((len(gestures), 10), (1 - sure) / 9)
-    rows[np.arange(len(gestures)), gestures] = sure
+    """Posteriors (strides, 1, 10) of one trial."""
+    rows = np.full((len(gestures), 1, 10), (1 - sure) / 9)
+    rows[np.arange(len(gestures)), 0, gestures] = sure
     return rows
 
 
 def test_a_gesture_is_accepted_when_it_is_sure_and_stable():
-    assert accepted(one_hot(3, 3, 3)).tolist() == [REST, 3, 3]
-    assert accepted(one_hot(3, 4, 4, REST, 4)).tolist() == [REST, REST, 4, REST, REST]
-    assert accepted(one_hot(3, 3, sure=0.59)).tolist() == [REST, REST]
-    assert accepted(np.full((3, 10), 0.1)).tolist() == [REST] * 3
+    def commands(posteriors):
+        return accepted(posteriors)[:, 0].tolist()
+
+    assert commands(one_hot(3, 3, 3)) == [REST, 3, 3]
+    assert commands(one_hot(3, 4, 4, REST, 4)) == [REST, REST, 4, REST, REST]
+    assert commands(one_hot(3, 3, sure=0.59)) == [REST, REST]
+    assert commands(np.full((3, 1, 10), 0.1)) == [REST] * 3
 
 
 def test_times_are_those_of_the_strides_ends():

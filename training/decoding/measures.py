@@ -15,15 +15,12 @@ import torch
 from ...controllers import Controller, Population
 from ...controllers.emg.decoder import Decoder
 from ...emg_layout import GESTURE_COUNT, REST, STRIDE_RATE, Recording
+from ...envs.assist.commands import CommandLayer
 from ...errors import LanceletError
 from ..threads import one_torch_thread
 from .fit import observations
 from .recordings import check_for_decoder, gesture_numbers
 
-ACCEPTANCE = 0.6
-"""posterior from which on a gesture may be accepted"""
-STABLE_STRIDES = 2
-"""consecutive strides that must tell the same gesture before it is accepted"""
 SETTLED = 0.4
 """s after the beginning of a contraction from which on it is steady"""
 SECONDS_PER_MINUTE = 60.0
@@ -106,20 +103,20 @@ def decode(decoder: Controller, recording: Recording) -> Decoded:
 
 
 def accepted(posteriors: np.ndarray) -> np.ndarray:
-    """The accepted gesture of every stride, (strides, ...), from posteriors (strides, ..., 10).
+    """The gesture that the robot's command layer accepts in every stride, (strides, trials).
 
-    A gesture is accepted where it is the most likely one in two consecutive strides, with a posterior of 0.6 or more;
-    rest is accepted where it is the most likely one, and wherever no other is.
+    It averages nothing: decoders do.
+
+    Args:
+        posteriors: (strides, trials, 10).
     """
-    likeliest = posteriors.argmax(axis=-1)
-    is_sure = posteriors.max(axis=-1) >= ACCEPTANCE
-    result = np.full(likeliest.shape, REST)
-    for stride in range(STABLE_STRIDES - 1, len(likeliest)):
-        is_stable = is_sure[stride]
-        for earlier in range(1, STABLE_STRIDES):
-            is_stable = is_stable & (likeliest[stride - earlier] == likeliest[stride])
-        result[stride] = np.where(is_stable, likeliest[stride], REST)
-    return result
+    layer = CommandLayer(smoothing=1)
+    memory = layer.memory(posteriors.shape[1])
+    result = []
+    for scores in posteriors:
+        layer.decide(memory, scores)
+        result.append(memory["accepted"].copy())
+    return np.stack(result)
 
 
 def accuracy(decoder: Controller, recording: Recording) -> Figures:
