@@ -34,6 +34,8 @@ STILL_SIZE = (800, 600)
 """pixels"""
 COLUMNS = 4
 """stills beside each other on the sheet"""
+STILL_INCHES = (3.2, 2.65)
+"""width and height of a still on the sheet, with its title"""
 OURS = "#1f6f8b"
 
 
@@ -43,7 +45,8 @@ def draw_stills(study: Study, episodes: Mapping[str, Episodes]) -> None:
         study.say(f"  no stills: {opengl.advice()}")
         return
     rows = -(-len(episodes) // COLUMNS)
-    sheet, grid = plt.subplots(rows, COLUMNS, figsize=(4 * COLUMNS, 3.3 * rows))
+    width, height = STILL_INCHES
+    sheet, grid = plt.subplots(rows, COLUMNS, figsize=(width * COLUMNS, height * rows))
     for axes in grid.flat:
         axes.axis("off")
     with tempfile.TemporaryDirectory() as folder:
