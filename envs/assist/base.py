@@ -104,8 +104,8 @@ class Assist(Task):
     shows their labels, with emg the signals of their muscles (docs/systems/hdemg.md)"""
     speeds: Literal["both", "coarse", "fine"] = "both"
     """of gestures: fine at first and coarse where they are held, or always the same"""
-    smoothing: int = 3
-    """strides of 50 ms whose scores are averaged before a gesture is accepted"""
+    smoothing: int = 1
+    """strides of 50 ms whose scores are averaged before a gesture is accepted; decoders average by themselves"""
     slips: float = 0.0
     """input gesture: probability that the operator presses another key than the one that was meant"""
     label_noise: float = 0.0
@@ -172,7 +172,7 @@ class Assist(Task):
             within(name, getattr(self, name), 0.0, 1.0, "a probability")
         usual = {
             "speeds": "both",
-            "smoothing": 3,
+            "smoothing": 1,
             "slips": 0.0,
             "label_noise": 0.0,
             "signal": "features",

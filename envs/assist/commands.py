@@ -5,6 +5,7 @@ See docs/systems/hdemg.md, "Commands". Whoever gives the scores, a decoder, a ke
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,8 +95,8 @@ class CommandLayer:
 
     speeds: Literal["both", "coarse", "fine"] = "both"
     """both: fine at first, then growing to coarse; the others: always the same"""
-    smoothing: int = 3
-    """strides whose scores are averaged"""
+    smoothing: int = 1
+    """strides whose scores are averaged; decoders of signals average by themselves"""
 
     def __post_init__(self) -> None:
         if self.speeds not in SPEEDS:
@@ -177,6 +178,12 @@ class CommandLayer:
         fresh = self.memory(1)
         for name in ("recent_scores", "candidate", "stable", "accepted", "held"):
             memory[name][rows] = fresh[name][0]
+
+    @property
+    def onset(self) -> float:
+        """Time from a gesture's first clear score to the robot's motion, s."""
+        clear = math.ceil(LEAST_SCORE * self.smoothing - ROUNDING)
+        return (clear + STABLE_STRIDES - 2) * CONTROL_PERIOD
 
     # -- how far a gesture moves --------------------------------------------------------------------------------------
 

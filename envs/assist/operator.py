@@ -67,7 +67,7 @@ class Lags(NamedTuple):
     """What the operator has learned of the way from the muscles to the robot."""
 
     onset: float
-    """s from a gesture's begin to the robot's motion"""
+    """s from a gesture's begin to its first clear score"""
     rest: float
     """s from its end to the robot's halt"""
     switch_press: float
@@ -167,6 +167,11 @@ class Operator:
         self._let_go(memory, (state == LETTING_GO) & is_due & may_end)
         changed = memory["gesture"] != gesture_before
         memory["gesture_age"][:] = np.where(changed, 0.0, memory["gesture_age"] + CONTROL_PERIOD)
+
+    @property
+    def _onset(self) -> float:
+        """Time from the begin of a press to the robot's motion, s."""
+        return self.lags.onset + self.layer.onset
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -299,8 +304,8 @@ class Operator:
         blind = self.layer.hold_for(self.layer.travel(hold, fine) + left, fine) - hold
         # Before the motion is seen: it will have begun by its lag, unless what is seen contradicts.
         clock = memory["operator_clock"]
-        unseen = np.clip(clock - self.lags.onset, 0.0, VIEW_LAG)
-        until_onset = np.maximum(self.lags.onset - clock, 0.0)
+        unseen = np.clip(clock - self._onset, 0.0, VIEW_LAG)
+        until_onset = np.maximum(self._onset - clock, 0.0)
         since = np.where(moves, VIEW_LAG, unseen - until_onset)
         return blind - since - self.lags.rest, blind
 

@@ -341,13 +341,13 @@ def _pressing(seen: Seen, meant: float) -> tuple[np.ndarray, float]:
 
 
 def _on_top(seen: Seen) -> Seen:
-    """The same view, with the target moved over the forearm's upper side, half as far from its top.
+    """The same view, with the target moved towards the top of the forearm, by a third of the way on its outer side.
 
     The lift presses downwards: on a steep side the tool would slide off.
     """
     normal = seen["target_axis"]
     middle = seen["target"] - FOREARM_RADIUS * normal
-    upper = normal + np.array([0.0, 0.0, 1.0])
+    upper = normal + np.array([0.0, 0.0, 0.5])
     upper = upper / np.sqrt(np.square(upper).sum(1))[:, None]
     return seen | {"target": middle + FOREARM_RADIUS * upper, "target_axis": upper}
 
@@ -368,10 +368,10 @@ def scratch(seen: Seen, phase: np.ndarray) -> Wish:
 
 HOP = 0.03
 """m over the skin at which the sponge goes across the forearm: it would climb the skin, and press hard"""
-ALONG_TOLERANCE = 0.010
+ALONG_TOLERANCE = 0.006
 """m along the forearm, while wiping"""
-ACROSS_TOLERANCE = 0.010
-"""m across it: the sponge wipes 22 mm to each side, and the patch may be 14 mm beside the place that it goes to"""
+ACROSS_TOLERANCE = 0.008
+"""m across it: the sponge wipes 22 mm to each side, and the patch may be 9 mm beside the place that it goes to"""
 
 
 def wipe(seen: Seen, phase: np.ndarray) -> Wish:

@@ -53,7 +53,7 @@ def part(observation, name):
 
 
 def layer_with_memory(n=1, **options):
-    layer = CommandLayer(**options)
+    layer = CommandLayer(**{"smoothing": 3} | options)
     return layer, layer.memory(n)
 
 
@@ -245,6 +245,22 @@ def test_a_gesture_is_accepted_in_its_third_stride_and_rest_at_once():
     assert accepted[:5] == [REST, REST, EXTENSION, EXTENSION, REST]
 
 
+def test_without_smoothing_two_strides_are_enough_and_one_wrong_one_stops():
+    layer, memory = layer_with_memory(smoothing=1)
+    accepted = []
+    for gesture in (EXTENSION, EXTENSION, FLEXION, EXTENSION, EXTENSION, REST):
+        layer.decide(memory, scores(gesture))
+        accepted.append(int(memory["accepted"][0]))
+    assert accepted == [REST, EXTENSION, REST, REST, EXTENSION, REST]
+
+
+@pytest.mark.parametrize("smoothing", [1, 2, 3, 5, 8])
+def test_the_layer_knows_how_long_it_takes_to_accept(smoothing):
+    layer, memory = layer_with_memory(smoothing=smoothing)
+    moves = [share.any() for share in hold(layer, memory, EXTENSION, 12)]
+    assert moves.index(True) * CONTROL_PERIOD == pytest.approx(layer.onset)
+
+
 def test_rest_wins_ties_and_doubt_is_rest():
     tie = np.zeros((1, GESTURE_COUNT))
     tie[0, [REST, FIST]] = 0.9
@@ -344,7 +360,7 @@ def test_the_robot_shows_mode_gesture_and_hold():
     for _ in range(5):
         observation, *_ = env.step(scores(TRIPOD, EXTENSION))
     assert part(observation, "accepted").argmax(1).tolist() == [TRIPOD, EXTENSION]
-    np.testing.assert_allclose(part(observation, "held"), 0.15)
+    np.testing.assert_allclose(part(observation, "held"), 0.2)
     assert not part(observation, "fault").any()
     assert part(observation, "base_speed")[1, 0] > 0.01
 

@@ -194,8 +194,8 @@ def test_after_a_fault_gestures_must_be_earned_anew():
     first = stops.index(True)
     assert stops[first : first + 8] == [True] * 6 + [False] * 2
     assert moves[first - 1] == 1.0
-    assert moves[first : first + 8] == [0.0] * 8, "and two strides to earn it"
-    assert moves[first + 8] == pytest.approx(0.15)
+    assert moves[first : first + 7] == [0.0] * 7, "and a stride to earn it"
+    assert moves[first + 7] == pytest.approx(0.15)
 
 
 def test_the_gripper_holds_in_a_stop():
