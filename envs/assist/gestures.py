@@ -40,7 +40,7 @@ SIGNALS = ("features", "emg")
 """what is observed of the muscles: one stride's features, or its voltages"""
 LAGS = {
     "gesture": Lags(onset=0.0, rest=0.0, switch_press=0.7),
-    "emg": Lags(onset=0.15, rest=0.10, switch_press=1.2),
+    "emg": Lags(onset=0.05, rest=0.05, switch_press=1.2),
 }
 """input -> what the operator knows of its delays"""
 STEADY_TIME = 0.4
