@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import mujoco
@@ -114,8 +114,8 @@ class Assist(Task):
     """input emg: whether log levels (65) or voltages (64, 100) of a stride are observed"""
     users: tuple[int, ...] | None = None
     """input emg: whose arms, by number, taken in turn; none: one is drawn at reset"""
-    disturbances: dict[str, Any] | None = None
-    """input emg: settings of `envs.emg.settings.Settings` by name; none: the usual ones"""
+    disturbances: dict[str, Any] = field(default_factory=dict)
+    """input emg: settings of `envs.emg.settings.Settings` by name; those that are not named are the usual ones"""
 
     substeps: ClassVar[int] = 25
     reset_options: ClassVar[tuple[str, ...]] = ("posture", "start")
@@ -177,7 +177,7 @@ class Assist(Task):
             "label_noise": 0.0,
             "signal": "features",
             "users": None,
-            "disturbances": None,
+            "disturbances": {},
         }
         used = OPTIONS_OF_INPUT[self.input]
         for name, value in usual.items():
@@ -209,11 +209,11 @@ class Assist(Task):
         from ..emg.stream import Stream as MuscleStream
 
         level = "power" if self.signal == "features" else "signal"
-        if self.disturbances is not None and not isinstance(self.disturbances, Mapping):
+        if not isinstance(self.disturbances, Mapping):
             raise LanceletError(
                 f"disturbances = {self.disturbances!r}: must be a table of settings by name"
             )
-        settings = Settings.from_json(self.disturbances or {})
+        settings = Settings.from_json(self.disturbances)
         return MuscleStream(level=level, settings=settings, users=self.users)
 
     # -- what a subclass fills ----------------------------------------------------------------------------------------
