@@ -23,7 +23,7 @@ def memory(settings: Settings, output: np.ndarray) -> Memory:
     """
     if settings.fault == "late":
         n, *shape = output.shape
-        return {"emg_waiting": np.zeros((n, _late_strides(settings), *shape), np.float32)}
+        return {"emg_queue": np.zeros((n, _late_strides(settings), *shape), np.float32)}
     if settings.fault == "missing":
         return {"emg_arrived": np.zeros_like(output)}
     return {}
@@ -39,8 +39,8 @@ def reset(memory: Memory, ids: np.ndarray, output: str) -> None:
     """
     memory["emg_delay"][ids] = 0.0
     first = memory[output][ids]
-    if "emg_waiting" in memory:
-        memory["emg_waiting"][ids] = first[:, None]
+    if "emg_queue" in memory:
+        memory["emg_queue"][ids] = first[:, None]
     if "emg_arrived" in memory:
         memory["emg_arrived"][ids] = first
 
@@ -78,11 +78,11 @@ def _delay(
     settings: Settings, memory: Memory, ids: np.ndarray, broken: np.ndarray, output: str
 ) -> None:
     """Give the stride that was made some strides ago in place of the present one."""
-    waiting = memory["emg_waiting"]
+    queue = memory["emg_queue"]
     present = memory[output][ids].copy()
-    memory[output][broken] = waiting[broken, 0]
-    waiting[ids, :-1] = waiting[ids, 1:]
-    waiting[ids, -1] = present
+    memory[output][broken] = queue[broken, 0]
+    queue[ids, :-1] = queue[ids, 1:]
+    queue[ids, -1] = present
     memory["emg_delay"][ids] = 0.0
     memory["emg_delay"][broken] = settings.fault_delay
 

@@ -79,7 +79,7 @@ RESPONSE_SECONDS = 0.1
 
 # -- a channel's own noise
 NOISE_VALUES = 48.0
-"""independent values of the noise in 50 ms, within the decoder's band: by the formula of `stream.independent_samples`"""
+"""independent values of the noise in 50 ms, within the decoder's band: by the formula of `spectrum.independent_samples`"""
 
 # -- artefacts of motion
 BURST_SHORTEST = 0.2

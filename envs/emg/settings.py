@@ -123,7 +123,7 @@ class Settings:
         finite_number("fault_seconds", self.fault_seconds, least=0.0, most=FOREVER, unit="s")
         whole_number("fault_channels", self.fault_channels, 1, CHANNEL_COUNT)
         finite_number(
-            "fault_delay", self.fault_delay, least=0.0, most=LARGEST_FAULT_DELAY, unit="s"
+            "fault_delay", self.fault_delay, above=0.0, most=LARGEST_FAULT_DELAY, unit="s"
         )
 
     @property

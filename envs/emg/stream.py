@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from scipy.signal import butter, sosfreqz
 
 from ...checks import whole_number, whole_numbers
 from ...emg_layout import (
-    BAND,
     BAND_NOISE,
     CHANNEL_COUNT,
     GESTURE_COUNT,
@@ -27,13 +25,11 @@ from ...emg_layout import (
 )
 from ...errors import LanceletError, unknown
 from ...threads import in_threads
-from . import draws, faults, forearm, generator, state, units
+from . import draws, faults, forearm, generator, spectrum, state, units
 from .settings import Settings
 
 LARGEST_USER = 2**31 - 1
 LARGEST_EFFORT = 10.0
-SETTLED = generator.SETTLING_TIME
-"""s for which the sleeve was worn before a session after the first"""
 LIMB_STRENGTH = 0.2
 """by which a muscle's strength changes at either end of the limb's positions, at most"""
 LIMB_SHIFT = 0.005
@@ -46,9 +42,6 @@ MONTAGE_NOISE = {
 """root mean square of a channel's own noise after the montage, in that before it"""
 LONGEST_RUN = 0.12
 """m along the arm from a territory to an electrode, at most"""
-BINS = 2001
-"""frequencies at which a spectrum is looked at"""
-
 Memory = dict[str, np.ndarray]
 _ROW_NAMES = tuple(f"emg_{name}" for name in state.Rows._fields)
 _NO_ROWS = np.zeros((0, 0, 0), np.float32)
@@ -231,17 +224,25 @@ class Stream:
         """What the compiled loops are told."""
         settings = self.settings
         is_power = self.level == "power"
-        # The density of a channel's own noise is the same at every rate.
-        noise = SENSOR_NOISE * np.sqrt(settings.rate / SAMPLE_RATE)
+        if is_power:
+            samples = spectrum.independent_samples(settings.initial_fatigue)
+            carrier = np.sqrt(spectrum.carrier_share(settings.initial_fatigue))
+            noise = BAND_NOISE * MONTAGE_NOISE[settings.montage]
+        else:
+            samples = self.samples
+            carrier = 1.0
+            # The density of a channel's own noise is the same at every rate.
+            noise = SENSOR_NOISE * np.sqrt(settings.rate / SAMPLE_RATE)
+        is_first_session = settings.session == 1
         return state.Plan(
             is_power=is_power,
             has_units=settings.carrier == "units",
-            samples=independent_samples(settings.initial_fatigue) if is_power else self.samples,
+            samples=samples,
             templates=forearm.activations(),
             limb=limb_factors(settings.limb),
             electrodes=forearm.electrodes(),
-            noise=BAND_NOISE * MONTAGE_NOISE[settings.montage] if is_power else float(noise),
-            carrier=float(np.sqrt(carrier_share(settings.initial_fatigue))) if is_power else 1.0,
+            noise=float(noise),
+            carrier=float(carrier),
             effort_spread=settings.effort_spread,
             muscle_spread=settings.muscle_spread,
             baseline=settings.baseline,
@@ -249,7 +250,7 @@ class Stream:
             jitter=settings.jitter,
             fatigue_grows=settings.fatigue_grows,
             settling=settings.settling,
-            age=0.0 if settings.session == 1 else SETTLED,
+            age=0.0 if is_first_session else generator.SETTLING_TIME,
             mains=float(settings.mains),
             mains_level=settings.mains_level,
             artefacts=settings.artefacts / 60,
@@ -262,45 +263,3 @@ def limb_factors(limb: float) -> np.ndarray:
     """Factor of each muscle's strength at a position of the limb from -1 to 1: smooth around the arm."""
     angles = np.array([muscle.angle for muscle in forearm.MUSCLES.values()])
     return 1 + LIMB_STRENGTH * limb * np.cos(np.radians(angles))
-
-
-def spectrum(frequency: np.ndarray, fatigue: float = 0.0) -> np.ndarray:
-    """Power of a carrier at frequencies (Hz), not normalised."""
-    slowing = 1 - generator.FATIGUE_SLOWING * fatigue
-    low = generator.LOW_CORNER * slowing
-    high = generator.HIGH_CORNER * slowing
-    squared = frequency**2
-    return squared / ((squared + low**2) * (squared + high**2) ** 2)
-
-
-@functools.lru_cache(maxsize=64)
-def carrier_share(fatigue: float) -> float:
-    """Part of a carrier's power that lies in the decoder's band."""
-    power, passed = _band_spectrum(fatigue)
-    return float(np.sum(passed) / np.sum(power))
-
-
-@functools.lru_cache(maxsize=64)
-def independent_samples(fatigue: float) -> int:
-    """Independent values of a carrier in one stride, within the decoder's band: 19 fresh, 17 at half fatigue.
-
-    As many white samples have a mean square that varies as that of the carrier does. With the carrier's correlation r
-    over k of the N samples of a stride they are N / (1 + 2 sum (1 - k / N) r^2).
-    """
-    _, passed = _band_spectrum(fatigue)
-    lags = np.arange(1, STRIDE)
-    frequency = np.linspace(0, SAMPLE_RATE / 2, BINS)
-    waves = np.cos(2 * np.pi * np.outer(lags, frequency) / SAMPLE_RATE)
-    correlation = waves @ passed / np.sum(passed)
-    return round(STRIDE / (1 + 2 * np.sum((1 - lags / STRIDE) * correlation**2)))
-
-
-def _band_spectrum(fatigue: float) -> tuple[np.ndarray, np.ndarray]:
-    """Power of a carrier at `BINS` frequencies, and what a Butterworth filter of the fourth order leaves of it."""
-    sos = butter(4, BAND, "bandpass", fs=SAMPLE_RATE, output="sos")
-    frequency = np.linspace(0, SAMPLE_RATE / 2, BINS)
-    _, response = sosfreqz(sos, worN=frequency, fs=SAMPLE_RATE)
-    # The bilinear transform of the carrier's filter bends frequencies; it leaves nothing at the last one.
-    bent = np.tan(np.pi * frequency[:-1] / SAMPLE_RATE) * SAMPLE_RATE / np.pi
-    power = np.append(spectrum(bent, fatigue), 0.0)
-    return power, power * np.abs(response) ** 2

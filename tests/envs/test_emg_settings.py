@@ -63,6 +63,8 @@ def test_settings_go_through_json():
         ({"fault": "fire"}, "unknown fault 'fire'"),
         ({"fault_channels": 0}, "fault_channels = 0: must be a whole number from 1 to 64"),
         ({"fault_delay": 2.0}, "fault_delay = 2.0"),
+        ({"fault_delay": 0.0}, "fault_delay = 0.0: must be a finite number above 0"),
+        ({"carrier": "music"}, "unknown carrier 'music'"),
         ({"fault_begin": -1.0}, "fault_begin = -1.0"),
         (["rest"], r"settings of EMG = \['rest'\]: must be a table"),
     ],

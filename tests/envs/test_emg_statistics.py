@@ -19,7 +19,8 @@ from lancelet.emg_layout import (
 )
 from lancelet.envs.emg import forearm, generator, state
 from lancelet.envs.emg.settings import Settings
-from lancelet.envs.emg.stream import Stream, carrier_share, independent_samples
+from lancelet.envs.emg.spectrum import carrier_share, independent_samples
+from lancelet.envs.emg.stream import Stream
 
 FIST = GESTURES.index("fist")
 STILL = {
