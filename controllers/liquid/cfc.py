@@ -13,7 +13,7 @@ from ...checks import whole_number
 from ...errors import LanceletError
 from ..core import Options, State
 from .base import RECURRENCE, Liquid, LiquidOptions
-from .cfc_cells import ActivationName, CfCCell, MixedMemoryCell, WiredCfCCell
+from .cfc_cells import ActivationName, CfCCell, MixedMemoryCell, WiredCfCCell, WiredLayer
 from .circuit import Neuron, Synapse, dense, listed
 from .closed_form import Form
 from .wiring import Wiring
@@ -52,7 +52,7 @@ class CfC(Liquid):
     """
 
     Options: ClassVar[type[Options]] = CfCOptions
-    options: CfCOptions
+    options: CfCOptions  # pyright: ignore[reportIncompatibleVariableOverride]
     cell: CfCCell | WiredCfCCell | MixedMemoryCell
 
     def _make_cell(self, circuit_wiring: Wiring) -> nn.Module:
@@ -141,6 +141,7 @@ def _wired_synapses(
     synapses = []
     before = inputs
     for layer, place in zip(cell.layers, wiring.slices().values(), strict=True):
+        assert isinstance(layer, WiredLayer)
         own = names[place]
         pairs = (layer.synapses.source, layer.synapses.target)
         strengths = layer.weight.detach().norm(dim=0).numpy()

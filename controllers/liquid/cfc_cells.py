@@ -87,17 +87,17 @@ class CfCCell(nn.Module):
         self.input = nn.Linear(input_count, backbone_units)
         self.recurrent = nn.Linear(units, backbone_units, bias=False)
         further = [nn.Linear(backbone_units, backbone_units) for _ in range(1, backbone_layers)]
+        for layer in further:
+            nn.init.xavier_uniform_(layer.weight)
         self.further = nn.ModuleList(further)
         self.heads = nn.Linear(backbone_units, self.closed_form.head_count * units)
         self._begin(input_count, backbone_units)
 
     def _begin(self, input_count: int, backbone_units: int) -> None:
-        """Xavier-uniform weights, each head as a layer of its own (Glorot & Bengio 2010)."""
+        """Give the first layer, in two blocks, and each head, as a layer of its own, Xavier-uniform weights."""
         bound = _xavier_bound(input_count + self.units, backbone_units)
         nn.init.uniform_(self.input.weight, -bound, bound)
         nn.init.uniform_(self.recurrent.weight, -bound, bound)
-        for layer in self.further:
-            nn.init.xavier_uniform_(layer.weight)
         bound = _xavier_bound(backbone_units, self.units)
         nn.init.uniform_(self.heads.weight, -bound, bound)
 
@@ -135,7 +135,7 @@ class WiredCfCCell(nn.Module):
         input_count = wiring.input_count
         for number, layer in enumerate(wiring.layers):
             arriving = _arriving(wiring, number)
-            layers.append(_WiredLayer(arriving, input_count, layer.size, form))
+            layers.append(WiredLayer(arriving, input_count, layer.size, form))
             input_count = layer.size
         self.layers = nn.ModuleList(layers)
         self.sizes = [layer.size for layer in wiring.layers]
@@ -159,7 +159,7 @@ class WiredCfCCell(nn.Module):
         return CellStep(hidden, torch.cat(gates, dim=-1), hidden)
 
 
-class _WiredLayer(nn.Module):
+class WiredLayer(nn.Module):
     """The neurons of one layer of a `WiredCfCCell`.
 
     Args:
@@ -176,10 +176,10 @@ class _WiredLayer(nn.Module):
         self.fan_in = FanIn(synapses, units)
         self.synapses = synapses
         head_count = self.closed_form.head_count
-        mean_fan_in = synapses.count // units
-        mean_fan_out = synapses.count // (input_count + units)
+        mean_fan_in = synapses.size // units
+        mean_fan_out = synapses.size // (input_count + units)
         bound = _xavier_bound(mean_fan_in, max(mean_fan_out, 1))
-        weight = torch.empty(head_count, synapses.count).uniform_(-bound, bound)
+        weight = torch.empty(head_count, synapses.size).uniform_(-bound, bound)
         self.weight = nn.Parameter(weight)
         offset = torch.empty(head_count, units).uniform_(-(mean_fan_in**-0.5), mean_fan_in**-0.5)
         self.bias = nn.Parameter(offset)

@@ -31,7 +31,7 @@ class FanIn(nn.Module):
         fans = np.bincount(synapses.target, minlength=target_count)
         largest_fan = int(fans.max(initial=0))
         source = np.zeros((target_count, largest_fan), np.int64)
-        place = np.full((target_count, largest_fan), synapses.count, np.int64)
+        place = np.full((target_count, largest_fan), synapses.size, np.int64)
         first = 0
         for target, fan in enumerate(fans):
             source[target, :fan] = synapses.source[first : first + fan]

@@ -39,7 +39,7 @@ class LTC(Liquid):
     """
 
     Options: ClassVar[type[Options]] = LTCOptions
-    options: LTCOptions
+    options: LTCOptions  # pyright: ignore[reportIncompatibleVariableOverride]
     cell: LTCCell
 
     def _make_cell(self, circuit_wiring: Wiring) -> nn.Module:

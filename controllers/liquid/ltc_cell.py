@@ -70,13 +70,16 @@ class Synapses(nn.Module):
         target_count: number of neurons that hear.
     """
 
+    source: Tensor
+    """(synapses,) number of whom each synapse hears"""
+
     def __init__(self, synapses: SynapseList, target_count: int) -> None:
         super().__init__()
         self.synapses = synapses
         self.fan_in = FanIn(synapses, target_count)
-        self.raw_weight = nn.Parameter(raw(_uniform(synapses.count, FIRST_WEIGHT)))
-        self.slope = nn.Parameter(_uniform(synapses.count, FIRST_SLOPE))
-        self.centre = nn.Parameter(_uniform(synapses.count, FIRST_CENTRE))
+        self.raw_weight = nn.Parameter(raw(_uniform(synapses.size, FIRST_WEIGHT)))
+        self.slope = nn.Parameter(_uniform(synapses.size, FIRST_SLOPE))
+        self.centre = nn.Parameter(_uniform(synapses.size, FIRST_CENTRE))
         polarity = torch.as_tensor(synapses.polarity.tolist())
         self.reversal = nn.Parameter(polarity.to(self.slope.dtype))
         self.register_buffer("source", torch.as_tensor(synapses.source, dtype=torch.long), False)
@@ -123,6 +126,9 @@ class LTCCell(nn.Module):
         wiring: neurons and synapses; the state is the neurons' activity (batch, neurons).
         unfoldings: solver steps in a control step.
     """
+
+    crosses_layers: Tensor
+    """(internal synapses,) bool: the synapse leads to another layer"""
 
     def __init__(self, wiring: Wiring, unfoldings: int = 6) -> None:
         super().__init__()

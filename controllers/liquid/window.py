@@ -45,7 +45,7 @@ class WindowMLP(MLP):
     """
 
     Options: ClassVar[type[Options]] = WindowMLPOptions
-    options: WindowMLPOptions
+    options: WindowMLPOptions  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ class SynapseList(NamedTuple):
     """(synapses,) 1 where the synapse excites at first, -1 where it inhibits"""
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """Number of synapses."""
         return len(self.source)
 

@@ -245,6 +245,6 @@ def test_parameters_of_an_ncp_are_those_of_its_synapses():
     theirs = TheirLTCCell(their_wiring)
     dense_count = sum(weight.numel() for weight in theirs.parameters() if weight.requires_grad)
     ours = sum(weight.numel() for weight in LTCCell(wiring).parameters())
-    synapses = wiring.sensory.count + wiring.internal.count
+    synapses = wiring.sensory.size + wiring.internal.size
     assert ours == 4 * synapses + 3 * UNITS + 2 * INPUTS
     assert ours < dense_count / 2

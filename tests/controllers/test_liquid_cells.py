@@ -24,7 +24,7 @@ def ltc(seed=0, unfoldings=6):
         cell.raw_capacitance.copy_(raw(torch.ones(UNITS)))
         cell.raw_leak.copy_(raw(1 / (1 + 4 * torch.rand(UNITS))))
         for synapses in (cell.sensory, cell.internal):
-            weight = 2 * torch.rand(synapses.synapses.count) / (INPUTS + UNITS)
+            weight = 2 * torch.rand(synapses.synapses.size) / (INPUTS + UNITS)
             synapses.raw_weight.copy_(raw(weight))
     return cell
 

@@ -400,9 +400,9 @@ def test_the_circuit_has_a_line_for_every_synapse(kind):
     if kind.startswith("ltc"):
         head = controller.output.weight.numel()
         wiring = controller._wiring
-        assert len(pairs) == wiring.sensory.count + wiring.internal.count + head
+        assert len(pairs) == wiring.sensory.size + wiring.internal.size + head
         of_cell = controller.parameter_count - head - ACTIONS
-        numbers = 4 * (wiring.sensory.count + wiring.internal.count)
+        numbers = 4 * (wiring.sensory.size + wiring.internal.size)
         assert of_cell == numbers + 3 * UNITS + 2 * wiring.input_count
 
 

@@ -86,7 +86,7 @@ def test_the_seed_decides_the_wiring():
 
 def test_full_wiring_has_every_pair_once():
     circuit = wiring.full(3, 5)
-    assert circuit.sensory.count == 15 and circuit.internal.count == 25
+    assert circuit.sensory.size == 15 and circuit.internal.size == 25
     assert abs(circuit.internal.polarity.sum()) == 1
     assert circuit.is_within_layer().all()
 
