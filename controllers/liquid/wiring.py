@@ -17,7 +17,7 @@ COMMAND_SHARE = 0.4
 """part of the neurons that are no motor neurons which become command neurons"""
 
 
-LARGEST_WIRING = 4_000_000
+LARGEST_WIRING = 1_000_000
 """possible synapses of a network"""
 LARGEST_SEED = 100_000
 """of a wiring; the whole numbers in a saved controller's options may not add up to much more"""

@@ -142,5 +142,5 @@ def test_synapses_that_cannot_be_are_refused(sensory, internal, message):
 
 
 def test_a_wiring_that_would_fill_the_memory_is_refused_at_once():
-    with pytest.raises(LanceletError, match="at most 4,000,000"):
+    with pytest.raises(LanceletError, match="at most 1,000,000"):
         wiring.full(10, 1_000_000)
