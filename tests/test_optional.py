@@ -111,7 +111,7 @@ def test_whatever_the_house_imports_is_installed_by_the_base_or_by_an_extra():
     base = {Requirement(line).name for line in PROJECT["dependencies"]}
     known = {*sys.stdlib_module_names, *optional.EXTRA_OF, "lancelet", "yaml"}
     known |= {name.replace("-", "_") for name in base}
-    peers = {"motornet", "envpool", "sb3_contrib"}
+    peers = {"motornet", "envpool", "ncps", "sb3_contrib"}
     for folder in ("lancelet", "morphology", "controllers", "envs", "training", "scripts"):
         for path in (ROOT / folder).rglob("*.py"):
             names = set()

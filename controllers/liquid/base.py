@@ -328,4 +328,5 @@ def _wiring_of(options: LiquidOptions, input_count: int, action_count: int) -> W
 def _is_mapped(values: Tensor) -> bool:
     """Whether a tensor is one that `torch.func` maps over: its numbers cannot be looked at."""
     # torch has no public question for this.
-    return torch._C._functorch.is_functorch_wrapped_tensor(values)
+    functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+    return functorch.is_functorch_wrapped_tensor(values)

@@ -1,4 +1,7 @@
-"""The hyperbolic tangent for compiled loops: sums and products alone, which a compiler spreads over a processor's lanes."""
+"""The hyperbolic tangent for compiled loops: sums and products alone, which a compiler spreads over a processor's lanes.
+
+Numba's cache of the files that call these functions does not notice a change here: remove their ``__pycache__`` then.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,16 @@ def half_tanh(x):
     """tanh(x) / 2, float32, with an error below 1e-7 and never beyond 1/2."""
     half = min(max(x * np.float32(0.5), -HALF_LIMIT), HALF_LIMIT)
     y = half * half
-    p = ((y + np.float32(990)) * y + np.float32(135135)) * y + np.float32(4729725)
-    p = (p * y + np.float32(34459425)) * half
-    q = (np.float32(45) * y + np.float32(13860)) * y + np.float32(945945)
-    q = (q * y + np.float32(16216200)) * y + np.float32(34459425)
+    # Both by Horner's rule.
+    p = y + np.float32(990)
+    p = p * y + np.float32(135135)
+    p = p * y + np.float32(4729725)
+    p = p * y + np.float32(34459425)
+    p = p * half
+    q = np.float32(45) * y + np.float32(13860)
+    q = q * y + np.float32(945945)
+    q = q * y + np.float32(16216200)
+    q = q * y + np.float32(34459425)
     ratio = p * q / (q * q + p * p)
     # Rounding may carry it a bit beyond, and an activity beyond its bounds.
     return min(max(ratio, np.float32(-0.5)), np.float32(0.5))
