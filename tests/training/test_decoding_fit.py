@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
-from lancelet import LanceletError, controllers
+from lancelet import LanceletError, controllers, training
 from lancelet.controllers import Population
+from lancelet.controllers.guarded import Guarded
 from lancelet.emg_layout import GESTURES, REST, Recording
 from lancelet.envs.emg.sessions import record
 from lancelet.envs.emg.settings import Settings
@@ -181,6 +183,23 @@ def test_rest_is_followed_at_once(lda):
     assert np.nanmedian(delays.onset) <= 200
     slow = fit("emg-lda", record(USER, trials=4), fast_rest=False, smoothing=1)
     assert np.nanmedian(follow(slow, USER).rest) > np.nanmedian(delays.rest)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal", ["features", "emg"])
+def test_a_decoder_that_was_fitted_to_log_rms_steers_the_robot_by_either_observation(
+    lda, tmp_path, signal
+):
+    task = {"input": "emg", "users": (USER,), "signal": signal, "smoothing": 1}
+    controllers.save(lda, tmp_path / "decoder.safetensors")
+    env = gym.make("lancelet/AssistReach-v0", **task)
+    decoder = controllers.load(tmp_path / "decoder.safetensors", env)
+    assert decoder.reads_signal == (signal == "emg")
+    score = training.evaluate(
+        Guarded(decoder), "lancelet/AssistReach-v0", episodes=1, max_episode_steps=600, **task
+    )
+    assert score.metrics["success"].tolist() == [1.0]
+    assert score.metrics["steady_accuracy"] > 0.9 and score.metrics["worst_rest_wait"] <= 0.25
 
 
 # Acceptance and times
