@@ -83,6 +83,16 @@ OPTIONS_OF_INPUT = {
     "emg": ("speeds", "smoothing", "signal", "users", "disturbances"),
 }
 """input -> the options that have a meaning with it; others keep their usual values"""
+USUAL_OPTIONS = {
+    "speeds": "both",
+    "smoothing": 1,
+    "slips": 0.0,
+    "label_noise": 0.0,
+    "signal": "features",
+    "users": None,
+    "disturbances": {},
+}
+"""option of gestures -> its usual value"""
 
 
 @dataclass(kw_only=True)
@@ -159,34 +169,29 @@ class Assist(Task):
             self.posture = tuple(self.posture)
             for angle, (name, joint) in zip(self.posture, POSTURE.items(), strict=True):
                 within(f"posture: {name}", angle, joint.low, joint.high, "rad")
+        self._check_options_of_input()
         self._gestures = self._gesture_input()
 
-    def _gesture_input(self) -> GestureInput | None:
-        """The way from an operator's will to the robot, where gestures steer; checks the options of it."""
+    def _check_options_of_input(self) -> None:
+        """Refuse what is not right about the input, and options that have no meaning with it."""
         if self.input not in INPUTS:
             raise unknown("input", self.input, INPUTS)
         if self.signal not in SIGNALS:
             raise unknown("signal", self.signal, SIGNALS)
-        layer = CommandLayer(self.speeds, self.smoothing)
         for name in ("slips", "label_noise"):
             within(name, getattr(self, name), 0.0, 1.0, "a probability")
-        usual = {
-            "speeds": "both",
-            "smoothing": 1,
-            "slips": 0.0,
-            "label_noise": 0.0,
-            "signal": "features",
-            "users": None,
-            "disturbances": {},
-        }
-        used = OPTIONS_OF_INPUT[self.input]
-        for name, value in usual.items():
-            if name not in used and getattr(self, name) != value:
-                wanted = [key for key, names in OPTIONS_OF_INPUT.items() if name in names]
+        for name, usual in USUAL_OPTIONS.items():
+            value = getattr(self, name)
+            inputs = [repr(key) for key, names in OPTIONS_OF_INPUT.items() if name in names]
+            if repr(self.input) not in inputs and value != usual:
                 raise LanceletError(
-                    f"{name} = {getattr(self, name)!r}: has no meaning with input = {self.input!r}; "
-                    f"it is of input = {' or '.join(map(repr, wanted))}"
+                    f"{name} = {value!r}: has no meaning with input = {self.input!r}; "
+                    f"it is of input = {' or '.join(inputs)}"
                 )
+
+    def _gesture_input(self) -> GestureInput | None:
+        """The way from an operator's will to the robot; None where speeds steer."""
+        layer = CommandLayer(self.speeds, self.smoothing)
         if self.input == "velocity":
             return None
         operator = Operator(

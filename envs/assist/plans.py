@@ -136,6 +136,8 @@ def force(seen: Seen) -> np.ndarray:
 
 # -- tasks --------------------------------------------------------------------------------------------------------------
 
+LEAST_TOUCH = 0.2
+"""N from which on the tool touches"""
 TOOL_PITCH = -0.9
 """rad, of the wrist where a tool goes down to the forearm"""
 HOVER = 0.08
@@ -154,11 +156,33 @@ def _to_the_skin(seen: Seen) -> list[Stage]:
     ]
 
 
+TOO_FIRM = 4.0
+"""N at which the tool is lifted off the skin before anything else moves"""
+LIFTED_OFF = 0.012
+"""m by which it is lifted then"""
+
+
+def _down(seen: Seen) -> dict[str, tuple[np.ndarray, float]]:
+    """To just above the skin; where the tool presses already, up and nothing else."""
+    touch = place(seen, seen["target"] + BEFORE_TOUCH * seen["target_axis"])
+    is_firm = force(seen) > TOO_FIRM
+    careful = {
+        "drive": np.where(is_firm, 0.0, touch["drive"]),
+        "arm": np.where(is_firm, 0.0, touch["arm"]),
+        "lift": np.where(is_firm, LIFTED_OFF, touch["lift"]),
+    }
+    return within(careful, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE, lift=PLACE_TOLERANCE)
+
+
+def _touches(seen: Seen) -> np.ndarray:
+    """True (n,) where the tool touches gently."""
+    present = force(seen)
+    return (present > LEAST_TOUCH) & (present <= TOO_FIRM)
+
+
 def reach(seen: Seen, phase: np.ndarray) -> Wish:
     """Over the place on the forearm, then down to just above it."""
-    touch = place(seen, seen["target"] + BEFORE_TOUCH * seen["target_axis"])
-    down = within(touch, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE, lift=PLACE_TOLERANCE)
-    return wish([*_to_the_skin(seen), Stage(down)], phase)
+    return wish([*_to_the_skin(seen), Stage(_down(seen))], phase)
 
 
 BEFORE_MOUTH = 0.12
@@ -335,7 +359,7 @@ def _pressing(seen: Seen, meant: float) -> tuple[np.ndarray, float]:
     missing = meant - force(seen)
     # Without a touch the skin may be anywhere below: the distance along its normal tells.
     above_skin = -(seen["target"] * seen["target_axis"]).sum(1)
-    touches = force(seen) > 0.2
+    touches = force(seen) > LEAST_TOUCH
     down = np.where(touches, missing / SKIN_STIFFNESS, np.clip(above_skin, 0.004, DEEPEST_STEP))
     return -down, FORCE_TOLERANCE / SKIN_STIFFNESS
 
@@ -352,18 +376,26 @@ def _on_top(seen: Seen) -> Seen:
     return seen | {"target": middle + FOREARM_RADIUS * upper, "target_axis": upper}
 
 
+def _until_touch(seen: Seen) -> Stage:
+    """Down to the skin, or until it is touched."""
+    axes = _down(seen)
+    is_there = np.ones(len(seen["target"]), bool)
+    for error, tolerance in axes.values():
+        is_there &= np.abs(error) <= tolerance
+    return Stage(axes, ended=is_there | _touches(seen))
+
+
 def scratch(seen: Seen, phase: np.ndarray) -> Wish:
     """Down to the itch until it touches, then to and fro along the forearm."""
     seen = _on_top(seen)
     errors = place(seen, seen["target"])
-    skin = place(seen, seen["target"] + BEFORE_TOUCH * seen["target_axis"])
     press = {"lift": _pressing(seen, SCRATCH_FORCE)}
     forth = Stage(press | {"drive": (errors["drive"] + STROKE, 0.004)})
     back = Stage(press | {"drive": (errors["drive"] - STROKE, 0.004)})
-    down = within(skin, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE, lift=PLACE_TOLERANCE)
+    down = _until_touch(seen)
     # One stage for each stroke: phases do not go round.
     strokes = [forth, back] * 12
-    return wish([*_to_the_skin(seen), Stage(down), Stage(press), *strokes], phase)
+    return wish([*_to_the_skin(seen), down, Stage(press), *strokes], phase)
 
 
 HOP = 0.03
@@ -386,11 +418,11 @@ def wipe(seen: Seen, phase: np.ndarray) -> Wish:
     along = np.where(presses, errors["drive"], 0.0)
     is_along = presses & (np.abs(errors["drive"]) <= ALONG_TOLERANCE)
     is_aside = np.abs(errors["arm"]) > ACROSS_TOLERANCE
-    down = within(skin, drive=PLACE_TOLERANCE, arm=PLACE_TOLERANCE, lift=PLACE_TOLERANCE)
+    down = _until_touch(seen)
     return wish(
         [
             *_to_the_skin(seen),
-            Stage(down),
+            down,
             Stage(
                 {"lift": (lift_error, lift_tolerance), "drive": (along, ALONG_TOLERANCE)},
                 ended=is_along & is_aside,
