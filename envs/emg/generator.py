@@ -128,10 +128,8 @@ def _goal(rows, plan, i, muscle):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _activation(rows, plan, i, muscle, seconds):
-    """Activation of a muscle some time after the contraction began: a straight ramp from where it was."""
-    goal = _goal(rows, plan, i, muscle)
-    origin = rows.origin[i, muscle]
+def _on_the_ramp(origin, goal, seconds):
+    """Activation some time after a contraction began: a straight ramp from where it was."""
     ramp = ONSET if goal > origin else OFFSET
     return origin + (goal - origin) * min(seconds / ramp, 1.0)
 
@@ -142,7 +140,8 @@ def _begin_contraction(rows, plan, quantiles, i, gesture, effort, is_first):
     for muscle in range(MUSCLE_COUNT):
         present = 0.0
         if not is_first:
-            present = _activation(rows, plan, i, muscle, rows.seconds[i])
+            goal = _goal(rows, plan, i, muscle)
+            present = _on_the_ramp(rows.origin[i, muscle], goal, rows.seconds[i])
         rows.origin[i, muscle] = present * math.exp(rows.walk[i, muscle])
         rows.walk[i, muscle] = 0.0
     rows.gesture[i] = gesture
@@ -177,24 +176,23 @@ def _fill_activations(rows, plan, quantiles, i, counter, out):
         walk = rows.walk[i, muscle] + plan.walk * draws[muscle]
         rows.walk[i, muscle] = min(max(walk, -LARGEST_WALK), LARGEST_WALK)
         new_factor = math.exp(rows.walk[i, muscle])
+        origin = rows.origin[i, muscle]
+        goal = _goal(rows, plan, i, muscle)
         for sample in range(plan.samples):
             part = (sample + 0.5) / plan.samples
             seconds = rows.seconds[i] + (sample + 0.5) * step
             factor = old_factor + (new_factor - old_factor) * part
-            level = _activation(rows, plan, i, muscle, seconds)
+            level = _on_the_ramp(origin, goal, seconds)
             out[sample, muscle] = level * factor * amplitude
     rows.seconds[i] += STRIDE_SECONDS
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _tire(rows, plan, i):
-    """Let fatigue rise with effort and fall with rest, for one stride."""
-    if not plan.fatigue_grows:
-        return
-    effort = 0.0 if rows.gesture[i] == REST else min(rows.effort[i], 1.0)
-    rise = effort * (1.0 - rows.fatigue[i]) / TIRING
-    fall = (1.0 - effort) * rows.fatigue[i] / RECOVERY
-    rows.fatigue[i] += STRIDE_SECONDS * (rise - fall)
+def _tired(fatigue, effort):
+    """Fatigue one stride later: it rises with effort, from 0 to 1, and falls with rest."""
+    rise = effort * (1.0 - fatigue) / TIRING
+    fall = (1.0 - effort) * fatigue / RECOVERY
+    return fatigue + STRIDE_SECONDS * (rise - fall)
 
 
 # -- volume conduction ---------------------------------------------------------------------------
@@ -248,15 +246,15 @@ def _mix(drives, weights, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mix_delayed(rows, plan, i, drives, past, weights, out):
+def _mix_delayed(drives, past, heights, electrode_heights, speed, weights, out):
     """`_mix` with potentials that run along the fibres: a channel hears what a territory gave some samples ago.
 
     Args:
-        rows: of all simulations.
-        plan: of the stream.
-        i: the simulation.
         drives: (sample, territory) of this stride.
         past: (sample, territory) before this stride; it is moved on.
+        heights: (territory,) m along the arm, as the sleeve lies.
+        electrode_heights: (channel,) m.
+        speed: m/s, of the potentials.
         weights: (territory, channel).
         out: (sample, channel), added to.
     """
@@ -271,12 +269,10 @@ def _mix_delayed(rows, plan, i, drives, past, weights, out):
     for sample in range(samples):
         for territory in range(TERRITORY_COUNT):
             line[kept + sample, territory] = drives[sample, territory]
-    slide = rows.shift[i, SLIDE] + rows.jitter[i, SLIDE]
     for territory in range(TERRITORY_COUNT):
-        height = rows.territories[i, territory, HEIGHT] - slide
         for channel in range(CHANNEL_COUNT):
-            run = abs(plan.electrodes[channel, HEIGHT] - height)
-            delay = min(int(run / plan.propagation * rate + 0.5), kept)
+            run = abs(electrode_heights[channel] - heights[territory])
+            delay = min(int(run / speed * rate + 0.5), kept)
             for sample in range(samples):
                 heard = line[kept + sample - delay, territory]
                 out[sample, channel] += heard * weights[territory, channel]
@@ -362,25 +358,25 @@ def _shape(white, filters, fatigue):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fill_units(rows, i, counter, quantiles, activations, work, out):
-    """Fill `out` (sample, territory) with what motor units of activations (muscle,) give; `work` moves on."""
+def _fill_units(key, first, quantiles, activations, fatigue, waiting, tail, out):
+    """Fill `out` (sample, territory) with what motor units give.
+
+    Args:
+        key: of the simulation.
+        first: counter of the first draw.
+        quantiles: `draws.QUANTILES`.
+        activations: (muscle,).
+        fatigue: from 0 to 1.
+        waiting: (unit,) s to each unit's next discharge; moves on.
+        tail: (sample, territory) of earlier potentials; moves on.
+        out: filled.
+    """
     uniforms = np.empty(UNIT_COUNT)
     normals = np.empty((UNIT_COUNT, MOST_DISCHARGES), np.float32)
-    first = counter + CARRIER_OFFSET
     for unit in range(UNIT_COUNT):
-        uniforms[unit] = uniform(rows.key[i], first + np.uint64(unit))
-    first += np.uint64(UNIT_COUNT)
-    fill_normals(rows.key[i], first, quantiles, normals.reshape(-1))
-    discharge(
-        activations,
-        rows.fatigue[i],
-        STRIDE_SECONDS,
-        uniforms,
-        normals,
-        work.waiting[i],
-        work.tail[i],
-        out,
-    )
+        uniforms[unit] = uniform(key, first + np.uint64(unit))
+    fill_normals(key, first + np.uint64(UNIT_COUNT), quantiles, normals.reshape(-1))
+    discharge(activations, fatigue, STRIDE_SECONDS, uniforms, normals, waiting, tail, out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -397,13 +393,17 @@ def _fill_drives(rows, plan, quantiles, i, counter, activations, work, out):
         work: of all simulations; what the carriers keep moves on.
         out: filled.
     """
+    key = rows.key[i]
+    first_draw = counter + CARRIER_OFFSET
+    fatigue = rows.fatigue[i]
     if plan.has_units:
         middle = activations[plan.samples // 2]
-        _fill_units(rows, i, counter, quantiles, middle, work, out)
+        waiting = work.waiting[i]
+        _fill_units(key, first_draw, quantiles, middle, fatigue, waiting, work.tail[i], out)
     else:
-        fill_normals(rows.key[i], counter + CARRIER_OFFSET, quantiles, out.reshape(-1))
+        fill_normals(key, first_draw, quantiles, out.reshape(-1))
         if not plan.is_power:
-            _shape(out, work.filters[i], rows.fatigue[i])
+            _shape(out, work.filters[i], fatigue)
     carrier = np.float32(plan.carrier)
     for sample in range(plan.samples):
         for muscle in range(MUSCLE_COUNT):
@@ -417,82 +417,90 @@ def _fill_drives(rows, plan, quantiles, i, counter, activations, work, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fill_noise(rows, plan, quantiles, i, counter, samples):
-    """Fill the samples (sample, channel) with each channel's own noise; with 0 where only the mean square is told.
-
-    There `_write_power` adds what the noise brings to it.
-    """
-    if plan.is_power:
-        for sample in range(plan.samples):
-            for channel in range(CHANNEL_COUNT):
-                samples[sample, channel] = 0.0
-        return
-    fill_normals(rows.key[i], counter + NOISE_OFFSET, quantiles, samples.reshape(-1))
-    noise = np.float32(plan.noise)
-    for sample in range(plan.samples):
+def _fill_noise(key, first, quantiles, noise, samples):
+    """Fill the samples (sample, channel) with each channel's own noise, whose root mean square is given."""
+    fill_normals(key, first, quantiles, samples.reshape(-1))
+    factor = np.float32(noise)
+    for sample in range(samples.shape[0]):
         for channel in range(CHANNEL_COUNT):
-            samples[sample, channel] *= noise
+            samples[sample, channel] *= factor
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_mains(rows, plan, i, samples):
-    """Add the mains' hum, which is the same in every channel."""
-    phase = 2 * math.pi * uniform(rows.key[i], CONTRACTION_DOMAIN)
-    step = STRIDE_SECONDS / plan.samples
-    for sample in range(plan.samples):
-        seconds = rows.stride[i] * STRIDE_SECONDS + (sample + 0.5) * step
-        angle = 2 * math.pi * plan.mains * seconds + phase
-        hum = np.float32(math.sqrt(2.0) * plan.mains_level * math.sin(angle))
+def _add_mains(key, stride, frequency, level, samples):
+    """Add the mains' hum, which is the same in every channel.
+
+    Args:
+        key: of the simulation, which decides the phase.
+        stride: number of the stride.
+        frequency: Hz.
+        level: root mean square.
+        samples: (sample, channel), added to.
+    """
+    phase = 2 * math.pi * uniform(key, CONTRACTION_DOMAIN)
+    step = STRIDE_SECONDS / samples.shape[0]
+    for sample in range(samples.shape[0]):
+        seconds = stride * STRIDE_SECONDS + (sample + 0.5) * step
+        angle = 2 * math.pi * frequency * seconds + phase
+        hum = np.float32(math.sqrt(2.0) * level * math.sin(angle))
         for channel in range(CHANNEL_COUNT):
             samples[sample, channel] += hum
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _begin_burst(rows, plan, i, counter):
-    """Draw whether an artefact of motion begins in this stride, and which."""
-    first = counter + BURST_OFFSET
-    if uniform(rows.key[i], first) >= plan.artefacts * STRIDE_SECONDS:
+def _begin_burst(key, first, often, burst):
+    """Draw whether an artefact of motion begins in this stride, and which.
+
+    Args:
+        key: of the simulation.
+        first: counter of the first draw.
+        often: artefacts a second.
+        burst: columns of `state`; written where one begins.
+    """
+    if uniform(key, first) >= often * STRIDE_SECONDS:
         return
-    length = uniform(rows.key[i], first + np.uint64(1))
-    pitch = uniform(rows.key[i], first + np.uint64(2))
-    place = uniform(rows.key[i], first + np.uint64(3))
-    phase = uniform(rows.key[i], first + np.uint64(4))
-    rows.burst[i, BURST_AGE] = 0.0
-    rows.burst[i, BURST_SECONDS] = BURST_SHORTEST + (BURST_LONGEST - BURST_SHORTEST) * length
-    rows.burst[i, BURST_FREQUENCY] = BURST_SLOWEST + (BURST_FASTEST - BURST_SLOWEST) * pitch
-    rows.burst[i, BURST_COLUMN] = COLUMNS * place
-    rows.burst[i, BURST_PHASE] = 2 * math.pi * phase
+    length = uniform(key, first + np.uint64(1))
+    pitch = uniform(key, first + np.uint64(2))
+    place = uniform(key, first + np.uint64(3))
+    phase = uniform(key, first + np.uint64(4))
+    burst[BURST_AGE] = 0.0
+    burst[BURST_SECONDS] = BURST_SHORTEST + (BURST_LONGEST - BURST_SHORTEST) * length
+    burst[BURST_FREQUENCY] = BURST_SLOWEST + (BURST_FASTEST - BURST_SLOWEST) * pitch
+    burst[BURST_COLUMN] = COLUMNS * place
+    burst[BURST_PHASE] = 2 * math.pi * phase
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_burst(rows, plan, i, counter, samples):
-    """Add the artefact of motion that is going on: a sine under a raised cosine, on a patch of columns."""
-    if rows.burst[i, BURST_SECONDS] == 0.0:
-        _begin_burst(rows, plan, i, counter)
-    length = rows.burst[i, BURST_SECONDS]
-    if length == 0.0:
-        return
-    frequency = rows.burst[i, BURST_FREQUENCY]
-    # Only what passes the decoder's band counts in the power: a Butterworth's skirt of the fourth order at 20 Hz.
+def _add_burst(burst, is_power, samples):
+    """Add the artefact of motion that is going on: a sine under a raised cosine, on a patch of columns.
+
+    Args:
+        burst: columns of `state`; it moves on.
+        is_power: whether only what passes the decoder's band counts.
+        samples: (sample, channel), added to.
+    """
+    length = burst[BURST_SECONDS]
+    frequency = burst[BURST_FREQUENCY]
+    # A Butterworth's skirt of the fourth order at 20 Hz.
     passed = 1.0
-    if plan.is_power:
+    if is_power:
         passed = 1.0 / math.sqrt(1.0 + (20.0 / frequency) ** 8)
-    step = STRIDE_SECONDS / plan.samples
-    for sample in range(plan.samples):
-        age = rows.burst[i, BURST_AGE] + (sample + 0.5) * step
+    step = STRIDE_SECONDS / samples.shape[0]
+    for sample in range(samples.shape[0]):
+        age = burst[BURST_AGE] + (sample + 0.5) * step
         if age < length:
             envelope = 0.5 - 0.5 * math.cos(2 * math.pi * age / length)
-            wave = math.sin(2 * math.pi * frequency * age + rows.burst[i, BURST_PHASE])
+            wave = math.sin(2 * math.pi * frequency * age + burst[BURST_PHASE])
             height = BURST_HEIGHT * passed * envelope * wave
             for channel in range(CHANNEL_COUNT):
-                distance = abs(channel % COLUMNS - rows.burst[i, BURST_COLUMN])
+                distance = abs(channel % COLUMNS - burst[BURST_COLUMN])
                 distance = min(distance, COLUMNS - distance) / BURST_WIDTH
                 samples[sample, channel] += np.float32(
                     height * math.exp(-0.5 * distance * distance)
                 )
-    rows.burst[i, BURST_AGE] += STRIDE_SECONDS
-    if rows.burst[i, BURST_AGE] >= length:
-        rows.burst[i, BURST_SECONDS] = 0.0
+    burst[BURST_AGE] += STRIDE_SECONDS
+    if burst[BURST_AGE] >= length:
+        burst[BURST_SECONDS] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -543,18 +551,37 @@ def _stride(rows, plan, quantiles, i, gesture, effort, work, samples):
 
     drives = np.empty((plan.samples, TERRITORY_COUNT), np.float32)
     _fill_drives(rows, plan, quantiles, i, counter, activations, work, drives)
-    _fill_noise(rows, plan, quantiles, i, counter, samples)
+    # Where only the mean square is told, `_write_power` adds what the noise brings to it.
+    noise = 0.0 if plan.is_power else plan.noise
+    _fill_noise(rows.key[i], counter + NOISE_OFFSET, quantiles, noise, samples)
     if plan.propagation > 0:
-        _mix_delayed(rows, plan, i, drives, work.past[i], weights, samples)
+        slide = rows.shift[i, SLIDE] + rows.jitter[i, SLIDE]
+        heights = rows.territories[i, :, HEIGHT] - slide
+        electrode_heights = plan.electrodes[:, HEIGHT]
+        _mix_delayed(
+            drives,
+            work.past[i],
+            heights,
+            electrode_heights,
+            plan.propagation,
+            weights,
+            samples,
+        )
     else:
         _mix(drives, weights, samples)
     if plan.mains > 0:
-        _add_mains(rows, plan, i, samples)
+        _add_mains(rows.key[i], rows.stride[i], plan.mains, plan.mains_level, samples)
     if plan.artefacts > 0:
-        _add_burst(rows, plan, i, counter, samples)
+        burst = rows.burst[i]
+        if burst[BURST_SECONDS] == 0.0:
+            _begin_burst(rows.key[i], counter + BURST_OFFSET, plan.artefacts, burst)
+        if burst[BURST_SECONDS] > 0.0:
+            _add_burst(burst, plan.is_power, samples)
     if plan.montage != 0:
         _refer(plan.montage, samples)
-    _tire(rows, plan, i)
+    if plan.fatigue_grows:
+        effort_made = 0.0 if gesture == REST else min(effort, 1.0)
+        rows.fatigue[i] = _tired(rows.fatigue[i], effort_made)
     rows.stride[i] += 1
 
 
