@@ -200,7 +200,7 @@ def _tired(fatigue, effort):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fill_weights(rows, plan, i, out):
+def fill_weights(rows, plan, i, out):
     """Fill `out` (territory, channel) with what each channel hears of each territory, the channel's gain included.
 
     w = d0 / sqrt(d_a^2 + d_z^2 + (depth + skin)^2), with the distance d_a around the arm and the distance d_z along it
@@ -548,7 +548,7 @@ def _stride(rows, plan, quantiles, i, gesture, effort, work, samples):
     activations = np.empty((plan.samples, MUSCLE_COUNT), np.float32)
     _fill_activations(rows, plan, quantiles, i, counter, activations)
     weights = np.empty((TERRITORY_COUNT, CHANNEL_COUNT), np.float32)
-    _fill_weights(rows, plan, i, weights)
+    fill_weights(rows, plan, i, weights)
 
     drives = np.empty((plan.samples, TERRITORY_COUNT), np.float32)
     _fill_drives(rows, plan, quantiles, i, counter, activations, work, drives)

@@ -195,6 +195,13 @@ class Stream:
         in_threads(generator.make, len(ids), self.threads, *values, work)
         faults.inject(self.settings, memory, ids, self.output)
 
+    def weights(self, memory: Memory, simulation: int) -> np.ndarray:
+        """What each channel hears of each territory, (territory, channel), as the sleeve of a simulation sits now."""
+        rows = state.Rows(*[memory[name] for name in _ROW_NAMES])
+        weights = np.zeros((forearm.TERRITORY_COUNT, CHANNEL_COUNT), np.float32)
+        generator.fill_weights(rows, self._plan, simulation, weights)
+        return weights
+
     # -- what is fixed ----------------------------------------------------------------------------
 
     @property

@@ -17,7 +17,7 @@ from lancelet.emg_layout import (
     SENSOR_NOISE,
     STRIDE,
 )
-from lancelet.envs.emg import forearm, generator, state
+from lancelet.envs.emg import forearm
 from lancelet.envs.emg.settings import Settings
 from lancelet.envs.emg.spectrum import carrier_share, independent_samples
 from lancelet.envs.emg.stream import Stream
@@ -139,10 +139,7 @@ def weights_of(user):
     stream = Stream(settings=Settings(**STILL), users=(user,))
     memory = stream.memory(1)
     stream.reset(memory, np.array([0]), [np.random.default_rng(0)])
-    rows = state.Rows(*[memory[f"emg_{name}"] for name in state.Rows._fields])
-    weights = np.zeros((forearm.TERRITORY_COUNT, CHANNEL_COUNT), np.float32)
-    generator._fill_weights(rows, stream._plan, 0, weights)
-    return weights.astype(float)
+    return stream.weights(memory, 0).astype(float)
 
 
 def test_correlations_fall_with_the_distance_around_the_arm():

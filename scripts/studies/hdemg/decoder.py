@@ -7,15 +7,16 @@ trials that they have not seen; every recording is that of one generated user.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
-from ....controllers import Controller
-from ....emg_layout import Recording
-from ....envs.emg.sessions import record
-from ....envs.emg.settings import Settings
-from ....training.decoding import accuracy, by_trial, fit, recalibrate
-from ....training.decoding.following import Delays, follow
+from lancelet.controllers import Controller
+from lancelet.emg_layout import Recording
+from lancelet.envs.emg.sessions import record
+from lancelet.envs.emg.settings import Settings
+from lancelet.training.decoding import Split, accuracy, by_trial, fit, recalibrate
+from lancelet.training.decoding.following import Delays, follow
 
 DECODER = "emg-lda"
 TRAINING_TRIALS = 8
@@ -59,6 +60,18 @@ class DecoderFigures:
     """the same contractions with three channels that give noise"""
     delays: Delays
     """of contractions and of rest, ms"""
+    confusion: np.ndarray
+    """(10, 10) windows of the same session by cued gesture (row) and told gesture (column)"""
+
+
+def first_session(user: int, seed: int = 0) -> Split:
+    """What a user records at first, in trials to fit to and trials to test on."""
+    return by_trial(record(user, trials=TRAINING_TRIALS + TEST_TRIALS, seed=seed), TEST_TRIALS)
+
+
+def first_decoder(user: int, name: str = DECODER, **options: Any) -> Controller:
+    """The decoder of a user, fitted to the training trials of the first session; `options` are the decoder's."""
+    return fit(name, first_session(user).train, **options)
 
 
 def decoder_figures(user: int, name: str = DECODER, seed: int = 0) -> DecoderFigures:
@@ -69,7 +82,7 @@ def decoder_figures(user: int, name: str = DECODER, seed: int = 0) -> DecoderFig
         name: of the decoder.
         seed: of the session that the decoder is fitted to.
     """
-    session = by_trial(record(user, trials=TRAINING_TRIALS + TEST_TRIALS, seed=seed), TEST_TRIALS)
+    session = first_session(user, seed)
     usual = fit(name, session.train)
     augmented = fit(name, session.train, augment_mm=AUGMENTATION)
     other = seed + DISTURBED_SEED
@@ -92,6 +105,7 @@ def decoder_figures(user: int, name: str = DECODER, seed: int = 0) -> DecoderFig
         whole=_mean_accuracy(usual, whole),
         dead=_mean_accuracy(usual, dead),
         delays=follow(usual, user, seed=seed),
+        confusion=within.confusion,
     )
 
 
