@@ -55,8 +55,11 @@ def points(figures: Sequence[DecoderFigures], name: str) -> np.ndarray:
 
 
 def ratio_of_means(pairs: np.ndarray) -> float:
-    """Mean of the first column (users, 2) over that of the second."""
-    return float(pairs[:, 0].mean() / pairs[:, 1].mean())
+    """Mean of the first column (users, 2) over that of the second; 1 where the second is 0, as in a draw of equal users."""
+    numerator, denominator = pairs.mean(axis=0)
+    if denominator == 0:
+        return 1.0
+    return float(numerator / denominator)
 
 
 def interval_over_users(
