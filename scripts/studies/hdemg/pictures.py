@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 import imageio_ffmpeg
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.stats import CensoredData, ecdf
 
 from lancelet.assist_layout import MODES
@@ -151,6 +152,7 @@ def _compose(scene: Path, shown: Mapping[str, np.ndarray], path: Path) -> None:
     reader = imageio_ffmpeg.read_frames(str(scene))
     size = next(reader)["size"]
     plot = plt.figure(figsize=FILM_INCHES, dpi=FILM_DOTS)
+    canvas = FigureCanvasAgg(plot)
     robot = plot.add_axes((0.0, 0.0, 0.6, 1.0))
     sleeve = plot.add_axes((0.64, 0.5, 0.33, 0.36))
     for axes in (robot, sleeve):
@@ -171,7 +173,7 @@ def _compose(scene: Path, shown: Mapping[str, np.ndarray], path: Path) -> None:
 
     width, height = (round(inches * FILM_DOTS) for inches in FILM_INCHES)
     writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=STRIDE_RATE / FILM_EVERY, macro_block_size=2
+        str(path), (width, height), fps=round(STRIDE_RATE / FILM_EVERY), macro_block_size=2
     )
     writer.send(None)
     for number, frame in enumerate(reader):
@@ -182,7 +184,7 @@ def _compose(scene: Path, shown: Mapping[str, np.ndarray], path: Path) -> None:
         meant.set_text(f"muscles: {WORDS[shown['gesture'][number]]}")
         accepted.set_text(f"accepted: {WORDS[shown['accepted'][number]]}")
         mode.set_text(f"mode: {MODES[shown['mode'][number]]}")
-        plot.canvas.draw()
-        writer.send(np.asarray(plot.canvas.buffer_rgba())[..., :3].copy())
+        canvas.draw()
+        writer.send(np.asarray(canvas.buffer_rgba())[..., :3].copy())
     writer.close()
     plt.close(plot)

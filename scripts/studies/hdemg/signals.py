@@ -71,7 +71,8 @@ def samples(strides: np.ndarray) -> np.ndarray:
     """Band-passed samples (simulation, channel, time) of strides (simulation, stride, channel, samples)."""
     count = len(strides)
     signal = strides.transpose(0, 2, 1, 3).reshape(count, CHANNEL_COUNT, -1)
-    return sosfilt(butter(4, BAND, "bandpass", fs=SAMPLE_RATE, output="sos"), signal, axis=-1)
+    sections = butter(4, BAND, "bandpass", fs=SAMPLE_RATE, output="sos")
+    return np.asarray(sosfilt(sections, signal, axis=-1))
 
 
 def median_frequencies(users: Sequence[int], fatigue: float, strides: int) -> np.ndarray:

@@ -249,7 +249,8 @@ def paired_p(one: Steered, other: Steered) -> float:
     difference = one.seconds_of_users - other.seconds_of_users
     if not difference.any():
         return 1.0
-    return float(wilcoxon(difference).pvalue)
+    result: Any = wilcoxon(difference)
+    return float(result.pvalue)
 
 
 def speed_rows(study: Study, people: People) -> None:
