@@ -48,6 +48,8 @@ HIGHEST_AT_REST = 0.999
 """quantile of the levels at rest that counts as the highest"""
 LOWEST_OF_GESTURES = 0.01
 """quantile of the levels of steady gestures that counts as the lowest"""
+RECALIBRATION_TURNS = (-10.0, 10.0)
+"""mm around the arm, by which a recalibration turns windows, too"""
 STEADY = 0.5
 """s after the beginning of a trial from which on a gesture is steady"""
 
@@ -106,18 +108,19 @@ def recalibrate(
     old: Recording | Sequence[Recording],
     new: Recording | Sequence[Recording],
     *,
-    augment_mm: Sequence[float] = (),
+    augment_mm: Sequence[float] = RECALIBRATION_TURNS,
     seed: int = 0,
 ) -> Controller:
     """Fit a decoder anew, after the sleeve was put on again, to the old trials and a few new ones together.
 
-    The new trials alone would be too few: two a gesture win back a third of what the old and the new ones do.
+    Two new trials a gesture win back 80 % of what a new session costs, pooled with the old ones 91 %, and with turned
+    windows of both 98 %: a mean of 6.4 points over users 100 to 119, on whom this was chosen.
 
     Args:
         decoder: as it was fitted to `old`; it is left as it is.
         old: what it was fitted to.
         new: of the new session; two trials a gesture do.
-        augment_mm: as `fit` takes it.
+        augment_mm: as `fit` takes it; a sleeve that was put on twice will sit otherwise the third time.
         seed: of what is random in the fit.
 
     Raises:

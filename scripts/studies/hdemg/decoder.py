@@ -53,7 +53,9 @@ class DecoderFigures:
     second: float
     """the second session"""
     recalibrated: float
-    """the same trials, after two others of each gesture were pooled with the old ones"""
+    """the same trials, after a recalibration to two others of each gesture, pooled with the old ones"""
+    pooled: float
+    """the same, where the recalibration turns no windows"""
     whole: float
     """trials of the first session with whole channels: what `dead` is compared with"""
     dead: float
@@ -91,6 +93,7 @@ def decoder_figures(user: int, name: str = DECODER, seed: int = 0) -> DecoderFig
     second_trials = RECALIBRATION_TRIALS + SECOND_TEST_TRIALS
     second = by_trial(record(user, session=2, trials=second_trials, seed=seed), SECOND_TEST_TRIALS)
     recalibrated = recalibrate(usual, session.train, second.train)
+    pooled = recalibrate(usual, session.train, second.train, augment_mm=())
     dead = record(user, trials=TEST_TRIALS, settings=Settings(dropped=DEAD_CHANNELS), seed=other)
     whole = record(user, trials=TEST_TRIALS, seed=other)
     within = accuracy(usual, session.test)
@@ -102,6 +105,7 @@ def decoder_figures(user: int, name: str = DECODER, seed: int = 0) -> DecoderFig
         turned_augmented=_mean_accuracy(augmented, clockwise, counter),
         second=_mean_accuracy(usual, second.test),
         recalibrated=_mean_accuracy(recalibrated, second.test),
+        pooled=_mean_accuracy(pooled, second.test),
         whole=_mean_accuracy(usual, whole),
         dead=_mean_accuracy(usual, dead),
         delays=follow(usual, user, seed=seed),
