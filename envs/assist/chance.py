@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-# Constants of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014).
-GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
-SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
+from ..splitmix import random_bits
+
+NEXT = np.uint64(1)
+"""counter of the output that follows a state"""
 MANTISSA_BITS = 53
 
 
@@ -29,8 +29,8 @@ def uniform(keys: np.ndarray, counters: np.ndarray, purpose: int) -> np.ndarray:
         counters: (n,) whole numbers; another counter is another number.
         purpose: what it is drawn for: numbers of different purposes are independent.
     """
-    streams = _mixed(keys + _mixed(np.full(len(keys), purpose, np.uint64)))
-    bits = _mixed(streams + counters.astype(np.uint64) * GOLDEN_GAMMA)
+    streams = random_bits(keys + random_bits(np.full(len(keys), purpose, np.uint64), NEXT), NEXT)
+    bits = random_bits(streams, counters.astype(np.uint64) + NEXT)
     # The middle of each of 2^53 intervals, so that neither 0 nor 1 is drawn.
     return ((bits >> np.uint64(64 - MANTISSA_BITS)) + 0.5) * 2.0**-MANTISSA_BITS
 
@@ -39,11 +39,3 @@ def normal(keys: np.ndarray, counters: np.ndarray, purpose: int) -> np.ndarray:
     """Numbers (n,) of the standard normal distribution; arguments as of `uniform`."""
     # The inverse distribution function goes element by element: its bits do not depend on how many there are.
     return ndtri(uniform(keys, counters, purpose))
-
-
-def _mixed(bits: np.ndarray) -> np.ndarray:
-    """SplitMix64's next output after the state `bits` (n,) uint64."""
-    bits = bits + GOLDEN_GAMMA
-    bits = (bits ^ (bits >> np.uint64(30))) * FIRST_FACTOR
-    bits = (bits ^ (bits >> np.uint64(27))) * SECOND_FACTOR
-    return bits ^ (bits >> np.uint64(31))

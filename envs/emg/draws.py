@@ -9,10 +9,8 @@ import numpy as np
 from numba import njit
 from scipy.special import ndtri
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-"""2**64 divided by the golden ratio: the step of the state"""
-FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
-SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
+from .. import splitmix
+
 SIXTEEN_BITS = np.uint64(0xFFFF)
 """mask of the bits of one normal draw"""
 
@@ -28,13 +26,7 @@ QUANTILES = _quantiles()
 standard deviations"""
 
 
-@njit(inline="always")
-def random_bits(key, counter):
-    """64 random bits: SplitMix64 (Steele, Lea, Flood 2014), whose state is key + counter * golden ratio."""
-    bits = key + counter * GOLDEN
-    bits = (bits ^ (bits >> np.uint64(30))) * FIRST_FACTOR
-    bits = (bits ^ (bits >> np.uint64(27))) * SECOND_FACTOR
-    return bits ^ (bits >> np.uint64(31))
+random_bits = njit(inline="always")(splitmix.random_bits)
 
 
 @njit(inline="always")
