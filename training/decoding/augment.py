@@ -8,10 +8,13 @@ import torch
 from ...checks import finite_number
 from ...controllers.emg.window import LARGEST_POWER, TINY, Window
 from ...emg_layout import CHANNEL_COUNT, COLUMNS, ROWS
+from ...envs.emg.forearm import CIRCUMFERENCE
 
-CIRCUMFERENCE = 260.0
+MILLIMETRES = 1000.0
+"""in a metre"""
+AROUND = MILLIMETRES * CIRCUMFERENCE
 """mm around the forearm; 16 electrodes stand 16.25 mm apart"""
-LARGEST_SHIFT = CIRCUMFERENCE / 2
+LARGEST_SHIFT = AROUND / 2
 """mm"""
 
 
@@ -32,7 +35,7 @@ def turning(millimetres: float) -> np.ndarray:
     Between electrodes the numbers are those of the trigonometric polynomial through them: muscles lie so deep that the
     map of log RMS is smooth (a neighbour correlates with 0.96).
     """
-    spacing = CIRCUMFERENCE / COLUMNS
+    spacing = AROUND / COLUMNS
     frequencies = np.fft.fftfreq(COLUMNS, 1 / COLUMNS)
     phases = np.exp(2j * np.pi * frequencies * (millimetres / spacing) / COLUMNS)
     columns = np.eye(COLUMNS)

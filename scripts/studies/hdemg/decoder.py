@@ -7,6 +7,7 @@ trials that they have not seen; every recording is that of one generated user.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class DecoderFigures:
     """(10, 10) windows of the same session by cued gesture (row) and told gesture (column)"""
 
 
+@functools.cache
 def first_session(user: int, seed: int = 0) -> Split:
     """What a user records at first, in trials to fit to and trials to test on."""
     return by_trial(record(user, trials=TRAINING_TRIALS + TEST_TRIALS, seed=seed), TEST_TRIALS)

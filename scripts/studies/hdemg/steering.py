@@ -1,4 +1,4 @@
-"""The robot steered by gestures, O1 to O9: decoder, perfect labels, keyboard and noise, with one scripted operator.
+"""The robot steered by gestures, O1 to O8: decoder, perfect labels, keyboard and noise, with one scripted operator.
 
 Codes: docs/systems/hdemg.md, "Row codes". A sample is a synthetic user: all conditions have the same users, start states and
 operators' hands (the operator's key is drawn last at a reset, so that a seed gives one person whatever steers).
@@ -33,13 +33,11 @@ FIRST_START = 2000
 """seed of the first start state"""
 SLIPS = 0.05
 """probability that a key is pressed that was not meant"""
-CONDITIONS = {
-    "quick": ("decoder", "labels", "keyboard"),
-    "shown": ("decoder", "labels", "keyboard", "noise"),
-    "full": ("decoder", "labels", "keyboard", "noise"),
-}
-"""what steers: the decoder of each user's signals; gestures as they are made; the same with slips; the same with wrong
-labels, as many as the decoder's but each as probable"""
+HAS_NOISE = {"quick": False, "shown": True, "full": True}
+"""whether wrong labels are a condition, beside the decoder of each user's signals, gestures as they are made, and the same
+with slips; as many labels are wrong as the decoder's, but each as probable"""
+MILLISECONDS = 1000.0
+"""in a second"""
 SPEEDS = ("both", "coarse", "fine")
 
 
@@ -51,8 +49,6 @@ class Steered:
     seconds: np.ndarray
     """s; of an episode without success the time limit, at which it is censored"""
     metrics: Mapping[str, np.ndarray]
-    record: dict[str, np.ndarray]
-    """of the first episode"""
 
     @property
     def success_of_users(self) -> np.ndarray:
@@ -74,7 +70,6 @@ def steer(
     people: People,
     trials: int,
     decoders: Sequence[Controller] | None,
-    record: bool = False,
     **options: Any,
 ) -> Steered:
     """Let every user do a task `trials` times.
@@ -84,7 +79,6 @@ def steer(
         people: the users.
         trials: episodes of each user.
         decoders: of the users; None: labels of gestures steer.
-        record: keep the configurations of the first episode.
         **options: of the task.
     """
     user_count = len(people.users)
@@ -98,7 +92,7 @@ def steer(
         env = make_env(task_id(task), count, input="emg", users=users, **options)
         agents = Population.of_several(decoders, count)
     seeds = list(range(FIRST_START, FIRST_START + count))
-    score, _ = rollout(env, agents, seeds, record=record)
+    score, _ = rollout(env, agents, seeds)
     limit = env.max_episode_steps * CONTROL_PERIOD  # pyright: ignore[reportOptionalOperand] - assistive tasks have one
     env.close()
     return steered(score, (user_count, trials), limit)
@@ -114,20 +108,19 @@ def steered(score: Score, shape: tuple[int, int], limit: float) -> Steered:
         # An episode that ended without success was not done faster by that.
         seconds=np.where(success > 0, seconds, limit),
         metrics=metrics,
-        record=score.record,
     )
 
 
 def steering_rows(study: Study, people: People) -> dict[str, dict[str, Steered]]:
-    """O1 to O9; episodes by task and condition."""
+    """O1 to O6; episodes by task and condition."""
     trials = TRIALS[study.size]
     episodes: dict[str, dict[str, Steered]] = {}
     for task in TASKS_OF[study.size]:
-        by_decoder = steer(task, people, trials, people.decoders, record=True)
+        by_decoder = steer(task, people, trials, people.decoders)
         by_condition = {"decoder": by_decoder}
         by_condition["labels"] = steer(task, people, trials, None)
         by_condition["keyboard"] = steer(task, people, trials, None, slips=SLIPS)
-        if "noise" in CONDITIONS[study.size]:
+        if HAS_NOISE[study.size]:
             error_rate = 1.0 - float(by_decoder.mean("online_accuracy").mean())
             by_condition["noise"] = steer(task, people, trials, None, label_noise=error_rate)
         episodes[task] = by_condition
@@ -137,7 +130,7 @@ def steering_rows(study: Study, people: People) -> dict[str, dict[str, Steered]]
         study.add(time_row(task, by_decoder, by_condition["labels"]))
         for row in online_rows(task, by_decoder):
             study.add(row)
-    if "noise" in CONDITIONS[study.size]:
+    if HAS_NOISE[study.size]:
         confusion_rows(study, episodes)
     return episodes
 
@@ -223,7 +216,7 @@ def difference_rows(
     Args:
         code: of the rows.
         words: what is compared.
-        comparisons: name -> the two, the second is taken from the people.
+        comparisons: name -> the two, the second is taken from the first.
     """
     p_values = [paired_p(one, other) for one, other in comparisons.values()]
     rows = []
@@ -254,7 +247,7 @@ def paired_p(one: Steered, other: Steered) -> float:
 
 
 def speed_rows(study: Study, people: People) -> None:
-    """O7 and O8: coarse and fine together against each alone, with the decoder and with perfect labels."""
+    """O7: coarse and fine together against each alone, with the decoder and with perfect labels."""
     trials = TRIALS[study.size]
     steering = {"decoder": people.decoders, "labels": None}
     comparisons = {}
@@ -272,7 +265,7 @@ def speed_rows(study: Study, people: People) -> None:
 def wait_row(study: Study, episodes: Mapping[str, Mapping[str, Steered]]) -> None:
     """O8: the longest time in any episode for which the robot went on after the muscles rested."""
     worst = [done["decoder"].metrics["worst_rest_wait"] for done in episodes.values()]
-    values = np.concatenate(worst, axis=1).max(axis=1) * 1000
+    values = np.concatenate(worst, axis=1).max(axis=1) * MILLISECONDS
     study.add(
         at_most(
             "O8 rest to a command of zero in the tasks, worst of an episode (ms)",

@@ -19,14 +19,13 @@ from lancelet import training
 from lancelet.assist_layout import CONTROL_PERIOD
 from lancelet.controllers import Controller, Population
 from lancelet.emg_layout import GESTURE_COUNT, GESTURES
+from lancelet.envs.assist.faults import FAULTS, NO_FAULT
 from lancelet.scripts.rows import at_most
 from lancelet.scripts.studies.assist.experts import TASKS, task_id
 from lancelet.scripts.studies.hdemg.people import People
 from lancelet.scripts.study import Study
 from lancelet.training.rollout import make_env
 
-FAULTS = ("nan", "flat", "saturated", "missing", "late")
-"""in the order of the codes F1 to F5"""
 FAULT_BEGIN = 3.0
 """s after the reset: by then the robot is moving"""
 FAULT_SECONDS = 1.0
@@ -77,7 +76,8 @@ class Pusher(Controller):
 def stop_rows(study: Study, people: People) -> None:
     """F1 to F5: the largest command and motion over all tasks and controllers, a row a fault."""
     learned = learned_policy()
-    for number, fault in enumerate(FAULTS, start=1):
+    real_faults = [fault for fault in FAULTS if fault != FAULTS[NO_FAULT]]
+    for number, fault in enumerate(real_faults, start=1):
         stops = {}
         for task in TASKS:
             for name, controller in controllers_of(task, people, learned).items():
@@ -144,7 +144,7 @@ def stopped(task: str, controller: Controller, fault: str, user: int) -> Stop:
             break
         places.append(env.memory["tip_place"][0].copy())
         commands.append(float(np.abs(env.memory["moved_by"][0]).max()))
-        is_stopped.append(bool(env.memory["stopped_by"][0]))
+        is_stopped.append(bool(env.memory["stopped_by"][0] != NO_FAULT))
     env.close()
     begin = is_stopped.index(True)
     way_before = np.linalg.norm(places[begin - 1] - places[begin - 2])
