@@ -279,18 +279,22 @@ class Decoder(Controller):
     # One stride.
 
     def forward(self, observation: Observation, state: State) -> tuple[Tensor, State]:
-        """Posteriors (batch, 10), which add up to 1, and the next state."""
+        """Posteriors (batch, 10), which add up to 1, and the next state.
+
+        What is answered is the average over the last strides; the state keeps the last window's own posterior, and what was
+        made of the stride, for `signals`.
+        """
         stride, filter_state = self.intake(observation, state.filter)
         step = self.next_window(stride, state.window)
         seen = self.look(step.window)
         posterior = torch.softmax(self.score(self.represent(step.window, seen)), dim=-1)
 
+        # A stride of rest forgets the posteriors before it, and its own: averaging starts anew with the next contraction.
         goes_on = (1.0 - step.is_resting)[:, None, None]
         recent = torch.cat([state.recent[:, 1:], posterior[:, None]], dim=1) * goes_on
-        total = recent.sum(dim=1)
-        smoothed = total / total.sum(dim=-1, keepdim=True).clamp_min(TINY)
         # Rest is never averaged with what was before: a filter that delayed it would be a fault of safety.
-        action = torch.where(step.is_resting[:, None] > 0, self.certain_rest, smoothed)
+        rests = step.is_resting[:, None] > 0
+        action = torch.where(rests, self.certain_rest, _average(recent))
         next_state = DecoderState(
             filter=filter_state,
             window=step.stored,
@@ -387,6 +391,13 @@ class Decoder(Controller):
             return Seen(log_rms=measured, good=everything, repaired=everything.sum(dim=-1) * 0.0)
         good = self.channels.good(measured, has_data)
         return self.channels.repaired(measured, good)
+
+
+def _average(recent: Tensor) -> Tensor:
+    """Mean (batch, 10) of posteriors (batch, strides, 10), those of 0 left out; 0 where all are."""
+    total = recent.sum(dim=1)
+    # A posterior adds up to 1: the sum of the total is how many there are, and 0 after a stride of rest.
+    return total / total.sum(dim=-1, keepdim=True).clamp_min(TINY)
 
 
 def _observed_key(space: spaces.Space, name: str, needs_signal: bool) -> str:

@@ -261,22 +261,29 @@ def _of_layer(lesions: Lesions, place: slice) -> Lesions:
 
 
 def _arriving(wiring: Wiring, number: int) -> SynapseList:
-    """Synapses to layer `number` from the inputs or from the layer before it, numbered within their layers."""
+    """Synapses to layer `number` from the inputs or from the layer before it, numbered within their layers.
+
+    Layers are numbered from the inputs on, in the order of `Wiring.slices`; the first begins with neuron 0. Synapses within
+    a layer, back, or over a layer are left out.
+    """
     slices = list(wiring.slices().values())
-    if number == 0:
-        is_arriving = wiring.sensory.target < slices[0].stop
-        source = wiring.sensory.source[is_arriving]
-        target = wiring.sensory.target[is_arriving]
-        return SynapseList(source, target, wiring.sensory.polarity[is_arriving])
-    before = slices[number - 1]
     own = slices[number]
-    synapses = wiring.internal
-    is_from_before = (synapses.source >= before.start) & (synapses.source < before.stop)
-    is_to_own = (synapses.target >= own.start) & (synapses.target < own.stop)
-    is_arriving = is_from_before & is_to_own
-    source = synapses.source[is_arriving] - before.start
-    target = synapses.target[is_arriving] - own.start
-    return SynapseList(source, target, synapses.polarity[is_arriving])
+    if number == 0:
+        inputs = slice(0, wiring.input_count)
+        return _between(wiring.sensory, sources=inputs, targets=own)
+    return _between(wiring.internal, sources=slices[number - 1], targets=own)
+
+
+def _between(synapses: SynapseList, sources: slice, targets: slice) -> SynapseList:
+    """Those of the synapses that lead from one range of numbers to another, numbered within these ranges."""
+    is_from = (synapses.source >= sources.start) & (synapses.source < sources.stop)
+    is_to = (synapses.target >= targets.start) & (synapses.target < targets.stop)
+    is_between = is_from & is_to
+    return SynapseList(
+        source=synapses.source[is_between] - sources.start,
+        target=synapses.target[is_between] - targets.start,
+        polarity=synapses.polarity[is_between],
+    )
 
 
 def _with_own_layer(arriving: SynapseList, input_count: int, units: int) -> SynapseList:

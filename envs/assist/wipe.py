@@ -14,11 +14,15 @@ from .base import Assist, Forces, Start
 from .forearm import place_on_forearm
 from .plans import Plan
 
-PATCHES_ALONG = np.linspace(0.42, 0.95, 10)
-"""places of the patches along the forearm: 0 at the elbow, 1 at the wrist"""
-PATCHES_AROUND = np.linspace(-0.5, 0.8, 4)
-"""rad, places around it: 0 on the upper side, positive outwards"""
-PATCH_COUNT = len(PATCHES_ALONG) * len(PATCHES_AROUND)
+COLUMNS_ALONG = np.linspace(0.42, 0.95, 10)
+"""places of the columns of patches along the forearm: 0 at the elbow, 1 at the wrist"""
+ROWS_AROUND = np.linspace(-0.5, 0.8, 4)
+"""rad, places of their rows around it: 0 on the upper side, positive outwards"""
+PATCH_ALONG = np.repeat(COLUMNS_ALONG, len(ROWS_AROUND))
+"""place of every patch along the forearm, by the patch's number"""
+PATCH_AROUND = np.tile(ROWS_AROUND, len(COLUMNS_ALONG))
+"""rad, place of every patch around it, by the patch's number"""
+PATCH_COUNT = len(PATCH_ALONG)
 PATCH_RADIUS = 0.022
 """m around the sponge's middle within which a patch is wiped: half of what it covers"""
 LEAST_FORCE = 1.0
@@ -58,8 +62,8 @@ class AssistWipe(Assist):
 
     def target(self, sim: Simulation, memory: Memory) -> tuple[np.ndarray, np.ndarray]:
         """The patch that is next, and the way out of the skin."""
-        column, row = np.divmod(memory["goal_patch"], len(PATCHES_AROUND))
-        return place_on_forearm(sim, PATCHES_ALONG[column], PATCHES_AROUND[row])
+        goal = memory["goal_patch"]
+        return place_on_forearm(sim, PATCH_ALONG[goal], PATCH_AROUND[goal])
 
     def judge(self, sim: Simulation, memory: Memory, forces: Forces) -> None:
         """See which patches the sponge covers, and choose the next."""
@@ -77,14 +81,15 @@ class AssistWipe(Assist):
         memory["goal_patch"][:] = np.where(goal_is_wiped, nearest, memory["goal_patch"])
 
     def _patch_distances(self, sim: Simulation) -> np.ndarray:
-        """Distances (n, 40) of all patches from the sponge, m."""
+        """Distances (n, patches) of all patches, by their numbers, from the tip of the sponge, m."""
         tip = sim.sensor("tip")
-        distances = []
-        for along in PATCHES_ALONG:
-            for around in PATCHES_AROUND:
-                place, _ = place_on_forearm(sim, np.full(sim.n, along), np.full(sim.n, around))
-                distances.append(np.linalg.norm(place - tip, axis=1))
-        return np.stack(distances, axis=1)
+        distances = np.zeros((sim.n, PATCH_COUNT))
+        for patch in range(PATCH_COUNT):
+            along = np.full(sim.n, PATCH_ALONG[patch])
+            around = np.full(sim.n, PATCH_AROUND[patch])
+            place, _normal = place_on_forearm(sim, along, around)
+            distances[:, patch] = np.linalg.norm(place - tip, axis=1)
+        return distances
 
     def progress(self, memory: Memory) -> list[np.ndarray]:
         """Share of what is asked."""

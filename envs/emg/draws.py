@@ -37,7 +37,16 @@ def uniform(key, counter):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def fill_normals(key, counter, quantiles, out):
-    """Fill `out` (flat, its length a multiple of 4) with normal draws, four from each counter."""
+    """Fill `out` with normal draws: each counter's 64 bits pick four of the quantiles, 16 bits each.
+
+    The order of the four decides what every seed gives. Shifts are uint64: numba would make floats of bits and an int.
+
+    Args:
+        key: uint64, of the simulation.
+        counter: uint64; one fourth of the length of `out` are used up, from this one on.
+        quantiles: (65,536,) `QUANTILES`.
+        out: (k,), k a multiple of 4: what is left over would stay as it is.
+    """
     for number in range(out.shape[0] // 4):
         bits = random_bits(key, counter + np.uint64(number))
         out[4 * number] = quantiles[bits & SIXTEEN_BITS]

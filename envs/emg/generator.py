@@ -331,8 +331,17 @@ def _carrier_stages(fatigue, rate):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _shape(white, filters, fatigue):
-    """Turn white noise (sample, territory) into carriers of power 1, in place; `filters` (stage, territory) moves on."""
+def _filter_carriers(white, filters, fatigue):
+    """Turn white noise into carriers with the spectrum of muscles and power 1, in place.
+
+    A high-pass at `LOW_CORNER` and a low-pass at `HIGH_CORNER`, passed twice, make the spectrum that is told there; fatigue
+    lowers both corners. Each stage reads its own last output before it is overwritten.
+
+    Args:
+        white: float32 (sample, TERRITORY_COUNT), one whole stride: its length tells the rate.
+        filters: float32 (stage, TERRITORY_COUNT), last values of each stage; moves on.
+        fatigue: from 0 to 1.
+    """
     rate = white.shape[0] / STRIDE_SECONDS
     stages = _carrier_stages(fatigue, rate)
     # Single precision throughout: the loop over territories takes half the time.
@@ -345,14 +354,16 @@ def _shape(white, filters, fatigue):
         for territory in range(TERRITORY_COUNT):
             value = white[sample, territory]
             change = value - filters[WHITE, territory]
-            old_stage = filters[HIGH_PASS, territory]
-            old_first = filters[FIRST_LOW_PASS, territory]
-            old_second = filters[SECOND_LOW_PASS, territory]
-            stage = high_pass_back * old_stage + high_pass_in * change
-            first = low_pass_back * old_first + low_pass_in * (stage + old_stage)
-            second = low_pass_back * old_second + low_pass_in * (first + old_first)
+            old_high_pass = filters[HIGH_PASS, territory]
+            old_first_low_pass = filters[FIRST_LOW_PASS, territory]
+            old_second_low_pass = filters[SECOND_LOW_PASS, territory]
+            high_pass = high_pass_back * old_high_pass + high_pass_in * change
+            first = low_pass_back * old_first_low_pass + low_pass_in * (high_pass + old_high_pass)
+            second = low_pass_back * old_second_low_pass + low_pass_in * (
+                first + old_first_low_pass
+            )
             filters[WHITE, territory] = value
-            filters[HIGH_PASS, territory] = stage
+            filters[HIGH_PASS, territory] = high_pass
             filters[FIRST_LOW_PASS, territory] = first
             filters[SECOND_LOW_PASS, territory] = second
             white[sample, territory] = scale * second
@@ -404,7 +415,7 @@ def _fill_drives(rows, plan, quantiles, i, counter, activations, work, out):
     else:
         fill_normals(key, first_draw, quantiles, out.reshape(-1))
         if not plan.is_power:
-            _shape(out, work.filters[i], fatigue)
+            _filter_carriers(out, work.filters[i], fatigue)
     carrier = np.float32(plan.carrier)
     for sample in range(plan.samples):
         for muscle in range(MUSCLE_COUNT):
